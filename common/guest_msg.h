@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Messages that the guest (PID 1 of a container) takes and gives.
+ *
+ *   order  broker to guest, one way, over the rendezvous connection (SOCK_SEQPACKET). The broker
+ *          never reads from it: nothing that a guest says is parsed in the broker.
+ *   ctl    guest and worker, both ways, over one SOCK_SEQPACKET pair per channel. The worker treats
+ *          each byte and descriptor from it as hostile.
+ *
+ * The same encoding and decoding rules as in ipc_msg.h. PROTOCOL.md has the field tables.
+ */
+#ifndef SP_GUEST_MSG_H
+#define SP_GUEST_MSG_H
+
+#include "wire.h"
+
+/* Where the container sees our two read-only mounts. */
+#define GUEST_BUNDLE_DIR     "/.sallyport/guest"
+#define GUEST_RENDEZVOUS_DIR "/.sallyport/rendezvous"
+#define GUEST_PROGRAM        GUEST_BUNDLE_DIR "/sallyport-guest"
+#define GUEST_SOCKET         GUEST_RENDEZVOUS_DIR "/socket"
+
+#define GUEST_ORDER_MAX 131072 /* bytes of one order */
+#define GUEST_ARGV_MAX  256
+#define GUEST_ENV_MAX   512
+#define GUEST_CTL_MAX   256 /* bytes of one ctl message */
+#define GUEST_TERM_MAX  64
+
+enum guest_order_id {
+	GUEST_SPAWN = 1,
+};
+
+/*
+ * Start a program. Descriptors:
+ *   with a pty     1: ctl (the guest makes the pty and sends the master over ctl)
+ *   without a pty  4: ctl, stdin, stdout, stderr
+ * Strings hold no NUL; views into the record.
+ */
+struct guest_spawn {
+	bool want_pty;
+	uint32_t columns, rows, width_px, height_px; /* first window size, pty only */
+	uint32_t hangup_grace_ms; /* from "channel gone" to SIGKILL of what is left of its session */
+	struct wire_span workdir; /* empty: where the guest is */
+	/* argv[0] as the program sees it; empty: argv_path itself. "-sh" makes a login shell. */
+	struct wire_span argv0;
+	uint32_t n_argv; /* at least 1; argv[0] is the program, looked up in PATH when it has no '/' */
+	struct wire_span argv[GUEST_ARGV_MAX];
+	uint32_t n_env; /* "NAME=value"; added to the container's own, replacing equal names */
+	struct wire_span env[GUEST_ENV_MAX];
+};
+void guest_put_spawn(struct wire_writer *w, const struct guest_spawn *m);
+SP_MUST_CHECK int guest_get_spawn(struct wire_reader *r, struct guest_spawn *ret);
+
+enum guest_ctl_id {
+	GUEST_CTL_STARTED = 1, /* guest to worker; with a pty it carries one descriptor, the master */
+	GUEST_CTL_FAILED = 2,  /* guest to worker: u32 stage, u32 errno */
+	GUEST_CTL_EXITED = 3,  /* guest to worker: u8 signaled, u32 code or signal, u8 core */
+	GUEST_CTL_SIGNAL = 4,  /* worker to guest: u32 signal number, to the program's process group */
+};
+
+enum guest_fail_stage {
+	GUEST_FAIL_ORDER = 1, /* malformed order or too many programs */
+	GUEST_FAIL_PTY = 2,
+	GUEST_FAIL_FORK = 3,
+	GUEST_FAIL_WORKDIR = 4,
+	GUEST_FAIL_EXEC = 5,
+};
+
+struct guest_ctl {
+	enum guest_ctl_id id;
+	union {
+		struct {
+			enum guest_fail_stage stage;
+			uint32_t error; /* errno as the container's kernel gave it */
+		} failed;
+		struct {
+			bool signaled;
+			uint32_t value; /* exit code 0..255, or signal number */
+			bool core;
+		} exited;
+		struct {
+			uint32_t number; /* Linux signal number, 1..64 */
+		} signal;
+	};
+};
+void guest_put_ctl(struct wire_writer *w, const struct guest_ctl *m);
+SP_MUST_CHECK int guest_get_ctl(struct wire_reader *r, struct guest_ctl *ret);
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The protocol between worker (sallyportd) and broker: ids and limits, nothing else.
+ * PROTOCOL.md describes every message; ipc_msg.[ch] encodes and decodes them.
+ */
+#ifndef SP_IPC_H
+#define SP_IPC_H
+
+/* Changes whenever a message changes: both programs of one release speak exactly one version. */
+#define IPC_VERSION 1
+
+/* The worker's ends, fixed before exec. 2 is the log pipe; every other descriptor is closed. */
+#define IPC_FD     3
+#define IPC_LOG_FD 2
+
+/* One SOCK_SEQPACKET record is one message: u8 id, then the body. */
+#define IPC_RECORD_MAX 65536
+
+/* broker to worker: odd.  worker to broker: even. */
+enum ipc_id {
+	IPC_HELLO = 1,
+	IPC_READY = 2,
+	IPC_CONNECTION = 3,
+	IPC_REQ_SIGN = 4,
+	IPC_ANS_SIGN = 5,
+	IPC_REQ_QUERY = 6,
+	IPC_ANS_QUERY = 7,
+	IPC_REQ_AUTH = 8,
+	IPC_ANS_AUTH = 9,
+	IPC_REQ_START = 10,
+	IPC_ANS_START = 11,
+	IPC_REQ_CLOSE = 12,
+	IPC_NOTICE = 13,
+	IPC_ID_END = 14,
+};
+
+#define IPC_NONCE_LEN     16    /* bytes, in HELLO and (as hex) in the server's version string */
+#define IPC_HOST_KEYS_MAX 8     /* host keys in HELLO */
+#define IPC_USER_MAX      64    /* login name, bytes without the end */
+#define IPC_ALGO_MAX      64    /* SSH algorithm name */
+#define IPC_BLOB_MAX      16384 /* public key blob */
+#define IPC_SIG_MAX       2048  /* signature */
+#define IPC_COMMAND_MAX   49152 /* exec command */
+#define IPC_TERM_MAX      64    /* TERM */
+#define IPC_ENV_MAX       64    /* environment entries of one channel */
+#define IPC_ENV_NAME_MAX  128
+#define IPC_ENV_VALUE_MAX 4096
+#define IPC_ENV_BYTES_MAX 12288 /* all names and values of one channel */
+#define IPC_TEXT_MAX      1024  /* sentences for the user */
+#define IPC_CHANNEL_MAX   64    /* worker's channel numbers are below this */
+#define IPC_START_FDS     4     /* most descriptors that one message carries */
+
+/* Kinds of IPC_REQ_START. */
+enum ipc_start_kind {
+	IPC_START_SHELL = 1,
+	IPC_START_EXEC = 2,
+};
+
+/* Results in IPC_ANS_START. */
+enum ipc_start_result {
+	IPC_START_OK = 0,      /* descriptors follow */
+	IPC_START_REFUSED = 1, /* policy: the request fails, text says why */
+	IPC_START_FAILED = 2,  /* engine or container: the user sees the text, exit status 255 */
+};
+
+/* Kinds of IPC_NOTICE. */
+enum ipc_notice_kind {
+	IPC_NOTICE_TEXT = 1, /* show the text on every session */
+	IPC_NOTICE_END = 2,  /* show the text, then disconnect */
+};
+
+#endif

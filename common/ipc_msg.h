@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every message between worker and broker as a struct, with its encoder and its decoder.
+ *
+ * Spans and strings that a decoder returns point into the record that it was given.
+ * A decoder returns 0 or WIRE_E_MALFORMED and consumes every byte after the id. A decoded message is
+ * well formed and within its bounds, and nothing more than that: whoever receives it still has to
+ * judge what it says. An encoder writes the id and the body; overflow shows in w->failed.
+ */
+#ifndef SP_IPC_MSG_H
+#define SP_IPC_MSG_H
+
+#include "ipc.h"
+#include "wire.h"
+
+/* broker to worker, first message of all: what it needs before it locks itself down. */
+struct ipc_hello {
+	uint32_t version;
+	uint8_t nonce[IPC_NONCE_LEN];
+	uint32_t login_tries;        /* authentication attempts before disconnect, as MaxAuthTries */
+	uint32_t keepalive_seconds;  /* 0: none */
+	uint32_t keepalive_count;    /* unanswered ones before disconnect */
+	uint32_t rekey_mib;          /* 0: the library's default */
+	struct wire_span banner;     /* shown before login, may be empty; UTF-8 text */
+	uint32_t n_host_keys;
+	struct wire_span host_keys[IPC_HOST_KEYS_MAX]; /* public blobs, best first */
+};
+void ipc_put_hello(struct wire_writer *w, const struct ipc_hello *m);
+SP_MUST_CHECK int ipc_get_hello(struct wire_reader *r, struct ipc_hello *ret);
+
+/* worker to broker: locked down and verified. */
+struct ipc_ready {
+	uint32_t version;
+};
+void ipc_put_ready(struct wire_writer *w, const struct ipc_ready *m);
+SP_MUST_CHECK int ipc_get_ready(struct wire_reader *r, struct ipc_ready *ret);
+
+/* broker to worker: serve this client. Carries one descriptor, the connection. Empty body. */
+void ipc_put_connection(struct wire_writer *w);
+SP_MUST_CHECK int ipc_get_connection(struct wire_reader *r);
+
+/* worker to broker: sign this key exchange with the host key of the algorithm. */
+struct ipc_req_sign {
+	char algorithm[IPC_ALGO_MAX + 1];
+	struct wire_span transcript; /* V_C V_S I_C I_S K_S ... K: the whole hash input, RFC 4253 8 */
+};
+void ipc_put_req_sign(struct wire_writer *w, const struct ipc_req_sign *m);
+SP_MUST_CHECK int ipc_get_req_sign(struct wire_reader *r, struct ipc_req_sign *ret);
+
+struct ipc_ans_sign {
+	struct wire_span signature; /* as OpenSSL's EVP_DigestSign() returns it: raw or DER */
+};
+void ipc_put_ans_sign(struct wire_writer *w, const struct ipc_ans_sign *m);
+SP_MUST_CHECK int ipc_get_ans_sign(struct wire_reader *r, struct ipc_ans_sign *ret);
+
+/* worker to broker: would this public key do for this user? An offer, never a login. */
+struct ipc_req_query {
+	struct wire_span user;
+	struct wire_span blob;
+};
+void ipc_put_req_query(struct wire_writer *w, const struct ipc_req_query *m);
+SP_MUST_CHECK int ipc_get_req_query(struct wire_reader *r, struct ipc_req_query *ret);
+
+struct ipc_ans_query {
+	bool acceptable;
+};
+void ipc_put_ans_query(struct wire_writer *w, const struct ipc_ans_query *m);
+SP_MUST_CHECK int ipc_get_ans_query(struct wire_reader *r, struct ipc_ans_query *ret);
+
+/* worker to broker: the client's signature for a public-key login. */
+struct ipc_req_auth {
+	struct wire_span user;
+	char algorithm[IPC_ALGO_MAX + 1]; /* "public key algorithm name" of RFC 4252 section 7 */
+	struct wire_span blob;
+	struct wire_span signature; /* as libssh hands it to EVP_DigestVerify(): raw or DER */
+	uint8_t sk_flags;           /* security keys only, else 0 */
+	uint32_t sk_counter;
+};
+void ipc_put_req_auth(struct wire_writer *w, const struct ipc_req_auth *m);
+SP_MUST_CHECK int ipc_get_req_auth(struct wire_reader *r, struct ipc_req_auth *ret);
+
+/* broker to worker: the verdict, and what this login may ask for (early answers; the broker
+ * decides again on each request). */
+struct ipc_ans_auth {
+	bool accepted;
+	/* the rest only when accepted */
+	bool pty;
+	bool shell;
+	bool exec;
+	uint32_t max_channels;
+	uint32_t n_env;
+	struct wire_span env[IPC_ENV_MAX]; /* patterns of names with * and ? */
+};
+void ipc_put_ans_auth(struct wire_writer *w, const struct ipc_ans_auth *m);
+SP_MUST_CHECK int ipc_get_ans_auth(struct wire_reader *r, struct ipc_ans_auth *ret);
+
+/* worker to broker: start this channel's program. */
+struct ipc_pty {
+	char term[IPC_TERM_MAX + 1];
+	uint32_t columns, rows, width_px, height_px;
+};
+struct ipc_env {
+	struct wire_span name, value;
+};
+struct ipc_req_start {
+	uint32_t channel; /* below IPC_CHANNEL_MAX, free for reuse after IPC_REQ_CLOSE */
+	enum ipc_start_kind kind;
+	struct wire_span command; /* exec only, no NUL; else empty */
+	bool want_pty;
+	struct ipc_pty pty; /* when want_pty */
+	uint32_t n_env;
+	struct ipc_env env[IPC_ENV_MAX]; /* names and values without NUL, names without '=' */
+};
+void ipc_put_req_start(struct wire_writer *w, const struct ipc_req_start *m);
+SP_MUST_CHECK int ipc_get_req_start(struct wire_reader *r, struct ipc_req_start *ret);
+
+/*
+ * broker to worker. Descriptors, when the result is IPC_START_OK:
+ *   with a pty     1: control pair (the guest sends the pty master over it)
+ *   without a pty  4: control pair, stdin (write end), stdout and stderr (read ends)
+ */
+struct ipc_ans_start {
+	uint32_t channel;
+	enum ipc_start_result result;
+	bool pty;
+	struct wire_span text; /* for the user, UTF-8, when not OK; may be empty */
+};
+void ipc_put_ans_start(struct wire_writer *w, const struct ipc_ans_start *m);
+SP_MUST_CHECK int ipc_get_ans_start(struct wire_reader *r, struct ipc_ans_start *ret);
+
+/* worker to broker: the channel is gone; its number is free again. */
+struct ipc_req_close {
+	uint32_t channel;
+};
+void ipc_put_req_close(struct wire_writer *w, const struct ipc_req_close *m);
+SP_MUST_CHECK int ipc_get_req_close(struct wire_reader *r, struct ipc_req_close *ret);
+
+/* broker to worker: tell the user. */
+struct ipc_notice {
+	enum ipc_notice_kind kind;
+	struct wire_span text;
+};
+void ipc_put_notice(struct wire_writer *w, const struct ipc_notice *m);
+SP_MUST_CHECK int ipc_get_notice(struct wire_reader *r, struct ipc_notice *ret);
+
+#endif

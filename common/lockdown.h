@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The pieces from which each process builds its lock-down, in the order in which they are used:
+ * rlimits, namespaces and root, ids, capabilities, no_new_privs, seccomp, and then the kernel's own
+ * word that it took. Every step fails loudly; no caller goes on after a failure.
+ */
+#ifndef SP_LOCKDOWN_H
+#define SP_LOCKDOWN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "attr.h"
+
+/* What the filter does with one system call. Argument conditions of one rule must all hold. */
+enum lockdown_match {
+	LOCKDOWN_ANY = 0,   /* no condition on this slot */
+	LOCKDOWN_EQ,        /* argument == value */
+	LOCKDOWN_MASKED_EQ, /* (argument & mask) == value */
+};
+
+struct lockdown_arg {
+	unsigned index;
+	enum lockdown_match match;
+	uint64_t mask;
+	uint64_t value;
+};
+
+struct lockdown_rule {
+	int syscall; /* SCMP_SYS(name) */
+	/* 0: allow.  else: fail with this errno instead of killing (probes that libraries make) */
+	int error;
+	struct lockdown_arg args[3];
+};
+
+/* What happens to a call that no rule names. */
+enum lockdown_default {
+	LOCKDOWN_KILL, /* SIGSYS for the whole process: the product */
+	LOCKDOWN_LOG,  /* kernel log and go on: development only */
+};
+
+/* no_new_privs, then load the filter over rules[n]. 0 or -errno. */
+SP_MUST_CHECK int lockdown_seccomp(
+    const struct lockdown_rule *rules, size_t n, enum lockdown_default unknown);
+
+/* Close every descriptor from first upwards. 0 or -errno. */
+SP_MUST_CHECK int lockdown_close_from(unsigned first);
+
+/* Set soft and hard limit of one resource to the same value. 0 or -errno. */
+SP_MUST_CHECK int lockdown_rlimit(int resource, uint64_t value);
+
+/*
+ * Put the calling process, which is alone in a mount namespace of its own, into an empty read-only
+ * root: nothing of the old tree stays reachable. 0 or -errno.
+ */
+SP_MUST_CHECK int lockdown_empty_root(void);
+
+/* Give up groups, gid and uid for good, then every capability, bounding set included. 0 or -errno. */
+SP_MUST_CHECK int lockdown_drop_ids(uid_t uid, gid_t gid);
+
+/* Keep just the capabilities in keep[n] (CAP_*), permitted and effective and bounding. 0 or -errno. */
+SP_MUST_CHECK int lockdown_keep_caps(const int *keep, size_t n);
+
+/* What a locked-down process must look like, read back from /proc/self/status. */
+struct lockdown_expect {
+	bool seccomp;         /* Seccomp: 2 */
+	bool no_new_privs;    /* NoNewPrivs: 1 */
+	bool no_capabilities; /* CapInh, CapPrm, CapEff, CapBnd, CapAmb: all 0 */
+	bool check_ids;
+	uid_t uid; /* all four of Uid: */
+	gid_t gid; /* all four of Gid:, and Groups: empty */
+};
+
+/*
+ * Compare status_fd, opened on /proc/self/status before the root went away, with *expect.
+ * Writes the first difference as a sentence into why[cap].  0, 1 (differs) or -errno.
+ */
+SP_MUST_CHECK int lockdown_verify(
+    int status_fd, const struct lockdown_expect *expect, char *why, size_t cap);
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Log lines for people, from any of our processes. What strangers wrote is escaped here. */
+#include "log.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LINE_MAX_BYTES 2048
+
+static const char *log_program = "sallyport";
+static enum log_level log_max = LOG_LEVEL_INFO;
+static bool log_priorities;
+
+void
+log_setup(const char *program, enum log_level max, bool priorities)
+{
+	log_program = program;
+	log_max = max;
+	log_priorities = priorities;
+}
+
+void
+log_set_max(enum log_level max)
+{
+	log_max = max;
+}
+
+char *
+log_escape(char *out, size_t cap, const char *src, size_t n)
+{
+	static const char hex[] = "0123456789abcdef";
+	size_t len = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		uint8_t c = (uint8_t)src[i];
+
+		if (c >= 0x20 && c < 0x7f && c != '\\') {
+			if (len + 1 >= cap)
+				break;
+			out[len++] = (char)c;
+		} else {
+			if (len + 4 >= cap)
+				break;
+			out[len++] = '\\';
+			out[len++] = 'x';
+			out[len++] = hex[c >> 4];
+			out[len++] = hex[c & 15];
+		}
+	}
+	if (cap > 0)
+		out[len] = '\0';
+	return out;
+}
+
+void
+log_msg(enum log_level level, const char *format, ...)
+{
+	static const char *const names[] = { "error", "warning", "info", "debug" };
+	static const int priorities[] = { 3, 4, 6, 7 };
+	char text[LINE_MAX_BYTES];
+	char safe[LINE_MAX_BYTES];
+	char line[LINE_MAX_BYTES + 128];
+	va_list args;
+	int n;
+
+	if (level > log_max)
+		return;
+	va_start(args, format);
+	n = vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (n < 0)
+		return;
+	log_escape(safe, sizeof(safe), text, strlen(text));
+	if (log_priorities)
+		n = snprintf(line, sizeof(line), "<%d>%s: %s\n", priorities[level], log_program, safe);
+	else
+		n = snprintf(line, sizeof(line), "%s: %s: %s\n", log_program, names[level], safe);
+	/* One write, so that lines of several processes do not mix. A full log loses the line
+	 * rather than stopping the service. */
+	if (n > 0 && write(STDERR_FILENO, line, (size_t)n) < 0)
+		return;
+}
