@@ -53,9 +53,9 @@ SP_MUST_CHECK int guest_get_spawn(struct wire_reader *r, struct guest_spawn *ret
 
 enum guest_ctl_id {
 	GUEST_CTL_STARTED = 1, /* guest to worker; with a pty it carries one descriptor, the master */
-	GUEST_CTL_FAILED = 2,  /* guest to worker: u32 stage, u32 errno */
-	GUEST_CTL_EXITED = 3,  /* guest to worker: u8 signaled, u32 code or signal, u8 core */
-	GUEST_CTL_SIGNAL = 4,  /* worker to guest: u32 signal number, to the program's process group */
+	GUEST_CTL_FAILED = 2, /* guest to worker: u32 stage, u32 errno */
+	GUEST_CTL_EXITED = 3, /* guest to worker: u8 signaled, u32 code or signal, u8 core */
+	GUEST_CTL_SIGNAL = 4, /* worker to guest: u32 signal number, to the program's process group */
 };
 
 enum guest_fail_stage {

@@ -23,8 +23,8 @@
  * Send one record with n_fds descriptors (loans, at most IPC_CHAN_FDS_MAX).
  * flags: MSG_DONTWAIT or 0.  Returns 0, IPC_CHAN_E_AGAIN, IPC_CHAN_E_END (peer gone) or -errno.
  */
-SP_MUST_CHECK int ipc_chan_send(
-    int fd, const void *data, size_t len, const int *fds, unsigned n_fds, int flags);
+SP_MUST_CHECK int ipc_chan_send(int fd, const void *data, size_t len, const int *fds,
+    unsigned n_fds, int flags);
 
 /*
  * The same with plain send(2), for a process whose filter has no sendmsg.

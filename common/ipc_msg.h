@@ -17,11 +17,11 @@
 struct ipc_hello {
 	uint32_t version;
 	uint8_t nonce[IPC_NONCE_LEN];
-	uint32_t login_tries;        /* authentication attempts before disconnect, as MaxAuthTries */
-	uint32_t keepalive_seconds;  /* 0: none */
-	uint32_t keepalive_count;    /* unanswered ones before disconnect */
-	uint32_t rekey_mib;          /* 0: the library's default */
-	struct wire_span banner;     /* shown before login, may be empty; UTF-8 text */
+	uint32_t login_tries;       /* authentication attempts before disconnect, as MaxAuthTries */
+	uint32_t keepalive_seconds; /* 0: none */
+	uint32_t keepalive_count;   /* unanswered ones before disconnect */
+	uint32_t rekey_mib;         /* 0: the library's default */
+	struct wire_span banner;    /* shown before login, may be empty; UTF-8 text */
 	uint32_t n_host_keys;
 	struct wire_span host_keys[IPC_HOST_KEYS_MAX]; /* public blobs, best first */
 };

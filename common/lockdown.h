@@ -42,8 +42,8 @@ enum lockdown_default {
 };
 
 /* no_new_privs, then load the filter over rules[n]. 0 or -errno. */
-SP_MUST_CHECK int lockdown_seccomp(
-    const struct lockdown_rule *rules, size_t n, enum lockdown_default unknown);
+SP_MUST_CHECK int lockdown_seccomp(const struct lockdown_rule *rules, size_t n,
+    enum lockdown_default unknown);
 
 /* Close every descriptor from first upwards. 0 or -errno. */
 SP_MUST_CHECK int lockdown_close_from(unsigned first);
@@ -77,7 +77,7 @@ struct lockdown_expect {
  * Compare status_fd, opened on /proc/self/status before the root went away, with *expect.
  * Writes the first difference as a sentence into why[cap].  0, 1 (differs) or -errno.
  */
-SP_MUST_CHECK int lockdown_verify(
-    int status_fd, const struct lockdown_expect *expect, char *why, size_t cap);
+SP_MUST_CHECK int lockdown_verify(int status_fd, const struct lockdown_expect *expect, char *why,
+    size_t cap);
 
 #endif

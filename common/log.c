@@ -75,7 +75,8 @@ log_msg(enum log_level level, const char *format, ...)
 		return;
 	log_escape(safe, sizeof(safe), text, strlen(text));
 	if (log_priorities)
-		n = snprintf(line, sizeof(line), "<%d>%s: %s\n", priorities[level], log_program, safe);
+		n = snprintf(line, sizeof(line), "<%d>%s: %s\n", priorities[level], log_program,
+		    safe);
 	else
 		n = snprintf(line, sizeof(line), "%s: %s: %s\n", log_program, names[level], safe);
 	/* One write, so that lines of several processes do not mix. A full log loses the line
