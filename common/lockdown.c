@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The pieces of the lock-down. Runs in the worker before it has read a byte of the network, in the
+ * broker and in the spawner before they serve anybody. Everything fails loudly.
+ */
+#include "lockdown.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <inttypes.h>
+#include <linux/capability.h>
+#include <seccomp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define STATUS_MAX 8192
+#define CAP_BITS   64 /* the kernel says EINVAL at the first one that it does not know */
+
+static int
+add_rule(scmp_filter_ctx filter, const struct lockdown_rule *rule)
+{
+	uint32_t action = rule->error == 0 ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO((uint32_t)rule->error);
+	struct scmp_arg_cmp compare[SP_ARRAY_LEN(rule->args)];
+	unsigned n = 0;
+
+	for (size_t i = 0; i < SP_ARRAY_LEN(rule->args); i++) {
+		const struct lockdown_arg *arg = &rule->args[i];
+
+		switch (arg->match) {
+		case LOCKDOWN_ANY:
+			break;
+		case LOCKDOWN_EQ:
+			compare[n++] = SCMP_CMP64(arg->index, SCMP_CMP_EQ, arg->value);
+			break;
+		case LOCKDOWN_MASKED_EQ:
+			compare[n++] =
+			    SCMP_CMP64(arg->index, SCMP_CMP_MASKED_EQ, arg->mask, arg->value);
+			break;
+		}
+	}
+	return seccomp_rule_add_array(filter, action, rule->syscall, n, compare);
+}
+
+int
+lockdown_seccomp(const struct lockdown_rule *rules, size_t n, enum lockdown_default unknown)
+{
+	uint32_t action = unknown == LOCKDOWN_KILL ? SCMP_ACT_KILL_PROCESS : SCMP_ACT_LOG;
+	scmp_filter_ctx filter = seccomp_init(action);
+	int r = 0;
+
+	if (filter == NULL)
+		return -ENOMEM;
+	/* A foreign ABI (i386, x32) is another door to the same kernel: always closed. */
+	r = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+	if (r == 0)
+		r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_NNP, 1);
+	/* A table looked up in order of frequency is not needed: a binary tree is. */
+	if (r == 0)
+		(void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = add_rule(filter, &rules[i]);
+	if (r == 0)
+		r = seccomp_load(filter);
+	seccomp_release(filter);
+	return r;
+}
+
+int
+lockdown_close_from(unsigned first)
+{
+	if (syscall(SYS_close_range, first, ~0U, 0) < 0)
+		return -errno;
+	return 0;
+}
+
+int
+lockdown_rlimit(int resource, uint64_t value)
+{
+	struct rlimit limit = { value, value };
+
+	if (setrlimit((__rlimit_resource_t)resource, &limit) < 0)
+		return -errno;
+	return 0;
+}
+
+int
+lockdown_empty_root(void)
+{
+	const unsigned long quiet = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+
+	/* Nothing that is mounted here may travel back to the host's namespace. */
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return -errno;
+	/* /proc is there (the caller has opened its status file); what it shows goes away with the
+	 * old root. */
+	if (mount("sallyport", "/proc", "tmpfs", quiet, "size=4k,nr_inodes=2,mode=0555") < 0)
+		return -errno;
+	if (chdir("/proc") < 0)
+		return -errno;
+	/* pivot_root(2): with the same path twice the old root is stacked on top of the new one. */
+	if (syscall(SYS_pivot_root, ".", ".") < 0)
+		return -errno;
+	if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+		return -errno;
+	if (mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY | quiet, NULL) < 0)
+		return -errno;
+	return 0;
+}
+
+static int
+set_caps(uint64_t mask)
+{
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct data[2] = {
+		{ .effective = (uint32_t)mask, .permitted = (uint32_t)mask },
+		{ .effective = (uint32_t)(mask >> 32), .permitted = (uint32_t)(mask >> 32) },
+	};
+
+	if (syscall(SYS_capset, &head, data) < 0)
+		return -errno;
+	return 0;
+}
+
+/* Without CAP_SETPCAP the bounding set stays: EPERM is for the caller's verification to judge. */
+static int
+drop_bounding(uint64_t keep)
+{
+	for (unsigned long cap = 0; cap < CAP_BITS; cap++) {
+		if ((keep >> cap & 1) != 0)
+			continue;
+		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0) {
+			if (errno == EINVAL)
+				return 0;
+			return -errno;
+		}
+	}
+	return 0;
+}
+
+int
+lockdown_drop_ids(uid_t uid, gid_t gid)
+{
+	int r = drop_bounding(0);
+
+	if (r < 0)
+		return r;
+	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+		return -errno;
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+		return -errno;
+	r = set_caps(0);
+	if (r < 0)
+		return r;
+	/* Not even a process of the same uid may attach or read the memory. */
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return -errno;
+	return 0;
+}
+
+int
+lockdown_keep_caps(const int *keep, size_t n)
+{
+	uint64_t mask = 0;
+	int r;
+
+	for (size_t i = 0; i < n; i++)
+		mask |= UINT64_C(1) << keep[i];
+	r = drop_bounding(mask);
+	if (r < 0)
+		return r;
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+		return -errno;
+	return set_caps(mask);
+}
+
+/* The text after "name:\t" in status, or NULL. */
+static const char *
+status_field(const char *status, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (const char *line = status; line != NULL; line = strchr(line, '\n')) {
+		if (*line == '\n')
+			line++;
+		if (strncmp(line, name, len) == 0 && line[len] == ':')
+			return line + len + 1 + strspn(line + len + 1, "\t ");
+	}
+	return NULL;
+}
+
+static bool
+field_is_number(const char *status, const char *name, int base, uint64_t value)
+{
+	const char *text = status_field(status, name);
+	char *end;
+
+	if (text == NULL)
+		return false;
+	return strtoull(text, &end, base) == value && end != text && *end == '\n';
+}
+
+/* "Uid:" and "Gid:" hold real, effective, saved and filesystem id: all four must be the same. */
+static bool
+field_is_id(const char *status, const char *name, uint64_t id)
+{
+	const char *text = status_field(status, name);
+
+	if (text == NULL)
+		return false;
+	for (int i = 0; i < 4; i++) {
+		char *end;
+
+		if (strtoull(text, &end, 10) != id || end == text)
+			return false;
+		text = end;
+	}
+	return *text == '\n';
+}
+
+static bool
+groups_empty(const char *status)
+{
+	const char *text = status_field(status, "Groups");
+
+	return text != NULL && (*text == '\n' || *text == '\0');
+}
+
+/* The first thing that is not as expected, or NULL. */
+static const char *
+first_difference(const char *status, const struct lockdown_expect *expect)
+{
+	static const char *const sets[] = { "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb" };
+
+	if (expect->seccomp && !field_is_number(status, "Seccomp", 10, 2))
+		return "no system call filter is in force (Seccomp is not 2)";
+	if (expect->no_new_privs && !field_is_number(status, "NoNewPrivs", 10, 1))
+		return "no_new_privs is not set";
+	for (size_t i = 0; expect->no_capabilities && i < SP_ARRAY_LEN(sets); i++) {
+		if (!field_is_number(status, sets[i], 16, 0))
+			return "capabilities are left";
+	}
+	if (expect->check_ids && !field_is_id(status, "Uid", expect->uid))
+		return "the user id was not given up";
+	if (expect->check_ids && !field_is_id(status, "Gid", expect->gid))
+		return "the group id was not given up";
+	if (expect->check_ids && !groups_empty(status))
+		return "supplementary groups are left";
+	return NULL;
+}
+
+int
+lockdown_verify(int status_fd, const struct lockdown_expect *expect, char *why, size_t cap)
+{
+	char status[STATUS_MAX];
+	const char *difference;
+	size_t len = 0;
+	ssize_t n;
+
+	while ((n = read(status_fd, status + len, sizeof(status) - 1 - len)) > 0)
+		len += (size_t)n;
+	if (n < 0)
+		return -errno;
+	status[len] = '\0';
+	difference = first_difference(status, expect);
+	if (difference == NULL)
+		return 0;
+	(void)snprintf(why, cap, "%s", difference);
+	return 1;
+}
