@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The spawner process and the broker's side of its pair. No input is hostile here: only the broker
+ * writes to it. It keeps privileges, so it stays this small.
+ */
+#include "spawner.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fd.h"
+#include "ipc.h"
+#include "ipc_chan.h"
+#include "lockdown.h"
+#include "log.h"
+#include "wire.h"
+
+#define RECORD_MAX 64
+#define FD_SELF    3 /* the spawner's end of its pair, fixed after the fork */
+
+enum record {
+	RECORD_SPAWN = 1,
+	RECORD_STARTED = 2,
+	RECORD_FAILED = 3,
+	RECORD_EXITED = 4,
+};
+
+/* A running worker, so that its end can be reported under the broker's token. */
+struct child {
+	struct child *next;
+	pid_t pid;
+	uint32_t token;
+};
+
+struct spawner {
+	struct spawner_options options;
+	struct child *children;
+};
+
+static void
+report(enum record kind, uint32_t token, uint32_t value, int pidfd)
+{
+	uint8_t buf[RECORD_MAX];
+	struct wire_writer w;
+	int r;
+
+	wire_writer_init(&w, buf, sizeof(buf));
+	wire_put_u8(&w, (uint8_t)kind);
+	wire_put_u32(&w, token);
+	wire_put_u32(&w, value);
+	/* Blocking: the broker always reads these, and the spawner has nothing better to do. */
+	r = ipc_chan_send(FD_SELF, w.data, w.len, &pidfd, pidfd >= 0 ? 1 : 0, 0);
+	if (r != 0)
+		_exit(1);
+}
+
+static void
+worker_limits(const struct spawner_options *o)
+{
+	if (o->memory != 0 && lockdown_rlimit(RLIMIT_AS, o->memory) < 0)
+		_exit(125);
+	if (lockdown_rlimit(RLIMIT_CORE, 0) < 0)
+		_exit(125);
+}
+
+/*
+ * In the new process: descriptors 0 and 1 are /dev/null already, 2 is the log, 3 the pair with the
+ * broker, and nothing else is open when the worker's program starts.
+ */
+static void
+exec_worker(const struct spawner_options *o, int ipc_fd, int log_fd)
+{
+	char uid[24];
+	char gid[24];
+	char program_name[] = "sallyportd";
+	char uid_flag[] = "--uid";
+	char gid_flag[] = "--gid";
+	char best_effort[] = "--best-effort";
+	char *argv[] = { program_name, uid_flag, uid, gid_flag, gid,
+		o->best_effort ? best_effort : NULL, NULL };
+	char no_openssl_conf[] = "OPENSSL_CONF=/dev/null";
+	char lang[] = "LC_ALL=C";
+	char *asan = getenv("ASAN_OPTIONS");
+	char asan_env[256] = "ASAN_OPTIONS=";
+	char *envp[] = { no_openssl_conf, lang, NULL, NULL };
+	sigset_t none;
+
+	(void)snprintf(uid, sizeof(uid), "%u", (unsigned)o->uid);
+	(void)snprintf(gid, sizeof(gid), "%u", (unsigned)o->gid);
+	/* The two may sit on each other's place: move both out of the way first. */
+	ipc_fd = fcntl(ipc_fd, F_DUPFD_CLOEXEC, 10);
+	log_fd = fcntl(log_fd, F_DUPFD_CLOEXEC, 10);
+	if (ipc_fd < 0 || log_fd < 0 || dup2(ipc_fd, IPC_FD) < 0 || dup2(log_fd, IPC_LOG_FD) < 0 ||
+	    lockdown_close_from(IPC_FD + 1) < 0)
+		_exit(125);
+	if (sigemptyset(&none) < 0 || sigprocmask(SIG_SETMASK, &none, NULL) < 0)
+		_exit(125);
+	worker_limits(o);
+	if (asan != NULL && strlen(asan) < sizeof(asan_env) - strlen(asan_env)) {
+		strcat(asan_env, asan);
+		envp[2] = asan_env;
+	}
+	execve(o->program, argv, envp);
+	dprintf(STDERR_FILENO, "cannot run %s: %s\n", o->program, strerror(errno));
+	_exit(126);
+}
+
+/*
+ * Each worker has namespaces of its own: no network device, no view of other processes, no System V
+ * IPC or host name shared with anybody. Mounts are its own so that it can leave the tree.
+ */
+static const uint64_t worker_namespaces = CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
+    CLONE_NEWPID;
+
+static pid_t
+clone_worker(uint64_t flags, int *ret_pidfd)
+{
+	struct clone_args args = {
+		.flags = flags | CLONE_PIDFD,
+		.pidfd = (uint64_t)(uintptr_t)ret_pidfd,
+		.exit_signal = SIGCHLD,
+	};
+
+	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+}
+
+static void
+spawn(struct spawner *s, uint32_t token, int ipc_fd, int log_fd)
+{
+	SP_CLEANUP_FD int pidfd = -1;
+	struct child *child = calloc(1, sizeof(*child));
+	pid_t pid = -1;
+
+	if (child != NULL) {
+		pid = clone_worker(worker_namespaces, &pidfd);
+		if (pid < 0 && s->options.best_effort)
+			pid = clone_worker(0, &pidfd);
+	}
+	if (pid == 0)
+		exec_worker(&s->options, ipc_fd, log_fd);
+	if (pid < 0) {
+		int error = child == NULL ? ENOMEM : errno;
+
+		free(child);
+		report(RECORD_FAILED, token, (uint32_t)error, -1);
+		return;
+	}
+	child->pid = pid;
+	child->token = token;
+	child->next = s->children;
+	s->children = child;
+	report(RECORD_STARTED, token, (uint32_t)pid, pidfd);
+}
+
+static void
+reap(struct spawner *s)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		struct child **at = &s->children;
+
+		while (*at != NULL && (*at)->pid != pid)
+			at = &(*at)->next;
+		if (*at != NULL) {
+			struct child *gone = *at;
+
+			*at = gone->next;
+			report(RECORD_EXITED, gone->token, (uint32_t)status, -1);
+			free(gone);
+		}
+	}
+}
+
+/* The broker is gone: nobody would answer the workers, and a hostile one would not leave by itself. */
+static void
+end_all(const struct spawner *s)
+{
+	for (const struct child *c = s->children; c != NULL; c = c->next)
+		(void)kill(c->pid, SIGKILL);
+	_exit(0);
+}
+
+static void
+serve_request(struct spawner *s)
+{
+	uint8_t buf[RECORD_MAX];
+	int fds[2] = { -1, -1 };
+	struct wire_reader r;
+	uint32_t token;
+	unsigned n_fds;
+	size_t len;
+
+	if (ipc_chan_recv_fds(FD_SELF, buf, sizeof(buf), &len, fds, 2, &n_fds, 0) != 0)
+		end_all(s);
+	wire_reader_init(&r, buf, len);
+	if (wire_get_u8(&r) != RECORD_SPAWN)
+		end_all(s);
+	token = wire_get_u32(&r);
+	if (wire_finish(&r) != 0 || n_fds != 2)
+		end_all(s);
+	spawn(s, token, fds[0], fds[1]);
+	fd_close_all(fds, 2);
+}
+
+/* Leave only: 0 and 1 on /dev/null, 2 as it was, 3 the pair. */
+static void
+take_descriptors(int own)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	own = fcntl(own, F_DUPFD_CLOEXEC, 10);
+	if (null < 0 || own < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(own, FD_SELF) < 0 ||
+	    fcntl(FD_SELF, F_SETFD, FD_CLOEXEC) < 0 || lockdown_close_from(FD_SELF + 1) < 0)
+		_exit(1);
+}
+
+static void
+run(int own, const struct spawner_options *options)
+{
+	struct spawner s = { .options = *options };
+	struct pollfd fds[2] = { { .fd = FD_SELF, .events = POLLIN }, { .fd = -1, .events = POLLIN } };
+	sigset_t mask;
+
+	take_descriptors(own);
+	(void)prctl(PR_SET_NAME, "sp-spawner", 0, 0, 0);
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	/* Signals for the service are the broker's: this process ends when the pair does. */
+	if (sigfillset(&mask) < 0 || sigprocmask(SIG_SETMASK, &mask, NULL) < 0)
+		_exit(1);
+	if (sigemptyset(&mask) < 0 || sigaddset(&mask, SIGCHLD) < 0)
+		_exit(1);
+	fds[1].fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fds[1].fd < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		_exit(1);
+	for (;;) {
+		struct signalfd_siginfo info;
+
+		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+			_exit(1);
+		while (read(fds[1].fd, &info, sizeof(info)) > 0)
+			reap(&s);
+		if (fds[0].revents != 0)
+			serve_request(&s);
+	}
+}
+
+int
+spawner_start(const struct spawner_options *options, int *ret_fd, pid_t *ret_pid)
+{
+	int pair[2];
+	pid_t pid;
+	int r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	pid = fork();
+	if (pid < 0) {
+		r = -errno;
+		fd_close_all(pair, 2);
+		return r;
+	}
+	if (pid == 0)
+		run(pair[1], options);
+	fd_close(&pair[1]);
+	r = fd_set_nonblock(pair[0]);
+	if (r < 0) {
+		fd_close(&pair[0]);
+		return r;
+	}
+	*ret_fd = pair[0];
+	*ret_pid = pid;
+	return 0;
+}
+
+int
+spawner_request(int fd, uint32_t token, int ipc_fd, int log_fd)
+{
+	int fds[2] = { ipc_fd, log_fd };
+	uint8_t buf[RECORD_MAX];
+	struct wire_writer w;
+	int r;
+
+	wire_writer_init(&w, buf, sizeof(buf));
+	wire_put_u8(&w, RECORD_SPAWN);
+	wire_put_u32(&w, token);
+	r = ipc_chan_send(fd, w.data, w.len, fds, 2, MSG_DONTWAIT);
+	if (r == IPC_CHAN_E_AGAIN)
+		return -EAGAIN;
+	return r > 0 ? -EPIPE : r;
+}
+
+static int
+decode_event(const uint8_t *buf, size_t len, struct spawner_event *ret)
+{
+	struct wire_reader r;
+	uint8_t kind;
+	uint32_t value;
+
+	wire_reader_init(&r, buf, len);
+	kind = wire_get_u8(&r);
+	ret->token = wire_get_u32(&r);
+	value = wire_get_u32(&r);
+	if (wire_finish(&r) != 0)
+		return -EPROTO;
+	switch (kind) {
+	case RECORD_STARTED:
+		ret->kind = SPAWNER_STARTED;
+		ret->pid = (pid_t)value;
+		return 0;
+	case RECORD_FAILED:
+		ret->kind = SPAWNER_FAILED;
+		ret->error = (int)value;
+		return 0;
+	case RECORD_EXITED:
+		ret->kind = SPAWNER_EXITED;
+		ret->status = (int)value;
+		return 0;
+	default:
+		return -EPROTO;
+	}
+}
+
+int
+spawner_next_event(int fd, struct spawner_event *ret)
+{
+	uint8_t buf[RECORD_MAX];
+	unsigned n_fds = 0;
+	int pidfd = -1;
+	size_t len;
+	int r = ipc_chan_recv_fds(fd, buf, sizeof(buf), &len, &pidfd, 1, &n_fds, MSG_DONTWAIT);
+
+	if (r == IPC_CHAN_E_AGAIN)
+		return SPAWNER_E_AGAIN;
+	if (r != 0)
+		return r < 0 ? r : SPAWNER_E_END;
+	memset(ret, 0, sizeof(*ret));
+	r = decode_event(buf, len, ret);
+	if (r == 0 && (ret->kind == SPAWNER_STARTED) != (n_fds == 1))
+		r = -EPROTO;
+	if (r < 0)
+		fd_close(&pidfd);
+	ret->pidfd = pidfd;
+	return r;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The spawner: a child of the broker that starts workers, and nothing else.
+ *
+ * Starting a worker takes privileges (namespaces, a root of its own, another uid) and execve. The
+ * broker, which talks to the engine and judges hostile requests, gives all of that up; the spawner,
+ * which keeps it, holds no host key, no engine socket and no policy, and parses nothing but the
+ * broker's two-field requests. It is forked before any of those exist in the broker's memory.
+ */
+#ifndef SP_SPAWNER_H
+#define SP_SPAWNER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "attr.h"
+
+struct spawner_options {
+	const char *program; /* absolute path of sallyportd */
+	uid_t uid;           /* of the workers */
+	gid_t gid;
+	uint64_t memory;  /* bytes, RLIMIT_AS of a worker; 0: unlimited (sanitizer builds) */
+	bool best_effort; /* go on where the kernel grants less; else fail */
+};
+
+/* What the spawner reports, in the order in which things happened. */
+struct spawner_event {
+	enum {
+		SPAWNER_STARTED, /* pid and pidfd (the caller owns it) */
+		SPAWNER_FAILED,  /* error: errno of the step that failed */
+		SPAWNER_EXITED,  /* status: as from waitpid() */
+	} kind;
+	uint32_t token;
+	pid_t pid;
+	int pidfd;
+	int error;
+	int status;
+};
+
+/*
+ * Fork the spawner. Returns 0 in the broker, with the connection to it in *ret_fd (non-blocking,
+ * owned by the caller) and its pid; or -errno. The child never returns from this call: it ends when
+ * the connection does, and takes every worker with it.
+ */
+SP_MUST_CHECK int spawner_start(const struct spawner_options *options, int *ret_fd, pid_t *ret_pid);
+
+/*
+ * Ask for one worker with ipc_fd and log_fd (loans) as its descriptors. token comes back in the
+ * events about it. 0 or -errno.
+ */
+SP_MUST_CHECK int spawner_request(int fd, uint32_t token, int ipc_fd, int log_fd);
+
+#define SPAWNER_E_AGAIN 1 /* nothing to report now */
+#define SPAWNER_E_END   2 /* the spawner is gone: no further worker can be started */
+
+/* Take the next event. 0, SPAWNER_E_AGAIN, SPAWNER_E_END or -errno. */
+SP_MUST_CHECK int spawner_next_event(int fd, struct spawner_event *ret);
+
+#endif
