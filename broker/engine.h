@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The container engine, as typed calls. Runs in the broker, on its event loop, and never blocks.
+ *
+ * Rules of every call:
+ *   - The starting function returns 0 and the callback comes later, from the event loop, exactly once;
+ *     or it returns -errno and there is no callback.
+ *   - Every call has a deadline. The result and all it points to live until the callback returns.
+ *   - engine_cancel() takes the handle of a call whose callback has not come yet; none comes then.
+ *     Calls that change something go on in the engine (they may already have happened); a container
+ *     that a cancelled call made is removed again.
+ *   - Callbacks may start and cancel calls. They must not call engine_free().
+ *   - Nothing that changes something is ever sent twice.
+ *
+ * What the engine sends is hostile: bounded, typed and checked before a callback sees it.
+ */
+#ifndef SP_ENGINE_H
+#define SP_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "attr.h"
+#include "engine_spec.h"
+
+struct event_base;
+struct engine;
+struct engine_call;
+
+#define ENGINE_API_MIN    41 /* 1.41, Docker 20.10 */
+#define ENGINE_API_MAX    44 /* 1.44: what we were written against; newer engines serve it */
+#define ENGINE_REASON_MAX 512
+
+enum engine_error {
+	ENGINE_OK = 0,
+	ENGINE_E_UNREACHABLE, /* no connection, or it ended before the answer was complete */
+	ENGINE_E_TIMEOUT,     /* no answer in time, or too long in the queue of starts */
+	ENGINE_E_UNHEALTHY,   /* not even asked: the engine failed its last probe or start */
+	ENGINE_E_BUSY,        /* too many calls are waiting already */
+	ENGINE_E_VERSION,     /* the engine is too old for us */
+	ENGINE_E_NO_IMAGE,    /* create: the image is not there (nothing is ever pulled) */
+	ENGINE_E_NOT_FOUND,   /* 404 otherwise */
+	ENGINE_E_CONFLICT,    /* 409: name taken, not running, removal in progress */
+	ENGINE_E_REFUSED,     /* another 4xx; the sentence has the engine's own words */
+	ENGINE_E_FAILED,      /* 5xx, the same */
+	ENGINE_E_BROKEN,      /* not HTTP, not JSON, not what was asked for, or far too long */
+	ENGINE_E_DIFFERENT,   /* launch: the container is not what was asked for; it is removed */
+	ENGINE_E_NO_MEMORY,
+};
+
+/* A short name for logs and metrics: "timeout". */
+const char *engine_error_name(enum engine_error error);
+
+struct engine_list_item {
+	char id[ENGINE_ID_LEN + 1];
+	char *name;                  /* without the leading '/' */
+	char *state;                 /* "created", "running", "exited", ... */
+	struct engine_label *labels; /* those that start with ENGINE_LABEL_PREFIX */
+	size_t n_labels;
+};
+
+struct engine_result {
+	enum engine_error error;
+	unsigned status;      /* HTTP status, 0 when there was none */
+	const char *sentence; /* for the log, not for users; printable ASCII; "" when all is well */
+	/* launch, create: the container. launch, create that failed: "". image: the image's hex id. */
+	const char *id;
+	const char *warning; /* create, launch: the engine's first warning, escaped, or "" */
+	/* inspect; launch: as it was right after its start, with the pid. Else NULL. */
+	const struct engine_container *container;
+	const struct engine_list_item *items; /* list */
+	size_t n_items;
+	int64_t exit_code; /* wait */
+};
+
+typedef void engine_done_fn(void *arg, const struct engine_result *result);
+
+enum engine_health {
+	ENGINE_HEALTH_UNKNOWN, /* before the first probe has ended: calls are tried */
+	ENGINE_HEALTHY,
+	ENGINE_UNHEALTHY, /* new starts fail at once; everything else is still tried */
+};
+
+/* Called from the event loop after a change. reason is "" when healthy. No engine_free() inside. */
+typedef void engine_health_fn(void *arg, enum engine_health health, const char *reason);
+
+/* Zero means the default. */
+struct engine_options {
+	const char *socket;          /* absolute or relative path, copied */
+	uint32_t call_timeout_ms;    /* 10000; most calls */
+	uint32_t start_timeout_ms;   /* 30000; the start call itself, and the wait in the queue */
+	uint32_t probe_interval_ms;  /* 5000 */
+	uint32_t probe_timeout_ms;   /* 2000 */
+	uint32_t max_starts;         /* 4; launches and starts in flight. More only adds latency */
+	uint32_t max_queued;         /* 1024; launches and starts waiting */
+	uint32_t max_calls;          /* 4096; everything together */
+	engine_health_fn *on_health; /* may be NULL */
+	void *on_health_arg;
+};
+
+/* base is borrowed. Nothing is sent before the event loop runs. 0, -EINVAL or -errno. */
+SP_MUST_CHECK int engine_new(struct event_base *base, const struct engine_options *options,
+    struct engine **ret);
+/* Ends every call without callback. NULL is fine; always returns NULL. */
+struct engine *engine_free(struct engine *e);
+
+/*
+ * Create, read back and compare, start, read the pid: the whole way to a running container. Waits its
+ * turn when max_starts are in flight, first come first served. When it fails or is cancelled on the
+ * way, the container is removed, as with engine_discard(). spec is copied.
+ */
+SP_MUST_CHECK int engine_launch(struct engine *e, const struct engine_container_spec *spec,
+    engine_done_fn *done, void *arg, struct engine_call **ret_call);
+
+/* The single steps. id: an id, or a name that we gave. ret_call may be NULL everywhere. */
+SP_MUST_CHECK int engine_create(struct engine *e, const struct engine_container_spec *spec,
+    engine_done_fn *done, void *arg, struct engine_call **ret_call);
+SP_MUST_CHECK int engine_start(struct engine *e, const char *id, engine_done_fn *done, void *arg,
+    struct engine_call **ret_call);
+SP_MUST_CHECK int engine_inspect(struct engine *e, const char *id, engine_done_fn *done, void *arg,
+    struct engine_call **ret_call);
+/* signal: 1..64. ENGINE_E_CONFLICT: it does not run. */
+SP_MUST_CHECK int engine_kill(struct engine *e, const char *id, int signal, engine_done_fn *done,
+    void *arg, struct engine_call **ret_call);
+/* With the anonymous volumes of its image. */
+SP_MUST_CHECK int engine_remove(struct engine *e, const char *id, bool force, engine_done_fn *done,
+    void *arg, struct engine_call **ret_call);
+/* Until it does not run. timeout_ms 0: no deadline, ended by engine_cancel(). */
+SP_MUST_CHECK int engine_wait(struct engine *e, const char *id, uint32_t timeout_ms,
+    engine_done_fn *done, void *arg, struct engine_call **ret_call);
+/* All containers, running or not, with this label; value NULL: whatever its value. */
+SP_MUST_CHECK int engine_list(struct engine *e, const char *label, const char *value,
+    engine_done_fn *done, void *arg, struct engine_call **ret_call);
+/* Whether the image is there: ENGINE_OK or ENGINE_E_NO_IMAGE. */
+SP_MUST_CHECK int engine_image_inspect(struct engine *e, const char *image, engine_done_fn *done,
+    void *arg, struct engine_call **ret_call);
+
+/*
+ * Remove the container, running or not, and keep trying while the engine is away. Nobody is told;
+ * failure for good is logged. What is still pending is forgotten by engine_free(): the clean-up by
+ * label at the next start finds it. 0 or -errno.
+ */
+SP_MUST_CHECK int engine_discard(struct engine *e, const char *id);
+
+/* The call of this handle ends without callback. NULL is fine. */
+void engine_cancel(struct engine_call *call);
+
+enum engine_health engine_health(const struct engine *e);
+/* Why it is unhealthy, printable ASCII, or "". */
+const char *engine_health_reason(const struct engine *e);
+
+struct engine_counts {
+	unsigned calls;       /* everything under way */
+	unsigned queued;      /* launches and starts waiting */
+	unsigned starting;    /* launches and starts in flight */
+	unsigned discarding;  /* containers to be removed */
+	uint64_t requests;    /* sent since engine_new() */
+	uint64_t connections; /* opened since engine_new() */
+	unsigned api_minor;   /* negotiated 1.x, 0 before */
+};
+struct engine_counts engine_counts(const struct engine *e);
+
+#endif
