@@ -52,14 +52,6 @@ enum engine_error {
 /* A short name for logs and metrics: "timeout". */
 const char *engine_error_name(enum engine_error error);
 
-struct engine_list_item {
-	char id[ENGINE_ID_LEN + 1];
-	char *name;                  /* without the leading '/' */
-	char *state;                 /* "created", "running", "exited", ... */
-	struct engine_label *labels; /* those that start with ENGINE_LABEL_PREFIX */
-	size_t n_labels;
-};
-
 struct engine_result {
 	enum engine_error error;
 	unsigned status;      /* HTTP status, 0 when there was none */

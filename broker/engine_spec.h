@@ -102,9 +102,9 @@ bool engine_image_valid(const char *image);
 
 /* One entry of the inspected container's HostConfig.Mounts (asked) or Mounts (made). */
 struct engine_seen_mount {
-	char *kind;   /* "bind", "volume", "tmpfs", or whatever it said */
-	char *source; /* asked: as we wrote it.  made: a bind's path or a volume's name */
-	char *target;
+	const char *kind;   /* "bind", "volume", "tmpfs", or whatever it said */
+	const char *source; /* asked: as we wrote it.  made: a bind's path or a volume's name */
+	const char *target;
 	bool read_only;
 	bool non_recursive; /* asked binds */
 	int64_t size;       /* asked tmpfs */
@@ -117,34 +117,34 @@ struct engine_seen_mount {
  */
 struct engine_container {
 	char id[ENGINE_ID_LEN + 1];
-	char *name; /* without the leading '/' */
+	const char *name; /* without the leading '/' */
 
 	/* state */
-	char *status; /* "created", "running", "exited", ... */
+	const char *status; /* "created", "running", "exited", ... */
 	bool running;
 	pid_t pid; /* on the engine's host; 0 when it does not run */
 	int64_t exit_code;
 	bool oom_killed;
-	char *error;      /* what its last start failed with */
-	char *started_at; /* as the engine writes it; equal strings are the same start */
+	const char *error;      /* what its last start failed with */
+	const char *started_at; /* as the engine writes it; equal strings are the same start */
 
 	/* what runs */
-	char *path;
-	char **args;
+	const char *path;
+	const char **args;
 	size_t n_args;
-	char **entrypoint;
+	const char **entrypoint;
 	size_t n_entrypoint;
-	char **cmd;
+	const char **cmd;
 	size_t n_cmd;
-	char *user;
-	char *workdir;
-	char *hostname;
-	char *image; /* as asked for */
+	const char *user;
+	const char *workdir;
+	const char *hostname;
+	const char *image; /* as asked for */
 	struct engine_label *labels;
 	size_t n_labels;
 	bool stdio; /* a tty, an open stdin or an attached stream */
 	bool network_disabled;
-	char **healthcheck;
+	const char **healthcheck;
 	size_t n_healthcheck;
 
 	/* confinement */
@@ -152,20 +152,20 @@ struct engine_container {
 	bool read_only_root;
 	bool auto_remove;
 	bool publish_all_ports;
-	char *network_mode;
-	char *ipc_mode;
-	char *cgroupns_mode;
-	char *log_driver;
-	char *restart_policy;
-	char *runtime;
-	char *apparmor;
-	char **cap_drop;
+	const char *network_mode;
+	const char *ipc_mode;
+	const char *cgroupns_mode;
+	const char *log_driver;
+	const char *restart_policy;
+	const char *runtime;
+	const char *apparmor;
+	const char **cap_drop;
 	size_t n_cap_drop;
-	char **security_opt;
+	const char **security_opt;
 	size_t n_security_opt;
-	char **masked_paths;
+	const char **masked_paths;
 	size_t n_masked_paths;
-	char **readonly_paths;
+	const char **readonly_paths;
 	size_t n_readonly_paths;
 	int64_t memory;
 	int64_t memory_swap;
@@ -180,6 +180,17 @@ struct engine_container {
 	size_t n_made;
 	/* First key of HostConfig that widens a container and is not empty ("Devices"), or "". */
 	const char *surplus;
+
+	void *memory_tree; /* engine_json.c: what the pointers above point into */
+};
+
+/* One container of a list. */
+struct engine_list_item {
+	char id[ENGINE_ID_LEN + 1];
+	char *name;                  /* without the leading '/' */
+	char *state;                 /* "created", "running", "exited", ... */
+	struct engine_label *labels; /* those that start with ENGINE_LABEL_PREFIX */
+	size_t n_labels;
 };
 
 /* NULL is fine. Always returns NULL. */

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Broker's side of IPC_REQ_START and IPC_REQ_CLOSE: programs on session channels. The request is
+ * hostile: the worker may be anybody's by now. What it can get is what the policy gives to the login
+ * that was proven on this connection, whatever it asks for: the container, its user, the program
+ * before the command and the environment's fixed part are the broker's own.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "answer.h"
+#include "container.h"
+#include "dispatch.h"
+#include "fd.h"
+#include "guest_msg.h"
+#include "ipc_msg.h"
+#include "log.h"
+#include "peer.h"
+
+#define OWN_ENV_MAX 8 /* USER LOGNAME SHELL SSH_CLIENT SSH_CONNECTION TERM, and room */
+
+/* Text for one order: what the spans of struct guest_spawn point to. One loop, one order at a time. */
+struct order_text {
+	char client_env[IPC_ENV_BYTES_MAX + 2 * IPC_ENV_MAX];
+	char own_env[OWN_ENV_MAX][256];
+	char argv0[64];
+};
+
+static struct wire_span
+span_of(const char *s)
+{
+	struct wire_span span = { (const uint8_t *)s, strlen(s) };
+
+	return span;
+}
+
+static bool
+reply(struct peer *p, uint32_t channel, enum ipc_start_result result, bool pty, const char *text,
+    const struct data_path_streams *streams)
+{
+	uint8_t buf[IPC_TEXT_MAX + 64];
+	struct ipc_ans_start m = { .channel = channel,
+		.result = result,
+		.pty = pty,
+		.text = { (const uint8_t *)text, strnlen(text, IPC_TEXT_MAX) } };
+	struct wire_writer w;
+
+	wire_writer_init(&w, buf, sizeof(buf));
+	ipc_put_ans_start(&w, &m);
+	return peer_send(p, &w, streams != NULL ? streams->fds : NULL,
+	    streams != NULL ? streams->n : 0);
+}
+
+static void
+free_channel(struct peer *p, struct peer_channel *channel)
+{
+	if (channel->state == CHANNEL_FREE)
+		return;
+	if (channel->container != NULL && channel->container != p->container)
+		container_release(channel->container);
+	free(channel->request);
+	memset(channel, 0, sizeof(*channel));
+	p->n_channels--;
+}
+
+/* A request that was not carried out: the channel's number is free for another try. */
+static void
+refuse(struct peer *p, uint32_t channel, enum ipc_start_result result, const char *text)
+{
+	free_channel(p, &p->channels[channel]);
+	(void)reply(p, channel, result, false, text, NULL);
+}
+
+static void
+add_env(struct guest_spawn *order, struct wire_span entry)
+{
+	if (order->n_env < GUEST_ENV_MAX)
+		order->env[order->n_env++] = entry;
+}
+
+static void
+add_own_env(struct guest_spawn *order, struct order_text *text, unsigned *n, const char *name,
+    const char *value)
+{
+	char *entry = text->own_env[(*n)++];
+
+	(void)snprintf(entry, sizeof(text->own_env[0]), "%s=%s", name, value);
+	add_env(order, span_of(entry));
+}
+
+/* The client's variables that the profile accepts; the others are dropped, as sshd drops them. */
+static void
+add_client_env(struct guest_spawn *order, struct order_text *text,
+    const struct policy_profile *profile, const struct ipc_req_start *m)
+{
+	size_t used = 0;
+
+	for (uint32_t i = 0; i < m->n_env; i++) {
+		const struct ipc_env *e = &m->env[i];
+		char *entry = text->client_env + used;
+		int n = snprintf(entry, sizeof(text->client_env) - used, "%.*s", (int)e->name.len,
+		    (const char *)e->name.data);
+
+		if (!policy_accepts_env(profile, entry))
+			continue;
+		n += snprintf(entry + n, sizeof(text->client_env) - used - (size_t)n, "=%.*s",
+		    (int)e->value.len, (const char *)e->value.data);
+		add_env(order, (struct wire_span){ (const uint8_t *)entry, (size_t)n });
+		used += (size_t)n + 1;
+	}
+}
+
+/* Later entries win in the guest: the client's first, then sshd's set, then the profile's. */
+static void
+fill_env(struct guest_spawn *order, struct order_text *text, const struct peer *p,
+    const struct ipc_req_start *m)
+{
+	const struct policy_profile *profile = p->decision.profile;
+	char source[96];
+	char local[96];
+	char value[256];
+	unsigned n = 0;
+
+	add_client_env(order, text, profile, m);
+	(void)peer_address_text(&p->source, source, sizeof(source));
+	(void)peer_address_text(&p->local, local, sizeof(local));
+	add_own_env(order, text, &n, "USER", p->user);
+	add_own_env(order, text, &n, "LOGNAME", p->user);
+	add_own_env(order, text, &n, "SHELL", profile->shell_argv[0]);
+	(void)snprintf(value, sizeof(value), "%s %s", source, strchr(local, ' ') + 1);
+	add_own_env(order, text, &n, "SSH_CLIENT", value);
+	(void)snprintf(value, sizeof(value), "%s %s", source, local);
+	add_own_env(order, text, &n, "SSH_CONNECTION", value);
+	if (m->want_pty && m->pty.term[0] != '\0')
+		add_own_env(order, text, &n, "TERM", m->pty.term);
+	for (const char *const *e = profile->env; e != NULL && *e != NULL; e++)
+		add_env(order, span_of(*e));
+}
+
+/* The command is one argument of a program that the profile names; nothing here splits or joins. */
+static void
+fill_argv(struct guest_spawn *order, struct order_text *text, const struct policy_profile *profile,
+    const struct ipc_req_start *m)
+{
+	bool shell = m->kind == IPC_START_SHELL;
+	const char *const *argv = shell ? profile->shell_argv : profile->exec_argv;
+
+	for (; *argv != NULL && order->n_argv < GUEST_ARGV_MAX; argv++)
+		order->argv[order->n_argv++] = strcmp(*argv, "${command}") == 0 ? m->command
+										: span_of(*argv);
+	if (shell && profile->login_shell) {
+		const char *base = strrchr(profile->shell_argv[0], '/');
+
+		(void)snprintf(text->argv0, sizeof(text->argv0), "-%s",
+		    base != NULL ? base + 1 : profile->shell_argv[0]);
+		order->argv0 = span_of(text->argv0);
+	}
+}
+
+static void
+fill_order(struct guest_spawn *order, struct order_text *text, const struct peer *p,
+    const struct ipc_req_start *m)
+{
+	memset(order, 0, sizeof(*order));
+	order->want_pty = m->want_pty;
+	order->columns = m->pty.columns;
+	order->rows = m->pty.rows;
+	order->width_px = m->pty.width_px;
+	order->height_px = m->pty.height_px;
+	order->hangup_grace_ms = p->decision.profile->stop_grace_ms;
+	if (p->decision.profile->workdir != NULL)
+		order->workdir = span_of(p->decision.profile->workdir);
+	fill_argv(order, text, p->decision.profile, m);
+	fill_env(order, text, p, m);
+}
+
+/* The container is up: send the order, hand the streams to the worker. */
+static void
+run(struct peer *p, uint32_t number, const struct ipc_req_start *m)
+{
+	static struct order_text text;
+	static struct guest_spawn order;
+	struct peer_channel *channel = &p->channels[number];
+	struct data_path_streams streams;
+	int r;
+
+	fill_order(&order, &text, p, m);
+	r = container_start(channel->container, &order, &streams);
+	if (r != 0) {
+		log_error("connection=%s channel=%u cannot start a program: %s", p->id, number,
+		    r == DATA_PATH_E_BUSY ? "the container does not take orders" : strerror(-r));
+		refuse(p, number, IPC_START_FAILED,
+		    "The container does not start any more programs. Log in again for a new one.");
+		return;
+	}
+	free(channel->request);
+	channel->request = NULL;
+	channel->state = CHANNEL_RUNNING;
+	log_info("connection=%s user=%s channel=%u started: %s%s", p->id, p->user, number,
+	    m->kind == IPC_START_SHELL ? "shell" : "exec", m->want_pty ? " with pty" : "");
+	(void)reply(p, number, IPC_START_OK, m->want_pty, "", &streams);
+	fd_close_all(streams.fds, streams.n);
+}
+
+/* What was kept in CHANNEL_WAITING was decoded once before: it decodes again. */
+static void
+run_waiting(struct peer *p, uint32_t number)
+{
+	struct peer_channel *channel = &p->channels[number];
+	struct ipc_req_start m;
+	struct wire_reader r;
+
+	wire_reader_init(&r, channel->request, channel->request_len);
+	if (ipc_get_req_start(&r, &m) != 0)
+		peer_end(p, "bug: a request that was kept does not decode");
+	else
+		run(p, number, &m);
+}
+
+static void
+on_up(void *arg, struct container *c)
+{
+	struct peer *p = arg;
+
+	for (uint32_t i = 0; i < IPC_CHANNEL_MAX && p->state == PEER_LOGGED_IN; i++) {
+		if (p->channels[i].state == CHANNEL_WAITING && p->channels[i].container == c)
+			run_waiting(p, i);
+	}
+}
+
+static void
+on_down(void *arg, struct container *c, const char *text)
+{
+	char copy[IPC_TEXT_MAX];
+	struct peer *p = arg;
+
+	/* Refusing a channel of its own may release c and, with it, text. */
+	(void)snprintf(copy, sizeof(copy), "%s", text);
+	for (uint32_t i = 0; i < IPC_CHANNEL_MAX && p->state == PEER_LOGGED_IN; i++) {
+		if (p->channels[i].state == CHANNEL_WAITING && p->channels[i].container == c)
+			refuse(p, i, IPC_START_FAILED, copy);
+	}
+}
+
+static int
+make_container(struct peer *p, struct container **ret)
+{
+	struct container_owner owner = { on_up, on_down, p };
+
+	return container_new(p->broker, p->policy, p->decision.profile, p->id, p->user, &owner, ret);
+}
+
+void
+session_begin(struct peer *p)
+{
+	int r = make_container(p, &p->container);
+
+	if (r < 0)
+		log_error("connection=%s user=%s cannot make a container: %s", p->id, p->user,
+		    strerror(-r));
+}
+
+void
+session_end(struct peer *p)
+{
+	struct container *shared = p->container;
+
+	for (uint32_t i = 0; i < IPC_CHANNEL_MAX; i++)
+		free_channel(p, &p->channels[i]);
+	p->container = NULL;
+	if (shared != NULL)
+		container_release(shared);
+}
+
+/*
+ * The container for a new channel: the shared one, or in mode "session" one of its own, for which the
+ * one that was begun at login is taken first. NULL: none could be made.
+ */
+static struct container *
+container_for_channel(struct peer *p)
+{
+	struct container *c = p->container;
+
+	if (c == NULL && make_container(p, &c) < 0)
+		return NULL;
+	p->container = p->decision.profile->mode == POLICY_MODE_SESSION ? NULL : c;
+	return c;
+}
+
+static int
+keep_request(struct peer_channel *channel, const struct wire_reader *body)
+{
+	channel->request = malloc(body->left);
+	if (channel->request == NULL)
+		return -ENOMEM;
+	memcpy(channel->request, body->next, body->left);
+	channel->request_len = body->left;
+	return 0;
+}
+
+/* What the profile does not allow is refused with a sentence; NULL: it is allowed. */
+static const char *
+why_refused(const struct policy_profile *profile, const struct ipc_req_start *m)
+{
+	if (m->kind == IPC_START_SHELL && !profile->shell)
+		return "Shells are not allowed for this login.";
+	if (m->kind == IPC_START_EXEC && !profile->exec)
+		return "Commands are not allowed for this login.";
+	if (m->want_pty && !profile->pty)
+		return "Terminals are not allowed for this login.";
+	return NULL;
+}
+
+int
+answer_start(struct peer *p, struct wire_reader *body, const char **ret_fault)
+{
+	struct wire_reader raw = *body;
+	struct peer_channel *channel;
+	struct ipc_req_start m;
+	const char *why;
+	int r;
+
+	if (ipc_get_req_start(body, &m) != 0)
+		return ANSWER_E_PEER_FAULT;
+	channel = &p->channels[m.channel];
+	*ret_fault = "a second program on one channel, or more channels than allowed";
+	if (channel->state != CHANNEL_FREE || p->n_channels >= p->decision.profile->channels)
+		return ANSWER_E_PEER_FAULT;
+	why = why_refused(p->decision.profile, &m);
+	if (why != NULL) {
+		log_info("connection=%s user=%s channel=%u refused: %s", p->id, p->user, m.channel,
+		    why);
+		(void)reply(p, m.channel, IPC_START_REFUSED, false, why, NULL);
+		return 0;
+	}
+	channel->state = CHANNEL_WAITING;
+	p->n_channels++;
+	channel->container = container_for_channel(p);
+	if (channel->container == NULL) {
+		refuse(p, m.channel, IPC_START_FAILED, "The container could not be started.");
+		return 0;
+	}
+	why = container_down_text(channel->container);
+	if (why != NULL) {
+		char text[IPC_TEXT_MAX];
+
+		(void)snprintf(text, sizeof(text), "%s", why);
+		refuse(p, m.channel, IPC_START_FAILED, text);
+		return 0;
+	}
+	if (container_is_up(channel->container)) {
+		run(p, m.channel, &m);
+		return 0;
+	}
+	r = keep_request(channel, &raw);
+	if (r < 0)
+		refuse(p, m.channel, IPC_START_FAILED, "The container could not be started.");
+	return 0;
+}
+
+int
+answer_close(struct peer *p, struct wire_reader *body, const char **ret_fault)
+{
+	struct ipc_req_close m;
+
+	if (ipc_get_req_close(body, &m) != 0)
+		return ANSWER_E_PEER_FAULT;
+	*ret_fault = "";
+	/* Every request gets its one answer, also one that nobody waits for any more: the worker keeps
+	 * the number until then. */
+	if (p->channels[m.channel].state == CHANNEL_WAITING)
+		refuse(p, m.channel, IPC_START_FAILED, "");
+	else
+		free_channel(p, &p->channels[m.channel]);
+	return 0;
+}

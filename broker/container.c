@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Broker: containers. Hostile: everything that the engine says about them; engine.c has checked its
+ * form, engine_compare() what it means.
+ */
+#include "container.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "broker.h"
+#include "config.h"
+#include "engine.h"
+#include "fd.h"
+#include "instance.h"
+#include "log.h"
+#include "policy.h"
+
+/* stop_grace is ours to keep; the engine's own patience when it shuts down is short. */
+#define ENGINE_STOP_SECONDS 2
+
+enum container_state {
+	CONTAINER_LAUNCHING, /* the engine makes and starts it */
+	CONTAINER_REPORTING, /* it runs; its data path is not ready */
+	CONTAINER_UP,
+	CONTAINER_DOWN,    /* failed or ended; the owner has been told */
+	CONTAINER_LEAVING, /* released; its processes have their grace time */
+};
+
+struct container {
+	TAILQ_ENTRY(container) link;
+	struct container_set *set;
+	struct broker *broker;
+	const struct policy_profile *profile;
+	struct policy *policy; /* keeps the profile alive while the container leaves */
+	struct container_owner owner;
+	enum container_state state;
+	char name[INSTANCE_NAME_LEN + 1];
+	char proof[INSTANCE_PROOF_LEN + 1];
+	char connection[16];
+	char id[ENGINE_ID_LEN + 1]; /* "" until it exists */
+	char down_text[IPC_TEXT_MAX];
+	struct engine_call *launch;
+	const struct data_path_ops *ops;
+	struct data_path *path;
+	int pidfd;
+	struct event *ended; /* the container's first process is gone */
+	struct event *grace;
+};
+
+TAILQ_HEAD(container_list, container);
+
+struct container_set {
+	struct broker *broker;
+	struct container_list list;
+};
+
+int
+container_set_new(struct broker *b, struct container_set **ret)
+{
+	struct container_set *set = calloc(1, sizeof(*set));
+
+	if (set == NULL)
+		return -ENOMEM;
+	set->broker = b;
+	TAILQ_INIT(&set->list);
+	*ret = set;
+	return 0;
+}
+
+static void
+forget(struct container *c)
+{
+	engine_cancel(c->launch);
+	c->ops->close(c->path);
+	if (c->ended != NULL)
+		event_free(c->ended);
+	if (c->grace != NULL)
+		event_free(c->grace);
+	fd_close(&c->pidfd);
+	policy_unref(c->policy);
+	TAILQ_REMOVE(&c->set->list, c, link);
+	free(c);
+}
+
+void
+container_set_free(struct container_set *set)
+{
+	struct container *c;
+
+	if (set == NULL)
+		return;
+	while ((c = TAILQ_FIRST(&set->list)) != NULL)
+		forget(c);
+	free(set);
+}
+
+unsigned
+container_set_count(const struct container_set *set)
+{
+	const struct container *c;
+	unsigned n = 0;
+
+	TAILQ_FOREACH(c, &set->list, link)
+	n++;
+	return n;
+}
+
+bool
+container_set_has(const struct container_set *set, const char *name)
+{
+	const struct container *c;
+
+	TAILQ_FOREACH(c, &set->list, link)
+	{
+		if (strcmp(c->name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+kill_first_process(struct container *c)
+{
+	/* The container's whole pid namespace goes with it, also when the engine is wedged. */
+	if (c->pidfd >= 0)
+		(void)syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, NULL, 0);
+}
+
+/* Nothing of ours holds on to it any more: the engine removes what is left. */
+static void
+discard(struct container *c)
+{
+	kill_first_process(c);
+	if (c->id[0] != '\0' && engine_discard(c->broker->engine, c->id) < 0)
+		log_error("connection=%s container=%s cannot be removed now; the next start will",
+		    c->connection, c->name);
+	forget(c);
+}
+
+static void
+go_down(struct container *c, const char *text)
+{
+	if (c->state == CONTAINER_DOWN || c->state == CONTAINER_LEAVING)
+		return;
+	c->state = CONTAINER_DOWN;
+	(void)snprintf(c->down_text, sizeof(c->down_text), "%s", text);
+	c->owner.down(c->owner.arg, c, c->down_text);
+}
+
+/* What the user is told; the log has the engine's own words. */
+static void
+describe_failure(const struct container *c, const struct engine_result *result, char *out, size_t cap)
+{
+	switch (result->error) {
+	case ENGINE_E_UNREACHABLE:
+	case ENGINE_E_TIMEOUT:
+	case ENGINE_E_UNHEALTHY:
+	case ENGINE_E_BUSY:
+		(void)snprintf(out, cap, "The container engine is not responding. Try again later.");
+		break;
+	case ENGINE_E_NO_IMAGE:
+		(void)snprintf(out, cap,
+		    "The container image \"%s\" is not on this host. Ask the administrator.",
+		    c->profile->image);
+		break;
+	case ENGINE_OK:
+	case ENGINE_E_VERSION:
+	case ENGINE_E_NOT_FOUND:
+	case ENGINE_E_CONFLICT:
+	case ENGINE_E_REFUSED:
+	case ENGINE_E_FAILED:
+	case ENGINE_E_BROKEN:
+	case ENGINE_E_DIFFERENT:
+	case ENGINE_E_NO_MEMORY:
+		(void)snprintf(out, cap,
+		    "The container could not be started. Tell the administrator \"connection %s\".",
+		    c->connection);
+		break;
+	}
+}
+
+static void
+on_launched(void *arg, const struct engine_result *result)
+{
+	struct container *c = arg;
+
+	c->launch = NULL;
+	if (result->error != ENGINE_OK) {
+		char text[IPC_TEXT_MAX];
+
+		log_error("connection=%s container=%s image=%s failed to start: %s: %s",
+		    c->connection, c->name, c->profile->image, engine_error_name(result->error),
+		    result->sentence);
+		describe_failure(c, result, text, sizeof(text));
+		go_down(c, text);
+		return;
+	}
+	(void)snprintf(c->id, sizeof(c->id), "%s", result->id);
+	if (result->warning[0] != '\0')
+		log_warn("connection=%s container=%s engine warns: %s", c->connection, c->name,
+		    result->warning);
+	c->state = CONTAINER_REPORTING;
+	c->ops->launched(c->path, result->container);
+}
+
+static void
+on_ended(evutil_socket_t fd, short what, void *arg)
+{
+	struct container *c = arg;
+
+	(void)fd;
+	(void)what;
+	if (c->state == CONTAINER_LEAVING) {
+		discard(c);
+		return;
+	}
+	log_warn("connection=%s container=%s ended while it was in use", c->connection, c->name);
+	go_down(c, "The container has ended. Log in again for a new one.");
+}
+
+static void
+on_ready(void *arg, int *pidfd)
+{
+	struct container *c = arg;
+
+	c->pidfd = fd_steal(pidfd);
+	c->ended = event_new(c->broker->base, c->pidfd, EV_READ, on_ended, c);
+	if (c->ended == NULL || event_add(c->ended, NULL) < 0) {
+		go_down(c, "The container could not be started: out of memory.");
+		return;
+	}
+	c->state = CONTAINER_UP;
+	log_info("connection=%s container=%s id=%.12s image=%s up", c->connection, c->name, c->id,
+	    c->profile->image);
+	c->owner.up(c->owner.arg, c);
+}
+
+static void
+on_path_failed(void *arg, const char *why)
+{
+	struct container *c = arg;
+	char text[IPC_TEXT_MAX];
+
+	log_error("connection=%s container=%s %s", c->connection, c->name, why);
+	(void)snprintf(text, sizeof(text),
+	    "The container could not be started. Tell the administrator \"connection %s\".",
+	    c->connection);
+	go_down(c, text);
+}
+
+/* Mounts of the profile behind those of the data path. Returns how many. */
+static size_t
+add_profile_mounts(const struct policy_profile *p, struct engine_mount *mounts)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n_tmpfs; i++)
+		mounts[n++] = (struct engine_mount){ .kind = ENGINE_MOUNT_TMPFS,
+			.target = p->tmpfs[i].target,
+			.size = p->tmpfs[i].size };
+	for (size_t i = 0; i < p->n_volumes; i++)
+		mounts[n++] = (struct engine_mount){ .kind = ENGINE_MOUNT_VOLUME,
+			.source = p->volumes[i].volume,
+			.target = p->volumes[i].target,
+			.read_only = p->volumes[i].read_only };
+	return n;
+}
+
+static enum engine_network
+network_of(const struct policy_profile *p)
+{
+	switch (p->network) {
+	case POLICY_NETWORK_BRIDGE:
+		return ENGINE_NETWORK_BRIDGE;
+	case POLICY_NETWORK_NAMED:
+		return ENGINE_NETWORK_NAMED;
+	case POLICY_NETWORK_NONE:
+		break;
+	}
+	return ENGINE_NETWORK_NONE;
+}
+
+static int
+launch(struct container *c, const char *user)
+{
+	const struct policy_profile *p = c->profile;
+	size_t n_own = p->n_tmpfs + p->n_volumes;
+	struct engine_mount *mounts = calloc(DATA_PATH_MOUNTS + n_own, sizeof(*mounts));
+	struct engine_label labels[] = {
+		{ INSTANCE_LABEL, c->broker->instance.id },
+		{ INSTANCE_LABEL_PROOF, c->proof },
+		{ "sallyport.user", user },
+		{ "sallyport.connection", c->connection },
+	};
+	struct engine_container_spec spec = {
+		.name = c->name,
+		.image = p->image,
+		.uid = p->uid,
+		.gid = p->gid,
+		.workdir = p->workdir,
+		.labels = labels,
+		.n_labels = SP_ARRAY_LEN(labels),
+		.network = network_of(p),
+		.network_name = p->network_name,
+		.read_only_root = p->read_only_root,
+		.mounts = mounts,
+		.n_mounts = DATA_PATH_MOUNTS + n_own,
+		.memory = p->memory,
+		.swap = p->swap,
+		.nano_cpus = p->nano_cpus,
+		.pids = p->pids,
+		.nofile = p->nofile,
+		.stop_timeout = ENGINE_STOP_SECONDS,
+	};
+	int r;
+
+	if (mounts == NULL)
+		return -ENOMEM;
+	c->ops->describe(c->path, &spec, mounts);
+	(void)add_profile_mounts(p, mounts + DATA_PATH_MOUNTS);
+	r = engine_launch(c->broker->engine, &spec, on_launched, c, &c->launch);
+	free(mounts);
+	return r;
+}
+
+int
+container_new(struct broker *b, struct policy *policy, const struct policy_profile *profile,
+    const char *connection, const char *user, const struct container_owner *owner,
+    struct container **ret)
+{
+	struct container *c = calloc(1, sizeof(*c));
+	struct data_path_events events = { on_ready, on_path_failed, c };
+	int r;
+
+	if (c == NULL)
+		return -ENOMEM;
+	c->set = b->containers;
+	c->broker = b;
+	c->profile = profile;
+	c->policy = policy_ref(policy);
+	c->owner = *owner;
+	c->pidfd = -1;
+	c->ops = &data_path_direct;
+	(void)snprintf(c->connection, sizeof(c->connection), "%s", connection);
+	TAILQ_INSERT_TAIL(&c->set->list, c, link);
+	r = instance_new_name(c->name);
+	if (r == 0) {
+		instance_proof(&b->instance, c->name, c->proof);
+		r = c->ops->open(b, c->name, &events, &c->path);
+	}
+	if (r == 0)
+		r = launch(c, user);
+	if (r < 0) {
+		forget(c);
+		return r;
+	}
+	*ret = c;
+	return 0;
+}
+
+bool
+container_is_up(const struct container *c)
+{
+	return c->state == CONTAINER_UP;
+}
+
+const char *
+container_down_text(const struct container *c)
+{
+	return c->state == CONTAINER_DOWN ? c->down_text : NULL;
+}
+
+int
+container_start(struct container *c, const struct guest_spawn *order, struct data_path_streams *ret)
+{
+	return c->ops->start(c->path, order, c->profile->uid, c->profile->gid, ret);
+}
+
+static void
+on_grace_over(evutil_socket_t fd, short what, void *arg)
+{
+	struct container *c = arg;
+
+	(void)fd;
+	(void)what;
+	log_info("connection=%s container=%s did not end in its grace time and is killed",
+	    c->connection, c->name);
+	discard(c);
+}
+
+void
+container_release(struct container *c)
+{
+	struct timeval tv = { .tv_sec = c->profile->stop_grace_ms / 1000,
+		.tv_usec = (suseconds_t)(c->profile->stop_grace_ms % 1000) * 1000 };
+	bool running = c->state == CONTAINER_UP;
+
+	c->state = CONTAINER_LEAVING;
+	c->ops->hang_up(c->path);
+	if (!running) {
+		discard(c);
+		return;
+	}
+	c->grace = evtimer_new(c->broker->base, on_grace_over, c);
+	if (c->grace == NULL || event_add(c->grace, &tv) < 0)
+		discard(c);
+}
+
+void
+container_set_hurry(struct container_set *set)
+{
+	struct container *c;
+	struct container *next;
+
+	for (c = TAILQ_FIRST(&set->list); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, link);
+		if (c->state == CONTAINER_LEAVING)
+			discard(c);
+	}
+}

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Broker: the direct data path. A socket in a directory of the container's own, mounted read-only,
+ * is where its guest reports; orders with descriptors go back over that one connection.
+ *
+ * Hostile: whoever connects (only processes of this container can, but they are the tenant's) and
+ * the engine's description. Nothing is ever read from the connection.
+ */
+#include "data_path.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "broker.h"
+#include "config.h"
+#include "engine.h"
+#include "fd.h"
+#include "guest_msg.h"
+#include "ipc_chan.h"
+#include "log.h"
+
+#define REPORT_SECONDS 10 /* from "the container runs" to the guest's report */
+#define PIPE_BYTES \
+	(1024 * 1024) /* /proc/sys/fs/pipe-max-size's default; measured: 1.3x of 64 KiB */
+
+struct data_path {
+	struct broker *broker;
+	struct data_path_events events;
+	char *directory;      /* host path of the rendezvous directory */
+	char *directory_view; /* the same as the engine's host sees it */
+	int directory_fd;
+	int listen_fd;
+	struct event *listen_event;
+	struct event *deadline;
+	struct engine_call *inspect;
+	char id[ENGINE_ID_LEN + 1];
+	char *started_at;
+	pid_t init;     /* what the engine says the container's first process is */
+	pid_t reporter; /* who connected, as the kernel says */
+	int pidfd;      /* of the reporter */
+	int order_fd;
+};
+
+static void
+stop_listening(struct data_path *d)
+{
+	if (d->listen_event != NULL)
+		event_free(d->listen_event);
+	d->listen_event = NULL;
+	fd_close(&d->listen_fd);
+	if (d->directory_fd >= 0)
+		(void)unlinkat(d->directory_fd, "socket", 0);
+	fd_close(&d->directory_fd);
+	if (d->directory != NULL)
+		(void)rmdir(d->directory);
+}
+
+static void
+direct_close(struct data_path *d)
+{
+	if (d == NULL)
+		return;
+	stop_listening(d);
+	if (d->deadline != NULL)
+		event_free(d->deadline);
+	engine_cancel(d->inspect);
+	fd_close(&d->pidfd);
+	fd_close(&d->order_fd);
+	free(d->directory);
+	free(d->directory_view);
+	free(d->started_at);
+	free(d);
+}
+
+static void
+fail(struct data_path *d, const char *why)
+{
+	stop_listening(d);
+	(void)event_del(d->deadline);
+	d->events.failed(d->events.arg, why);
+}
+
+static bool
+still_alive(int pidfd)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 0;
+}
+
+/*
+ * The last look. The order of things is what makes it safe against reuse of the number: the pidfd was
+ * opened for the reporter's pid; after that the engine says that this very start of this very
+ * container runs with that pid; and the process of the pidfd is still alive now. So pidfd, connection
+ * and container belong together.
+ */
+static void
+on_inspected(void *arg, const struct engine_result *result)
+{
+	struct data_path *d = arg;
+	const struct engine_container *seen = result->container;
+
+	d->inspect = NULL;
+	if (result->error != ENGINE_OK || seen == NULL) {
+		fail(d, "the engine did not answer the second look at the container");
+		return;
+	}
+	if (!seen->running || seen->pid != d->reporter || seen->pid != d->init ||
+	    strcmp(seen->started_at, d->started_at) != 0 || !still_alive(d->pidfd)) {
+		fail(d, "another process than the container's first one reported as its guest");
+		return;
+	}
+	(void)event_del(d->deadline);
+	d->events.ready(d->events.arg, &d->pidfd);
+}
+
+/* Both halves are there: the report, and the engine's word that the container runs. */
+static void
+compare_when_complete(struct data_path *d)
+{
+	if (d->reporter == 0 || d->init == 0 || d->inspect != NULL)
+		return;
+	if (d->reporter != d->init) {
+		fail(d, "another process than the container's first one reported as its guest");
+		return;
+	}
+	if (engine_inspect(d->broker->engine, d->id, on_inspected, d, &d->inspect) < 0)
+		fail(d, "cannot ask the engine about the container");
+}
+
+static void
+on_report(evutil_socket_t fd, short what, void *arg)
+{
+	struct data_path *d = arg;
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	(void)what;
+	d->order_fd = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (d->order_fd < 0)
+		return;
+	if (getsockopt(d->order_fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || peer.pid <= 0) {
+		fail(d, "the kernel does not say who reported as the guest");
+		return;
+	}
+	d->reporter = peer.pid;
+	d->pidfd = (int)syscall(SYS_pidfd_open, peer.pid, 0);
+	if (d->pidfd < 0) {
+		fail(d, "the process that reported as the guest is gone");
+		return;
+	}
+	/* One report: the path goes, nobody else can connect. And one direction: what the guest writes
+	 * is refused by the kernel, never read. */
+	stop_listening(d);
+	(void)shutdown(d->order_fd, SHUT_RD);
+	compare_when_complete(d);
+}
+
+static void
+on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	fail(arg, "the guest did not report in time");
+}
+
+static int
+join(char **ret, const char *a, const char *b, const char *c)
+{
+	return asprintf(ret, "%s%s%s", a, b, c) < 0 ? -ENOMEM : 0;
+}
+
+/* bind() through the directory's descriptor: sun_path has room for 107 bytes only. */
+static int
+bind_socket(struct data_path *d)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+
+	(void)snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d/socket",
+	    d->directory_fd);
+	d->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (d->listen_fd < 0)
+		return -errno;
+	if (bind(d->listen_fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
+		return -errno;
+	/* The container's user, whoever that is, must be able to connect; other users of the host do
+	 * not get into the directory above this one. */
+	if (fchmodat(d->directory_fd, "socket", 0666, 0) < 0 || listen(d->listen_fd, 1) < 0)
+		return -errno;
+	return 0;
+}
+
+static int
+make_rendezvous(struct data_path *d, const char *name)
+{
+	const struct config *c = d->broker->config;
+	int r;
+
+	r = join(&d->directory, c->runtime_dir, "/rendezvous/", name);
+	if (r == 0)
+		r = join(&d->directory_view, c->engine.view_runtime_dir, "/rendezvous/", name);
+	if (r < 0)
+		return r;
+	if (mkdir(d->directory, 0711) < 0)
+		return -errno;
+	d->directory_fd = open(d->directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (d->directory_fd < 0)
+		return -errno;
+	return bind_socket(d);
+}
+
+static int
+direct_open(struct broker *b, const char *name, const struct data_path_events *events,
+    struct data_path **ret)
+{
+	struct data_path *d = calloc(1, sizeof(*d));
+	int r;
+
+	if (d == NULL)
+		return -ENOMEM;
+	d->broker = b;
+	d->events = *events;
+	d->directory_fd = d->listen_fd = d->pidfd = d->order_fd = -1;
+	r = make_rendezvous(d, name);
+	if (r == 0) {
+		d->listen_event =
+		    event_new(b->base, d->listen_fd, EV_READ | EV_PERSIST, on_report, d);
+		d->deadline = evtimer_new(b->base, on_deadline, d);
+		if (d->listen_event == NULL || d->deadline == NULL ||
+		    event_add(d->listen_event, NULL) < 0)
+			r = -ENOMEM;
+	}
+	if (r < 0) {
+		direct_close(d);
+		return r;
+	}
+	*ret = d;
+	return 0;
+}
+
+static void
+direct_describe(struct data_path *d, struct engine_container_spec *spec, struct engine_mount *mounts)
+{
+	static const char *const entrypoint[] = { GUEST_PROGRAM, NULL };
+
+	spec->entrypoint = entrypoint;
+	mounts[0] = (struct engine_mount){ .kind = ENGINE_MOUNT_BIND,
+		.source = d->broker->config->engine.view_guest_dir,
+		.target = GUEST_BUNDLE_DIR,
+		.read_only = true };
+	mounts[1] = (struct engine_mount){ .kind = ENGINE_MOUNT_BIND,
+		.source = d->directory_view,
+		.target = GUEST_RENDEZVOUS_DIR,
+		.read_only = true };
+}
+
+static void
+direct_launched(struct data_path *d, const struct engine_container *seen)
+{
+	struct timeval tv = { .tv_sec = REPORT_SECONDS };
+
+	memcpy(d->id, seen->id, sizeof(d->id));
+	d->started_at = strdup(seen->started_at);
+	d->init = seen->pid;
+	if (!seen->running || seen->pid <= 0) {
+		fail(d, "the container ended as soon as it was started");
+		return;
+	}
+	if (d->started_at == NULL || event_add(d->deadline, &tv) < 0) {
+		fail(d, "out of memory");
+		return;
+	}
+	compare_when_complete(d);
+}
+
+/*
+ * One pipe. Its inode belongs to the container's user, as docker does it for its own: a program that
+ * opens /dev/stdout again must be allowed to. A pipe that stays small works too.
+ */
+static int
+make_pipe(int pipe_fds[2], uid_t uid, gid_t gid)
+{
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		return -errno;
+	(void)fcntl(pipe_fds[0], F_SETPIPE_SZ, PIPE_BYTES);
+	if (fchown(pipe_fds[0], uid, gid) < 0)
+		log_debug("cannot give a pipe to uid %u: %s", (unsigned)uid, strerror(errno));
+	return 0;
+}
+
+/* The program's ends in child[], the worker's in worker[], both in the order of the protocol. */
+static int
+make_streams(bool pty, uid_t uid, gid_t gid, int child[IPC_START_FDS], int worker[IPC_START_FDS])
+{
+	int pair[2];
+
+	for (unsigned i = 0; i < IPC_START_FDS; i++)
+		child[i] = worker[i] = -1;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	child[0] = pair[0];
+	worker[0] = pair[1];
+	for (unsigned i = 1; !pty && i < IPC_START_FDS; i++) {
+		bool input = i == 1; /* stdin: the program reads */
+		int r = make_pipe(pair, uid, gid);
+
+		if (r < 0)
+			return r;
+		child[i] = pair[input ? 0 : 1];
+		worker[i] = pair[input ? 1 : 0];
+	}
+	return 0;
+}
+
+static int
+direct_start(struct data_path *d, const struct guest_spawn *order, uid_t uid, gid_t gid,
+    struct data_path_streams *ret)
+{
+	static uint8_t record[GUEST_ORDER_MAX]; /* one loop, one order at a time */
+	unsigned n = order->want_pty ? 1 : IPC_START_FDS;
+	int child[IPC_START_FDS];
+	int worker[IPC_START_FDS];
+	struct wire_writer w;
+	int r;
+
+	wire_writer_init(&w, record, sizeof(record));
+	guest_put_spawn(&w, order);
+	if (w.failed)
+		return -E2BIG;
+	r = make_streams(order->want_pty, uid, gid, child, worker);
+	if (r == 0)
+		r = ipc_chan_send(d->order_fd, w.data, w.len, child, n, MSG_DONTWAIT);
+	fd_close_all(child, IPC_START_FDS);
+	if (r != 0) {
+		fd_close_all(worker, IPC_START_FDS);
+		if (r == IPC_CHAN_E_AGAIN)
+			return DATA_PATH_E_BUSY;
+		return r == IPC_CHAN_E_END ? -EPIPE : r;
+	}
+	memcpy(ret->fds, worker, sizeof(worker));
+	ret->n = n;
+	return 0;
+}
+
+static void
+direct_hang_up(struct data_path *d)
+{
+	stop_listening(d);
+	(void)event_del(d->deadline);
+	engine_cancel(d->inspect);
+	d->inspect = NULL;
+	fd_close(&d->order_fd);
+}
+
+const struct data_path_ops data_path_direct = {
+	.name = "direct",
+	.open = direct_open,
+	.describe = direct_describe,
+	.launched = direct_launched,
+	.start = direct_start,
+	.hang_up = direct_hang_up,
+	.close = direct_close,
+};

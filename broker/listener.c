@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Broker: accepts connections and hands them on. What the clients send never reaches this process. */
+#include "listener.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "broker.h"
+#include "fd.h"
+#include "log.h"
+#include "notify.h"
+#include "worker_pool.h"
+
+#define BACKLOG          128
+#define ACCEPTS_PER_TURN 16     /* then the sessions have their turn */
+#define PAUSE_MS         250    /* out of descriptors: try again, do not spin */
+#define USER_TIMEOUT_MS  120000 /* unacknowledged data: the client is gone */
+#define LISTENER_MAX     NOTIFY_LISTEN_MAX
+
+struct listener {
+	struct broker *broker;
+	int fds[LISTENER_MAX];
+	struct event *events[LISTENER_MAX];
+	struct event *pause;
+	unsigned n;
+};
+
+/* Split "host:port" or "[host]:port" in place. */
+static int
+split_address(char *text, char **ret_host, char **ret_port)
+{
+	char *colon = strrchr(text, ':');
+	char *end;
+
+	if (colon == NULL || colon[1] == '\0')
+		return -EINVAL;
+	*colon = '\0';
+	*ret_port = colon + 1;
+	*ret_host = text;
+	if (text[0] != '[')
+		return strchr(text, ':') == NULL ? 0 : -EINVAL;
+	end = strchr(text, ']');
+	if (end == NULL || end[1] != '\0')
+		return -EINVAL;
+	*end = '\0';
+	*ret_host = text + 1;
+	return 0;
+}
+
+static int
+open_resolved(const struct addrinfo *info)
+{
+	SP_CLEANUP_FD int fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int on = 1;
+
+	if (fd < 0)
+		return -errno;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
+		return -errno;
+	if (info->ai_family == AF_INET6 &&
+	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
+		return -errno;
+	if (bind(fd, info->ai_addr, info->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0)
+		return -errno;
+	return fd_steal(&fd);
+}
+
+static int
+open_one(const char *address, char *why, size_t cap)
+{
+	struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV,
+		.ai_socktype = SOCK_STREAM };
+	struct addrinfo *info = NULL;
+	char text[256];
+	char *host;
+	char *port;
+	int r;
+
+	(void)snprintf(text, sizeof(text), "%s", address);
+	if (split_address(text, &host, &port) < 0 || getaddrinfo(host, port, &hints, &info) != 0) {
+		(void)snprintf(why, cap,
+		    "\"%s\" is no address to listen on: write 192.0.2.1:22 or [2001:db8::1]:22",
+		    address);
+		return -EINVAL;
+	}
+	r = open_resolved(info);
+	freeaddrinfo(info);
+	if (r < 0)
+		(void)snprintf(why, cap, "cannot listen on %s: %s", address, strerror(-r));
+	return r;
+}
+
+int
+listener_open(const char *const *addresses, struct listener **ret, char *why, size_t cap)
+{
+	struct listener *l = calloc(1, sizeof(*l));
+
+	if (l == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; addresses[i] != NULL; i++) {
+		int fd = l->n < LISTENER_MAX ? open_one(addresses[i], why, cap) : -E2BIG;
+
+		if (fd < 0) {
+			listener_free(l);
+			return fd;
+		}
+		l->fds[l->n++] = fd;
+	}
+	*ret = l;
+	return 0;
+}
+
+int
+listener_inherit(const struct notify_socket *sockets, int n, struct listener **ret, char *why,
+    size_t cap)
+{
+	struct listener *l = calloc(1, sizeof(*l));
+
+	if (l == NULL)
+		return -ENOMEM;
+	for (int i = 0; i < n; i++) {
+		int accepting = 0;
+		socklen_t len = sizeof(accepting);
+
+		if (getsockopt(sockets[i].fd, SOL_SOCKET, SO_ACCEPTCONN, &accepting, &len) < 0 ||
+		    accepting == 0 || fd_set_nonblock(sockets[i].fd) < 0) {
+			(void)snprintf(why, cap, "the inherited socket \"%s\" does not listen",
+			    sockets[i].name);
+			listener_free(l);
+			return -ENOTSOCK;
+		}
+		l->fds[l->n++] = sockets[i].fd;
+	}
+	*ret = l;
+	return 0;
+}
+
+static void
+set_accepting(struct listener *l, bool on)
+{
+	for (unsigned i = 0; i < l->n; i++) {
+		if (on ? event_add(l->events[i], NULL) < 0 : event_del(l->events[i]) < 0)
+			log_error("cannot %s accepting connections", on ? "go on" : "pause");
+	}
+}
+
+static void
+on_pause_over(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	set_accepting(arg, true);
+}
+
+/* No descriptor or memory for another connection: those that are there are not disturbed. */
+static void
+pause_accepting(struct listener *l, int error)
+{
+	struct timeval tv = { .tv_usec = PAUSE_MS * 1000 };
+
+	log_warn("cannot accept connections for now: %s", strerror(error));
+	set_accepting(l, false);
+	if (event_add(l->pause, &tv) < 0)
+		set_accepting(l, true);
+}
+
+/*
+ * No Nagle: an SSH handshake is a chain of small messages, and each delay costs 40 ms (measured).
+ * Failures are no reason to refuse anybody: inherited sockets may be of another family.
+ */
+static void
+tune(int fd)
+{
+	unsigned timeout = USER_TIMEOUT_MS;
+	int on = 1;
+
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
+}
+
+static void
+on_connection(evutil_socket_t fd, short what, void *arg)
+{
+	struct listener *l = arg;
+
+	(void)what;
+	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+		struct sockaddr_storage source = { 0 };
+		socklen_t len = sizeof(source);
+		int client =
+		    accept4(fd, (struct sockaddr *)&source, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (client < 0) {
+			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+				pause_accepting(l, errno);
+			return;
+		}
+		tune(client);
+		worker_pool_serve(l->broker->workers, &client, &source);
+	}
+}
+
+int
+listener_run(struct listener *l, struct broker *b)
+{
+	l->broker = b;
+	l->pause = evtimer_new(b->base, on_pause_over, l);
+	if (l->pause == NULL)
+		return -ENOMEM;
+	for (unsigned i = 0; i < l->n; i++) {
+		l->events[i] = event_new(b->base, l->fds[i], EV_READ | EV_PERSIST, on_connection, l);
+		if (l->events[i] == NULL || event_add(l->events[i], NULL) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+void
+listener_free(struct listener *l)
+{
+	if (l == NULL)
+		return;
+	for (unsigned i = 0; i < l->n; i++) {
+		if (l->events[i] != NULL)
+			event_free(l->events[i]);
+		fd_close(&l->fds[i]);
+	}
+	if (l->pause != NULL)
+		event_free(l->pause);
+	free(l);
+}

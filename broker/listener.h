@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Listening sockets: opened from the configuration or inherited from the service manager. The broker
+ * accepts connections and never reads from them.
+ */
+#ifndef SP_LISTENER_H
+#define SP_LISTENER_H
+
+#include <stddef.h>
+
+#include "attr.h"
+
+struct broker;
+struct listener;
+struct notify_socket;
+
+/*
+ * Open a socket for each "address:port" in addresses (NULL-ended), before privileges go. "[v6]:port"
+ * for IPv6. 0, or -errno with a sentence in why[cap].
+ */
+SP_MUST_CHECK int listener_open(const char *const *addresses, struct listener **ret, char *why,
+    size_t cap);
+
+/* Use these inherited sockets (takes them); each must be a listening stream socket. As above. */
+SP_MUST_CHECK int listener_inherit(const struct notify_socket *sockets, int n,
+    struct listener **ret, char *why, size_t cap);
+
+/* Begin to accept on the broker's loop. 0 or -errno. */
+SP_MUST_CHECK int listener_run(struct listener *l, struct broker *b);
+
+/* Close all of it. NULL is fine. */
+void listener_free(struct listener *l);
+
+#endif

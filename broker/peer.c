@@ -1,0 +1,542 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Broker: one worker and its connection. Hostile input: every record on the pair and every byte on
+ * the log pipe. Neither can make this process wait, grow or stop.
+ */
+#include "peer.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <netinet/tcp.h>
+#include <openssl/rand.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "answer.h"
+#include "config.h"
+#include "dispatch.h"
+#include "fd.h"
+#include "host_key.h"
+#include "ipc_chan.h"
+#include "ipc_msg.h"
+#include "log.h"
+#include "worker_exit.h"
+#include "worker_pool.h"
+
+#define START_SECONDS    15 /* from fork to a proven lock-down */
+#define EXIT_SECONDS     3 /* from the end of the pair to SIGKILL: time for a last word to the client */
+#define RECORDS_PER_TURN 16 /* then the others have their turn */
+#define LOG_LINES        20 /* per second and worker */
+
+static const char *
+state_name(enum peer_state state)
+{
+	switch (state) {
+	case PEER_STARTING:
+		return "starting";
+	case PEER_IDLE:
+		return "idle";
+	case PEER_EXCHANGE:
+		return "exchange";
+	case PEER_LOGIN:
+		return "login";
+	case PEER_LOGGED_IN:
+		return "logged-in";
+	case PEER_ENDED:
+		return "ended";
+	}
+	return "?";
+}
+
+/* The edges of the state machine, as drawn in common/PROTOCOL.md. */
+static bool
+edge_exists(enum peer_state from, enum peer_state to)
+{
+	if (to == PEER_ENDED)
+		return from != PEER_ENDED;
+	return (from == PEER_STARTING && to == PEER_IDLE) ||
+	    (from == PEER_IDLE && to == PEER_EXCHANGE) ||
+	    (from == PEER_EXCHANGE && to == PEER_LOGIN) ||
+	    (from == PEER_LOGIN && to == PEER_LOGGED_IN);
+}
+
+void
+peer_enter(struct peer *p, enum peer_state next)
+{
+	if (!edge_exists(p->state, next)) {
+		/* The program is wrong, not the peer: going on would be guessing. */
+		log_error("connection=%s bug: no edge from %s to %s", p->id, state_name(p->state),
+		    state_name(next));
+		abort();
+	}
+	log_debug("connection=%s state=%s was=%s", p->id, state_name(next), state_name(p->state));
+	p->state = next;
+}
+
+static void
+set_deadline(struct peer *p, time_t seconds)
+{
+	struct timeval tv = { .tv_sec = seconds };
+
+	if (seconds <= 0)
+		(void)event_del(p->deadline);
+	else if (event_add(p->deadline, &tv) < 0)
+		log_error("connection=%s cannot arm a deadline", p->id);
+}
+
+static void
+kill_process(struct peer *p)
+{
+	if (p->pidfd >= 0 && !p->exited)
+		(void)syscall(SYS_pidfd_send_signal, p->pidfd, SIGKILL, NULL, 0);
+}
+
+static void
+free_event(struct event **e)
+{
+	if (*e != NULL)
+		event_free(*e);
+	*e = NULL;
+}
+
+static void
+free_peer(struct peer *p)
+{
+	bool was_ready = (p->used & 1U << IPC_READY) != 0;
+
+	free_event(&p->ipc_event);
+	free_event(&p->log_event);
+	free_event(&p->deadline);
+	free_event(&p->answer);
+	fd_close(&p->ipc_fd);
+	fd_close(&p->log_fd);
+	fd_close(&p->client_fd);
+	fd_close(&p->pidfd);
+	p->policy = policy_unref(p->policy);
+	worker_pool_peer_gone(p->broker->workers, p, was_ready);
+	free(p);
+}
+
+/*
+ * Let go of everything the connection holds. The process may still be saying goodbye to its client;
+ * it can ask for nothing any more.
+ */
+static void
+close_pair(struct peer *p, bool kill_now)
+{
+	peer_enter(p, PEER_ENDED);
+	free_event(&p->ipc_event);
+	free_event(&p->answer);
+	fd_close(&p->ipc_fd);
+	fd_close(&p->client_fd);
+	session_end(p);
+	if (kill_now)
+		kill_process(p);
+	set_deadline(p, EXIT_SECONDS);
+}
+
+void
+peer_end(struct peer *p, const char *reason)
+{
+	if (p->state == PEER_ENDED)
+		return;
+	if (p->source_text[0] != '\0')
+		log_info("connection=%s from=%s user=%s ended: %s", p->id, p->source_text,
+		    p->user[0] != '\0' ? p->user : "-", reason);
+	else
+		log_debug("connection=%s worker ended: %s", p->id, reason);
+	close_pair(p, false);
+}
+
+void
+peer_violation(struct peer *p, const char *what)
+{
+	if (p->state == PEER_ENDED)
+		return;
+	log_warn("connection=%s from=%s user=%s violation: the worker broke the protocol (%s) and was "
+		 "killed",
+	    p->id, p->source_text[0] != '\0' ? p->source_text : "-",
+	    p->user[0] != '\0' ? p->user : "-", what);
+	close_pair(p, true);
+}
+
+bool
+peer_send(struct peer *p, const struct wire_writer *w, const int *fds, unsigned n_fds)
+{
+	int r;
+
+	if (p->state == PEER_ENDED)
+		return false;
+	if (w->failed) {
+		peer_end(p, "an answer did not fit into a record");
+		return false;
+	}
+	r = ipc_chan_send(p->ipc_fd, w->data, w->len, fds, n_fds, MSG_DONTWAIT);
+	if (r == 0)
+		return true;
+	if (r == IPC_CHAN_E_AGAIN)
+		peer_violation(p, "it does not read its answers");
+	else if (r == IPC_CHAN_E_END)
+		peer_end(p, "worker closed its pair");
+	else
+		peer_end(p, strerror(-r));
+	return false;
+}
+
+void
+peer_notice(struct peer *p, enum ipc_notice_kind kind, const char *text)
+{
+	uint8_t buf[IPC_TEXT_MAX + 64];
+	struct wire_writer w;
+	struct ipc_notice m = { .kind = kind, .text = { (const uint8_t *)text, strlen(text) } };
+
+	wire_writer_init(&w, buf, sizeof(buf));
+	ipc_put_notice(&w, &m);
+	(void)peer_send(p, &w, NULL, 0);
+}
+
+static void
+on_records(evutil_socket_t fd, short what, void *arg)
+{
+	static uint8_t record[IPC_RECORD_MAX]; /* one loop, one record at a time */
+	struct peer *p = arg;
+
+	(void)fd;
+	(void)what;
+	for (int i = 0; i < RECORDS_PER_TURN && p->state != PEER_ENDED; i++) {
+		const char *fault = "malformed message";
+		size_t len;
+		int r = ipc_chan_recv(p->ipc_fd, record, sizeof(record), &len, MSG_DONTWAIT);
+
+		if (r == IPC_CHAN_E_AGAIN)
+			return;
+		if (r == IPC_CHAN_E_END) {
+			peer_end(p, "connection closed");
+			return;
+		}
+		if (r == IPC_CHAN_E_VIOLATION) {
+			peer_violation(p, "a record is too long");
+			return;
+		}
+		if (r == 0)
+			r = dispatch(p, record, len, &fault);
+		if (r > 0)
+			peer_violation(p, fault);
+		else if (r < 0)
+			peer_end(p, strerror(-r));
+	}
+}
+
+/* A second's worth of lines, then silence until the next one: a log is not a place to flood. */
+static bool
+log_allowed(struct peer *p)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	if (now.tv_sec != p->log_second) {
+		if (p->log_lost > 0)
+			log_warn("connection=%s worker: %u lines were not logged", p->id,
+			    p->log_lost);
+		p->log_second = now.tv_sec;
+		p->log_credit = LOG_LINES;
+		p->log_lost = 0;
+	}
+	if (p->log_credit == 0) {
+		p->log_lost++;
+		return false;
+	}
+	p->log_credit--;
+	return true;
+}
+
+static void
+on_log(evutil_socket_t fd, short what, void *arg)
+{
+	struct peer *p = arg;
+	char text[1024];
+	ssize_t n = read(fd, text, sizeof(text) - 1);
+	char *rest = text;
+	char *line;
+
+	(void)what;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		free_event(&p->log_event);
+		return;
+	}
+	text[n] = '\0';
+	while ((line = strsep(&rest, "\n")) != NULL) {
+		if (*line != '\0' && log_allowed(p))
+			log_info("connection=%s worker: %s", p->id, line);
+	}
+}
+
+static void
+on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+	struct peer *p = arg;
+
+	(void)fd;
+	(void)what;
+	switch (p->state) {
+	case PEER_STARTING:
+		peer_violation(p, "it was not locked down in time");
+		break;
+	case PEER_EXCHANGE:
+	case PEER_LOGIN:
+		peer_end(p, "login grace time is over");
+		kill_process(p);
+		break;
+	case PEER_ENDED:
+		kill_process(p);
+		if (p->pid == 0)
+			set_deadline(p, EXIT_SECONDS); /* the spawner still owes its report */
+		break;
+	case PEER_IDLE:
+	case PEER_LOGGED_IN:
+		break;
+	}
+}
+
+static int
+send_hello(struct peer *p)
+{
+	const struct config *c = p->broker->config;
+	static uint8_t buf[IPC_RECORD_MAX];
+	struct ipc_hello m = {
+		.version = IPC_VERSION,
+		.login_tries = c->login.tries,
+		.keepalive_seconds = c->login.keepalive_ms / 1000,
+		.keepalive_count = c->login.keepalive_count,
+		.banner = { (const uint8_t *)c->login.banner, strlen(c->login.banner) },
+	};
+	struct wire_writer w;
+	size_t n = host_key_set_count(p->broker->host_keys);
+
+	memcpy(m.nonce, p->nonce, sizeof(m.nonce));
+	for (size_t i = 0; i < n && i < IPC_HOST_KEYS_MAX; i++)
+		m.host_keys[m.n_host_keys++] = host_key_set_blob(p->broker->host_keys, i);
+	wire_writer_init(&w, buf, sizeof(buf));
+	ipc_put_hello(&w, &m);
+	if (w.failed)
+		return -EMSGSIZE;
+	return ipc_chan_send(p->ipc_fd, w.data, w.len, NULL, 0, MSG_DONTWAIT) == 0 ? 0 : -EIO;
+}
+
+static int
+make_names(struct peer *p)
+{
+	static const char hex[] = "0123456789abcdef";
+	uint8_t id[4];
+
+	if (RAND_bytes(p->nonce, sizeof(p->nonce)) != 1 || RAND_bytes(id, sizeof(id)) != 1)
+		return -EIO;
+	for (size_t i = 0; i < sizeof(id); i++) {
+		p->id[2 * i] = hex[id[i] >> 4];
+		p->id[2 * i + 1] = hex[id[i] & 15];
+	}
+	return 0;
+}
+
+static int
+make_events(struct peer *p)
+{
+	struct event_base *base = p->broker->base;
+
+	p->ipc_event = event_new(base, p->ipc_fd, EV_READ | EV_PERSIST, on_records, p);
+	p->log_event = event_new(base, p->log_fd, EV_READ | EV_PERSIST, on_log, p);
+	p->deadline = evtimer_new(base, on_deadline, p);
+	if (p->ipc_event == NULL || p->log_event == NULL || p->deadline == NULL ||
+	    event_add(p->ipc_event, NULL) < 0 || event_add(p->log_event, NULL) < 0)
+		return -ENOMEM;
+	set_deadline(p, START_SECONDS);
+	return 0;
+}
+
+static void
+discard(struct peer *p)
+{
+	free_event(&p->ipc_event);
+	free_event(&p->log_event);
+	free_event(&p->deadline);
+	fd_close(&p->ipc_fd);
+	fd_close(&p->log_fd);
+	free(p);
+}
+
+int
+peer_new(struct broker *b, uint32_t token, struct peer **ret, int *ret_worker_ipc, int *ret_worker_log)
+{
+	struct peer *p = calloc(1, sizeof(*p));
+	int pair[2] = { -1, -1 };
+	int log[2] = { -1, -1 };
+	int r = 0;
+
+	if (p == NULL)
+		return -ENOMEM;
+	p->broker = b;
+	p->state = PEER_STARTING;
+	p->token = token;
+	p->pidfd = p->ipc_fd = p->log_fd = p->client_fd = -1;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0 ||
+	    pipe2(log, O_CLOEXEC) < 0)
+		r = -errno;
+	p->ipc_fd = pair[0];
+	p->log_fd = log[0];
+	if (r == 0)
+		r = fd_set_nonblock(p->log_fd);
+	if (r == 0)
+		r = make_names(p);
+	if (r == 0)
+		r = make_events(p);
+	if (r == 0)
+		r = send_hello(p);
+	if (r < 0) {
+		fd_close(&pair[1]);
+		fd_close(&log[1]);
+		discard(p);
+		return r;
+	}
+	*ret = p;
+	*ret_worker_ipc = pair[1];
+	*ret_worker_log = log[1];
+	return 0;
+}
+
+char *
+peer_address_text(const struct sockaddr_storage *address, char *out, size_t cap)
+{
+	const struct sockaddr_in *in4 = (const struct sockaddr_in *)address;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
+	char text[INET6_ADDRSTRLEN] = "UNKNOWN";
+	unsigned port = 65535; /* what sshd says when it does not know */
+
+	if (address->ss_family == AF_INET) {
+		(void)inet_ntop(AF_INET, &in4->sin_addr, text, sizeof(text));
+		port = ntohs(in4->sin_port);
+	} else if (address->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
+		(void)inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], text, sizeof(text));
+		port = ntohs(in6->sin6_port);
+	} else if (address->ss_family == AF_INET6) {
+		(void)inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof(text));
+		port = ntohs(in6->sin6_port);
+	}
+	(void)snprintf(out, cap, "%s %u", text, port);
+	return out;
+}
+
+/* Hand the connection over: from here on the broker does not hold it any more. */
+static void
+hand_over(struct peer *p)
+{
+	uint8_t buf[16];
+	struct wire_writer w;
+
+	wire_writer_init(&w, buf, sizeof(buf));
+	ipc_put_connection(&w);
+	peer_enter(p, PEER_EXCHANGE);
+	log_info("connection=%s from=%s accepted", p->id, p->source_text);
+	set_deadline(p, (time_t)(p->broker->config->login.grace_ms / 1000));
+	if (peer_send(p, &w, &p->client_fd, 1))
+		fd_close(&p->client_fd);
+}
+
+void
+peer_serve(struct peer *p, int *client_fd, const struct sockaddr_storage *source)
+{
+	socklen_t len = sizeof(p->local);
+
+	p->client_fd = fd_steal(client_fd);
+	p->source = *source;
+	(void)getsockname(p->client_fd, (struct sockaddr *)&p->local, &len);
+	(void)peer_address_text(&p->source, p->source_text, sizeof(p->source_text));
+	for (char *c = p->source_text; *c != '\0'; c++) {
+		if (*c == ' ')
+			*c = ',';
+	}
+	if (p->state == PEER_IDLE)
+		hand_over(p);
+}
+
+/*
+ * The worker says that it is locked down. It is believed here because no client has spoken to it
+ * yet: up to the next message it runs nothing but our own code.
+ */
+int
+answer_ready(struct peer *p, struct wire_reader *body, const char **ret_fault)
+{
+	struct ipc_ready m;
+
+	if (ipc_get_ready(body, &m) != 0)
+		return ANSWER_E_PEER_FAULT;
+	if (m.version != IPC_VERSION) {
+		*ret_fault = "sallyportd is of another release than sallyport-broker";
+		return ANSWER_E_PEER_FAULT;
+	}
+	peer_enter(p, PEER_IDLE);
+	set_deadline(p, 0);
+	worker_pool_peer_ready(p->broker->workers, p);
+	if (p->client_fd >= 0)
+		hand_over(p);
+	return 0;
+}
+
+void
+peer_started(struct peer *p, pid_t pid, int *pidfd)
+{
+	p->pid = pid;
+	p->pidfd = fd_steal(pidfd);
+	log_debug("connection=%s worker pid=%d", p->id, (int)pid);
+	if (p->state == PEER_ENDED)
+		kill_process(p);
+}
+
+static void
+log_exit(const struct peer *p, int status)
+{
+	if (WIFSIGNALED(status)) {
+		bool ours = WTERMSIG(status) == SIGKILL && p->state == PEER_ENDED;
+
+		if (!ours)
+			log_warn("connection=%s from=%s worker pid=%d was killed by signal %d%s",
+			    p->id, p->source_text[0] != '\0' ? p->source_text : "-", (int)p->pid,
+			    WTERMSIG(status),
+			    WTERMSIG(status) == SIGSYS ? " (forbidden system call)" : "");
+	} else if (WEXITSTATUS(status) != 0) {
+		log_debug("connection=%s worker pid=%d exit=%d", p->id, (int)p->pid,
+		    WEXITSTATUS(status));
+	}
+}
+
+void
+peer_exited(struct peer *p, int status)
+{
+	p->exited = true;
+	log_exit(p, status);
+	if (p->state != PEER_ENDED)
+		peer_end(p, WIFSIGNALED(status) ? "worker crashed" : "connection closed");
+	if (p->log_event != NULL)
+		on_log(p->log_fd, EV_READ, p);
+	free_peer(p);
+}
+
+void
+peer_not_started(struct peer *p, int error)
+{
+	log_error("connection=%s cannot start a worker: %s", p->id, strerror(error));
+	p->exited = true;
+	if (p->state != PEER_ENDED)
+		peer_end(p, "no worker");
+	free_peer(p);
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One worker as the broker sees it, from its start to its end: the pair, the log pipe, the process,
+ * the client's connection, the login, the channels. The pair is the identity: whatever arrives on
+ * it concerns this connection and no other, so that no message carries an id of any of these.
+ *
+ * Everything that a worker says is hostile. A violation ends this peer and nothing else.
+ */
+#ifndef SP_PEER_H
+#define SP_PEER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include "broker.h"
+#include "ipc.h"
+#include "policy.h"
+#include "transcript.h"
+#include "wire.h"
+
+struct container;
+struct event;
+
+/* One bit each, so that the dispatch table can name sets of them. common/PROTOCOL.md draws it. */
+enum peer_state {
+	PEER_STARTING = 1,   /* asked for; not locked down yet */
+	PEER_IDLE = 2,       /* locked down, waiting for a client */
+	PEER_EXCHANGE = 4,   /* has a client; the first key exchange is not signed yet */
+	PEER_LOGIN = 8,      /* session id known; nobody is logged in */
+	PEER_LOGGED_IN = 16, /* a user's signature was verified */
+	PEER_ENDED = 32,     /* pair closed; waiting for the process to be reaped */
+};
+
+enum peer_channel_state {
+	CHANNEL_FREE,
+	CHANNEL_WAITING, /* asked for; its container is not up yet */
+	CHANNEL_RUNNING,
+};
+
+struct peer_channel {
+	enum peer_channel_state state;
+	uint8_t *request; /* CHANNEL_WAITING: the record of IPC_REQ_START, without its id */
+	size_t request_len;
+	struct container *container; /* the peer's own one in mode "session", else the shared one */
+};
+
+struct peer {
+	TAILQ_ENTRY(peer) link;
+	struct broker *broker;
+	enum peer_state state;
+	uint32_t token; /* names the worker towards the spawner */
+	char id[9];     /* names the connection in logs and towards the administrator */
+	uint8_t nonce[IPC_NONCE_LEN];
+
+	pid_t pid; /* 0 until the spawner has reported it */
+	int pidfd;
+	int ipc_fd;
+	int log_fd;
+	int client_fd; /* a connection that waits for the worker to be ready */
+	struct event *ipc_event;
+	struct event *log_event;
+	struct event *deadline; /* start, login grace, or end of the process */
+	struct event *answer;   /* a refusal that is held back, see answer_login.c */
+	bool exited;
+
+	struct sockaddr_storage source;
+	struct sockaddr_storage local; /* the address that the client connected to */
+	char source_text[64];          /* "address,port", for logs */
+	uint32_t used;                 /* ids of once-only messages that were used: bit id */
+
+	struct transcript_state transcript;
+	unsigned attempts; /* queries and logins */
+	unsigned signatures;
+	struct policy *policy; /* the generation of this login */
+	struct policy_decision decision;
+	char user[IPC_USER_MAX + 1];
+	char fingerprint[64];
+
+	struct container *container; /* mode "connection": shared; mode "session": the next channel's */
+	struct peer_channel channels[IPC_CHANNEL_MAX];
+	unsigned n_channels;
+
+	unsigned log_credit; /* lines that the worker may still log in this second */
+	int64_t log_second;
+	unsigned log_lost;
+};
+
+/*
+ * A worker that the pool asked for: makes pair and pipe, sends HELLO, and starts to listen.
+ * ret_worker_ipc and ret_worker_log are the worker's ends, for the spawner; owned by the caller.
+ * 0 or -errno.
+ */
+SP_MUST_CHECK int peer_new(struct broker *b, uint32_t token, struct peer **ret, int *ret_worker_ipc,
+    int *ret_worker_log);
+
+/* Give it this client (takes *client_fd) now or as soon as it is ready. */
+void peer_serve(struct peer *p, int *client_fd, const struct sockaddr_storage *source);
+
+/* "address port" of one end, as in SSH_CLIENT. Returns out. */
+char *peer_address_text(const struct sockaddr_storage *address, char *out, size_t cap);
+
+/* The process exists (takes *pidfd), or has ended with this wait status. */
+void peer_started(struct peer *p, pid_t pid, int *pidfd);
+void peer_exited(struct peer *p, int status);
+/* The process could not be started. */
+void peer_not_started(struct peer *p, int error);
+
+/*
+ * Send one message with n_fds descriptors (loans). A worker that does not read its pair is ended:
+ * there is no queue behind the socket's own. false when the peer was ended.
+ */
+bool peer_send(struct peer *p, const struct wire_writer *w, const int *fds, unsigned n_fds);
+
+/* Show text on the sessions of this peer; end: and disconnect. */
+void peer_notice(struct peer *p, enum ipc_notice_kind kind, const char *text);
+
+/* Change the state: checks the edge and logs it. */
+void peer_enter(struct peer *p, enum peer_state next);
+
+/* End: close everything, let go of containers, and see to it that the process goes. reason: log. */
+void peer_end(struct peer *p, const char *reason);
+/* End because it broke the protocol: killed at once, and said so in the log. */
+void peer_violation(struct peer *p, const char *what);
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Leftovers of a broker that was killed: containers that are provably ours and belong to nobody who
+ * is alive, and their rendezvous directories.
+ */
+#ifndef SP_SWEEP_H
+#define SP_SWEEP_H
+
+#include "attr.h"
+
+struct broker;
+
+/* Make runtime_dir/rendezvous, empty. Before the lock-down. 0 or -errno. */
+SP_MUST_CHECK int sweep_rendezvous(const char *runtime_dir);
+
+/* Ask the engine for our containers and have those removed that this process does not know. */
+void sweep_containers(struct broker *b);
+
+#endif

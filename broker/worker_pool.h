@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Workers: started ahead of need, one for each connection, watched until the kernel says that they
+ * are gone.
+ */
+#ifndef SP_WORKER_POOL_H
+#define SP_WORKER_POOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "attr.h"
+#include "ipc.h"
+
+struct broker;
+struct peer;
+struct worker_pool;
+
+/*
+ * ready: called once, when the first worker has proven its lock-down. broken: the spawner is gone or
+ * no worker ever became ready; the service cannot go on, why says so.
+ */
+struct worker_pool_events {
+	void (*ready)(void *arg);
+	void (*broken)(void *arg, const char *why);
+	void (*empty)(void *arg); /* draining, and the last worker is gone */
+	void *arg;
+};
+
+/* spawner_fd: owned by the pool from now on. 0 or -errno. */
+SP_MUST_CHECK int worker_pool_new(struct broker *b, int spawner_fd,
+    const struct worker_pool_events *events, struct worker_pool **ret);
+void worker_pool_free(struct worker_pool *pool);
+
+/* Serve this connection (takes *client_fd), or refuse it where a limit is reached. */
+void worker_pool_serve(struct worker_pool *pool, int *client_fd,
+    const struct sockaddr_storage *source);
+
+/* Begin to stop: idle workers go, sessions hear text and are ended when end is set. */
+void worker_pool_drain(struct worker_pool *pool, const char *text, bool end);
+/* End every worker now. */
+void worker_pool_end_all(struct worker_pool *pool, const char *reason);
+
+/* Connections that have a client, for the status line. */
+unsigned worker_pool_connections(const struct worker_pool *pool);
+
+/* For peer.c: the worker of p has proven its lock-down; p is gone and frees itself after this. */
+void worker_pool_peer_ready(struct worker_pool *pool, struct peer *p);
+void worker_pool_peer_gone(struct worker_pool *pool, struct peer *p, bool was_ready);
+
+#endif
