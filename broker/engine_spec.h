@@ -187,8 +187,8 @@ struct engine_container {
 /* One container of a list. */
 struct engine_list_item {
 	char id[ENGINE_ID_LEN + 1];
-	char *name;                  /* without the leading '/' */
-	char *state;                 /* "created", "running", "exited", ... */
+	const char *name;            /* without the leading '/' */
+	const char *state;           /* "created", "running", "exited", ... */
 	struct engine_label *labels; /* those that start with ENGINE_LABEL_PREFIX */
 	size_t n_labels;
 };

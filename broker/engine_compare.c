@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Read-back: is the container that the engine made the one that was asked for? Runs in the broker,
+ * between create and start. Hostile: all of struct engine_container, within the bounds of its parser.
+ *
+ * Images decide more than one would think (labels, volumes, health checks, commands), engines accept
+ * unknown keys and drop known ones with a warning at most. So the question is put to the result.
+ */
+#include "engine_spec.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Where the sentence goes; every check ends in same() or differ(). */
+struct report {
+	char *why;
+	size_t cap;
+};
+
+static bool SP_PRINTF(2, 3) differ(const struct report *r, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(r->why, r->cap, format, args);
+	va_end(args);
+	return false;
+}
+
+static bool
+same_text(const struct report *r, const char *what, const char *want, const char *got)
+{
+	if (strcmp(want, got) == 0)
+		return true;
+	return differ(r, "%s is \"%.128s\" instead of \"%.128s\"", what, got, want);
+}
+
+static bool
+same_number(const struct report *r, const char *what, uint64_t want, int64_t got)
+{
+	if (got >= 0 && (uint64_t)got == want)
+		return true;
+	return differ(r, "%s is %lld instead of %llu", what, (long long)got,
+	    (unsigned long long)want);
+}
+
+static bool
+same_flag(const struct report *r, const char *what, bool want, bool got)
+{
+	if (want == got)
+		return true;
+	return differ(r, "%s is %s instead of %s", what, got ? "true" : "false",
+	    want ? "true" : "false");
+}
+
+/* A list of exactly one string. */
+static bool
+same_single(const struct report *r, const char *what, const char *want, const char *const *got,
+    size_t n)
+{
+	if (n != 1)
+		return differ(r, "%s has %zu entries instead of \"%s\"", what, n, want);
+	return same_text(r, what, want, got[0]);
+}
+
+static bool
+same_identity(const struct report *r, const struct engine_container_spec *s,
+    const struct engine_container *c)
+{
+	char user[64];
+
+	(void)snprintf(user, sizeof(user), "%lu:%lu", (unsigned long)s->uid, (unsigned long)s->gid);
+	return same_text(r, "Name", s->name, c->name) &&
+	    same_text(r, "Image", s->image, c->image) && same_text(r, "User", user, c->user) &&
+	    (s->hostname == NULL || same_text(r, "Hostname", s->hostname, c->hostname)) &&
+	    (s->workdir == NULL || same_text(r, "WorkingDir", s->workdir, c->workdir));
+}
+
+/* The program twice: as configured, and as what the engine says it is going to run. */
+static bool
+same_program(const struct report *r, const struct engine_container_spec *s,
+    const struct engine_container *c)
+{
+	size_t n = 0;
+
+	while (s->entrypoint[n] != NULL)
+		n++;
+	if (c->n_entrypoint != n || c->n_args != n - 1)
+		return differ(r, "Entrypoint has %zu arguments and Args %zu instead of %zu",
+		    c->n_entrypoint, c->n_args, n);
+	if (c->n_cmd != 0)
+		return differ(r, "Cmd has %zu arguments instead of none", c->n_cmd);
+	if (!same_text(r, "Path", s->entrypoint[0], c->path))
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (!same_text(r, "Entrypoint", s->entrypoint[i], c->entrypoint[i]) ||
+		    (i > 0 && !same_text(r, "Args", s->entrypoint[i], c->args[i - 1])))
+			return false;
+	if (c->stdio)
+		return differ(r, "a terminal or standard stream is open");
+	return same_single(r, "Healthcheck", "NONE", c->healthcheck, c->n_healthcheck);
+}
+
+/* Every label of ours as given, and none under our prefix that an image brought along. */
+static bool
+same_labels(const struct report *r, const struct engine_container_spec *s,
+    const struct engine_container *c)
+{
+	for (size_t i = 0; i < s->n_labels; i++) {
+		const char *got = engine_container_label(c, s->labels[i].name);
+
+		if (got == NULL)
+			return differ(r, "label \"%s\" is missing", s->labels[i].name);
+		if (!same_text(r, s->labels[i].name, s->labels[i].value, got))
+			return false;
+	}
+	for (size_t i = 0; i < c->n_labels; i++) {
+		bool ours = false;
+
+		if (strncmp(c->labels[i].name, ENGINE_LABEL_PREFIX,
+			sizeof(ENGINE_LABEL_PREFIX) - 1) != 0)
+			continue;
+		for (size_t j = 0; j < s->n_labels; j++)
+			ours = ours || strcmp(c->labels[i].name, s->labels[j].name) == 0;
+		if (!ours)
+			return differ(r, "the image brings a label \"%.128s\" of its own",
+			    c->labels[i].name);
+	}
+	return true;
+}
+
+static bool
+same_limits(const struct report *r, const struct engine_container_spec *s,
+    const struct engine_container *c)
+{
+	return same_number(r, "Memory", s->memory, c->memory) &&
+	    same_number(r, "MemorySwap", s->memory + s->swap, c->memory_swap) &&
+	    same_number(r, "NanoCpus", s->nano_cpus, c->nano_cpus) &&
+	    same_number(r, "PidsLimit", s->pids, c->pids) &&
+	    same_number(r, "Ulimits", 2, (int64_t)c->n_ulimits) &&
+	    same_number(r, "the nofile limit", s->nofile, c->nofile_soft) &&
+	    same_number(r, "the hard nofile limit", s->nofile, c->nofile_hard) &&
+	    same_number(r, "the core limit", 0, c->core_soft) &&
+	    same_number(r, "the hard core limit", 0, c->core_hard);
+}
+
+static bool
+same_no_new_privileges(const struct report *r, const struct engine_container *c)
+{
+	static const char *const spellings[] = { "no-new-privileges", "no-new-privileges:true",
+		"no-new-privileges=true" };
+
+	if (c->n_security_opt == 1)
+		for (size_t i = 0; i < SP_ARRAY_LEN(spellings); i++)
+			if (strcmp(c->security_opt[0], spellings[i]) == 0)
+				return true;
+	return differ(r, "SecurityOpt is not exactly \"no-new-privileges\"");
+}
+
+static bool
+has(const char *const *list, size_t n, const char *text)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(list[i], text) == 0)
+			return true;
+	return false;
+}
+
+/* One well-known member each tells the defaults from an emptied list. */
+static bool
+same_masks(const struct report *r, const struct engine_container *c)
+{
+	if (!has(c->masked_paths, c->n_masked_paths, "/proc/kcore"))
+		return differ(r, "MaskedPaths does not hide /proc/kcore");
+	if (!has(c->readonly_paths, c->n_readonly_paths, "/proc/sys"))
+		return differ(r, "ReadonlyPaths does not protect /proc/sys");
+	if (strcmp(c->apparmor, "unconfined") == 0)
+		return differ(r, "AppArmorProfile is \"unconfined\"");
+	return true;
+}
+
+static const char *
+network_mode(const struct engine_container_spec *s)
+{
+	switch (s->network) {
+	case ENGINE_NETWORK_NONE:
+		return "none";
+	case ENGINE_NETWORK_BRIDGE:
+		return "bridge";
+	case ENGINE_NETWORK_NAMED:
+		return s->network_name;
+	}
+	return "";
+}
+
+static bool
+same_confinement(const struct report *r, const struct engine_container_spec *s,
+    const struct engine_container *c)
+{
+	if (c->surplus[0] != '\0')
+		return differ(r, "%s is set and should not be", c->surplus);
+	return same_flag(r, "Privileged", false, c->privileged) &&
+	    same_flag(r, "ReadonlyRootfs", s->read_only_root, c->read_only_root) &&
+	    same_flag(r, "AutoRemove", false, c->auto_remove) &&
+	    same_flag(r, "PublishAllPorts", false, c->publish_all_ports) &&
+	    same_flag(r, "NetworkDisabled", s->network == ENGINE_NETWORK_NONE, c->network_disabled) &&
+	    same_text(r, "NetworkMode", network_mode(s), c->network_mode) &&
+	    same_text(r, "IpcMode", "private", c->ipc_mode) &&
+	    same_text(r, "CgroupnsMode", "private", c->cgroupns_mode) &&
+	    same_text(r, "LogConfig", "none", c->log_driver) &&
+	    same_text(r, "RestartPolicy", "no", c->restart_policy) &&
+	    (s->runtime == NULL || same_text(r, "Runtime", s->runtime, c->runtime)) &&
+	    same_single(r, "CapDrop", "ALL", c->cap_drop, c->n_cap_drop) &&
+	    same_no_new_privileges(r, c) && same_masks(r, c);
+}
+
+static const char *
+kind_name(enum engine_mount_kind kind)
+{
+	switch (kind) {
+	case ENGINE_MOUNT_BIND:
+		return "bind";
+	case ENGINE_MOUNT_VOLUME:
+		return "volume";
+	case ENGINE_MOUNT_TMPFS:
+		return "tmpfs";
+	}
+	return "";
+}
+
+static const struct engine_seen_mount *
+find_mount(const struct engine_seen_mount *list, size_t n, const char *target)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(list[i].target, target) == 0)
+			return &list[i];
+	return NULL;
+}
+
+static bool
+same_mount(const struct report *r, const char *where, const struct engine_mount *want,
+    const struct engine_seen_mount *got)
+{
+	bool read_only = want->kind == ENGINE_MOUNT_BIND ||
+	    (want->kind == ENGINE_MOUNT_VOLUME && want->read_only);
+
+	if (got == NULL)
+		return differ(r, "%s has nothing at %.128s", where, want->target);
+	if (strcmp(got->kind, kind_name(want->kind)) != 0 ||
+	    (want->kind != ENGINE_MOUNT_TMPFS && strcmp(got->source, want->source) != 0))
+		return differ(r, "%s has something else at %.128s: %.16s \"%.128s\"", where,
+		    want->target, got->kind, got->source);
+	if (got->read_only != read_only)
+		return differ(r, "%s has %.128s %s", where, want->target,
+		    got->read_only ? "read-only" : "writable");
+	return true;
+}
+
+static bool
+same_mounts(const struct report *r, const struct engine_container_spec *s,
+    const struct engine_container *c)
+{
+	if (c->n_asked != s->n_mounts)
+		return differ(r, "HostConfig.Mounts has %zu entries instead of %zu", c->n_asked,
+		    s->n_mounts);
+	for (size_t i = 0; i < s->n_mounts; i++) {
+		const struct engine_mount *want = &s->mounts[i];
+		const struct engine_seen_mount *asked =
+		    find_mount(c->asked, c->n_asked, want->target);
+		const struct engine_seen_mount *made = find_mount(c->made, c->n_made, want->target);
+
+		if (!same_mount(r, "HostConfig.Mounts", want, asked) ||
+		    !same_mount(r, "Mounts", want, made))
+			return false;
+		if (want->kind == ENGINE_MOUNT_BIND && !asked->non_recursive)
+			return differ(r, "the bind at %.128s is recursive", want->target);
+		if (want->kind == ENGINE_MOUNT_TMPFS &&
+		    !same_number(r, "the tmpfs size", want->size, asked->size))
+			return false;
+	}
+	return true;
+}
+
+/* What is mounted and was not asked for: only volumes of the image, and only when they may. */
+static bool
+no_other_mounts(const struct report *r, const struct engine_container_spec *s,
+    const struct engine_container *c)
+{
+	for (size_t i = 0; i < c->n_made; i++) {
+		const struct engine_seen_mount *got = &c->made[i];
+		bool ours = false;
+
+		for (size_t j = 0; j < s->n_mounts; j++)
+			ours = ours || strcmp(got->target, s->mounts[j].target) == 0;
+		if (ours)
+			continue;
+		if (strcmp(got->kind, "volume") != 0 || !engine_id_valid(got->source))
+			return differ(r, "Mounts has a %.16s at %.128s that nobody asked for",
+			    got->kind, got->target);
+		if (!s->image_volumes)
+			return differ(r,
+			    "the image declares a volume at %.128s; mount a tmpfs or a volume there",
+			    got->target);
+	}
+	/* Fewer targets than entries would mean two mounts at one place, of which we saw the first. */
+	for (size_t i = 0; i < c->n_made; i++)
+		if (find_mount(c->made, i, c->made[i].target) != NULL)
+			return differ(r, "Mounts has %.128s twice", c->made[i].target);
+	return true;
+}
+
+int
+engine_compare(const struct engine_container_spec *spec, const struct engine_container *seen,
+    char *why, size_t cap)
+{
+	const struct report r = { why, cap };
+
+	if (same_identity(&r, spec, seen) && same_program(&r, spec, seen) &&
+	    same_labels(&r, spec, seen) && same_confinement(&r, spec, seen) &&
+	    same_limits(&r, spec, seen) && same_mounts(&r, spec, seen) &&
+	    no_other_mounts(&r, spec, seen))
+		return 0;
+	return ENGINE_COMPARE_E_DIFFERS;
+}
+
+const char *
+engine_container_label(const struct engine_container *c, const char *name)
+{
+	for (size_t i = 0; i < c->n_labels; i++)
+		if (strcmp(c->labels[i].name, name) == 0)
+			return c->labels[i].value;
+	return NULL;
+}

@@ -1,0 +1,590 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * HTTP over the engine's Unix socket, with one libcurl multi handle on libevent. Runs in the broker.
+ * Hostile: every byte of an answer. curl parses the HTTP; headers and body are counted here, and what
+ * exceeds its bound ends that call and closes that connection.
+ */
+#include "engine_http.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/queue.h>
+#include <sys/un.h>
+
+#include <curl/curl.h>
+#include <event2/event.h>
+
+#define CONNECT_TIMEOUT_MS 5000L
+#define IDLE_CONNECTIONS   8L
+#define BODY_FIRST         4096
+
+struct engine_http_call {
+	LIST_ENTRY(engine_http_call) link;
+	struct engine_http *http;
+	CURL *easy;
+	struct curl_slist *headers;
+	engine_http_done_fn *done;
+	void *arg;
+	char *body;
+	size_t len, cap, max;
+	size_t header_bytes;
+	unsigned tries;
+	bool once;
+	/* why one of our own callbacks ended the transfer */
+	enum engine_http_outcome stopped;
+	char api_version[16];
+};
+
+/* One descriptor that curl wants watched. */
+struct watch {
+	LIST_ENTRY(watch) link;
+	struct event *event;
+};
+
+struct engine_http {
+	struct event_base *base;
+	CURLM *multi;
+	struct event *timer;
+	char *socket;
+	LIST_HEAD(, engine_http_call) calls;
+	LIST_HEAD(, watch) watches;
+	uint64_t connections;
+};
+
+static bool
+append(struct engine_http_call *c, const char *data, size_t n)
+{
+	size_t need = c->len + n + 1;
+	size_t cap = c->cap != 0 ? c->cap : BODY_FIRST;
+	char *grown;
+
+	if (need > c->cap) {
+		while (cap < need)
+			cap *= 2;
+		grown = realloc(c->body, cap);
+		if (grown == NULL)
+			return false;
+		c->body = grown;
+		c->cap = cap;
+	}
+	memcpy(c->body + c->len, data, n);
+	c->len += n;
+	c->body[c->len] = '\0';
+	return true;
+}
+
+/* curl's write callback: anything but n ends the transfer. */
+static size_t
+on_body(char *data, size_t size, size_t n, void *arg)
+{
+	struct engine_http_call *c = arg;
+
+	n *= size;
+	if (n > c->max - c->len)
+		c->stopped = ENGINE_HTTP_E_TOO_LONG;
+	else if (!append(c, data, n))
+		c->stopped = ENGINE_HTTP_E_NO_MEMORY;
+	return c->stopped == ENGINE_HTTP_OK ? n : 0;
+}
+
+static void
+take_version(struct engine_http_call *c, const char *data, size_t n)
+{
+	static const char name[] = "Api-Version:";
+	size_t skip = sizeof(name) - 1;
+
+	if (n <= skip || strncasecmp(data, name, skip) != 0)
+		return;
+	data += skip;
+	n -= skip;
+	while (n > 0 && (*data == ' ' || *data == '\t')) {
+		data++;
+		n--;
+	}
+	while (n > 0 && (data[n - 1] == '\r' || data[n - 1] == '\n' || data[n - 1] == ' '))
+		n--;
+	/* Cut rather than refused: whoever wants the version parses it and sees nonsense. */
+	if (n >= sizeof(c->api_version))
+		n = sizeof(c->api_version) - 1;
+	memcpy(c->api_version, data, n);
+	c->api_version[n] = '\0';
+}
+
+/* curl's header callback. It keeps every header in memory, so their sum is bounded here. */
+static size_t
+on_header(char *data, size_t size, size_t n, void *arg)
+{
+	struct engine_http_call *c = arg;
+
+	n *= size;
+	c->header_bytes += n;
+	if (c->header_bytes > ENGINE_HTTP_HEADER_MAX) {
+		c->stopped = ENGINE_HTTP_E_TOO_LONG;
+		return 0;
+	}
+	take_version(c, data, n);
+	return n;
+}
+
+/*
+ * Before each sending of the request. curl sends again on a new connection when a kept one turns out
+ * to be dead, whatever the method; the engine may have acted on the first one, so we forbid that.
+ */
+static int
+on_send(void *arg, char *peer_ip, char *local_ip, int peer_port, int local_port)
+{
+	struct engine_http_call *c = arg;
+
+	(void)peer_ip;
+	(void)local_ip;
+	(void)peer_port;
+	(void)local_port;
+	c->tries++;
+	if (c->once && c->tries > 1) {
+		c->stopped = ENGINE_HTTP_E_LOST;
+		return CURL_PREREQFUNC_ABORT;
+	}
+	return CURL_PREREQFUNC_OK;
+}
+
+static void
+unlink_call(struct engine_http_call *c)
+{
+	LIST_REMOVE(c, link);
+	(void)curl_multi_remove_handle(c->http->multi, c->easy);
+}
+
+static void
+call_free(struct engine_http_call *c)
+{
+	if (c == NULL)
+		return;
+	if (c->easy != NULL)
+		curl_easy_cleanup(c->easy);
+	curl_slist_free_all(c->headers);
+	free(c->body);
+	free(c);
+}
+
+static enum engine_http_outcome
+judge(const struct engine_http_call *c, CURLcode code)
+{
+	if (c->stopped != ENGINE_HTTP_OK)
+		return c->stopped;
+	/* A short list out of curl's hundred; everything else is an engine that talks nonsense. */
+	if (code == CURLE_OK)
+		return ENGINE_HTTP_OK;
+	if (code == CURLE_COULDNT_CONNECT)
+		return ENGINE_HTTP_E_CONNECT;
+	if (code == CURLE_OPERATION_TIMEDOUT)
+		return ENGINE_HTTP_E_TIMEOUT;
+	if (code == CURLE_OUT_OF_MEMORY)
+		return ENGINE_HTTP_E_NO_MEMORY;
+	if (code == CURLE_GOT_NOTHING || code == CURLE_PARTIAL_FILE || code == CURLE_RECV_ERROR ||
+	    code == CURLE_SEND_ERROR || code == CURLE_SEND_FAIL_REWIND)
+		return ENGINE_HTTP_E_LOST;
+	return ENGINE_HTTP_E_BROKEN;
+}
+
+static void
+explain(struct engine_http_call *c, CURLcode code, struct engine_http_reply *reply)
+{
+	char *out = reply->detail;
+	size_t cap = sizeof(reply->detail);
+	long error = 0;
+
+	switch (reply->outcome) {
+	case ENGINE_HTTP_OK:
+		break;
+	case ENGINE_HTTP_E_CONNECT:
+		(void)curl_easy_getinfo(c->easy, CURLINFO_OS_ERRNO, &error);
+		(void)snprintf(out, cap, "cannot connect to the engine's socket: %s",
+		    error != 0 ? strerror((int)error) : "no reason given");
+		break;
+	case ENGINE_HTTP_E_LOST:
+		(void)snprintf(out, cap, "the connection ended before the answer was complete");
+		break;
+	case ENGINE_HTTP_E_TIMEOUT:
+		(void)snprintf(out, cap, "no complete answer within the deadline");
+		break;
+	case ENGINE_HTTP_E_TOO_LONG:
+		if (c->header_bytes > ENGINE_HTTP_HEADER_MAX)
+			(void)snprintf(out, cap, "the answer's headers are longer than %d bytes",
+			    ENGINE_HTTP_HEADER_MAX);
+		else
+			(void)snprintf(out, cap, "the answer is longer than %zu bytes", c->max);
+		break;
+	case ENGINE_HTTP_E_BROKEN:
+		(void)snprintf(out, cap, "the answer is not proper HTTP (%s)",
+		    curl_easy_strerror(code));
+		break;
+	case ENGINE_HTTP_E_NO_MEMORY:
+		(void)snprintf(out, cap, "out of memory");
+		break;
+	}
+}
+
+static void
+finish(struct engine_http_call *c, CURLcode code)
+{
+	struct engine_http *h = c->http;
+	struct engine_http_reply reply = { .body = "" };
+	long status = 0, opened = 0;
+
+	if (curl_easy_getinfo(c->easy, CURLINFO_NUM_CONNECTS, &opened) == CURLE_OK && opened > 0)
+		h->connections += (uint64_t)opened;
+	reply.outcome = judge(c, code);
+	if (reply.outcome == ENGINE_HTTP_OK) {
+		(void)curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
+		reply.status = status > 0 && status < 1000 ? (unsigned)status : 0;
+		if (c->body != NULL) {
+			reply.body = c->body;
+			reply.len = c->len;
+		}
+		memcpy(reply.api_version, c->api_version, sizeof(reply.api_version));
+	}
+	explain(c, code, &reply);
+	unlink_call(c);
+	c->done(c->arg, &reply);
+	call_free(c);
+}
+
+/*
+ * Tell the owners of what has ended. A callback may cancel other calls: curl drops their messages
+ * from its queue together with their handles.
+ */
+static void
+pump(struct engine_http *h)
+{
+	CURLMsg *msg;
+	int left;
+
+	while ((msg = curl_multi_info_read(h->multi, &left)) != NULL) {
+		struct engine_http_call *c = NULL;
+		CURLcode code = msg->data.result;
+
+		if (msg->msg != CURLMSG_DONE)
+			continue;
+		if (curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &c) == CURLE_OK && c != NULL)
+			finish(c, code);
+	}
+}
+
+static void
+on_ready(evutil_socket_t fd, short what, void *arg)
+{
+	struct engine_http *h = arg;
+	int mask = 0, running = 0;
+
+	if ((what & EV_READ) != 0)
+		mask |= CURL_CSELECT_IN;
+	if ((what & EV_WRITE) != 0)
+		mask |= CURL_CSELECT_OUT;
+	(void)curl_multi_socket_action(h->multi, fd, mask, &running);
+	pump(h);
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct engine_http *h = arg;
+	int running = 0;
+
+	(void)fd;
+	(void)what;
+	(void)curl_multi_socket_action(h->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	pump(h);
+}
+
+/* curl wants to be called after so many milliseconds; it must not be called from in here. */
+static int
+set_timer(CURLM *multi, long ms, void *arg)
+{
+	struct engine_http *h = arg;
+	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000 };
+
+	(void)multi;
+	if (ms < 0)
+		return evtimer_del(h->timer);
+	return evtimer_add(h->timer, &tv);
+}
+
+static void
+watch_free(struct watch *w)
+{
+	LIST_REMOVE(w, link);
+	if (w->event != NULL)
+		event_free(w->event);
+	free(w);
+}
+
+static int
+watch_set(struct engine_http *h, struct watch *w, curl_socket_t fd, int what)
+{
+	short events = EV_PERSIST;
+
+	if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
+		events |= EV_READ;
+	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
+		events |= EV_WRITE;
+	if (w->event != NULL)
+		event_free(w->event);
+	w->event = event_new(h->base, fd, events, on_ready, h);
+	if (w->event == NULL || event_add(w->event, NULL) < 0)
+		return -1;
+	return 0;
+}
+
+/* curl wants this descriptor watched, or no longer (always said before it closes one). */
+static int
+set_watch(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
+{
+	struct engine_http *h = arg;
+	struct watch *w = known;
+
+	(void)easy;
+	if (what == CURL_POLL_REMOVE) {
+		if (w != NULL)
+			watch_free(w);
+		return 0;
+	}
+	if (w == NULL) {
+		w = calloc(1, sizeof(*w));
+		if (w == NULL)
+			return -1;
+		LIST_INSERT_HEAD(&h->watches, w, link);
+		(void)curl_multi_assign(h->multi, fd, w);
+	}
+	return watch_set(h, w, fd, what);
+}
+
+static int
+multi_setup(struct engine_http *h)
+{
+	h->multi = curl_multi_init();
+	if (h->multi == NULL)
+		return -ENOMEM;
+	if (curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, set_watch) != CURLM_OK ||
+	    curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h) != CURLM_OK ||
+	    curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, set_timer) != CURLM_OK ||
+	    curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h) != CURLM_OK ||
+	    curl_multi_setopt(h->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING) != CURLM_OK ||
+	    curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, IDLE_CONNECTIONS) != CURLM_OK)
+		return -ENOTSUP;
+	return 0;
+}
+
+int
+engine_http_new(struct event_base *base, const char *socket, struct engine_http **ret)
+{
+	struct engine_http *h;
+	int r;
+
+	if (socket[0] == '\0' || strlen(socket) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+		return -EINVAL;
+	if (curl_global_init(CURL_GLOBAL_NOTHING) != CURLE_OK)
+		return -ENOMEM;
+	h = calloc(1, sizeof(*h));
+	if (h == NULL) {
+		curl_global_cleanup();
+		return -ENOMEM;
+	}
+	h->base = base;
+	h->socket = strdup(socket);
+	h->timer = evtimer_new(base, on_timer, h);
+	r = h->socket == NULL || h->timer == NULL ? -ENOMEM : multi_setup(h);
+	if (r < 0) {
+		engine_http_free(h);
+		return r;
+	}
+	*ret = h;
+	return 0;
+}
+
+struct engine_http *
+engine_http_free(struct engine_http *h)
+{
+	if (h == NULL)
+		return NULL;
+	while (!LIST_EMPTY(&h->calls))
+		engine_http_cancel(LIST_FIRST(&h->calls));
+	if (h->multi != NULL)
+		(void)curl_multi_cleanup(h->multi);
+	while (!LIST_EMPTY(&h->watches))
+		watch_free(LIST_FIRST(&h->watches));
+	if (h->timer != NULL)
+		event_free(h->timer);
+	free(h->socket);
+	free(h);
+	curl_global_cleanup();
+	return NULL;
+}
+
+/* What is the same for every request: this one socket, plain HTTP, nothing from the environment. */
+static CURLcode
+set_transport(struct engine_http_call *c)
+{
+	CURL *easy = c->easy;
+	CURLcode r;
+
+	if ((r = curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, c->http->socket)) != CURLE_OK ||
+	    (r = curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http")) != CURLE_OK ||
+	    (r = curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1)) != CURLE_OK ||
+	    (r = curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L)) != CURLE_OK ||
+	    (r = curl_easy_setopt(easy, CURLOPT_PROXY, "")) != CURLE_OK ||
+	    (r = curl_easy_setopt(easy, CURLOPT_NOPROXY, "*")) != CURLE_OK ||
+	    (r = curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED)) != CURLE_OK ||
+	    (r = curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L)) != CURLE_OK ||
+	    (r = curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L)) != CURLE_OK)
+		return r;
+	return curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
+}
+
+static CURLcode
+set_callbacks(struct engine_http_call *c)
+{
+	CURL *easy = c->easy;
+	CURLcode r;
+
+	if ((r = curl_easy_setopt(easy, CURLOPT_PRIVATE, c)) != CURLE_OK ||
+	    (r = curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body)) != CURLE_OK ||
+	    (r = curl_easy_setopt(easy, CURLOPT_WRITEDATA, c)) != CURLE_OK ||
+	    (r = curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header)) != CURLE_OK ||
+	    (r = curl_easy_setopt(easy, CURLOPT_HEADERDATA, c)) != CURLE_OK ||
+	    (r = curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_send)) != CURLE_OK)
+		return r;
+	return curl_easy_setopt(easy, CURLOPT_PREREQDATA, c);
+}
+
+static CURLcode
+set_method(struct engine_http_call *c, const struct engine_http_ask *ask)
+{
+	CURL *easy = c->easy;
+	const char *body = ask->body != NULL ? ask->body : "";
+	CURLcode r;
+
+	if (ask->method == ENGINE_HTTP_GET)
+		return curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+	if (ask->method == ENGINE_HTTP_DELETE)
+		return curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, "DELETE");
+	if ((r = curl_easy_setopt(easy, CURLOPT_POST, 1L)) != CURLE_OK ||
+	    (r = curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body)) != CURLE_OK)
+		return r;
+	return curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(body));
+}
+
+static CURLcode
+set_headers(struct engine_http_call *c, bool json)
+{
+	/* An empty Expect keeps curl from asking for leave before a body. */
+	static const char *const lines[] = { "Expect:", "Content-Type: application/json" };
+	size_t n = json ? 2 : 1;
+
+	for (size_t i = 0; i < n; i++) {
+		struct curl_slist *longer = curl_slist_append(c->headers, lines[i]);
+
+		if (longer == NULL)
+			return CURLE_OUT_OF_MEMORY;
+		c->headers = longer;
+	}
+	return curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, c->headers);
+}
+
+static int
+prepare(struct engine_http_call *c, const struct engine_http_ask *ask)
+{
+	char *url = NULL;
+	CURLcode r;
+
+	if (asprintf(&url, "http://engine%s", ask->path) < 0)
+		return -ENOMEM;
+	r = curl_easy_setopt(c->easy, CURLOPT_URL, url);
+	free(url);
+	if (r == CURLE_OK)
+		r = set_transport(c);
+	if (r == CURLE_OK)
+		r = set_callbacks(c);
+	if (r == CURLE_OK)
+		r = set_method(c, ask);
+	if (r == CURLE_OK)
+		r = set_headers(c, ask->body != NULL);
+	if (r == CURLE_OK && ask->timeout_ms != 0)
+		r = curl_easy_setopt(c->easy, CURLOPT_TIMEOUT_MS, (long)ask->timeout_ms);
+	if (r == CURLE_OK)
+		return 0;
+	return r == CURLE_OUT_OF_MEMORY ? -ENOMEM : -ENOTSUP;
+}
+
+int
+engine_http_start(struct engine_http *h, const struct engine_http_ask *ask,
+    engine_http_done_fn *done, void *arg, struct engine_http_call **ret_call)
+{
+	struct engine_http_call *c = calloc(1, sizeof(*c));
+	int r;
+
+	if (c == NULL)
+		return -ENOMEM;
+	c->http = h;
+	c->done = done;
+	c->arg = arg;
+	c->max = ask->body_max;
+	c->once = ask->method != ENGINE_HTTP_GET;
+	c->easy = curl_easy_init();
+	r = c->easy == NULL ? -ENOMEM : prepare(c, ask);
+	if (r == 0 && curl_multi_add_handle(h->multi, c->easy) != CURLM_OK)
+		r = -ENOMEM;
+	if (r < 0) {
+		call_free(c);
+		return r;
+	}
+	LIST_INSERT_HEAD(&h->calls, c, link);
+	if (ret_call != NULL)
+		*ret_call = c;
+	return 0;
+}
+
+void
+engine_http_cancel(struct engine_http_call *call)
+{
+	if (call == NULL)
+		return;
+	unlink_call(call);
+	call_free(call);
+}
+
+uint64_t
+engine_http_connections(const struct engine_http *h)
+{
+	return h->connections;
+}
+
+int
+engine_http_escape(const char *text, char *out, size_t cap)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789-._~/";
+	static const char hex[] = "0123456789ABCDEF";
+	size_t len = 0;
+
+	for (; *text != '\0'; text++) {
+		uint8_t byte = (uint8_t)*text;
+		bool as_is = strchr(plain, *text) != NULL;
+
+		if (len + (as_is ? 1 : 3) >= cap)
+			return -ENOSPC;
+		if (as_is) {
+			out[len++] = *text;
+			continue;
+		}
+		out[len++] = '%';
+		out[len++] = hex[byte >> 4];
+		out[len++] = hex[byte & 15];
+	}
+	if (len >= cap)
+		return -ENOSPC;
+	out[len] = '\0';
+	return 0;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * JSON for the engine, from typed fields; and the engine's JSON, into typed fields. Pure functions:
+ * no sockets, no clock, no log.
+ */
+#ifndef SP_ENGINE_JSON_H
+#define SP_ENGINE_JSON_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "attr.h"
+#include "engine_spec.h"
+
+/* A parser's outcome: not JSON, or not the JSON that this call answers with; why[] says what. */
+#define ENGINE_JSON_E_BROKEN 1
+
+#define ENGINE_JSON_DEPTH_MAX 32      /* nesting of arrays and objects */
+#define ENGINE_JSON_NODES_MAX 1048576 /* values: bounds what a small text can make us allocate */
+
+/*
+ * The body of a create request. The caller frees *ret. 0, -EINVAL (a string is not UTF-8; the rest is
+ * engine_spec_check()'s) or -ENOMEM.
+ */
+SP_MUST_CHECK int engine_json_create(const struct engine_container_spec *spec, char **ret);
+/* The filters value that selects a label, with any value when value is NULL. As above. */
+SP_MUST_CHECK int engine_json_filter(const char *label, const char *value, char **ret);
+
+/*
+ * Parsers. text[len] is hostile. 0, ENGINE_JSON_E_BROKEN with a sentence in why[cap], or -ENOMEM.
+ */
+struct engine_json_created {
+	char id[ENGINE_ID_LEN + 1];
+	char warning[256]; /* the first one, cut, as the engine wrote it; or "" */
+};
+SP_MUST_CHECK int engine_json_created(const char *text, size_t len, struct engine_json_created *ret,
+    char *why, size_t cap);
+
+/* The caller frees with engine_container_free(). */
+SP_MUST_CHECK int engine_json_inspect(const char *text, size_t len, struct engine_container **ret,
+    char *why, size_t cap);
+
+struct engine_list {
+	struct engine_list_item *items;
+	size_t n;
+	struct engine_label *labels; /* all of them; the items point into it */
+	void *memory;
+};
+SP_MUST_CHECK int engine_json_list(const char *text, size_t len, struct engine_list *ret, char *why,
+    size_t cap);
+void engine_list_clear(struct engine_list *list);
+
+/* An image's id, "sha256:" stripped. */
+SP_MUST_CHECK int engine_json_image(const char *text, size_t len, char ret_id[ENGINE_ID_LEN + 1],
+    char *why, size_t cap);
+/* The answer of a wait call. */
+SP_MUST_CHECK int engine_json_wait(const char *text, size_t len, int64_t *ret_code, char *why,
+    size_t cap);
+/* Any array: what a live engine answers to the health probe. */
+SP_MUST_CHECK int engine_json_array(const char *text, size_t len, char *why, size_t cap);
+
+/* The "message" of an error answer, cut to cap; "" when there is none. Never fails. */
+void engine_json_message(const char *text, size_t len, char *out, size_t cap);
+
+#endif
