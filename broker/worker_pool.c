@@ -195,6 +195,12 @@ worker_pool_free(struct worker_pool *pool)
 	free(pool);
 }
 
+bool
+worker_pool_is_empty(const struct worker_pool *pool)
+{
+	return TAILQ_EMPTY(&pool->peers);
+}
+
 unsigned
 worker_pool_connections(const struct worker_pool *pool)
 {
@@ -270,11 +276,8 @@ void
 worker_pool_peer_gone(struct worker_pool *pool, struct peer *p, bool was_ready)
 {
 	TAILQ_REMOVE(&pool->peers, p, link);
-	if (pool->draining) {
-		if (TAILQ_EMPTY(&pool->peers))
-			pool->events.empty(pool->events.arg);
+	if (pool->draining)
 		return;
-	}
 	if (!was_ready && !pool->proven)
 		pool->events.broken(pool->events.arg, "no worker could be started and locked down");
 	else if (!was_ready)
@@ -297,8 +300,6 @@ worker_pool_drain(struct worker_pool *pool, const char *text, bool end)
 		else if (p->state != PEER_ENDED)
 			peer_end(p, "service is stopping");
 	}
-	if (TAILQ_EMPTY(&pool->peers))
-		pool->events.empty(pool->events.arg);
 }
 
 void

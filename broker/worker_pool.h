@@ -24,7 +24,6 @@ struct worker_pool;
 struct worker_pool_events {
 	void (*ready)(void *arg);
 	void (*broken)(void *arg, const char *why);
-	void (*empty)(void *arg); /* draining, and the last worker is gone */
 	void *arg;
 };
 
@@ -37,11 +36,13 @@ void worker_pool_free(struct worker_pool *pool);
 void worker_pool_serve(struct worker_pool *pool, int *client_fd,
     const struct sockaddr_storage *source);
 
-/* Begin to stop: idle workers go, sessions hear text and are ended when end is set. */
+/* Begin to stop: who is not logged in goes; sessions hear text, and are ended when end is set. */
 void worker_pool_drain(struct worker_pool *pool, const char *text, bool end);
 /* End every worker now. */
 void worker_pool_end_all(struct worker_pool *pool, const char *reason);
 
+/* Draining, and the last worker is gone. */
+bool worker_pool_is_empty(const struct worker_pool *pool);
 /* Connections that have a client, for the status line. */
 unsigned worker_pool_connections(const struct worker_pool *pool);
 

@@ -38,6 +38,9 @@ add_rule(scmp_filter_ctx filter, const struct lockdown_rule *rule)
 		case LOCKDOWN_EQ:
 			compare[n++] = SCMP_CMP64(arg->index, SCMP_CMP_EQ, arg->value);
 			break;
+		case LOCKDOWN_NE:
+			compare[n++] = SCMP_CMP64(arg->index, SCMP_CMP_NE, arg->value);
+			break;
 		case LOCKDOWN_MASKED_EQ:
 			compare[n++] =
 			    SCMP_CMP64(arg->index, SCMP_CMP_MASKED_EQ, arg->mask, arg->value);

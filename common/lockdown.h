@@ -14,10 +14,14 @@
 
 #include "attr.h"
 
-/* What the filter does with one system call. Argument conditions of one rule must all hold. */
+/*
+ * What the filter does with one system call. Argument conditions of one rule must all hold; several
+ * rules for one call are alternatives. A rule without conditions swallows all others for its call.
+ */
 enum lockdown_match {
 	LOCKDOWN_ANY = 0,   /* no condition on this slot */
 	LOCKDOWN_EQ,        /* argument == value */
+	LOCKDOWN_NE,        /* argument != value */
 	LOCKDOWN_MASKED_EQ, /* (argument & mask) == value */
 };
 

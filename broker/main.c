@@ -1,0 +1,541 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sallyport-broker: the service's main process. Holds host keys, policy and the engine's socket;
+ * accepts connections and never reads from them; starts a worker for each and judges what it asks.
+ *
+ * Start-up is one visible sequence in start(): open what needs privileges, fork the spawner before a
+ * secret is in memory, load the secrets, lock down, serve.
+ */
+#include <errno.h>
+#include <event2/event.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <openssl/crypto.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "broker.h"
+#include "config.h"
+#include "container.h"
+#include "diag.h"
+#include "engine.h"
+#include "fd.h"
+#include "host_key.h"
+#include "listener.h"
+#include "log.h"
+#include "notify.h"
+#include "policy.h"
+#include "sandbox.h"
+#include "spawner.h"
+#include "sweep.h"
+#include "worker_pool.h"
+
+#define DEFAULT_CONFIG "/etc/sallyport/broker.json"
+#define WHY_MAX        1024
+
+#define TICK_MS        50    /* while stopping */
+#define LAST_WORD_MS   2000  /* from "disconnect now" to the end of a worker that does not */
+#define HURRY_MS       12000 /* after that no container gets more grace */
+#define GIVE_UP_MS     30000 /* an engine that does not remove: the next start will */
+#define STATUS_SECONDS 10
+
+struct options {
+	const char *config;
+	bool check_only;
+	bool verbose;
+};
+
+/* Everything that main() owns. */
+struct service {
+	struct options options;
+	struct config *config;
+	struct listener *listener;
+	struct broker broker;
+	struct event *signals[4];
+	struct event *status;
+	struct event *watchdog;
+	struct event *tick;
+	int64_t stop_since; /* ms */
+	bool told_to_end;
+	int exit_code;
+};
+
+static int64_t
+now_ms(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Load the policy and say what is wrong with it. NULL: it has errors. */
+static struct policy *
+load_policy(const char *path)
+{
+	struct diag_list diags = DIAG_LIST_INIT;
+	struct policy *policy = NULL;
+	int r = policy_load(path, &policy, &diags);
+
+	diag_print(&diags, stderr);
+	diag_list_clear(&diags);
+	return r == 0 ? policy : NULL;
+}
+
+static struct config *
+load_config(const char *path)
+{
+	struct diag_list diags = DIAG_LIST_INIT;
+	struct config *config = NULL;
+	int r = config_load(path, &config, &diags);
+
+	diag_print(&diags, stderr);
+	diag_list_clear(&diags);
+	return r == 0 ? config : NULL;
+}
+
+static int
+load_host_keys(struct service *s)
+{
+	char why[WHY_MAX] = "";
+	int r = host_key_set_load(s->config->host_keys,
+	    s->config->make_host_keys && !s->options.check_only, &s->broker.host_keys, why,
+	    sizeof(why));
+
+	if (r != 0)
+		log_error("%s", why);
+	return r;
+}
+
+/* -t: what sshd -t and nginx -t do. */
+static int
+check_only(struct service *s)
+{
+	struct policy *policy = load_policy(s->config->policy);
+
+	if (policy == NULL) {
+		fprintf(stderr, "%s: the policy has errors\n", s->config->policy);
+		return 1;
+	}
+	policy_unref(policy);
+	fprintf(stderr, "%s: configuration and policy are fine\n", s->options.config);
+	return 0;
+}
+
+static void
+reload(struct service *s)
+{
+	struct policy *policy;
+
+	notify_send("RELOADING=1\nMONOTONIC_USEC=%" PRId64, now_ms() * 1000);
+	policy = load_policy(s->config->policy);
+	if (policy == NULL) {
+		log_error("policy not reloaded: generation %u (sha256 %.12s) stays in force",
+		    s->broker.generation, policy_digest(s->broker.policy));
+	} else {
+		policy_unref(s->broker.policy);
+		s->broker.policy = policy;
+		s->broker.generation++;
+		log_info("policy generation %u (sha256 %.12s) is in force", s->broker.generation,
+		    policy_digest(policy));
+	}
+	notify_send("READY=1");
+}
+
+static void
+send_status(struct service *s)
+{
+	notify_send("STATUS=%u connections, %u containers, policy generation %u, engine %s",
+	    worker_pool_connections(s->broker.workers), container_set_count(s->broker.containers),
+	    s->broker.generation,
+	    engine_health(s->broker.engine) == ENGINE_UNHEALTHY ? "not responding" : "ok");
+}
+
+/* One step of stopping, see the constants above for its timetable. */
+static void
+on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct service *s = arg;
+	int64_t over = now_ms() - s->stop_since - (int64_t)s->config->limits.drain_ms;
+	struct engine_counts counts = engine_counts(s->broker.engine);
+
+	(void)fd;
+	(void)what;
+	if (over >= 0 && !s->told_to_end) {
+		s->told_to_end = true;
+		worker_pool_drain(s->broker.workers, "The service is stopping.", true);
+	}
+	if (over >= LAST_WORD_MS)
+		worker_pool_end_all(s->broker.workers, "service stopped");
+	if (over >= HURRY_MS)
+		container_set_hurry(s->broker.containers);
+	if (over >= GIVE_UP_MS) {
+		log_warn("%u containers were not removed in time; the next start will",
+		    counts.discarding + container_set_count(s->broker.containers));
+		(void)event_base_loopbreak(s->broker.base);
+	}
+	if (worker_pool_is_empty(s->broker.workers) &&
+	    container_set_count(s->broker.containers) == 0 && counts.discarding == 0 &&
+	    counts.calls == 0)
+		(void)event_base_loopbreak(s->broker.base);
+}
+
+static void
+stop(struct service *s)
+{
+	struct timeval tv = { .tv_usec = TICK_MS * 1000 };
+	char text[128];
+
+	if (s->broker.draining) {
+		/* Asked twice: no more waiting for people, still for containers. */
+		s->stop_since = now_ms() - (int64_t)s->config->limits.drain_ms;
+		return;
+	}
+	s->broker.draining = true;
+	s->stop_since = now_ms();
+	log_info("stopping: no new connections, %u are open",
+	    worker_pool_connections(s->broker.workers));
+	notify_send("STOPPING=1");
+	listener_free(s->listener);
+	s->listener = NULL;
+	(void)snprintf(text, sizeof(text),
+	    "The service is stopping. This session ends in %u seconds.",
+	    (unsigned)(s->config->limits.drain_ms / 1000));
+	worker_pool_drain(s->broker.workers, text, false);
+	if (event_add(s->tick, &tv) < 0)
+		(void)event_base_loopbreak(s->broker.base);
+}
+
+static void
+on_signal(evutil_socket_t number, short what, void *arg)
+{
+	struct service *s = arg;
+
+	(void)what;
+	if (number == SIGHUP)
+		reload(s);
+	else if (number == SIGTERM || number == SIGINT)
+		stop(s);
+}
+
+static void
+on_status(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	send_status(arg);
+}
+
+/* From the loop itself: a loop that hangs does not say that it is alive. */
+static void
+on_watchdog(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+	notify_send("WATCHDOG=1");
+}
+
+static void
+on_engine_health(void *arg, enum engine_health health, const char *reason)
+{
+	struct service *s = arg;
+
+	if (health == ENGINE_UNHEALTHY)
+		log_error("container engine is not responding: %s; new containers fail until it does",
+		    reason);
+	if (health == ENGINE_HEALTHY) {
+		log_info("container engine is healthy");
+		/* What an earlier run, or the engine's own absence, left behind. */
+		sweep_containers(&s->broker);
+	}
+}
+
+static void
+on_workers_ready(void *arg)
+{
+	struct service *s = arg;
+	int r = listener_run(s->listener, &s->broker);
+
+	if (r < 0) {
+		log_error("cannot accept connections: %s", strerror(-r));
+		s->exit_code = 1;
+		(void)event_base_loopbreak(s->broker.base);
+		return;
+	}
+	log_info("ready: policy generation %u (sha256 %.12s)", s->broker.generation,
+	    policy_digest(s->broker.policy));
+	notify_send("READY=1");
+	send_status(s);
+}
+
+static void
+on_workers_broken(void *arg, const char *why)
+{
+	struct service *s = arg;
+
+	log_error("cannot go on: %s", why);
+	s->exit_code = 1;
+	(void)event_base_loopbreak(s->broker.base);
+}
+
+static int
+make_directories(const struct config *c)
+{
+	const char *const directories[] = { c->runtime_dir, c->state_dir };
+
+	for (size_t i = 0; i < SP_ARRAY_LEN(directories); i++) {
+		if (mkdir(directories[i], i == 0 ? 0755 : 0700) < 0 && errno != EEXIST) {
+			log_error("cannot make %s: %s", directories[i], strerror(errno));
+			return -errno;
+		}
+	}
+	return 0;
+}
+
+static int
+open_listeners(struct service *s)
+{
+	struct notify_socket inherited[NOTIFY_LISTEN_MAX];
+	char why[WHY_MAX] = "out of memory";
+	int n = notify_take_sockets(inherited);
+	int r;
+
+	if (n < 0) {
+		log_error("LISTEN_FDS does not make sense: %s", strerror(-n));
+		return n;
+	}
+	if (n > 0)
+		r = listener_inherit(inherited, n, &s->listener, why, sizeof(why));
+	else
+		r = listener_open(s->config->listen, &s->listener, why, sizeof(why));
+	if (r < 0)
+		log_error("%s", why);
+	return r;
+}
+
+static int
+make_events(struct service *s)
+{
+	static const int numbers[] = { SIGHUP, SIGTERM, SIGINT };
+	struct timeval status = { .tv_sec = STATUS_SECONDS };
+	uint64_t watchdog = notify_watchdog_usec() / 2;
+	struct timeval half = { .tv_sec = (time_t)(watchdog / 1000000),
+		.tv_usec = (suseconds_t)(watchdog % 1000000) };
+
+	for (size_t i = 0; i < SP_ARRAY_LEN(numbers); i++) {
+		s->signals[i] = evsignal_new(s->broker.base, numbers[i], on_signal, s);
+		if (s->signals[i] == NULL || event_add(s->signals[i], NULL) < 0)
+			return -ENOMEM;
+	}
+	s->tick = event_new(s->broker.base, -1, EV_PERSIST, on_tick, s);
+	s->status = event_new(s->broker.base, -1, EV_PERSIST, on_status, s);
+	s->watchdog = event_new(s->broker.base, -1, EV_PERSIST, on_watchdog, s);
+	if (s->tick == NULL || s->status == NULL || s->watchdog == NULL ||
+	    event_add(s->status, &status) < 0 || (watchdog != 0 && event_add(s->watchdog, &half) < 0))
+		return -ENOMEM;
+	return 0;
+}
+
+static int
+make_engine(struct service *s)
+{
+	struct engine_options options = {
+		.socket = s->config->engine.socket,
+		.call_timeout_ms = s->config->engine.call_timeout_ms,
+		.start_timeout_ms = s->config->engine.start_timeout_ms,
+		.probe_interval_ms = s->config->engine.probe_interval_ms,
+		.max_starts = s->config->engine.starts,
+		.on_health = on_engine_health,
+		.on_health_arg = s,
+	};
+
+	return engine_new(s->broker.base, &options, &s->broker.engine);
+}
+
+static int
+start_spawner(const struct service *s, int *ret_fd)
+{
+	const struct config *c = s->config;
+	struct spawner_options options = {
+		.program = c->worker.program,
+		.uid = c->worker.uid,
+		.gid = c->worker.gid,
+		.memory = c->worker.memory,
+		.best_effort = !c->worker.sandbox_required,
+	};
+	pid_t pid;
+	int r;
+
+#ifdef SP_SANITIZE
+	options.memory = 0; /* the sanitizer's shadow memory is terabytes of address space */
+#endif
+	r = spawner_start(&options, ret_fd, &pid);
+	if (r < 0)
+		log_error("cannot start the spawner: %s", strerror(-r));
+	return r;
+}
+
+/* Secrets and state, after the spawner has gone its own way. */
+static int
+open_secrets(struct service *s)
+{
+	char why[WHY_MAX] = "";
+	int r = instance_open(&s->broker.instance, s->config->state_dir, why, sizeof(why));
+
+	if (r < 0) {
+		log_error("%s", why);
+		return r;
+	}
+	r = load_host_keys(s);
+	if (r != 0)
+		return r;
+	s->broker.policy = load_policy(s->config->policy);
+	if (s->broker.policy == NULL) {
+		log_error("%s: the policy has errors: not started", s->config->policy);
+		return -EINVAL;
+	}
+	s->broker.generation = 1;
+	return sweep_rendezvous(s->config->runtime_dir);
+}
+
+static int
+start(struct service *s)
+{
+	struct worker_pool_events events = { on_workers_ready, on_workers_broken, s };
+	SP_CLEANUP_FD int spawner_fd = -1;
+	char why[WHY_MAX] = "";
+	int r;
+
+	s->broker.config = s->config;
+	r = make_directories(s->config);
+	if (r == 0)
+		r = open_listeners(s);
+	if (r == 0)
+		r = start_spawner(s, &spawner_fd);
+	if (r == 0)
+		r = notify_open();
+	if (r == 0)
+		r = open_secrets(s);
+	if (r != 0)
+		return r;
+	s->broker.base = event_base_new();
+	if (s->broker.base == NULL)
+		return -ENOMEM;
+	r = make_events(s);
+	if (r == 0)
+		r = make_engine(s);
+	if (r == 0)
+		r = container_set_new(&s->broker, &s->broker.containers);
+	if (r < 0)
+		return r;
+	r = sandbox_broker(why, sizeof(why));
+	if (r != 0 && s->config->worker.sandbox_required) {
+		log_error("%s", why);
+		return r < 0 ? r : -EPERM;
+	}
+	if (r != 0)
+		log_warn("%s; going on, as worker.sandbox is \"best-effort\"", why);
+	return worker_pool_new(&s->broker, fd_steal(&spawner_fd), &events, &s->broker.workers);
+}
+
+static void
+free_service(struct service *s)
+{
+	listener_free(s->listener);
+	worker_pool_free(s->broker.workers);
+	container_set_free(s->broker.containers);
+	engine_free(s->broker.engine);
+	for (size_t i = 0; i < SP_ARRAY_LEN(s->signals); i++) {
+		if (s->signals[i] != NULL)
+			event_free(s->signals[i]);
+	}
+	if (s->tick != NULL)
+		event_free(s->tick);
+	if (s->status != NULL)
+		event_free(s->status);
+	if (s->watchdog != NULL)
+		event_free(s->watchdog);
+	if (s->broker.base != NULL)
+		event_base_free(s->broker.base);
+	policy_unref(s->broker.policy);
+	host_key_set_free(s->broker.host_keys);
+	OPENSSL_cleanse(s->broker.instance.secret, sizeof(s->broker.instance.secret));
+	config_free(s->config);
+}
+
+static int
+usage(FILE *out)
+{
+	fprintf(out,
+	    "usage: sallyport-broker [-t] [-v] [-V] [-c FILE]\n"
+	    "  -c FILE  configuration, default " DEFAULT_CONFIG "\n"
+	    "  -t       check configuration and policy, then exit 0 or 1\n"
+	    "  -v       log debug messages\n"
+	    "  -V       print the version\n");
+	return out == stdout ? 0 : 2;
+}
+
+/* -1: go on; else exit with that code. */
+static int
+parse_options(int argc, char **argv, struct options *ret)
+{
+	int c;
+
+	ret->config = DEFAULT_CONFIG;
+	while ((c = getopt(argc, argv, "c:tvVh")) != -1) {
+		switch (c) {
+		case 'c':
+			ret->config = optarg;
+			break;
+		case 't':
+			ret->check_only = true;
+			break;
+		case 'v':
+			ret->verbose = true;
+			break;
+		case 'V':
+			puts("sallyport-broker " SP_VERSION);
+			return 0;
+		case 'h':
+			return usage(stdout);
+		default:
+			return usage(stderr);
+		}
+	}
+	return optind == argc ? -1 : usage(stderr);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct service s = { .broker.instance.lock_fd = -1 };
+	int r = parse_options(argc, argv, &s.options);
+
+	if (r >= 0)
+		return r;
+	(void)umask(077);
+	(void)signal(SIGPIPE, SIG_IGN);
+	log_setup("sallyport-broker", LOG_LEVEL_INFO, getenv("JOURNAL_STREAM") != NULL);
+	s.config = load_config(s.options.config);
+	if (s.config == NULL)
+		return 1;
+	log_set_max(s.options.verbose ? LOG_LEVEL_DEBUG : s.config->log_level);
+	if (s.options.check_only) {
+		r = check_only(&s);
+		free_service(&s);
+		return r;
+	}
+	r = start(&s);
+	if (r == 0)
+		r = event_base_dispatch(s.broker.base);
+	else
+		log_error("not started");
+	free_service(&s);
+	return r == 0 && s.exit_code == 0 ? 0 : 1;
+}

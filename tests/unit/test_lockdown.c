@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lockdown: each step does what it says, in a child of its own, and the verification notices when
+ * one is missing. Needs root for the steps that give privileges up. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "attr.h"
+#include "lockdown.h"
+#include "test.h"
+
+static const struct lockdown_rule rules[] = {
+	{ .syscall = SCMP_SYS(read) },
+	{ .syscall = SCMP_SYS(write) },
+	{ .syscall = SCMP_SYS(exit_group) },
+	{ .syscall = SCMP_SYS(openat), .error = EACCES },
+	{ .syscall = SCMP_SYS(socket), .args = { { 0, LOCKDOWN_EQ, 0, AF_UNIX } } },
+	{ .syscall = SCMP_SYS(socket),
+	    .error = EAFNOSUPPORT,
+	    .args = { { 0, LOCKDOWN_NE, 0, AF_UNIX } } },
+};
+
+/* Run fn in a child; the wait status. */
+static int
+in_child(void (*fn)(void))
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		fn();
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+#define CHILD_CHECK(x)                                                                    \
+	do {                                                                              \
+		if (!(x)) {                                                               \
+			fprintf(stderr, "line %d: %s (errno %d)\n", __LINE__, #x, errno); \
+			_exit(1);                                                         \
+		}                                                                         \
+	} while (0)
+
+static void
+load(void)
+{
+	CHILD_CHECK(lockdown_seccomp(rules, SP_ARRAY_LEN(rules), LOCKDOWN_KILL) == 0);
+}
+
+static void
+allowed_calls(void)
+{
+	load();
+	CHILD_CHECK(write(1, "", 0) == 0);
+	CHILD_CHECK(open("/dev/null", O_RDONLY | O_CLOEXEC) < 0 && errno == EACCES);
+	CHILD_CHECK(socket(AF_INET, SOCK_STREAM, 0) < 0 && errno == EAFNOSUPPORT);
+	CHILD_CHECK(socket(AF_UNIX, SOCK_STREAM, 0) >= 0);
+}
+
+static void
+forbidden_call(void)
+{
+	load();
+	(void)getppid();
+}
+
+#ifdef __x86_64__
+static void
+foreign_abi(void)
+{
+	long r = 20; /* getpid of i386 */
+
+	load();
+	__asm__ volatile("int $0x80" : "+a"(r) : : "memory");
+}
+#endif
+
+static void
+test_filter(void **state)
+{
+	int status;
+
+	(void)state;
+	assert_int_equal(in_child(allowed_calls), 0);
+	status = in_child(forbidden_call);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
+#ifdef __x86_64__
+	status = in_child(foreign_abi);
+	assert_true(WIFSIGNALED(status));
+#endif
+}
+
+static void
+whole_sequence(void)
+{
+	struct lockdown_expect expect = { true, true, true, true, 65534, 65534 };
+	int status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+	char why[128] = "";
+
+	CHILD_CHECK(unshare(CLONE_NEWNS) == 0);
+	CHILD_CHECK(lockdown_empty_root() == 0);
+	CHILD_CHECK(open("/etc/passwd", O_RDONLY | O_CLOEXEC) < 0 && errno == ENOENT);
+	CHILD_CHECK(open("/x", O_WRONLY | O_CREAT | O_CLOEXEC, 0600) < 0 && errno == EROFS);
+	CHILD_CHECK(lockdown_drop_ids(65534, 65534) == 0);
+	CHILD_CHECK(setuid(0) < 0);
+	load();
+	if (lockdown_verify(status, &expect, why, sizeof(why)) != 0) {
+		fprintf(stderr, "verify: %s\n", why);
+		_exit(1);
+	}
+}
+
+/* Each expectation is unmet in an ordinary process: the verification must say so. */
+static void
+nothing_done(void)
+{
+	static const struct lockdown_expect each[] = {
+		{ .seccomp = true },
+		{ .no_new_privs = true },
+		{ .no_capabilities = true },
+		{ .check_ids = true, .uid = 65534, .gid = 0 },
+		{ .check_ids = true, .uid = 0, .gid = 65534 },
+	};
+
+	for (size_t i = 0; i < SP_ARRAY_LEN(each); i++) {
+		int status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+		char why[128] = "";
+
+		CHILD_CHECK(lockdown_verify(status, &each[i], why, sizeof(why)) == 1);
+		CHILD_CHECK(why[0] != '\0');
+		close(status);
+	}
+}
+
+static void
+test_sequence_and_verification(void **state)
+{
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(in_child(whole_sequence), 0);
+	assert_int_equal(in_child(nothing_done), 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_filter),
+		cmocka_unit_test(test_sequence_and_verification),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
