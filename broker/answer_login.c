@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Broker's side of IPC_REQ_SIGN, IPC_REQ_QUERY and IPC_REQ_AUTH. Whatever the worker has become, it
+ * gets a signature only over this connection's own key exchange, and a login only for a signature
+ * that the user's key has made for this connection.
+ */
+#include <errno.h>
+#include <event2/event.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "answer.h"
+#include "dispatch.h"
+#include "host_key.h"
+#include "ipc_msg.h"
+#include "log.h"
+#include "peer.h"
+#include "ssh_version.h"
+#include "userauth.h"
+
+#define ATTEMPTS_MAX   64   /* queries and logins of one connection; the worker's limit is lower */
+#define SIGNATURES_MAX 4096 /* a rekey each GiB, for 4 TiB */
+
+/* As OpenSSH: a refusal takes at least so long, plus what depends on a secret and the name. */
+#define REFUSAL_US        5000
+#define REFUSAL_JITTER_US 4200
+
+int
+answer_sign(struct peer *p, struct wire_reader *body, const char **ret_fault)
+{
+	uint8_t buf[IPC_SIG_MAX + 64];
+	uint8_t sig[HOST_KEY_SIG_MAX];
+	uint8_t hash[TRANSCRIPT_HASH_MAX];
+	const struct host_key *key;
+	struct ipc_req_sign m;
+	struct ipc_ans_sign answer;
+	struct wire_writer w;
+	const char *why;
+	size_t hash_len;
+	size_t sig_len;
+
+	if (ipc_get_req_sign(body, &m) != 0)
+		return ANSWER_E_PEER_FAULT;
+	why = p->signatures < SIGNATURES_MAX ? NULL : "too many key exchanges";
+	if (why == NULL)
+		why = transcript_check(&p->transcript, p->broker->host_keys, p->nonce, m.algorithm,
+		    m.transcript, &key, hash, &hash_len);
+	if (why != NULL) {
+		*ret_fault = why;
+		return ANSWER_E_PEER_FAULT;
+	}
+	if (host_key_sign(key, m.algorithm, hash, hash_len, sig, &sig_len) < 0)
+		return -EIO;
+	p->signatures++;
+	if (p->state == PEER_EXCHANGE)
+		peer_enter(p, PEER_LOGIN);
+	answer.signature = (struct wire_span){ sig, sig_len };
+	wire_writer_init(&w, buf, sizeof(buf));
+	ipc_put_ans_sign(&w, &answer);
+	(void)peer_send(p, &w, NULL, 0);
+	return 0;
+}
+
+static void
+send_refusal(struct peer *p, uint8_t id)
+{
+	uint8_t buf[16];
+	struct wire_writer w;
+
+	wire_writer_init(&w, buf, sizeof(buf));
+	if (id == IPC_REQ_QUERY)
+		ipc_put_ans_query(&w, &(struct ipc_ans_query){ .acceptable = false });
+	else
+		ipc_put_ans_auth(&w, &(struct ipc_ans_auth){ .accepted = false });
+	(void)peer_send(p, &w, NULL, 0);
+}
+
+static void
+on_refuse_query(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	send_refusal(arg, IPC_REQ_QUERY);
+}
+
+static void
+on_refuse_auth(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	send_refusal(arg, IPC_REQ_AUTH);
+}
+
+/* The same for one name each time, and not to be guessed: repeated tries average nothing out. */
+static unsigned
+jitter_us(const struct peer *p, struct wire_span user)
+{
+	const struct instance *i = &p->broker->instance;
+	uint8_t hash[32] = { 0 };
+	unsigned len = sizeof(hash);
+
+	(void)HMAC(EVP_sha256(), i->secret, sizeof(i->secret), user.data, user.len, hash, &len);
+	return ((unsigned)hash[0] << 8 | hash[1]) * REFUSAL_JITTER_US / 65536;
+}
+
+/*
+ * Say no, but not at once: how long the comparison took, and whether there is such a user, is not to
+ * be seen from outside.
+ */
+static int
+refuse_later(struct peer *p, uint8_t id, struct wire_span user)
+{
+	struct timeval tv = { .tv_usec = (suseconds_t)(REFUSAL_US + jitter_us(p, user)) };
+
+	if (p->answer != NULL)
+		event_free(p->answer);
+	p->answer =
+	    evtimer_new(p->broker->base, id == IPC_REQ_QUERY ? on_refuse_query : on_refuse_auth, p);
+	if (p->answer == NULL || event_add(p->answer, &tv) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
+/* One question at a time: a worker that does not wait for its answer is not ours any more. */
+static bool
+answer_is_pending(const struct peer *p)
+{
+	return p->answer != NULL && evtimer_pending(p->answer, NULL);
+}
+
+static const char *
+count_attempt(struct peer *p)
+{
+	if (answer_is_pending(p))
+		return "a question before the last one was answered";
+	if (++p->attempts > ATTEMPTS_MAX)
+		return "too many login attempts";
+	return NULL;
+}
+
+int
+answer_query(struct peer *p, struct wire_reader *body, const char **ret_fault)
+{
+	struct ipc_req_query m;
+	const char *fingerprint;
+	bool verify_required;
+	struct wire_writer w;
+	uint8_t buf[16];
+
+	if (ipc_get_req_query(body, &m) != 0)
+		return ANSWER_E_PEER_FAULT;
+	*ret_fault = count_attempt(p);
+	if (*ret_fault != NULL)
+		return ANSWER_E_PEER_FAULT;
+	if (!policy_find_key(p->broker->policy, m.user.data, m.user.len, m.blob.data, m.blob.len,
+		&fingerprint, &verify_required))
+		return refuse_later(p, IPC_REQ_QUERY, m.user);
+	wire_writer_init(&w, buf, sizeof(buf));
+	ipc_put_ans_query(&w, &(struct ipc_ans_query){ .acceptable = true });
+	(void)peer_send(p, &w, NULL, 0);
+	return 0;
+}
+
+/* Why this is no login, or NULL with everything about it in p. */
+static const char *
+judge(struct peer *p, const struct ipc_req_auth *m)
+{
+	struct policy *policy = p->broker->policy;
+	struct policy_login login = { .source = &p->source };
+	const char *fingerprint = NULL;
+	bool verify_required = false;
+	const char *why;
+	bool known = policy_find_key(policy, m->user.data, m->user.len, m->blob.data, m->blob.len,
+	    &fingerprint, &verify_required);
+
+	/* Only a key that the configuration has is ever parsed: hostile blobs end here. */
+	if (!known)
+		return "unknown user or key";
+	why = userauth_verify(&p->transcript, m, verify_required);
+	if (why != NULL)
+		return why;
+	memcpy(p->user, m->user.data, m->user.len);
+	p->user[m->user.len] = '\0';
+	login.user = p->user;
+	if (policy_decide(policy, &login, &p->decision) != 0)
+		return p->decision.rule != NULL ? "a rule denies this login"
+						: "no rule allows this login";
+	p->policy = policy_ref(policy);
+	(void)snprintf(p->fingerprint, sizeof(p->fingerprint), "%s", fingerprint);
+	return NULL;
+}
+
+static void
+send_accepted(struct peer *p)
+{
+	static uint8_t buf[IPC_RECORD_MAX];
+	const struct policy_profile *profile = p->decision.profile;
+	struct ipc_ans_auth m = { .accepted = true,
+		.pty = profile->pty,
+		.shell = profile->shell,
+		.exec = profile->exec,
+		.max_channels = profile->channels };
+	struct wire_writer w;
+
+	for (const char *const *e = profile->accept_env;
+	     e != NULL && *e != NULL && m.n_env < IPC_ENV_MAX; e++)
+		m.env[m.n_env++] = (struct wire_span){ (const uint8_t *)*e, strlen(*e) };
+	wire_writer_init(&w, buf, sizeof(buf));
+	ipc_put_ans_auth(&w, &m);
+	(void)peer_send(p, &w, NULL, 0);
+}
+
+int
+answer_auth(struct peer *p, struct wire_reader *body, const char **ret_fault)
+{
+	struct ipc_req_auth m;
+	const char *why;
+
+	if (ipc_get_req_auth(body, &m) != 0)
+		return ANSWER_E_PEER_FAULT;
+	*ret_fault = count_attempt(p);
+	if (*ret_fault != NULL)
+		return ANSWER_E_PEER_FAULT;
+	why = judge(p, &m);
+	if (why != NULL) {
+		log_info("connection=%s from=%s user=%.*s login refused: %s%s%s", p->id,
+		    p->source_text, (int)m.user.len, (const char *)m.user.data, why,
+		    p->decision.rule != NULL ? ", rule " : "",
+		    p->decision.rule != NULL ? p->decision.rule : "");
+		p->user[0] = '\0';
+		return refuse_later(p, IPC_REQ_AUTH, m.user);
+	}
+	peer_enter(p, PEER_LOGGED_IN);
+	(void)event_del(p->deadline);
+	log_info("connection=%s from=%s user=%s logged in: key %s, rule %s, profile %s, policy %u",
+	    p->id, p->source_text, p->user, p->fingerprint, p->decision.rule,
+	    p->decision.profile->name, p->broker->generation);
+	send_accepted(p);
+	/* The client still has to open its channel: the engine works meanwhile. */
+	if (p->state == PEER_LOGGED_IN)
+		session_begin(p);
+	return 0;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Host private keys. They live here, in the broker, and nowhere else: workers get the public blobs.
+ */
+#ifndef SP_HOST_KEY_H
+#define SP_HOST_KEY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "attr.h"
+#include "wire.h"
+
+#define HOST_KEY_SIG_MAX 1024 /* RSA 8192 */
+
+struct host_key;
+struct host_key_set;
+
+/*
+ * Read every file in paths (NULL-ended): OpenSSH's format or PEM, unencrypted, readable by nobody
+ * else, one key of each type. make: a file that does not exist is made first, of the type that its
+ * name mentions (ed25519, ecdsa, rsa; else ed25519), with its .pub beside it.
+ * 0, or -errno with a sentence in why[cap].
+ */
+SP_MUST_CHECK int host_key_set_load(const char *const *paths, bool make, struct host_key_set **ret,
+    char *why, size_t cap);
+/* Wipes. NULL is fine. */
+void host_key_set_free(struct host_key_set *set);
+
+/* Public blobs, best first: ed25519, ecdsa, rsa. */
+size_t host_key_set_count(const struct host_key_set *set);
+struct wire_span host_key_set_blob(const struct host_key_set *set, size_t i);
+/* The key that signs with this algorithm, or NULL. */
+const struct host_key *host_key_set_find(const struct host_key_set *set, const char *algorithm);
+
+struct wire_span host_key_blob(const struct host_key *key);
+
+/*
+ * Sign data[len] (an exchange hash that the broker computed itself), in the form in which OpenSSL's
+ * EVP_DigestSign() returns it. 0 or -EIO.
+ */
+SP_MUST_CHECK int host_key_sign(const struct host_key *key, const char *algorithm, const void *data,
+    size_t len, uint8_t sig[HOST_KEY_SIG_MAX], size_t *ret_len);
+
+#endif

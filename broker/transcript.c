@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Broker: checking and hashing a key exchange. The transcript is hostile. */
+#include "transcript.h"
+
+#include <openssl/evp.h>
+#include <string.h>
+
+#include "host_key.h"
+#include "ssh_version.h"
+
+#define SSH_MSG_KEXINIT 20
+#define COOKIE_LEN      16
+#define OPAQUE_MIN      40 /* e, f and K of the smallest exchange, with room below it */
+#define VERSION_MIN     9  /* "SSH-2.0-" and a byte */
+#define NAME_MAX_LEN    64
+
+/* Every exchange that may be used, with its hash. What is not here, SHA-1 above all, is refused. */
+static const struct {
+	const char *name;
+	const EVP_MD *(*digest)(void);
+} exchanges[] = {
+	{ "curve25519-sha256", EVP_sha256 },
+	{ "curve25519-sha256@libssh.org", EVP_sha256 },
+	{ "ecdh-sha2-nistp256", EVP_sha256 },
+	{ "ecdh-sha2-nistp384", EVP_sha384 },
+	{ "ecdh-sha2-nistp521", EVP_sha512 },
+	{ "diffie-hellman-group14-sha256", EVP_sha256 },
+	{ "diffie-hellman-group16-sha512", EVP_sha512 },
+	{ "diffie-hellman-group18-sha512", EVP_sha512 },
+	{ "sntrup761x25519-sha512", EVP_sha512 },
+	{ "sntrup761x25519-sha512@openssh.com", EVP_sha512 },
+	{ "mlkem768x25519-sha256", EVP_sha256 },
+};
+
+/* Clients that send first_only in their first KEXINIT and never again. Others may repeat them. */
+static const char *const strict_clients[] = {
+	"SSH-2.0-OpenSSH_",
+	"SSH-2.0-libssh_",
+	"SSH-2.0-PuTTY",
+};
+static const char *const first_only[] = {
+	"ext-info-c",
+	"kex-strict-c-v00@openssh.com",
+};
+
+/* The next name of a list, moving it on; empty at the end. */
+static struct wire_span
+next_name(struct wire_span *list)
+{
+	struct wire_span name = *list;
+	const uint8_t *comma = list->len > 0 ? memchr(list->data, ',', list->len) : NULL;
+
+	if (comma != NULL)
+		name.len = (size_t)(comma - list->data);
+	list->data += name.len;
+	list->len -= name.len;
+	if (list->len > 0) {
+		list->data++;
+		list->len--;
+	}
+	return name;
+}
+
+static bool
+list_has(struct wire_span list, struct wire_span name)
+{
+	while (list.len > 0) {
+		struct wire_span other = next_name(&list);
+
+		if (wire_span_eq(other, name.data, name.len))
+			return true;
+	}
+	return false;
+}
+
+/* RFC 4253 section 7.1: the client's first name that the server has too. "" when there is none. */
+static void
+negotiate(struct wire_span client, struct wire_span server, char out[NAME_MAX_LEN + 1])
+{
+	out[0] = '\0';
+	while (client.len > 0) {
+		struct wire_span name = next_name(&client);
+
+		if (name.len == 0 || name.len > NAME_MAX_LEN || !list_has(server, name))
+			continue;
+		memcpy(out, name.data, name.len);
+		out[name.len] = '\0';
+		return;
+	}
+}
+
+static const EVP_MD *
+digest_of(const char *exchange)
+{
+	for (size_t i = 0; i < SP_ARRAY_LEN(exchanges); i++) {
+		if (strcmp(exchanges[i].name, exchange) == 0)
+			return exchanges[i].digest();
+	}
+	return NULL;
+}
+
+struct kexinit {
+	struct wire_span exchanges;
+	struct wire_span host_key_algorithms;
+};
+
+static bool
+read_kexinit(struct wire_span payload, struct kexinit *ret)
+{
+	struct wire_reader r;
+
+	wire_reader_init(&r, payload.data, payload.len);
+	if (wire_get_u8(&r) != SSH_MSG_KEXINIT)
+		return false;
+	(void)wire_get_bytes(&r, COOKIE_LEN);
+	ret->exchanges = wire_get_span(&r);
+	ret->host_key_algorithms = wire_get_span(&r);
+	return !r.failed;
+}
+
+static bool
+starts_with(struct wire_span s, const char *prefix)
+{
+	return s.len >= strlen(prefix) && memcmp(s.data, prefix, strlen(prefix)) == 0;
+}
+
+static const char *
+check_rekey(const struct transcript_state *s, struct wire_span version, const struct kexinit *client)
+{
+	bool strict = false;
+
+	if (!wire_span_eq(version, s->client_version, s->client_version_len))
+		return "rekey with another client version";
+	for (size_t i = 0; i < SP_ARRAY_LEN(strict_clients); i++)
+		strict |= starts_with(version, strict_clients[i]);
+	for (size_t i = 0; strict && i < SP_ARRAY_LEN(first_only); i++) {
+		struct wire_span name = { (const uint8_t *)first_only[i], strlen(first_only[i]) };
+
+		if (list_has(client->exchanges, name))
+			return "rekey with the KEXINIT of a first exchange";
+	}
+	return NULL;
+}
+
+static const char *
+check_versions(const uint8_t nonce[IPC_NONCE_LEN], struct wire_span client, struct wire_span server)
+{
+	char expected[SSH_VERSION_MAX + 16] = "SSH-2.0-";
+
+	ssh_version_format(nonce, expected + strlen(expected));
+	if (!wire_span_is(server, expected))
+		return "the server version is not this connection's";
+	if (client.len < VERSION_MIN || client.len > TRANSCRIPT_VERSION_MAX ||
+	    !starts_with(client, "SSH-2.0-"))
+		return "the client version is not one";
+	return NULL;
+}
+
+/*
+ * I_S is the worker's to choose. That is harmless: the client has hashed the I_S that it received, and
+ * every algorithm that this check lets pass is one that we allow.
+ */
+const char *
+transcript_check(struct transcript_state *s, const struct host_key_set *keys,
+    const uint8_t nonce[IPC_NONCE_LEN], const char *algorithm, struct wire_span transcript,
+    const struct host_key **ret_key, uint8_t ret_hash[TRANSCRIPT_HASH_MAX], size_t *ret_len)
+{
+	const struct host_key *key = host_key_set_find(keys, algorithm);
+	struct wire_span client_version;
+	struct wire_span host_blob;
+	struct wire_reader r;
+	struct kexinit client;
+	struct kexinit server;
+	char name[NAME_MAX_LEN + 1];
+	uint8_t hash[TRANSCRIPT_HASH_MAX];
+	unsigned len = 0;
+	const EVP_MD *md;
+	const char *why;
+
+	if (key == NULL)
+		return "no host key for this algorithm";
+	wire_reader_init(&r, transcript.data, transcript.len);
+	client_version = wire_get_span(&r);
+	why = check_versions(nonce, client_version, wire_get_span(&r));
+	if (why != NULL)
+		return why;
+	if (!read_kexinit(wire_get_span(&r), &client) || !read_kexinit(wire_get_span(&r), &server))
+		return "a KEXINIT is malformed";
+	host_blob = wire_get_span(&r);
+	if (r.failed || r.left < OPAQUE_MIN)
+		return "the transcript is malformed";
+	if (!wire_span_eq(host_blob, host_key_blob(key).data, host_key_blob(key).len))
+		return "the host key in the transcript is not ours";
+	negotiate(client.host_key_algorithms, server.host_key_algorithms, name);
+	if (strcmp(name, algorithm) != 0)
+		return "the algorithm is not the negotiated one";
+	negotiate(client.exchanges, server.exchanges, name);
+	md = digest_of(name);
+	if (md == NULL)
+		return "the key exchange is not one that is allowed";
+	why = s->session_id_len != 0 ? check_rekey(s, client_version, &client) : NULL;
+	if (why != NULL)
+		return why;
+	if (EVP_Digest(transcript.data, transcript.len, hash, &len, md, NULL) != 1)
+		return "out of memory";
+	if (s->session_id_len == 0) {
+		memcpy(s->session_id, hash, len);
+		s->session_id_len = len;
+		memcpy(s->client_version, client_version.data, client_version.len);
+		s->client_version_len = client_version.len;
+		s->host_key = key;
+	}
+	memcpy(ret_hash, hash, len);
+	*ret_len = len;
+	*ret_key = key;
+	return NULL;
+}
