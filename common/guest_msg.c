@@ -115,7 +115,7 @@ get_exited(struct wire_reader *r, struct guest_ctl *ret)
 	ret->exited.value = wire_get_u32(r);
 	ret->exited.core = wire_get_bool(r);
 	if (ret->exited.signaled ? ret->exited.value < 1 || ret->exited.value > 64
-	                         : ret->exited.value > 255)
+				 : ret->exited.value > 255)
 		wire_fail(r);
 }
 
