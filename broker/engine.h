@@ -4,7 +4,8 @@
  *
  * Rules of every call:
  *   - The starting function returns 0 and the callback comes later, from the event loop, exactly once;
- *     or it returns -errno and there is no callback.
+ *     or it returns -errno and there is no callback. -EINVAL: an argument that cannot be sent;
+ *     -EBUSY: max_calls are under way.
  *   - Every call has a deadline. The result and all it points to live until the callback returns.
  *   - engine_cancel() takes the handle of a call whose callback has not come yet; none comes then.
  *     Calls that change something go on in the engine (they may already have happened); a container
@@ -28,8 +29,8 @@ struct event_base;
 struct engine;
 struct engine_call;
 
-#define ENGINE_API_MIN    41 /* 1.41, Docker 20.10 */
-#define ENGINE_API_MAX    44 /* 1.44: what we were written against; newer engines serve it */
+#define ENGINE_API_MIN    41u /* 1.41, Docker 20.10 */
+#define ENGINE_API_MAX    44u /* 1.44: what we were written against; newer engines serve it */
 #define ENGINE_REASON_MAX 512
 
 enum engine_error {

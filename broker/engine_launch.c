@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a specification to a running container, a bounded number at a time. Runs in the broker.
+ * Hostile: the engine's answers, already typed by engine.c; what it made is compared here, between
+ * create and start, so that a container that is not the one asked for never runs.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "engine_priv.h"
+
+struct engine_launch_call {
+	struct engine_call call; /* first */
+	TAILQ_ENTRY(engine_launch_call) link;
+	struct engine_launch_list *list;
+	struct engine_container_spec *spec; /* NULL: only a start */
+	char id[ENGINE_NAME_MAX + 1];       /* "" until it is made */
+	char warning[256];
+	struct engine_call *step;
+	struct event *patience; /* while queued */
+	bool cancelled;         /* in flight without an owner: clean up, say nothing */
+	engine_done_fn *done;
+	void *arg;
+};
+
+static unsigned *
+counter(struct engine *e, const struct engine_launch_list *list)
+{
+	if (list == &e->queued)
+		return &e->n_queued;
+	return list == &e->refused ? &e->n_refused : &e->n_starting;
+}
+
+static void
+move_to(struct engine_launch_call *l, struct engine_launch_list *list)
+{
+	struct engine *e = l->call.engine;
+
+	if (l->list != NULL) {
+		TAILQ_REMOVE(l->list, l, link);
+		--*counter(e, l->list);
+	}
+	l->list = list;
+	if (list != NULL) {
+		TAILQ_INSERT_TAIL(list, l, link);
+		++*counter(e, list);
+	}
+}
+
+static void
+launch_free(struct engine_launch_call *l)
+{
+	if (l == NULL)
+		return;
+	move_to(l, NULL);
+	if (l->patience != NULL)
+		event_free(l->patience);
+	engine_spec_free(l->spec);
+	free(l);
+}
+
+static void
+end(struct engine_launch_call *l, const struct engine_result *result)
+{
+	struct engine *e = l->call.engine;
+
+	/* The slot is free before the owner hears of it, so that it may ask for the next at once. */
+	move_to(l, NULL);
+	engine_kick(e);
+	if (!l->cancelled)
+		l->done(l->arg, result);
+	launch_free(l);
+}
+
+/* Whatever was made goes away again; out of memory leaves it to the clean-up by label. */
+static void
+undo(struct engine_launch_call *l)
+{
+	if (l->spec != NULL && l->id[0] != '\0')
+		(void)!engine_discard(l->call.engine, l->id);
+}
+
+static void
+end_failed(struct engine_launch_call *l, const struct engine_result *from)
+{
+	struct engine_result result = *from;
+
+	undo(l);
+	result.id = "";
+	result.container = NULL;
+	end(l, &result);
+}
+
+static void SP_PRINTF(3, 4)
+    end_with(struct engine_launch_call *l, enum engine_error error, const char *format, ...)
+{
+	char text[ENGINE_REASON_MAX], sentence[ENGINE_REASON_MAX];
+	struct engine_result result = { .error = error, .sentence = sentence, .warning = "" };
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	engine_sanitize(sentence, sizeof(sentence), text);
+	end_failed(l, &result);
+}
+
+/* A step that could not even be started. */
+static void
+end_stuck(struct engine_launch_call *l, int error)
+{
+	end_with(l, ENGINE_E_NO_MEMORY, "cannot ask the engine: %s", strerror(-error));
+}
+
+static void
+on_running(void *arg, const struct engine_result *from)
+{
+	struct engine_launch_call *l = arg;
+	struct engine_result result = *from;
+	const struct engine_container *c = from->container;
+
+	l->step = NULL;
+	if (from->error != ENGINE_OK || l->cancelled) {
+		end_failed(l, from);
+	} else if (!c->running || c->pid <= 0) {
+		end_with(l, ENGINE_E_FAILED, "the container ended at once with code %lld: %.200s",
+		    (long long)c->exit_code, c->error);
+	} else {
+		result.id = l->id;
+		result.warning = l->warning;
+		end(l, &result);
+	}
+}
+
+static void
+on_started(void *arg, const struct engine_result *from)
+{
+	struct engine_launch_call *l = arg;
+	struct engine_result result = *from;
+	int r;
+
+	l->step = NULL;
+	if (from->error != ENGINE_OK || (l->cancelled && l->spec != NULL)) {
+		end_failed(l, from);
+		return;
+	}
+	if (l->spec == NULL) {
+		result.id = l->id;
+		end(l, &result);
+		return;
+	}
+	r = engine_inspect(l->call.engine, l->id, on_running, l, &l->step);
+	if (r < 0)
+		end_stuck(l, r);
+}
+
+static void
+start_it(struct engine_launch_call *l)
+{
+	int r = engine_start_now(l->call.engine, l->id, on_started, l, &l->step);
+
+	if (r < 0)
+		end_stuck(l, r);
+}
+
+static void
+on_read_back(void *arg, const struct engine_result *from)
+{
+	struct engine_launch_call *l = arg;
+	char why[ENGINE_REASON_MAX];
+
+	l->step = NULL;
+	if (from->error != ENGINE_OK || l->cancelled) {
+		end_failed(l, from);
+		return;
+	}
+	if (strcmp(from->container->id, l->id) != 0) {
+		end_with(l, ENGINE_E_BROKEN, "the engine described another container");
+		return;
+	}
+	if (engine_compare(l->spec, from->container, why, sizeof(why)) != 0) {
+		end_with(l, ENGINE_E_DIFFERENT, "the engine made something else: %s", why);
+		return;
+	}
+	start_it(l);
+}
+
+/* After these the container may exist or come to exist, and nobody told us its id. */
+static bool
+is_unsure(enum engine_error error)
+{
+	return error == ENGINE_E_TIMEOUT || error == ENGINE_E_UNREACHABLE || error == ENGINE_E_BROKEN;
+}
+
+static void
+on_created(void *arg, const struct engine_result *from)
+{
+	struct engine_launch_call *l = arg;
+	int r;
+
+	l->step = NULL;
+	if (from->error != ENGINE_OK) {
+		/* Out of memory leaves it to the clean-up by label. */
+		if (is_unsure(from->error))
+			(void)!engine_discard_unsure(l->call.engine, l->spec->name);
+		end_failed(l, from);
+		return;
+	}
+	(void)snprintf(l->id, sizeof(l->id), "%s", from->id);
+	(void)snprintf(l->warning, sizeof(l->warning), "%s", from->warning);
+	if (l->cancelled) {
+		end_failed(l, from);
+		return;
+	}
+	r = engine_inspect(l->call.engine, l->id, on_read_back, l, &l->step);
+	if (r < 0)
+		end_stuck(l, r);
+}
+
+static void
+begin(struct engine_launch_call *l)
+{
+	int r;
+
+	if (l->patience != NULL)
+		(void)evtimer_del(l->patience);
+	move_to(l, &l->call.engine->starting);
+	if (l->spec == NULL) {
+		start_it(l);
+		return;
+	}
+	r = engine_create(l->call.engine, l->spec, on_created, l, &l->step);
+	if (r < 0)
+		end_stuck(l, r);
+}
+
+static void
+on_impatient(evutil_socket_t fd, short what, void *arg)
+{
+	struct engine_launch_call *l = arg;
+
+	(void)fd;
+	(void)what;
+	end_with(l, ENGINE_E_TIMEOUT, "waited too long for other containers to start");
+}
+
+static void
+refuse_all(struct engine *e)
+{
+	/* Only as many as there are now: their owners may ask again. */
+	for (unsigned n = e->n_refused; n > 0 && !TAILQ_EMPTY(&e->refused); n--)
+		end_with(TAILQ_FIRST(&e->refused), ENGINE_E_BUSY,
+		    "too many containers are waiting to start");
+	if (e->health != ENGINE_UNHEALTHY)
+		return;
+	for (unsigned n = e->n_queued; n > 0 && !TAILQ_EMPTY(&e->queued); n--)
+		end_with(TAILQ_FIRST(&e->queued), ENGINE_E_UNHEALTHY,
+		    "the engine is not responding: %s", e->reason);
+}
+
+void
+engine_launch_kick(struct engine *e)
+{
+	refuse_all(e);
+	while (e->health != ENGINE_UNHEALTHY && e->n_starting < e->options.max_starts &&
+	    !TAILQ_EMPTY(&e->queued))
+		begin(TAILQ_FIRST(&e->queued));
+}
+
+void
+engine_launch_clear(struct engine *e)
+{
+	struct engine_launch_list *const lists[] = { &e->queued, &e->refused, &e->starting };
+
+	for (size_t i = 0; i < SP_ARRAY_LEN(lists); i++)
+		while (!TAILQ_EMPTY(lists[i]))
+			launch_free(TAILQ_FIRST(lists[i]));
+}
+
+static void
+cancel_launch(struct engine_call *call)
+{
+	struct engine_launch_call *l = (struct engine_launch_call *)call;
+
+	/* In flight the step goes on, under its deadline, so that its outcome can be undone. */
+	if (l->list == &call->engine->starting)
+		l->cancelled = true;
+	else
+		launch_free(l);
+}
+
+static int
+enqueue(struct engine_launch_call *l)
+{
+	struct engine *e = l->call.engine;
+	uint32_t ms = e->options.start_timeout_ms;
+	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
+
+	l->patience = evtimer_new(e->base, on_impatient, l);
+	if (l->patience == NULL || evtimer_add(l->patience, &tv) < 0)
+		return -ENOMEM;
+	move_to(l, e->n_queued < e->options.max_queued ? &e->queued : &e->refused);
+	engine_kick(e);
+	return 0;
+}
+
+static int
+launch_new(struct engine *e, const struct engine_container_spec *spec, const char *id,
+    engine_done_fn *done, void *arg, struct engine_call **ret_call)
+{
+	struct engine_launch_call *l;
+	int r = engine_admit(e);
+
+	if (r < 0)
+		return r;
+	l = calloc(1, sizeof(*l));
+	if (l == NULL)
+		return -ENOMEM;
+	l->call = (struct engine_call){ .engine = e, .cancel = cancel_launch };
+	l->done = done;
+	l->arg = arg;
+	if (id != NULL)
+		(void)snprintf(l->id, sizeof(l->id), "%s", id);
+	if (spec != NULL)
+		r = engine_spec_copy(spec, &l->spec);
+	if (r == 0)
+		r = enqueue(l);
+	if (r < 0) {
+		launch_free(l);
+		return r;
+	}
+	if (ret_call != NULL)
+		*ret_call = &l->call;
+	return 0;
+}
+
+int
+engine_launch(struct engine *e, const struct engine_container_spec *spec, engine_done_fn *done,
+    void *arg, struct engine_call **ret_call)
+{
+	char why[160];
+	int r = engine_spec_check(spec, why, sizeof(why));
+
+	return r < 0 ? r : launch_new(e, spec, NULL, done, arg, ret_call);
+}
+
+int
+engine_start(struct engine *e, const char *id, engine_done_fn *done, void *arg,
+    struct engine_call **ret_call)
+{
+	if (!engine_name_valid(id))
+		return -EINVAL;
+	return launch_new(e, NULL, id, done, arg, ret_call);
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared by engine.c, engine_launch.c and engine_discard.c; nobody else includes it. */
+#ifndef SP_ENGINE_PRIV_H
+#define SP_ENGINE_PRIV_H
+
+#include <sys/queue.h>
+
+#include "engine.h"
+#include "engine_http.h"
+
+struct event;
+
+/* What a handle points to: first member of a request and of a launch. */
+struct engine_call {
+	struct engine *engine;
+	void (*cancel)(struct engine_call *call);
+};
+
+struct engine_request;
+struct engine_launch_call;
+struct engine_discard_item;
+TAILQ_HEAD(engine_request_list, engine_request);
+TAILQ_HEAD(engine_launch_list, engine_launch_call);
+TAILQ_HEAD(engine_discard_list, engine_discard_item);
+
+struct engine {
+	struct event_base *base;
+	struct engine_http *http;
+	struct engine_options options;
+	uint64_t n_sent;
+
+	/* requests: until the version is known, and sent */
+	struct engine_request_list waiting;
+	struct engine_request_list flushing;
+	struct engine_request_list sent;
+	unsigned n_requests;
+	struct engine_http_call *ping;
+	unsigned minor; /* API 1.minor; 0: not negotiated */
+
+	enum engine_health health;
+	char reason[ENGINE_REASON_MAX];
+	bool health_changed; /* on_health is still to be called */
+	struct event *probe_timer;
+	struct engine_call *probe;
+
+	/* Whatever must not happen inside the function that caused it happens here. */
+	struct event *kick;
+
+	struct engine_launch_list queued;
+	struct engine_launch_list refused; /* to fail with ENGINE_E_BUSY */
+	struct engine_launch_list starting;
+	unsigned n_queued, n_refused, n_starting;
+
+	struct engine_discard_list discards;
+	struct event *discard_timer;
+	unsigned n_discards, n_discarding;
+};
+
+/* engine.c: copy text into out[cap] with everything but printable ASCII as '?'. */
+void engine_sanitize(char *out, size_t cap, const char *text);
+/* Run engine_on_kick() soon, from the event loop. */
+void engine_kick(struct engine *e);
+/* Unhealthy, with the reason; probed again soon. */
+void engine_set_unhealthy(struct engine *e, const char *reason);
+/* Whether another call may be started: 0 or -EBUSY. */
+SP_MUST_CHECK int engine_admit(const struct engine *e);
+/* A start call that does not wait its turn. */
+SP_MUST_CHECK int engine_start_now(struct engine *e, const char *id, engine_done_fn *done,
+    void *arg, struct engine_call **ret_call);
+
+/* engine_launch.c */
+void engine_launch_kick(struct engine *e);
+void engine_launch_clear(struct engine *e);
+
+/*
+ * engine_discard.c. Like engine_discard(), for a create whose answer never came: the container may
+ * still appear, so "no such container" is believed only after a while.
+ */
+SP_MUST_CHECK int engine_discard_unsure(struct engine *e, const char *name);
+void engine_discard_kick(struct engine *e);
+void engine_discard_clear(struct engine *e);
+/* Callback of discard_timer. */
+void engine_discard_due(int fd, short what, void *arg);
+
+#endif
