@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Worker: the interposed functions. Their arguments come from libssh, and so from the network. */
+#include "hooks.h"
+
+#include <dlfcn.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "attr.h"
+
+#define EXPORT __attribute__((__visibility__("default")))
+
+#define QUEUE_MAX      4 /* signed requests that a client may send without waiting */
+#define ED25519_MAX    2
+#define SK_DATA_LEN    69  /* sha256(application), flags, counter, sha256(data) */
+#define TRANSCRIPT_MIN 400 /* two KEXINITs do not fit into less */
+#define TRANSCRIPT_MAX (IPC_RECORD_MAX - 1024)
+
+static __typeof__(EVP_DigestSign) *real_sign;
+static __typeof__(EVP_DigestVerify) *real_verify;
+static __typeof__(EVP_DigestUpdate) *real_update;
+static __typeof__(EVP_PKEY_new_raw_private_key) *real_new_private;
+
+/* libssh calls without context: this is the one file with state of its own. */
+static struct {
+	hooks_sign_fn *sign;
+	void *sign_arg;
+	uint8_t *transcript; /* of the exchange that is about to be signed; holds K */
+	size_t transcript_len;
+	struct hooks_signature queue[QUEUE_MAX];
+	unsigned n_queue;
+	struct {
+		uint8_t seed[32];
+		uint8_t public_half[32];
+	} ed25519[ED25519_MAX];
+	unsigned n_ed25519;
+} hooks;
+
+/* Before main(): EVP_DigestUpdate may be called by a library's own constructor. */
+__attribute__((__constructor__)) static void
+resolve(void)
+{
+	if (real_update != NULL)
+		return;
+	real_sign = (__typeof__(real_sign))dlsym(RTLD_NEXT, "EVP_DigestSign");
+	real_verify = (__typeof__(real_verify))dlsym(RTLD_NEXT, "EVP_DigestVerify");
+	real_new_private =
+	    (__typeof__(real_new_private))dlsym(RTLD_NEXT, "EVP_PKEY_new_raw_private_key");
+	real_update = (__typeof__(real_update))dlsym(RTLD_NEXT, "EVP_DigestUpdate");
+	if (real_sign == NULL || real_verify == NULL || real_new_private == NULL ||
+	    real_update == NULL)
+		abort();
+}
+
+void
+hooks_enable(hooks_sign_fn *sign, void *arg)
+{
+	hooks.sign = sign;
+	hooks.sign_arg = arg;
+}
+
+void
+hooks_add_ed25519(const uint8_t seed[32], const uint8_t public_half[32])
+{
+	if (hooks.n_ed25519 == ED25519_MAX)
+		return;
+	memcpy(hooks.ed25519[hooks.n_ed25519].seed, seed, 32);
+	memcpy(hooks.ed25519[hooks.n_ed25519].public_half, public_half, 32);
+	hooks.n_ed25519++;
+}
+
+static void
+forget_transcript(void)
+{
+	OPENSSL_clear_free(hooks.transcript, hooks.transcript_len);
+	hooks.transcript = NULL;
+	hooks.transcript_len = 0;
+}
+
+/* The exchange hash is one update with the whole transcript, which begins with V_C. */
+EXPORT int
+EVP_DigestUpdate(EVP_MD_CTX *ctx, const void *data, size_t len)
+{
+	resolve();
+	if (hooks.sign != NULL && len > TRANSCRIPT_MIN && len <= TRANSCRIPT_MAX &&
+	    memcmp((const uint8_t *)data + 4, "SSH-2.0-", 8) == 0) {
+		forget_transcript();
+		hooks.transcript = OPENSSL_memdup(data, len);
+		hooks.transcript_len = hooks.transcript != NULL ? len : 0;
+	}
+	return real_update(ctx, data, len);
+}
+
+/* What the key exchange negotiated, as seen from the key and the digest that libssh chose. */
+static const char *
+algorithm_of(EVP_MD_CTX *ctx)
+{
+	const EVP_PKEY *key = EVP_PKEY_CTX_get0_pkey(EVP_MD_CTX_get_pkey_ctx(ctx));
+	const EVP_MD *md = EVP_MD_CTX_get0_md(ctx);
+
+	switch (EVP_PKEY_get_base_id(key)) {
+	case EVP_PKEY_ED25519:
+		return "ssh-ed25519";
+	case EVP_PKEY_RSA:
+		if (md != NULL && EVP_MD_is_a(md, "SHA2-256"))
+			return "rsa-sha2-256";
+		return md != NULL && EVP_MD_is_a(md, "SHA2-512") ? "rsa-sha2-512" : NULL;
+	case EVP_PKEY_EC:
+		switch (EVP_PKEY_get_bits(key)) {
+		case 256:
+			return "ecdsa-sha2-nistp256";
+		case 384:
+			return "ecdsa-sha2-nistp384";
+		case 521:
+			return "ecdsa-sha2-nistp521";
+		default:
+			return NULL;
+		}
+	default:
+		return NULL;
+	}
+}
+
+/* Every private-key operation of this process becomes a question to the broker. */
+EXPORT int
+EVP_DigestSign(EVP_MD_CTX *ctx, unsigned char *sig, size_t *sig_len, const unsigned char *data,
+    size_t len)
+{
+	const char *algorithm;
+	bool done;
+
+	resolve();
+	if (hooks.sign == NULL)
+		return real_sign(ctx, sig, sig_len, data, len);
+	algorithm = algorithm_of(ctx);
+	if (sig == NULL || algorithm == NULL || hooks.transcript == NULL)
+		return 0;
+	done = hooks.sign(hooks.sign_arg, algorithm, hooks.transcript, hooks.transcript_len, sig,
+	    sig_len);
+	forget_transcript();
+	return done ? 1 : 0;
+}
+
+/*
+ * Remember, and say yes: a no makes libssh drop the request without any reply, and the client would
+ * wait for ever. Saying yes decides nothing: the login code asks the broker, which verifies.
+ */
+EXPORT int
+EVP_DigestVerify(EVP_MD_CTX *ctx, const unsigned char *sig, size_t sig_len,
+    const unsigned char *data, size_t len)
+{
+	const EVP_MD *md = EVP_MD_CTX_get0_md(ctx);
+	struct hooks_signature *s;
+
+	resolve();
+	if (hooks.sign == NULL)
+		return real_verify(ctx, sig, sig_len, data, len);
+	if (hooks.n_queue == QUEUE_MAX || sig_len > sizeof(s->value))
+		return 0;
+	s = &hooks.queue[hooks.n_queue++];
+	memset(s, 0, sizeof(*s));
+	memcpy(s->value, sig, sig_len);
+	s->len = sig_len;
+	s->rsa_sha512 = md != NULL && EVP_MD_is_a(md, "SHA2-512");
+	if (len == SK_DATA_LEN) {
+		s->sk_flags = data[32];
+		s->sk_counter = (uint32_t)data[33] << 24 | (uint32_t)data[34] << 16 |
+		    (uint32_t)data[35] << 8 | (uint32_t)data[36];
+	}
+	return 1;
+}
+
+/* libssh 0.12 derives an Ed25519 key's public half from its seed: ours has none, so give it. */
+EXPORT EVP_PKEY *
+EVP_PKEY_new_raw_private_key(int type, ENGINE *engine, const unsigned char *key, size_t len)
+{
+	resolve();
+	for (unsigned i = 0; type == EVP_PKEY_ED25519 && len == 32 && i < hooks.n_ed25519; i++) {
+		if (memcmp(key, hooks.ed25519[i].seed, 32) == 0)
+			return EVP_PKEY_new_raw_public_key(type, engine,
+			    hooks.ed25519[i].public_half, 32);
+	}
+	return real_new_private(type, engine, key, len);
+}
+
+bool
+hooks_take_signature(struct hooks_signature *ret)
+{
+	if (hooks.n_queue == 0)
+		return false;
+	*ret = hooks.queue[0];
+	hooks.n_queue--;
+	memmove(&hooks.queue[0], &hooks.queue[1], hooks.n_queue * sizeof(hooks.queue[0]));
+	return true;
+}
+
+bool
+hooks_in_place(char *why, size_t cap)
+{
+	static const struct {
+		const char *name;
+		void (*own)(void);
+	} all[] = {
+		{ "EVP_DigestSign", (void (*)(void))EVP_DigestSign },
+		{ "EVP_DigestVerify", (void (*)(void))EVP_DigestVerify },
+		{ "EVP_DigestUpdate", (void (*)(void))EVP_DigestUpdate },
+		{ "EVP_PKEY_new_raw_private_key", (void (*)(void))EVP_PKEY_new_raw_private_key },
+	};
+
+	for (size_t i = 0; i < SP_ARRAY_LEN(all); i++) {
+		if ((void (*)(void))dlsym(RTLD_DEFAULT, all[i].name) != all[i].own) {
+			(void)snprintf(why, cap,
+			    "%s is not ours: host keys could not be kept apart", all[i].name);
+			return false;
+		}
+	}
+	return true;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where libssh touches private keys and signatures. It calls four public functions of OpenSSL for
+ * that; this program defines them itself, and the dynamic linker prefers its definitions. So host
+ * keys can stay in the broker and user signatures can be judged there, with the distribution's own
+ * unpatched libssh. If the interposition ever failed, nobody could log in: there is no private key
+ * here to sign with, and nothing here says that a login is good.
+ */
+#ifndef SP_HOOKS_H
+#define SP_HOOKS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ipc.h"
+
+/* A signature that libssh wanted verified; the broker does that. */
+struct hooks_signature {
+	uint8_t value[IPC_SIG_MAX]; /* raw or DER */
+	size_t len;
+	bool rsa_sha512; /* for ssh-rsa keys: rsa-sha2-512, else -256 */
+	uint8_t sk_flags;
+	uint32_t sk_counter;
+};
+
+/*
+ * Sign with the broker's key: algorithm, transcript[len] in; signature into sig[*sig_len], whose
+ * length is changed. false: no signature, the key exchange fails.
+ */
+typedef bool hooks_sign_fn(void *arg, const char *algorithm, const void *transcript, size_t len,
+    uint8_t *sig, size_t *sig_len);
+
+/* From now on the hooks are active. Before: OpenSSL's own functions run. */
+void hooks_enable(hooks_sign_fn *sign, void *arg);
+
+/* Whether the linker really chose our functions; else why[cap] names the one that it did not. */
+bool hooks_in_place(char *why, size_t cap);
+
+/* The seed by which an Ed25519 dummy key is recognised, and the public half it stands for. */
+void hooks_add_ed25519(const uint8_t seed[32], const uint8_t public_half[32]);
+
+/* Take the oldest signature not taken yet. false: none. */
+bool hooks_take_signature(struct hooks_signature *ret);
+
+#endif
