@@ -472,7 +472,10 @@ get_list(struct parse *p, const json_t *o, const char *key, size_t *ret_n)
 	return list;
 }
 
-/* Labels whose name starts with prefix, into out[]; returns how many. out may be NULL: only count. */
+/*
+ * Labels whose name starts with prefix, into out[]; returns how many. out may be NULL: only count.
+ * After a failure nothing is written: the count that sized out[] may have stopped early.
+ */
 static size_t
 fill_labels(struct parse *p, json_t *object, const char *prefix, struct engine_label *out)
 {
@@ -480,7 +483,7 @@ fill_labels(struct parse *p, json_t *object, const char *prefix, struct engine_l
 	json_t *value;
 	size_t n = 0;
 
-	if (object == NULL || json_is_null(object))
+	if (object == NULL || json_is_null(object) || p->failed)
 		return 0;
 	if (!json_is_object(object)) {
 		fail(p, "\"Labels\" is not an object");
