@@ -1,0 +1,765 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Worker: session channels. See channel.h for who is hostile. */
+#include "channel.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "connection.h"
+#include "fd.h"
+#include "guest_msg.h"
+#include "ipc_chan.h"
+#include "ssh_signal.h"
+
+#define DRAIN_MS   100 /* silence after which a terminal that others hold open is closed */
+#define CTL_TURN   8   /* ctl messages in one turn: a flood does not stop the loop */
+#define EXIT_ERROR 255
+
+static uint8_t chunk[CHANNEL_CHUNK]; /* one loop, one chunk at a time */
+
+static int
+input_fd(const struct channel *ch)
+{
+	return ch->pty ? ch->out : ch->in;
+}
+
+static void
+held_clear(struct held *h)
+{
+	free(h->data);
+	memset(h, 0, sizeof(*h));
+}
+
+/* ---- text and status for the client ---- */
+
+void
+channel_say(struct channel *ch, const char *text)
+{
+	char line[IPC_TEXT_MAX + 32];
+	int n;
+
+	if (ch->ssh == NULL || text[0] == '\0')
+		return;
+	n = snprintf(line, sizeof(line), "%s\r\n", text);
+	if (!ch->pty) {
+		line[n - 2] = '\n';
+		n--;
+	}
+	(void)ssh_channel_write_stderr(ch->ssh, line, (uint32_t)n);
+}
+
+static void
+close_streams(struct channel *ch)
+{
+	fd_close(&ch->ctl);
+	fd_close(&ch->in);
+	fd_close(&ch->out);
+	fd_close(&ch->err);
+}
+
+/* The program is over, or never began: say how, then drain. */
+static void
+finish(struct channel *ch, const struct guest_ctl *exit, unsigned code)
+{
+	if (ch->ssh != NULL && !ch->closed) {
+		if (exit != NULL && exit->exited.signaled)
+			(void)ssh_channel_request_send_exit_signal(ch->ssh,
+			    ssh_signal_name(exit->exited.value), exit->exited.core, "", "");
+		else
+			(void)ssh_channel_request_send_exit_status(ch->ssh, (int)code);
+	}
+	ch->exited = true;
+	ch->no_more_input = true;
+	ch->drain_until = connection_now_ms() + DRAIN_MS;
+	ch->state = CHANNEL_ENDED;
+}
+
+static void
+fail(struct channel *ch, const char *text, unsigned code)
+{
+	channel_say(ch, text);
+	finish(ch, NULL, code);
+}
+
+/* ---- from the client ---- */
+
+/* What a program takes now goes to it straight from libssh's buffer; the rest stays there, where it
+ * counts against the client's window. */
+static int
+on_data(ssh_session session, ssh_channel ssh, void *data, uint32_t len, int is_stderr, void *arg)
+{
+	struct channel *ch = arg;
+	ssize_t n;
+
+	(void)session;
+	(void)ssh;
+	ch->connection->data_packets++;
+	if (is_stderr != 0 || ch->no_more_input || ch->closed)
+		return (int)len;
+	if (len > CHANNEL_INPUT_MAX) {
+		connection_end(ch->connection, WORKER_EXIT_PROTOCOL, "channel window ignored");
+		return (int)len;
+	}
+	if (ch->state != CHANNEL_RUNNING || ch->input.len > 0 || input_fd(ch) < 0)
+		return 0;
+	n = write(input_fd(ch), data, len);
+	return n > 0 ? (int)n : 0;
+}
+
+static void
+on_close(ssh_session session, ssh_channel ssh, void *arg)
+{
+	struct channel *ch = arg;
+
+	(void)session;
+	(void)ssh;
+	ch->closed = true;
+}
+
+static void
+on_signal(ssh_session session, ssh_channel ssh, const char *name, void *arg)
+{
+	struct channel *ch = arg;
+	struct guest_ctl m = { .id = GUEST_CTL_SIGNAL };
+	int number = ssh_signal_number(name);
+	uint8_t buf[GUEST_CTL_MAX];
+	struct wire_writer w;
+
+	(void)session;
+	(void)ssh;
+	if (ch->state != CHANNEL_RUNNING || ch->ctl < 0 || number == 0)
+		return;
+	m.signal.number = (uint32_t)number;
+	wire_writer_init(&w, buf, sizeof(buf));
+	guest_put_ctl(&w, &m);
+	/* A guest that does not read loses a signal; it is its own session's. */
+	(void)!ipc_chan_send_plain(ch->ctl, w.data, w.len, MSG_DONTWAIT);
+}
+
+void
+channel_open(struct channel *ch, struct connection *c, uint32_t number, ssh_channel ssh)
+{
+	memset(ch, 0, sizeof(*ch));
+	ch->connection = c;
+	ch->state = CHANNEL_OPEN;
+	ch->number = number;
+	ch->ssh = ssh;
+	ch->ctl = ch->in = ch->out = ch->err = -1;
+	ch->callbacks.userdata = ch;
+	ch->callbacks.channel_data_function = on_data;
+	ch->callbacks.channel_close_function = on_close;
+	ch->callbacks.channel_signal_function = on_signal;
+	ssh_callbacks_init(&ch->callbacks);
+	(void)ssh_set_channel_callbacks(ssh, &ch->callbacks);
+}
+
+/* The program does not take any more: what the client still sends is read and thrown away. */
+static void
+stop_input(struct channel *ch)
+{
+	ch->no_more_input = true;
+	held_clear(&ch->input);
+	if (!ch->pty)
+		fd_close(&ch->in);
+}
+
+/* false: nothing more can be written now. */
+static bool
+write_held(struct channel *ch)
+{
+	while (ch->input.done < ch->input.len) {
+		ssize_t n = write(input_fd(ch), ch->input.data + ch->input.done,
+		    ch->input.len - ch->input.done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			return false;
+		if (n <= 0) {
+			stop_input(ch);
+			return false;
+		}
+		ch->input.done += (size_t)n;
+	}
+	held_clear(&ch->input);
+	return true;
+}
+
+/*
+ * Take all that libssh has buffered in one read, and nothing before it is written: libssh 0.10 opens
+ * the window again with each read whatever it still holds, so that small reads would let a client
+ * fill our memory.
+ */
+static bool
+take_input(struct channel *ch)
+{
+	int n = ssh_channel_poll(ch->ssh, 0);
+
+	if (n <= 0)
+		return false;
+	if (n > CHANNEL_INPUT_MAX) {
+		connection_end(ch->connection, WORKER_EXIT_PROTOCOL, "channel window ignored");
+		return false;
+	}
+	ch->input.data = malloc((size_t)n);
+	if (ch->input.data == NULL) {
+		connection_end(ch->connection, WORKER_EXIT_INTERNAL, "out of memory");
+		return false;
+	}
+	n = ssh_channel_read_nonblocking(ch->ssh, ch->input.data, (uint32_t)n, 0);
+	if (n <= 0) {
+		held_clear(&ch->input);
+		return false;
+	}
+	ch->input.len = (size_t)n;
+	return true;
+}
+
+static void
+pump_input(struct channel *ch)
+{
+	if (ch->state != CHANNEL_RUNNING || input_fd(ch) < 0 || ch->closed)
+		return;
+	while (!ch->no_more_input) {
+		if (ch->input.len > 0 && !write_held(ch))
+			return;
+		if (!take_input(ch))
+			break;
+	}
+	/* A terminal has no end of input but the one that is typed: as sshd, the client's EOF means
+	 * nothing there. */
+	if (!ch->pty && !ch->input_closed && ch->input.len == 0 &&
+	    (ch->no_more_input || ssh_channel_is_eof(ch->ssh) != 0)) {
+		ch->input_closed = true;
+		fd_close(&ch->in);
+	}
+}
+
+/* ---- requests ---- */
+
+bool
+channel_env_matches(const char *pattern, const char *name)
+{
+	const char *star = NULL;
+	const char *retry = NULL;
+
+	while (*name != '\0') {
+		if (*pattern == '*') {
+			star = pattern++;
+			retry = name;
+		} else if (*pattern == '?' || *pattern == *name) {
+			pattern++;
+			name++;
+		} else if (star != NULL) {
+			pattern = star + 1;
+			name = ++retry;
+		} else {
+			return false;
+		}
+	}
+	while (*pattern == '*')
+		pattern++;
+	return *pattern == '\0';
+}
+
+static bool
+env_allowed(const struct channel *ch, const char *name)
+{
+	const struct grants *g = &ch->connection->grants;
+
+	for (uint32_t i = 0; i < g->n_env; i++) {
+		if (channel_env_matches(g->env[i], name))
+			return true;
+	}
+	return false;
+}
+
+static bool
+request_env(struct channel *ch, ssh_message m)
+{
+	const char *name = ssh_message_channel_request_env_name(m);
+	const char *value = ssh_message_channel_request_env_value(m);
+	struct channel_env *e = &ch->env[ch->n_env];
+	size_t bytes;
+
+	if (ch->state != CHANNEL_OPEN || name == NULL || value == NULL || !env_allowed(ch, name))
+		return false;
+	bytes = strlen(name) + strlen(value);
+	if (ch->n_env == IPC_ENV_MAX || name[0] == '\0' || strchr(name, '=') != NULL ||
+	    strlen(name) > IPC_ENV_NAME_MAX || strlen(value) > IPC_ENV_VALUE_MAX ||
+	    ch->env_bytes + bytes > IPC_ENV_BYTES_MAX)
+		return false;
+	e->name = strdup(name);
+	e->value = strdup(value);
+	if (e->name == NULL || e->value == NULL) {
+		free(e->name);
+		free(e->value);
+		return false;
+	}
+	ch->n_env++;
+	ch->env_bytes += bytes;
+	return true;
+}
+
+static void
+read_size(struct ipc_pty *size, ssh_message m)
+{
+	size->columns = (uint32_t)ssh_message_channel_request_pty_width(m);
+	size->rows = (uint32_t)ssh_message_channel_request_pty_height(m);
+	size->width_px = (uint32_t)ssh_message_channel_request_pty_pxwidth(m);
+	size->height_px = (uint32_t)ssh_message_channel_request_pty_pxheight(m);
+}
+
+static bool
+request_pty(struct channel *ch, ssh_message m)
+{
+	const char *term = ssh_message_channel_request_pty_term(m);
+
+	if (ch->state != CHANNEL_OPEN || ch->pty || !ch->connection->grants.pty || term == NULL ||
+	    strlen(term) > IPC_TERM_MAX)
+		return false;
+	strcpy(ch->size.term, term);
+	read_size(&ch->size, m);
+	ch->pty = true;
+	return true;
+}
+
+static unsigned short
+cut(uint32_t v)
+{
+	return v > 65535 ? 65535 : (unsigned short)v;
+}
+
+static void
+apply_size(const struct channel *ch)
+{
+	struct winsize ws = { .ws_row = cut(ch->size.rows),
+		.ws_col = cut(ch->size.columns),
+		.ws_xpixel = cut(ch->size.width_px),
+		.ws_ypixel = cut(ch->size.height_px) };
+
+	if (ch->out >= 0)
+		(void)ioctl(ch->out, TIOCSWINSZ, &ws);
+}
+
+static bool
+request_window_change(struct channel *ch, ssh_message m)
+{
+	if (!ch->pty)
+		return false;
+	read_size(&ch->size, m);
+	/* While it is being started the size is applied when the terminal arrives. */
+	apply_size(ch);
+	return true;
+}
+
+static bool
+start(struct channel *ch, enum ipc_start_kind kind, const char *command)
+{
+	static struct ipc_req_start q;
+
+	memset(&q, 0, sizeof(q));
+	q.channel = ch->number;
+	q.kind = kind;
+	q.command = (struct wire_span){ (const uint8_t *)command, strlen(command) };
+	q.want_pty = ch->pty;
+	q.pty = ch->size;
+	q.n_env = ch->n_env;
+	for (uint32_t i = 0; i < ch->n_env; i++) {
+		q.env[i].name =
+		    (struct wire_span){ (const uint8_t *)ch->env[i].name, strlen(ch->env[i].name) };
+		q.env[i].value = (struct wire_span){ (const uint8_t *)ch->env[i].value,
+			strlen(ch->env[i].value) };
+	}
+	if (ask_start(&ch->connection->ask, &q) != 0) {
+		connection_end(ch->connection, WORKER_EXIT_BROKER_GONE, "service unavailable");
+		return false;
+	}
+	ch->state = CHANNEL_STARTING;
+	ch->unanswered = true;
+	ch->known = true;
+	return true;
+}
+
+/*
+ * Answered before the broker has: what the login may do is known, and the container is told about
+ * while the client goes on. What fails later is said on stderr with an exit status, as under sshd
+ * when a shell cannot be run.
+ */
+static bool
+request_program(struct channel *ch, ssh_message m, enum ipc_start_kind kind)
+{
+	const struct grants *g = &ch->connection->grants;
+	const char *command = "";
+
+	if (ch->state != CHANNEL_OPEN)
+		return false;
+	if (kind == IPC_START_EXEC)
+		command = ssh_message_channel_request_command(m);
+	if (command == NULL || strlen(command) > IPC_COMMAND_MAX) {
+		channel_say(ch, "The command is too long.");
+		return false;
+	}
+	if (kind == IPC_START_SHELL ? !g->shell : !g->exec) {
+		channel_say(ch,
+		    kind == IPC_START_SHELL ? "Shells are not allowed for this login."
+					    : "Commands are not allowed for this login.");
+		return false;
+	}
+	return start(ch, kind, command);
+}
+
+/*
+ * The only unknown request that OpenSSH's client sends on a channel without a terminal while a program
+ * runs is eow@openssh.com: nobody reads the output any more. libssh does not tell the name.
+ */
+static void
+request_unknown(struct channel *ch)
+{
+	if (ch->connection->openssh_client && !ch->pty && ch->state == CHANNEL_RUNNING) {
+		fd_close(&ch->out);
+		held_clear(&ch->output);
+	}
+}
+
+void
+channel_request(struct channel *ch, ssh_message m)
+{
+	bool done = false;
+
+	switch (ssh_message_subtype(m)) {
+	case SSH_CHANNEL_REQUEST_ENV:
+		done = request_env(ch, m);
+		break;
+	case SSH_CHANNEL_REQUEST_PTY:
+		done = request_pty(ch, m);
+		break;
+	case SSH_CHANNEL_REQUEST_WINDOW_CHANGE:
+		done = request_window_change(ch, m);
+		break;
+	case SSH_CHANNEL_REQUEST_SHELL:
+		done = request_program(ch, m, IPC_START_SHELL);
+		break;
+	case SSH_CHANNEL_REQUEST_EXEC:
+		done = request_program(ch, m, IPC_START_EXEC);
+		break;
+	case SSH_CHANNEL_REQUEST_UNKNOWN:
+		request_unknown(ch);
+		break;
+	default: /* subsystem, x11-req: refused as sshd does when they are switched off */
+		break;
+	}
+	if (done)
+		(void)ssh_message_channel_request_reply_success(m);
+	else
+		(void)ssh_message_reply_default(m);
+}
+
+/* ---- the broker's answer, the guest's words ---- */
+
+void
+channel_answer(struct channel *ch, struct ask_event *e)
+{
+	ch->unanswered = false;
+	if (e->result != IPC_START_OK)
+		ch->known = false; /* the number is free at the broker */
+	if (ch->state != CHANNEL_STARTING)
+		return; /* closed meanwhile; the descriptors go with the event */
+	if (e->result != IPC_START_OK) {
+		fail(ch, e->text, EXIT_ERROR);
+		return;
+	}
+	ch->ctl = fd_steal(&e->fds[0]);
+	if (!e->pty) {
+		ch->in = fd_steal(&e->fds[1]);
+		ch->out = fd_steal(&e->fds[2]);
+		ch->err = fd_steal(&e->fds[3]);
+		if (fd_set_nonblock(ch->in) < 0 || fd_set_nonblock(ch->out) < 0 ||
+		    fd_set_nonblock(ch->err) < 0)
+			fail(ch, "The program's streams cannot be used.", EXIT_ERROR);
+	}
+}
+
+/*
+ * A terminal from the guest is believed to be one only when the kernel says that it is the
+ * multiplexer device (5, 2). O_NONBLOCK belongs to the open file, which a hostile guest may share and
+ * change: then this worker waits, and with it nobody but this user.
+ */
+static bool
+take_terminal(struct channel *ch, int *fd)
+{
+	struct stat st;
+
+	if (syscall(SYS_fstat, *fd, &st) < 0 || !S_ISCHR(st.st_mode) || major(st.st_rdev) != 5 ||
+	    minor(st.st_rdev) != 2 || fd_set_nonblock(*fd) < 0)
+		return false;
+	ch->out = fd_steal(fd);
+	apply_size(ch);
+	return true;
+}
+
+static void
+guest_started(struct channel *ch, int *fds, unsigned n_fds)
+{
+	if (ch->state != CHANNEL_STARTING || n_fds != (ch->pty ? 1U : 0U) ||
+	    (ch->pty && !take_terminal(ch, &fds[0]))) {
+		fail(ch, "The container broke the protocol.", EXIT_ERROR);
+		close_streams(ch);
+		return;
+	}
+	ch->state = CHANNEL_RUNNING;
+}
+
+static void
+guest_failed(struct channel *ch, const struct guest_ctl *m)
+{
+	const char *why = m->failed.error < 256 ? strerror((int)m->failed.error) : "unknown error";
+	const char *what = "The program could not be started in this container";
+	char text[256];
+
+	if (m->failed.stage == GUEST_FAIL_WORKDIR)
+		what = "The working directory of this container cannot be entered";
+	else if (m->failed.stage == GUEST_FAIL_EXEC)
+		what = "The shell or program is not in this container, or cannot be run there";
+	else if (m->failed.stage == GUEST_FAIL_PTY)
+		what = "No terminal could be made in this container";
+	(void)snprintf(text, sizeof(text), "%s: %s", what, why);
+	fail(ch, text, m->failed.stage == GUEST_FAIL_EXEC && m->failed.error == ENOENT ? 127 : 126);
+	close_streams(ch);
+}
+
+static void
+guest_said(struct channel *ch, const struct guest_ctl *m, int *fds, unsigned n_fds)
+{
+	if (m->id == GUEST_CTL_STARTED) {
+		guest_started(ch, fds, n_fds);
+	} else if (m->id == GUEST_CTL_FAILED && n_fds == 0 && ch->state == CHANNEL_STARTING) {
+		guest_failed(ch, m);
+	} else if (m->id == GUEST_CTL_EXITED && n_fds == 0 && ch->state == CHANNEL_RUNNING) {
+		finish(ch, m, m->exited.value);
+	} else {
+		fail(ch, "The container broke the protocol.", EXIT_ERROR);
+		close_streams(ch);
+	}
+}
+
+static void
+guest_gone(struct channel *ch)
+{
+	fd_close(&ch->ctl);
+	if (!ch->exited) {
+		fail(ch, "The container has ended.", EXIT_ERROR);
+		close_streams(ch);
+	}
+}
+
+static void
+read_ctl(struct channel *ch)
+{
+	for (int i = 0; i < CTL_TURN && ch->ctl >= 0; i++) {
+		uint8_t buf[GUEST_CTL_MAX];
+		int fds[1] = { -1 };
+		struct wire_reader r;
+		struct guest_ctl m;
+		unsigned n_fds = 0;
+		size_t len;
+		int result =
+		    ipc_chan_recv_fds(ch->ctl, buf, sizeof(buf), &len, fds, 1, &n_fds, MSG_DONTWAIT);
+
+		if (result == IPC_CHAN_E_AGAIN)
+			return;
+		if (result != 0) {
+			guest_gone(ch);
+			return;
+		}
+		wire_reader_init(&r, buf, len);
+		if (guest_get_ctl(&r, &m) != 0 || m.id == GUEST_CTL_SIGNAL || ch->exited) {
+			if (!ch->exited)
+				fail(ch, "The container broke the protocol.", EXIT_ERROR);
+			close_streams(ch);
+		} else {
+			guest_said(ch, &m, fds, n_fds);
+		}
+		fd_close(&fds[0]);
+	}
+}
+
+/* ---- to the client ---- */
+
+/* What could not be sent in one go, during a rekey for instance, goes first. */
+static bool
+send_held(struct channel *ch, struct held *h, bool is_stderr)
+{
+	while (h->done < h->len) {
+		uint32_t n = (uint32_t)(h->len - h->done);
+		int sent = is_stderr ? ssh_channel_write_stderr(ch->ssh, h->data + h->done, n)
+				     : ssh_channel_write(ch->ssh, h->data + h->done, n);
+
+		if (sent <= 0)
+			return false;
+		h->done += (size_t)sent;
+	}
+	held_clear(h);
+	return true;
+}
+
+static void
+hold(struct channel *ch, struct held *h, const uint8_t *data, size_t len)
+{
+	h->data = malloc(len);
+	if (h->data == NULL) {
+		connection_end(ch->connection, WORKER_EXIT_INTERNAL, "out of memory");
+		return;
+	}
+	memcpy(h->data, data, len);
+	h->len = len;
+	h->done = 0;
+}
+
+static void
+send_stream(struct channel *ch, int *fd, struct held *h, bool is_stderr)
+{
+	uint32_t window;
+	size_t want;
+	ssize_t n;
+	int sent;
+
+	if ((ssh_get_status(ch->connection->session) & SSH_WRITE_PENDING) != 0 || ch->closed)
+		return;
+	if (h->len > 0 && !send_held(ch, h, is_stderr))
+		return;
+	window = ssh_channel_window_size(ch->ssh);
+	want = window < sizeof(chunk) ? window : sizeof(chunk);
+	if (*fd < 0 || want == 0)
+		return;
+	n = read(*fd, chunk, want);
+	if (n < 0 && (errno == EINTR || errno == EAGAIN)) {
+		if (ch->pty && ch->exited && connection_now_ms() >= ch->drain_until)
+			fd_close(fd);
+		return;
+	}
+	if (n <= 0) { /* a terminal without processes says EIO */
+		fd_close(fd);
+		return;
+	}
+	ch->drain_until = connection_now_ms() + DRAIN_MS;
+	sent = is_stderr ? ssh_channel_write_stderr(ch->ssh, chunk, (uint32_t)n)
+			 : ssh_channel_write(ch->ssh, chunk, (uint32_t)n);
+	if (sent < 0)
+		sent = 0;
+	if (sent < n)
+		hold(ch, h, chunk + sent, (size_t)(n - sent));
+}
+
+void
+channel_send_output(struct channel *ch, const struct pollfd *pfds)
+{
+	if (ch->ssh == NULL || (ch->state != CHANNEL_RUNNING && ch->state != CHANNEL_ENDED))
+		return;
+	if (pfds[2].revents != 0 || ch->output.len > 0 || (ch->pty && ch->exited))
+		send_stream(ch, &ch->out, &ch->output, false);
+	if (pfds[3].revents != 0 || ch->errors.len > 0)
+		send_stream(ch, &ch->err, &ch->errors, true);
+}
+
+/* ---- the loop's view ---- */
+
+void
+channel_poll(const struct channel *ch, bool may_send, struct pollfd *pfds)
+{
+	bool active = ch->state == CHANNEL_RUNNING || ch->state == CHANNEL_ENDED;
+
+	for (int i = 0; i < CHANNEL_FDS; i++)
+		pfds[i] = (struct pollfd){ .fd = -1 };
+	if (ch->state == CHANNEL_UNUSED || ch->ssh == NULL)
+		return;
+	pfds[0] = (struct pollfd){ .fd = ch->ctl, .events = POLLIN };
+	if (ch->state == CHANNEL_RUNNING && ch->input.len > 0)
+		pfds[1] = (struct pollfd){ .fd = input_fd(ch), .events = POLLOUT };
+	if (!active || !may_send || ssh_channel_window_size(ch->ssh) == 0)
+		return;
+	if (ch->output.len == 0)
+		pfds[2] = (struct pollfd){ .fd = ch->out, .events = POLLIN };
+	if (ch->errors.len == 0)
+		pfds[3] = (struct pollfd){ .fd = ch->err, .events = POLLIN };
+}
+
+void
+channel_serve(struct channel *ch, const struct pollfd *pfds)
+{
+	if (ch->state == CHANNEL_UNUSED || ch->ssh == NULL)
+		return;
+	if (pfds[0].revents != 0)
+		read_ctl(ch);
+	pump_input(ch);
+}
+
+static void
+release(struct channel *ch)
+{
+	close_streams(ch);
+	held_clear(&ch->input);
+	held_clear(&ch->output);
+	held_clear(&ch->errors);
+	for (uint32_t i = 0; i < ch->n_env; i++) {
+		free(ch->env[i].name);
+		free(ch->env[i].value);
+	}
+	ch->n_env = 0;
+	if (ch->ssh != NULL) {
+		/* A freed channel stays in libssh's list until the client closes it too. */
+		(void)ssh_remove_channel_callbacks(ch->ssh, &ch->callbacks);
+		ssh_channel_free(ch->ssh);
+	}
+	ch->ssh = NULL;
+	ch->state = CHANNEL_ENDED;
+}
+
+static bool
+drained(const struct channel *ch)
+{
+	return ch->out < 0 && ch->err < 0 && ch->output.len == 0 && ch->errors.len == 0;
+}
+
+void
+channel_settle(struct channel *ch)
+{
+	if (ch->state == CHANNEL_UNUSED)
+		return;
+	if (ch->ssh != NULL && !ch->closed) {
+		bool begun = ch->state == CHANNEL_RUNNING || ch->state == CHANNEL_ENDED;
+
+		if (begun && drained(ch) && !ch->eof_sent) {
+			ch->eof_sent = true;
+			(void)ssh_channel_send_eof(ch->ssh);
+		}
+		if (!ch->exited || !ch->eof_sent)
+			return;
+		/* SSH_AGAIN: the EOF is still on its way out and CLOSE was not sent. */
+		if (ssh_channel_close(ch->ssh) == SSH_AGAIN)
+			return;
+	}
+	if (ch->ssh != NULL)
+		release(ch);
+	if (ch->unanswered)
+		return; /* the number stays taken until the broker has answered */
+	if (ch->known && ask_close(&ch->connection->ask, ch->number) != 0)
+		connection_end(ch->connection, WORKER_EXIT_BROKER_GONE, "service unavailable");
+	ch->known = false;
+	ch->state = CHANNEL_UNUSED;
+}
+
+void
+channel_drop(struct channel *ch)
+{
+	if (ch->state != CHANNEL_UNUSED)
+		release(ch);
+}

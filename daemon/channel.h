@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One session channel: what the client asks on it, the program behind it, and the bytes between the
+ * two. Both sides are hostile: the client may ignore its window or never read; the guest may lie on
+ * ctl, send any descriptor, flood or fall silent. Memory stays bounded against both, and neither
+ * harms another channel of this connection more than by taking its turn.
+ */
+#ifndef SP_CHANNEL_H
+#define SP_CHANNEL_H
+
+#include <libssh/callbacks.h>
+#include <libssh/libssh.h>
+#include <libssh/server.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ask.h"
+#include "attr.h"
+#include "ipc.h"
+
+struct connection;
+
+/* The most bytes of one stream that are taken from a program at once: a multiple of what libssh puts
+ * into one packet (remote maximum of 32768 less ten). */
+#define CHANNEL_CHUNK 131032
+/* libssh 0.10 announces 1.28 MB and does not enforce it: beyond this the client ignores its window. */
+#define CHANNEL_INPUT_MAX (3 * 1024 * 1024)
+#define CHANNEL_FDS       4
+
+enum channel_state {
+	CHANNEL_UNUSED,
+	CHANNEL_OPEN,     /* no program yet */
+	CHANNEL_STARTING, /* asked for; the broker or the guest have not answered */
+	CHANNEL_RUNNING,
+	CHANNEL_ENDED, /* exit status is sent, or there is none; output is drained */
+};
+
+/* Bytes that have been read and could not be written yet. */
+struct held {
+	uint8_t *data;
+	size_t len;
+	size_t done;
+};
+
+struct channel_env {
+	char *name;
+	char *value;
+};
+
+struct channel {
+	struct connection *connection;
+	enum channel_state state;
+	uint32_t number;
+	ssh_channel ssh;
+	struct ssh_channel_callbacks_struct callbacks;
+
+	bool unanswered; /* IPC_REQ_START without its answer: the number stays taken */
+	bool known;      /* the broker runs something under this number */
+	bool closed;     /* by the client */
+
+	bool pty;
+	struct ipc_pty size;
+	struct channel_env env[IPC_ENV_MAX];
+	uint32_t n_env;
+	size_t env_bytes;
+
+	int ctl;
+	int in;  /* stdin; with a pty -1: the master is both */
+	int out; /* stdout, or the pty master */
+	int err;
+	struct held input;  /* to the program */
+	struct held output; /* to the client */
+	struct held errors;
+	bool no_more_input; /* the program does not read any more */
+	bool input_closed;
+	bool eof_sent;
+	bool exited;
+	int64_t drain_until; /* pty, after the exit: somebody else may hold the terminal open */
+};
+
+/* A client opened this channel; it takes the slot. */
+void channel_open(struct channel *ch, struct connection *c, uint32_t number, ssh_channel ssh);
+
+/* One SSH_REQUEST_CHANNEL message; replied to here, freed by the caller. */
+void channel_request(struct channel *ch, ssh_message m);
+
+/* The broker's answer to a start (takes the descriptors). */
+void channel_answer(struct channel *ch, struct ask_event *e);
+
+/* Show a sentence to the user. */
+void channel_say(struct channel *ch, const char *text);
+
+/* What to wait for, in pfds[CHANNEL_FDS]: ctl, input, out, err; -1 where nothing. may_send: the client
+ * takes output now. */
+void channel_poll(const struct channel *ch, bool may_send, struct pollfd *pfds);
+
+/* Act on what poll() found. */
+void channel_serve(struct channel *ch, const struct pollfd *pfds);
+
+/* Move what can be moved from the program to the client: one chunk of each stream. */
+void channel_send_output(struct channel *ch, const struct pollfd *pfds);
+
+/* EOF, close and free, as far as they are due. */
+void channel_settle(struct channel *ch);
+
+/* Give everything up at once: the connection is over. */
+void channel_drop(struct channel *ch);
+
+/* Whether a name matches one of the patterns: * and ?, as AcceptEnv. */
+bool channel_env_matches(const char *pattern, const char *name);
+
+#endif

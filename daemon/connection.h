@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One SSH connection, from the client's descriptor to the exit code of this process. */
+#ifndef SP_CONNECTION_H
+#define SP_CONNECTION_H
+
+#include <libssh/callbacks.h>
+#include <libssh/libssh.h>
+#include <libssh/server.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ask.h"
+#include "channel.h"
+#include "ipc.h"
+#include "worker_exit.h"
+
+#define CONNECTION_ENV_PATTERNS IPC_ENV_MAX
+
+/* What the login may ask for, as the broker said when it accepted it. */
+struct grants {
+	bool pty;
+	bool shell;
+	bool exec;
+	uint32_t max_channels;
+	uint32_t n_env;
+	char env[CONNECTION_ENV_PATTERNS][IPC_ENV_NAME_MAX + 1];
+};
+
+struct connection {
+	struct ask ask;
+	ssh_bind bind;
+	ssh_session session;
+	ssh_event event;
+	int fd; /* the client; owned by the session once it has begun */
+	char *banner;
+	uint32_t login_tries;
+	uint32_t keepalive_seconds;
+	uint32_t keepalive_count;
+	bool openssh_client; /* sends eow@openssh.com as an unknown request */
+
+	struct ssh_counter_struct received;
+	struct ssh_counter_struct sent;
+	uint64_t data_packets; /* channel data, which makes no message */
+	uint64_t seen_packets;
+	int64_t last_heard; /* ms */
+	int64_t next_keepalive;
+	unsigned keepalives; /* unanswered */
+
+	bool banner_sent;
+	bool logged_in;
+	char user[IPC_USER_MAX + 1];
+	unsigned failures;
+	struct grants grants;
+
+	struct channel channels[IPC_CHANNEL_MAX];
+	unsigned first; /* channel that is served first next time: round robin */
+
+	bool ending; /* flush, disconnect, exit */
+	enum worker_exit exit_code;
+	char goodbye[IPC_TEXT_MAX + 1]; /* text of the disconnect message, or "" */
+};
+
+/* Import host keys and set algorithms, before the lock-down. false with why[cap]. */
+bool connection_prepare(struct connection *c, const struct ipc_hello *hello, char *why, size_t cap);
+
+/* Serve the client at fd until the connection is over. */
+enum worker_exit connection_serve(struct connection *c, int fd);
+
+/* Begin the end: the first reason counts. */
+void connection_end(struct connection *c, enum worker_exit code, const char *goodbye);
+
+int64_t connection_now_ms(void);
+
+/* login.c: one SSH_REQUEST_AUTH or SSH_REQUEST_SERVICE message. */
+void login_service(struct connection *c, ssh_message m);
+void login_request(struct connection *c, ssh_message m);
+
+#endif
