@@ -673,7 +673,7 @@ channel_send_output(struct channel *ch, const struct pollfd *pfds)
 /* ---- the loop's view ---- */
 
 void
-channel_poll(const struct channel *ch, bool may_send, struct pollfd *pfds)
+channel_want(const struct channel *ch, bool may_send, struct pollfd *pfds)
 {
 	bool active = ch->state == CHANNEL_RUNNING || ch->state == CHANNEL_ENDED;
 

@@ -94,7 +94,7 @@ void channel_say(struct channel *ch, const char *text);
 
 /* What to wait for, in pfds[CHANNEL_FDS]: ctl, input, out, err; -1 where nothing. may_send: the client
  * takes output now. */
-void channel_poll(const struct channel *ch, bool may_send, struct pollfd *pfds);
+void channel_want(const struct channel *ch, bool may_send, struct pollfd *pfds);
 
 /* Act on what poll() found. */
 void channel_serve(struct channel *ch, const struct pollfd *pfds);

@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Worker: one SSH connection on libssh's message queue (no server callbacks but one), so that every
+ * answer is given where the decision is made. One poll(2) loop; libssh's event holds nothing but the
+ * session, because its callbacks run inside each other when more is in it.
+ */
+#include "connection.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "dummy_key.h"
+#include "fd.h"
+#include "hooks.h"
+#include "ssh_version.h"
+
+#define READS_PER_TURN 64 /* of 4096 bytes each, libssh's own size */
+#define READ_SIZE      4096
+#define FLUSH_MS       2000 /* for the last packets */
+#define STALL_MS       60000
+
+/* No SHA-1, no group exchange (it opens a file); newer libraries' post-quantum ones come first. */
+#define EXCHANGES                                                                               \
+	"curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp384," \
+	"ecdh-sha2-nistp521,diffie-hellman-group16-sha512,diffie-hellman-group18-sha512,"       \
+	"diffie-hellman-group14-sha256"
+#define EXCHANGES_PQ \
+	"mlkem768x25519-sha256,sntrup761x25519-sha512,sntrup761x25519-sha512@openssh.com," EXCHANGES
+/* ChaCha20 first: libssh before Debian's deb12u3 did not verify the tags of AES-GCM. */
+#define CIPHERS                                                                                  \
+	"chacha20-poly1305@openssh.com,aes256-ctr,aes192-ctr,aes128-ctr,aes256-gcm@openssh.com," \
+	"aes128-gcm@openssh.com"
+#define MACS \
+	"hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256,hmac-sha2-512"
+#define USER_KEYS                                                                               \
+	"ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512," \
+	"rsa-sha2-256,sk-ssh-ed25519@openssh.com,sk-ecdsa-sha2-nistp256@openssh.com"
+
+int64_t
+connection_now_ms(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+void
+connection_end(struct connection *c, enum worker_exit code, const char *goodbye)
+{
+	if (c->ending)
+		return;
+	c->ending = true;
+	c->exit_code = code;
+	(void)snprintf(c->goodbye, sizeof(c->goodbye), "%s", goodbye != NULL ? goodbye : "");
+}
+
+/* ---- before the lock-down ---- */
+
+static bool
+public_half_is(ssh_key key, struct wire_span blob)
+{
+	char *base64 = NULL;
+	uint8_t bytes[IPC_BLOB_MAX];
+	size_t len;
+	bool same = false;
+
+	if (ssh_pki_export_pubkey_base64(key, &base64) != SSH_OK)
+		return false;
+	len = strlen(base64);
+	if (len / 4 * 3 <= sizeof(bytes)) {
+		int n = EVP_DecodeBlock(bytes, (const uint8_t *)base64, (int)len);
+
+		same = n >= 0 && (size_t)n >= blob.len && (size_t)n <= blob.len + 2 &&
+		    memcmp(bytes, blob.data, blob.len) == 0;
+	}
+	ssh_string_free_char(base64);
+	return same;
+}
+
+static bool
+add_host_key(struct connection *c, struct wire_span blob, char *why, size_t cap)
+{
+	char text[DUMMY_KEY_TEXT_MAX];
+	ssh_key key = NULL;
+
+	if (dummy_key_format(blob, text) < 0 ||
+	    ssh_pki_import_privkey_base64(text, NULL, NULL, NULL, &key) != SSH_OK) {
+		(void)snprintf(why, cap, "libssh does not import a host key");
+		return false;
+	}
+	/* A library that derives the public half from our worthless private one shows here. */
+	if (!public_half_is(key, blob)) {
+		ssh_key_free(key);
+		(void)snprintf(why, cap, "libssh changed the public half of a host key");
+		return false;
+	}
+	if (ssh_bind_options_set(c->bind, SSH_BIND_OPTIONS_IMPORT_KEY, key) != SSH_OK) {
+		ssh_key_free(key);
+		(void)snprintf(why, cap, "libssh does not take a host key");
+		return false;
+	}
+	return true;
+}
+
+/* Signature algorithms of the host keys that we have, in the order of the keys. */
+static void
+host_key_algorithms(const struct ipc_hello *hello, char *out, size_t cap)
+{
+	size_t len = 0;
+
+	out[0] = '\0';
+	for (uint32_t i = 0; i < hello->n_host_keys; i++) {
+		char type[IPC_ALGO_MAX + 1];
+		struct wire_reader r;
+
+		wire_reader_init(&r, hello->host_keys[i].data, hello->host_keys[i].len);
+		wire_get_cstr(&r, type, sizeof(type));
+		len += (size_t)snprintf(out + len, cap - len, "%s%s", len > 0 ? "," : "",
+		    strcmp(type, "ssh-rsa") == 0 ? "rsa-sha2-512,rsa-sha2-256" : type);
+		if (len >= cap)
+			return;
+	}
+}
+
+static bool
+set_bind_options(struct connection *c, const struct ipc_hello *hello)
+{
+	char version[SSH_VERSION_MAX];
+	char host_keys[512];
+	bool no_files = false;
+	int rsa_bits = 2048;
+
+	ssh_version_format(hello->nonce, version);
+	host_key_algorithms(hello, host_keys, sizeof(host_keys));
+	if (ssh_bind_options_set(c->bind, SSH_BIND_OPTIONS_PROCESS_CONFIG, &no_files) != SSH_OK ||
+	    ssh_bind_options_set(c->bind, SSH_BIND_OPTIONS_BANNER, version) != SSH_OK ||
+	    ssh_bind_options_set(c->bind, SSH_BIND_OPTIONS_HOSTKEY_ALGORITHMS, host_keys) != SSH_OK ||
+	    ssh_bind_options_set(c->bind, SSH_BIND_OPTIONS_CIPHERS_C_S, CIPHERS) != SSH_OK ||
+	    ssh_bind_options_set(c->bind, SSH_BIND_OPTIONS_CIPHERS_S_C, CIPHERS) != SSH_OK ||
+	    ssh_bind_options_set(c->bind, SSH_BIND_OPTIONS_HMAC_C_S, MACS) != SSH_OK ||
+	    ssh_bind_options_set(c->bind, SSH_BIND_OPTIONS_HMAC_S_C, MACS) != SSH_OK ||
+	    ssh_bind_options_set(c->bind, SSH_BIND_OPTIONS_PUBKEY_ACCEPTED_KEY_TYPES, USER_KEYS) !=
+		SSH_OK ||
+	    ssh_bind_options_set(c->bind, SSH_BIND_OPTIONS_RSA_MIN_SIZE, &rsa_bits) != SSH_OK)
+		return false;
+	return ssh_bind_options_set(c->bind, SSH_BIND_OPTIONS_KEY_EXCHANGE,
+		   LIBSSH_VERSION_INT >= SSH_VERSION_INT(0, 12, 0) ? EXCHANGES_PQ : EXCHANGES) ==
+	    SSH_OK;
+}
+
+static bool
+set_session_options(struct connection *c, const struct ipc_hello *hello)
+{
+	uint64_t rekey = (uint64_t)hello->rekey_mib * 1024 * 1024;
+
+	/* "no" would still allow zlib@openssh.com. */
+	if (ssh_options_set(c->session, SSH_OPTIONS_COMPRESSION_C_S, "none") != SSH_OK ||
+	    ssh_options_set(c->session, SSH_OPTIONS_COMPRESSION_S_C, "none") != SSH_OK)
+		return false;
+	return rekey == 0 || ssh_options_set(c->session, SSH_OPTIONS_REKEY_DATA, &rekey) == SSH_OK;
+}
+
+bool
+connection_prepare(struct connection *c, const struct ipc_hello *hello, char *why, size_t cap)
+{
+	c->login_tries = hello->login_tries > 0 ? hello->login_tries : 1;
+	c->keepalive_seconds = hello->keepalive_seconds;
+	c->keepalive_count = hello->keepalive_count;
+	if (hello->banner.len > 0)
+		c->banner = strndup((const char *)hello->banner.data, hello->banner.len);
+	c->bind = ssh_bind_new();
+	c->session = ssh_new();
+	if (c->bind == NULL || c->session == NULL || !set_bind_options(c, hello) ||
+	    !set_session_options(c, hello)) {
+		(void)snprintf(why, cap, "libssh does not take its options: %s",
+		    c->bind != NULL ? ssh_get_error(c->bind) : "out of memory");
+		return false;
+	}
+	for (uint32_t i = 0; i < hello->n_host_keys; i++) {
+		if (!add_host_key(c, hello->host_keys[i], why, cap))
+			return false;
+	}
+	return true;
+}
+
+/* ---- serving ---- */
+
+static bool
+sign(void *arg, const char *algorithm, const void *transcript, size_t len, uint8_t *sig,
+    size_t *sig_len)
+{
+	struct connection *c = arg;
+
+	if (ask_sign(&c->ask, algorithm, transcript, len, sig, sig_len) == 0)
+		return true;
+	connection_end(c, WORKER_EXIT_BROKER_GONE, NULL);
+	return false;
+}
+
+/*
+ * An unadvertised "gssapi-with-mic" request would otherwise steer libssh into the Kerberos library,
+ * which opens files, before anybody is logged in.
+ */
+static ssh_string
+no_gssapi(ssh_session session, const char *user, int n, ssh_string *oids, void *arg)
+{
+	(void)session;
+	(void)user;
+	(void)n;
+	(void)oids;
+	(void)arg;
+	return NULL;
+}
+
+/*
+ * OpenSSH's client leaves Nagle on until its session runs and sends small packets in pairs: the second
+ * one waits for our acknowledgement, which the kernel delays by 40 ms, unless it is told not to; it
+ * forgets, so it is told after each read. This is most of a handshake's time.
+ */
+static void
+acknowledge_at_once(const struct connection *c)
+{
+	int on = 1;
+
+	(void)setsockopt(c->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
+}
+
+static unsigned
+open_channels(const struct connection *c)
+{
+	unsigned n = 0;
+
+	for (int i = 0; i < IPC_CHANNEL_MAX; i++) {
+		if (c->channels[i].state != CHANNEL_UNUSED)
+			n++;
+	}
+	return n;
+}
+
+static void
+on_channel_open(struct connection *c, ssh_message m)
+{
+	uint32_t number = 0;
+	ssh_channel ssh;
+
+	while (number < IPC_CHANNEL_MAX && c->channels[number].state != CHANNEL_UNUSED)
+		number++;
+	if (ssh_message_subtype(m) != SSH_CHANNEL_SESSION || number == IPC_CHANNEL_MAX ||
+	    open_channels(c) >= c->grants.max_channels) {
+		(void)ssh_message_reply_default(m);
+		return;
+	}
+	ssh = ssh_message_channel_request_open_reply_accept(m);
+	if (ssh != NULL)
+		channel_open(&c->channels[number], c, number, ssh);
+}
+
+static void
+on_channel_request(struct connection *c, ssh_message m)
+{
+	ssh_channel ssh = ssh_message_channel_request_channel(m);
+
+	for (int i = 0; i < IPC_CHANNEL_MAX; i++) {
+		if (c->channels[i].ssh == ssh && ssh != NULL) {
+			channel_request(&c->channels[i], m);
+			return;
+		}
+	}
+	(void)ssh_message_reply_default(m);
+}
+
+static void
+on_message(struct connection *c, ssh_message m)
+{
+	int type = ssh_message_type(m);
+
+	if (type == SSH_REQUEST_AUTH)
+		login_request(c, m);
+	else if (type == SSH_REQUEST_SERVICE)
+		login_service(c, m);
+	else if (!c->logged_in)
+		connection_end(c, WORKER_EXIT_PROTOCOL, "not logged in");
+	else if (type == SSH_REQUEST_CHANNEL_OPEN)
+		on_channel_open(c, m);
+	else if (type == SSH_REQUEST_CHANNEL)
+		on_channel_request(c, m);
+	else
+		(void)ssh_message_reply_default(m);
+}
+
+/* Asking libssh for a message costs a system call: only when a packet came that may be one. */
+static void
+take_messages(struct connection *c)
+{
+	uint64_t packets = c->received.in_packets - c->data_packets;
+	ssh_message m;
+
+	if (packets == c->seen_packets)
+		return;
+	c->seen_packets = packets;
+	while (!c->ending && (m = ssh_message_get(c->session)) != NULL) {
+		on_message(c, m);
+		ssh_message_free(m);
+	}
+}
+
+static void
+read_client(struct connection *c)
+{
+	uint64_t before;
+	int turns = 0;
+
+	c->last_heard = connection_now_ms();
+	c->keepalives = 0;
+	do {
+		before = c->received.in_bytes;
+		if (ssh_event_dopoll(c->event, 0) == SSH_ERROR ||
+		    (ssh_get_status(c->session) & (SSH_CLOSED | SSH_CLOSED_ERROR)) != 0) {
+			take_messages(c);
+			connection_end(c, c->logged_in ? WORKER_EXIT_CLEAN : WORKER_EXIT_NO_LOGIN,
+			    NULL);
+			return;
+		}
+		if (open_channels(c) == 0)
+			acknowledge_at_once(c);
+	} while (
+	    c->received.in_bytes - before >= READ_SIZE && ++turns < READS_PER_TURN && !c->ending);
+	take_messages(c);
+}
+
+static void
+say_to_all(struct connection *c, const char *text)
+{
+	for (int i = 0; i < IPC_CHANNEL_MAX; i++) {
+		if (c->channels[i].state != CHANNEL_UNUSED)
+			channel_say(&c->channels[i], text);
+	}
+}
+
+static void
+read_broker(struct connection *c)
+{
+	struct ask_event *e;
+	int r;
+
+	while ((r = ask_next_event(&c->ask, &e)) == 0) {
+		if (e->id == IPC_ANS_START && e->channel < IPC_CHANNEL_MAX) {
+			channel_answer(&c->channels[e->channel], e);
+		} else if (e->id == IPC_NOTICE) {
+			say_to_all(c, e->text);
+			if (e->notice == IPC_NOTICE_END)
+				connection_end(c, WORKER_EXIT_CLEAN, e->text);
+		}
+		ask_event_free(e);
+	}
+	if (r == ASK_E_GONE) {
+		say_to_all(c, "The service has ended.");
+		connection_end(c, WORKER_EXIT_BROKER_GONE, "service has ended");
+	}
+}
+
+/* A client that does not answer is gone, also when TCP has not noticed. */
+static void
+keep_alive(struct connection *c)
+{
+	int64_t now = connection_now_ms();
+
+	if (c->keepalive_seconds == 0 || !c->logged_in || now < c->next_keepalive)
+		return;
+	c->next_keepalive = now + (int64_t)c->keepalive_seconds * 1000;
+	if (now - c->last_heard < (int64_t)c->keepalive_seconds * 1000)
+		return;
+	if (c->keepalives++ >= c->keepalive_count) {
+		connection_end(c, WORKER_EXIT_TIMEOUT, "Timeout, client not responding");
+		return;
+	}
+	/* Every second call only clears libssh's state of the first one. */
+	(void)ssh_send_keepalive(c->session);
+	(void)ssh_send_keepalive(c->session);
+}
+
+static int
+next_timeout(const struct connection *c)
+{
+	int timeout = c->keepalive_seconds > 0 && c->logged_in ? 1000 : -1;
+
+	for (int i = 0; i < IPC_CHANNEL_MAX; i++) {
+		const struct channel *ch = &c->channels[i];
+
+		if (ch->state == CHANNEL_ENDED && ch->ssh != NULL)
+			timeout = 50; /* a terminal that others hold, or a CLOSE that waits */
+	}
+	return timeout;
+}
+
+/* Each channel in turn is the first one, so that a busy one does not starve the others. */
+static void
+serve_channels(struct connection *c, struct pollfd (*pfds)[CHANNEL_FDS])
+{
+	for (unsigned i = 0; i < IPC_CHANNEL_MAX; i++)
+		channel_serve(&c->channels[i], pfds[i]);
+	for (unsigned i = 0; i < IPC_CHANNEL_MAX; i++) {
+		unsigned at = (c->first + i) % IPC_CHANNEL_MAX;
+
+		channel_send_output(&c->channels[at], pfds[at]);
+	}
+	c->first = (c->first + 1) % IPC_CHANNEL_MAX;
+	for (unsigned i = 0; i < IPC_CHANNEL_MAX; i++)
+		channel_settle(&c->channels[i]);
+}
+
+static void
+turn(struct connection *c)
+{
+	static struct pollfd pfds[2 + IPC_CHANNEL_MAX * CHANNEL_FDS];
+	struct pollfd(*channels)[CHANNEL_FDS] = (struct pollfd(*)[CHANNEL_FDS]) & pfds[2];
+	bool pending = (ssh_get_status(c->session) & SSH_WRITE_PENDING) != 0;
+
+	pfds[0] = (struct pollfd){ .fd = c->fd, .events = (short)(POLLIN | (pending ? POLLOUT : 0)) };
+	pfds[1] = (struct pollfd){ .fd = c->ask.fd, .events = POLLIN };
+	for (unsigned i = 0; i < IPC_CHANNEL_MAX; i++)
+		channel_want(&c->channels[i], !pending, channels[i]);
+	if (poll(pfds, SP_ARRAY_LEN(pfds), c->ask.n_events > 0 ? 0 : next_timeout(c)) < 0)
+		return;
+	if (pfds[0].revents != 0)
+		read_client(c);
+	if (pfds[1].revents != 0 || c->ask.n_events > 0)
+		read_broker(c);
+	if (!c->ending)
+		serve_channels(c, channels);
+	keep_alive(c);
+}
+
+/* The key exchange: libssh makes one step each time that something arrives. */
+static bool
+exchange_keys(struct connection *c)
+{
+	struct pollfd pfds[2] = { { .fd = c->fd, .events = POLLIN },
+		{ .fd = c->ask.fd, .events = POLLIN } };
+	int r;
+
+	while ((r = ssh_handle_key_exchange(c->session)) == SSH_AGAIN) {
+		acknowledge_at_once(c);
+		pfds[0].events = (short)(POLLIN |
+		    ((ssh_get_status(c->session) & SSH_WRITE_PENDING) != 0 ? POLLOUT : 0));
+		if (poll(pfds, 2, -1) < 0)
+			continue;
+		if (pfds[1].revents != 0) /* the broker says nothing before login but goodbye */
+			return false;
+	}
+	acknowledge_at_once(c);
+	return r == SSH_OK;
+}
+
+static void
+flush(struct connection *c)
+{
+	int64_t until = connection_now_ms() + FLUSH_MS;
+	struct pollfd p = { .fd = c->fd, .events = POLLOUT };
+
+	while ((ssh_get_status(c->session) & SSH_WRITE_PENDING) != 0 &&
+	    (ssh_get_status(c->session) & (SSH_CLOSED | SSH_CLOSED_ERROR)) == 0 &&
+	    connection_now_ms() < until) {
+		if (poll(&p, 1, 100) > 0 && ssh_event_dopoll(c->event, 0) == SSH_ERROR)
+			return;
+	}
+}
+
+static enum worker_exit
+finish(struct connection *c)
+{
+	for (int i = 0; i < IPC_CHANNEL_MAX; i++)
+		channel_drop(&c->channels[i]);
+	if (c->goodbye[0] != '\0')
+		(void)ssh_session_set_disconnect_message(c->session, c->goodbye);
+	flush(c);
+	ssh_disconnect(c->session);
+	return c->exit_code;
+}
+
+enum worker_exit
+connection_serve(struct connection *c, int fd)
+{
+	static struct ssh_server_callbacks_struct callbacks = {
+		.gssapi_select_oid_function = no_gssapi,
+	};
+
+	c->fd = fd;
+	c->exit_code = WORKER_EXIT_NO_LOGIN;
+	hooks_enable(sign, c);
+	if (fd_set_nonblock(fd) < 0 || ssh_bind_accept_fd(c->bind, c->session, fd) != SSH_OK)
+		return WORKER_EXIT_INTERNAL;
+	ssh_callbacks_init(&callbacks);
+	(void)ssh_set_server_callbacks(c->session, &callbacks);
+	(void)ssh_set_counters(c->session, &c->sent, &c->received);
+	ssh_set_auth_methods(c->session, SSH_AUTH_METHOD_PUBLICKEY);
+	ssh_set_blocking(c->session, 0);
+	if (!exchange_keys(c))
+		return c->ending ? c->exit_code : WORKER_EXIT_NO_LOGIN;
+	c->openssh_client = strncmp(ssh_get_clientbanner(c->session), "SSH-2.0-OpenSSH", 15) == 0;
+	c->event = ssh_event_new();
+	if (c->event == NULL || ssh_event_add_session(c->event, c->session) != SSH_OK)
+		return WORKER_EXIT_INTERNAL;
+	/* What came with the last packet of the exchange is queued already. */
+	c->seen_packets = UINT64_MAX;
+	take_messages(c);
+	c->last_heard = connection_now_ms();
+	while (!c->ending)
+		turn(c);
+	return finish(c);
+}
