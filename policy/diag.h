@@ -24,22 +24,30 @@ enum diag_severity {
 struct diag {
 	enum diag_severity severity;
 	char *file;
-	unsigned line;     /* from 1; 0: no place in the file */
-	unsigned column;   /* from 1, in bytes */
-	unsigned width;    /* bytes to underline, at least 1 */
-	char *source;      /* the line, or NULL */
+	unsigned line;    /* from 1; 0: no place in the file */
+	unsigned column;  /* from 1, in bytes */
+	unsigned width;   /* bytes to underline, at least 1 */
+	char *source;     /* the line, or the part of a long one around the place, or NULL */
+	unsigned skipped; /* bytes of the line before source */
 	char *message;
-	char *help;        /* or NULL */
+	char *help; /* or NULL */
 };
+
+/* Messages that one list keeps: nobody reads more, and a hostile file must not make millions. */
+#define DIAG_MAX 200
 
 struct diag_list {
 	struct diag *items;
 	size_t n;
-	size_t n_errors;
+	size_t n_errors;    /* also those beyond DIAG_MAX, and those that memory was missing for */
+	size_t n_left_out;  /* beyond DIAG_MAX */
 	bool out_of_memory; /* some messages are missing */
 };
 
-#define DIAG_LIST_INIT { 0 }
+#define DIAG_LIST_INIT \
+	{              \
+		0      \
+	}
 
 void diag_list_clear(struct diag_list *list);
 /* Add one message. help may be NULL. Strings are copied. Bytes that are no printable ASCII or valid

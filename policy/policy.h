@@ -59,45 +59,45 @@ struct policy_profile {
 	const char *image; /* as the engine takes it, registry/name:tag or name@sha256:... */
 	uid_t uid;
 	gid_t gid;
-	const char *workdir;            /* absolute, or NULL: the image's */
-	const char *const *shell_argv;  /* default: "/bin/sh"; argv[0] becomes "-sh" (login_shell) */
-	bool login_shell;               /* shell: argv[0] as "-basename", as sshd does. default true */
-	const char *const *exec_argv;   /* default: "/bin/sh" "-c" "${command}"; exactly one element is
+	const char *workdir;           /* absolute, or NULL: the image's */
+	const char *const *shell_argv; /* default: "/bin/sh"; argv[0] becomes "-sh" (login_shell) */
+	bool login_shell; /* shell: argv[0] as "-basename", as sshd does. default true */
+	const char *const *exec_argv; /* default: "/bin/sh" "-c" "${command}"; exactly one element is
 	                                 * "${command}" and is replaced whole, never spliced */
-	const char *const *env;         /* "NAME=value" set in every program */
+	const char *const *env;       /* "NAME=value" set in every program */
 	enum policy_network network;
-	const char *network_name;       /* POLICY_NETWORK_NAMED only */
-	bool read_only_root;            /* default true */
+	const char *network_name;         /* POLICY_NETWORK_NAMED only */
+	bool read_only_root;              /* default true */
 	const struct policy_tmpfs *tmpfs; /* default: /tmp with 64 MiB */
 	size_t n_tmpfs;
 	const struct policy_volume *volumes;
 	size_t n_volumes;
-	uint64_t memory;                /* bytes; default 512 MiB */
-	uint64_t swap;                  /* bytes beyond memory; default 0 */
-	uint64_t nano_cpus;             /* 1e9 = one CPU; default one */
-	uint32_t pids;                  /* default 256 */
-	uint32_t nofile;                /* default 1024 */
-	uint32_t stop_grace_ms;         /* default 10 s: hang-up to SIGKILL */
+	uint64_t memory;        /* bytes; default 512 MiB */
+	uint64_t swap;          /* bytes beyond memory; default 0 */
+	uint64_t nano_cpus;     /* 1e9 = one CPU; default one */
+	uint32_t pids;          /* default 256 */
+	uint32_t nofile;        /* default 1024 */
+	uint32_t stop_grace_ms; /* default 10 s: hang-up to SIGKILL */
 
 	/* session */
-	bool pty;                       /* default true */
-	bool shell;                     /* default true */
-	bool exec;                      /* default true */
-	const char *const *accept_env;  /* patterns of names (* and ?); default LANG, LC_* */
-	uint32_t channels;              /* session channels at a time, 1..64; default 10, as sshd */
+	bool pty;                      /* default true */
+	bool shell;                    /* default true */
+	bool exec;                     /* default true */
+	const char *const *accept_env; /* patterns of names (* and ?); default LANG, LC_* */
+	uint32_t channels;             /* session channels at a time, 1..64; default 10, as sshd */
 };
 
 /* What is known of a login once its key is proven. */
 struct policy_login {
-	const char *user;                       /* NUL-ended, passed policy_user_valid() */
-	const struct sockaddr_storage *source;  /* client's address */
+	const char *user;                      /* NUL-ended, passed policy_user_valid() */
+	const struct sockaddr_storage *source; /* client's address */
 };
 
 struct policy_decision {
 	const struct policy_profile *profile; /* NULL when refused */
 	const char *rule;                     /* id of the rule that decided; NULL: none matched */
-	const char *message;                  /* the rule's sentence for the person refused, or NULL */
-	const char *file;                     /* where the rule stands, for the log; NULL: none */
+	const char *message; /* the rule's sentence for the person refused, or NULL */
+	const char *file;    /* where the rule stands, for the log; NULL: none */
 	unsigned line;
 };
 
@@ -109,8 +109,8 @@ struct policy_decision {
 SP_MUST_CHECK int policy_load(const char *path, struct policy **ret, struct diag_list *diags);
 
 /* The same over text[len]; name stands for the file in messages. */
-SP_MUST_CHECK int policy_parse(
-    const char *name, const char *text, size_t len, struct policy **ret, struct diag_list *diags);
+SP_MUST_CHECK int policy_parse(const char *name, const char *text, size_t len, struct policy **ret,
+    struct diag_list *diags);
 
 struct policy *policy_ref(struct policy *p);
 /* Drop one reference; NULL is fine. Always returns NULL. */
@@ -132,8 +132,8 @@ bool policy_find_key(const struct policy *p, const void *user, size_t user_len, 
     size_t len, const char **ret_fingerprint, bool *ret_verify_required);
 
 /* First matching rule decides, none denies. 0 or POLICY_E_REFUSED; *ret is set in both cases. */
-SP_MUST_CHECK int policy_decide(
-    const struct policy *p, const struct policy_login *login, struct policy_decision *ret);
+SP_MUST_CHECK int policy_decide(const struct policy *p, const struct policy_login *login,
+    struct policy_decision *ret);
 
 /* Whether a name from the client is one that the profile accepts. */
 bool policy_accepts_env(const struct policy_profile *profile, const char *name);
