@@ -23,7 +23,7 @@ send_outcome(ssize_t n, size_t len)
 		return 0;
 	if (n >= 0)
 		return -EMSGSIZE;
-	if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS)
+	if (errno == EAGAIN || errno == ENOBUFS)
 		return IPC_CHAN_E_AGAIN;
 	if (errno == EPIPE || errno == ECONNRESET)
 		return IPC_CHAN_E_END;
@@ -80,7 +80,7 @@ static int
 recv_outcome(ssize_t n, int msg_flags, size_t *ret_len)
 {
 	if (n < 0) {
-		if (errno == EAGAIN || errno == EWOULDBLOCK)
+		if (errno == EAGAIN)
 			return IPC_CHAN_E_AGAIN;
 		if (errno == ECONNRESET)
 			return IPC_CHAN_E_END;
