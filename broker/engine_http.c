@@ -169,6 +169,16 @@ call_free(struct engine_http_call *c)
 	free(c);
 }
 
+/* The kernel's reason for a failed read, or 0 when curl failed on what it had read. */
+static long
+os_error(const struct engine_http_call *c)
+{
+	long error = 0;
+
+	(void)curl_easy_getinfo(c->easy, CURLINFO_OS_ERRNO, &error);
+	return error;
+}
+
 static enum engine_http_outcome
 judge(const struct engine_http_call *c, CURLcode code)
 {
@@ -183,8 +193,8 @@ judge(const struct engine_http_call *c, CURLcode code)
 		return ENGINE_HTTP_E_TIMEOUT;
 	if (code == CURLE_OUT_OF_MEMORY)
 		return ENGINE_HTTP_E_NO_MEMORY;
-	if (code == CURLE_GOT_NOTHING || code == CURLE_PARTIAL_FILE || code == CURLE_RECV_ERROR ||
-	    code == CURLE_SEND_ERROR || code == CURLE_SEND_FAIL_REWIND)
+	if (code == CURLE_GOT_NOTHING || code == CURLE_PARTIAL_FILE || code == CURLE_SEND_ERROR ||
+	    code == CURLE_SEND_FAIL_REWIND || (code == CURLE_RECV_ERROR && os_error(c) != 0))
 		return ENGINE_HTTP_E_LOST;
 	return ENGINE_HTTP_E_BROKEN;
 }
@@ -194,13 +204,12 @@ explain(struct engine_http_call *c, CURLcode code, struct engine_http_reply *rep
 {
 	char *out = reply->detail;
 	size_t cap = sizeof(reply->detail);
-	long error = 0;
+	long error = os_error(c);
 
 	switch (reply->outcome) {
 	case ENGINE_HTTP_OK:
 		break;
 	case ENGINE_HTTP_E_CONNECT:
-		(void)curl_easy_getinfo(c->easy, CURLINFO_OS_ERRNO, &error);
 		(void)snprintf(out, cap, "cannot connect to the engine's socket: %s",
 		    error != 0 ? strerror((int)error) : "no reason given");
 		break;

@@ -9,82 +9,9 @@
 
 #include <jansson.h>
 
+#include "engine_fixture.h"
 #include "engine_json.h"
 #include "engine_spec.h"
-
-#define ID "18ed7bd0d6cc2664f4767a4753f711e8b69a36b597ab4b6b3d070438b904d29d"
-
-static const char *const entrypoint[] = { "/.sallyport/guest/sallyport-guest", "-x", NULL };
-static const struct engine_label labels[] = {
-	{ "sallyport.instance", "0123456789abcdef" },
-	{ "sallyport.user", "al\"ice" },
-};
-static const struct engine_mount mounts[] = {
-	{ .kind = ENGINE_MOUNT_BIND, .source = "/srv/guest", .target = "/.sallyport/guest" },
-	{ .kind = ENGINE_MOUNT_TMPFS, .target = "/tmp", .size = 1048576 },
-	{ .kind = ENGINE_MOUNT_VOLUME, .source = "home", .target = "/home" },
-	{ .kind = ENGINE_MOUNT_VOLUME, .source = "tools", .target = "/opt", .read_only = true },
-};
-static const struct engine_container_spec good = {
-	.name = "sallyport-0123456789abcdef",
-	.image = "registry.example:5000/team/shell:1.2",
-	.uid = 1000,
-	.gid = 100,
-	.workdir = "/home",
-	.entrypoint = entrypoint,
-	.hostname = "shell",
-	.labels = labels,
-	.n_labels = SP_ARRAY_LEN(labels),
-	.network = ENGINE_NETWORK_NONE,
-	.read_only_root = true,
-	.mounts = mounts,
-	.n_mounts = SP_ARRAY_LEN(mounts),
-	.memory = 536870912,
-	.swap = 1024,
-	.nano_cpus = 1500000000,
-	.pids = 256,
-	.nofile = 1024,
-	.stop_timeout = 2,
-};
-
-/* As Docker 20.10 answers for the spec above, without what nobody reads. */
-static const char inspected[] =
-    "{\"Id\":\"" ID "\",\"Name\":\"/sallyport-0123456789abcdef\","
-    "\"Path\":\"/.sallyport/guest/sallyport-guest\",\"Args\":[\"-x\"],\"AppArmorProfile\":\"\","
-    "\"State\":{\"Status\":\"created\",\"Running\":false,\"Paused\":false,\"OOMKilled\":false,"
-    "\"Pid\":0,\"ExitCode\":0,\"Error\":\"\",\"StartedAt\":\"0001-01-01T00:00:00Z\"},"
-    "\"HostConfig\":{\"Binds\":[],\"ContainerIDFile\":\"\",\"LogConfig\":{\"Type\":\"none\","
-    "\"Config\":{}},\"NetworkMode\":\"none\",\"PortBindings\":{},\"RestartPolicy\":{\"Name\":\"no\","
-    "\"MaximumRetryCount\":0},\"AutoRemove\":false,\"VolumeDriver\":\"\",\"VolumesFrom\":null,"
-    "\"CapAdd\":[],\"CapDrop\":[\"ALL\"],\"CgroupnsMode\":\"private\",\"Dns\":null,\"ExtraHosts\":null,"
-    "\"GroupAdd\":null,\"IpcMode\":\"private\",\"Cgroup\":\"\",\"Links\":null,\"OomScoreAdj\":0,"
-    "\"PidMode\":\"\",\"Privileged\":false,\"PublishAllPorts\":false,\"ReadonlyRootfs\":true,"
-    "\"SecurityOpt\":[\"no-new-privileges\"],\"UTSMode\":\"\",\"UsernsMode\":\"\",\"ShmSize\":67108864,"
-    "\"Runtime\":\"runc\",\"ConsoleSize\":[0,0],\"Isolation\":\"\",\"Memory\":536870912,"
-    "\"NanoCpus\":1500000000,\"CgroupParent\":\"\",\"CpuPeriod\":0,\"CpuQuota\":0,\"Devices\":[],"
-    "\"DeviceCgroupRules\":null,\"DeviceRequests\":null,\"MemorySwap\":536871936,"
-    "\"OomKillDisable\":false,\"PidsLimit\":256,\"Ulimits\":[{\"Name\":\"nofile\",\"Hard\":1024,"
-    "\"Soft\":1024},{\"Name\":\"core\",\"Hard\":0,\"Soft\":0}],\"Mounts\":["
-    "{\"Type\":\"bind\",\"Source\":\"/srv/guest\",\"Target\":\"/.sallyport/guest\",\"ReadOnly\":true,"
-    "\"BindOptions\":{\"Propagation\":\"rprivate\",\"NonRecursive\":true}},"
-    "{\"Type\":\"tmpfs\",\"Target\":\"/tmp\",\"TmpfsOptions\":{\"SizeBytes\":1048576,\"Mode\":1023}},"
-    "{\"Type\":\"volume\",\"Source\":\"home\",\"Target\":\"/home\"},"
-    "{\"Type\":\"volume\",\"Source\":\"tools\",\"Target\":\"/opt\",\"ReadOnly\":true}],"
-    "\"MaskedPaths\":[\"/proc/asound\",\"/proc/kcore\"],\"ReadonlyPaths\":[\"/proc/bus\",\"/proc/sys\"]},"
-    "\"Mounts\":[{\"Type\":\"bind\",\"Source\":\"/srv/guest\",\"Destination\":\"/.sallyport/guest\","
-    "\"Mode\":\"\",\"RW\":false,\"Propagation\":\"rprivate\"},"
-    "{\"Type\":\"tmpfs\",\"Source\":\"\",\"Destination\":\"/tmp\",\"Mode\":\"\",\"RW\":true},"
-    "{\"Type\":\"volume\",\"Name\":\"home\",\"Source\":\"/var/lib/docker/volumes/home/_data\","
-    "\"Destination\":\"/home\",\"Driver\":\"local\",\"Mode\":\"z\",\"RW\":true},"
-    "{\"Type\":\"volume\",\"Name\":\"tools\",\"Source\":\"/var/lib/docker/volumes/tools/_data\","
-    "\"Destination\":\"/opt\",\"Driver\":\"local\",\"Mode\":\"z\",\"RW\":false}],"
-    "\"Config\":{\"Hostname\":\"shell\",\"User\":\"1000:100\",\"AttachStdin\":false,"
-    "\"AttachStdout\":false,\"AttachStderr\":false,\"Tty\":false,\"OpenStdin\":false,"
-    "\"StdinOnce\":false,\"Env\":null,\"Cmd\":[],\"Healthcheck\":{\"Test\":[\"NONE\"]},"
-    "\"Image\":\"registry.example:5000/team/shell:1.2\",\"Volumes\":null,\"WorkingDir\":\"/home\","
-    "\"Entrypoint\":[\"/.sallyport/guest/sallyport-guest\",\"-x\"],\"NetworkDisabled\":true,"
-    "\"Labels\":{\"maintainer\":\"somebody\",\"sallyport.instance\":\"0123456789abcdef\","
-    "\"sallyport.user\":\"al\\\"ice\"},\"StopSignal\":\"SIGKILL\",\"StopTimeout\":2}}";
 
 static void
 create_is_exactly_this(void **state)

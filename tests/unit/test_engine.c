@@ -1,0 +1,851 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine's typed calls against an engine that hangs, lies, dies and comes back. */
+#include "test.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <event2/event.h>
+
+#include "engine.h"
+#include "engine_fixture.h"
+#include "fake_engine.h"
+
+#define PING                                                  \
+	{                                                     \
+		.path = "/_ping", .status = 200, .body = "OK" \
+	}
+#define NETWORKS                                                 \
+	{                                                        \
+		.path = "/networks", .status = 200, .body = "[]" \
+	}
+#define CREATED                                                                            \
+	{                                                                                  \
+		.path = "/containers/create", .status = 201, .body = "{\"Id\":\"" ID "\"}" \
+	}
+/* The first look after create, then the one after start. */
+#define LOOK_1                                                                 \
+	{                                                                      \
+		.path = "*/json", .status = 200, .body = inspected, .times = 1 \
+	}
+#define LOOK_2                                                        \
+	{                                                             \
+		.path = "*/json", .status = 200, .body = running_text \
+	}
+#define STARTED                                                    \
+	{                                                          \
+		.method = "POST", .path = "*/start", .status = 204 \
+	}
+#define REMOVED                                                           \
+	{                                                                 \
+		.method = "DELETE", .path = "/containers/", .status = 204 \
+	}
+
+static char running_text[sizeof(inspected) + 64];
+
+struct fixture {
+	struct event_base *base;
+	struct engine *engine;
+	struct fake *fake;
+	unsigned health_changes;
+	enum engine_health health;
+	char reason[ENGINE_REASON_MAX];
+};
+
+struct outcome {
+	struct fixture *f;
+	unsigned calls;
+	enum engine_error error;
+	unsigned status;
+	char sentence[ENGINE_REASON_MAX];
+	char id[ENGINE_ID_LEN + 1];
+	char warning[256];
+	pid_t pid;
+	size_t n_items;
+	int64_t exit_code;
+};
+
+static int64_t
+now_ms(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* The inspected container, but running. */
+static void
+make_running(void)
+{
+	static const char from[] = "\"Status\":\"created\",\"Running\":false";
+	static const char zero[] = "\"Pid\":0";
+	const char *state = strstr(inspected, from);
+	const char *pid = strstr(inspected, zero);
+
+	assert_true(state != NULL && pid != NULL && pid > state);
+	(void)snprintf(running_text, sizeof(running_text), "%.*s%s%.*s\"Pid\":4242%s",
+	    (int)(state - inspected), inspected, "\"Status\":\"running\",\"Running\":true",
+	    (int)(pid - state) - (int)sizeof(from) + 1, state + sizeof(from) - 1,
+	    pid + sizeof(zero) - 1);
+}
+
+static void
+on_health(void *arg, enum engine_health health, const char *reason)
+{
+	struct fixture *f = arg;
+
+	f->health_changes++;
+	f->health = health;
+	(void)snprintf(f->reason, sizeof(f->reason), "%s", reason);
+}
+
+/* Quick deadlines; the probe rests unless a test wants it. */
+static struct fixture *
+set_up(const struct fake_rule *rules, size_t n, const struct engine_options *wanted)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct engine_options options = wanted != NULL ? *wanted : (struct engine_options){ 0 };
+
+	assert_non_null(f);
+	make_running();
+	f->base = event_base_new();
+	f->fake = fake_new(rules, n);
+	options.socket = fake_path(f->fake);
+	options.on_health = on_health;
+	options.on_health_arg = f;
+	if (options.call_timeout_ms == 0)
+		options.call_timeout_ms = 2000;
+	if (options.start_timeout_ms == 0)
+		options.start_timeout_ms = 2000;
+	if (options.probe_interval_ms == 0)
+		options.probe_interval_ms = 60000;
+	assert_int_equal(engine_new(f->base, &options, &f->engine), 0);
+	return f;
+}
+
+static void
+tear_down(struct fixture *f)
+{
+	assert_null(engine_free(f->engine));
+	event_base_free(f->base);
+	fake_free(f->fake);
+	free(f);
+}
+
+static void
+on_done(void *arg, const struct engine_result *result)
+{
+	struct outcome *o = arg;
+
+	o->calls++;
+	o->error = result->error;
+	o->status = result->status;
+	(void)snprintf(o->sentence, sizeof(o->sentence), "%s", result->sentence);
+	(void)snprintf(o->id, sizeof(o->id), "%s", result->id);
+	(void)snprintf(o->warning, sizeof(o->warning), "%s", result->warning);
+	o->pid = result->container != NULL ? result->container->pid : -1;
+	o->n_items = result->n_items;
+	o->exit_code = result->exit_code;
+	assert_true((result->error == ENGINE_OK) == (result->sentence[0] == '\0'));
+}
+
+static void
+never(void *arg, const struct engine_result *result)
+{
+	(void)arg;
+	(void)result;
+	fail_msg("callback of a call that was cancelled");
+}
+
+static void
+run_for(struct fixture *f, unsigned ms)
+{
+	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
+
+	assert_int_equal(event_base_loopexit(f->base, &tv), 0);
+	(void)event_base_dispatch(f->base);
+}
+
+static void
+finish(struct outcome *o)
+{
+	int64_t end = now_ms() + 10000;
+
+	while (o->calls == 0 && now_ms() < end)
+		run_for(o->f, 2);
+	assert_int_equal(o->calls, 1);
+}
+
+/* Until the fake has seen so many of these, or ten seconds are over. */
+static void
+await_seen(struct fixture *f, const char *method, const char *part, unsigned n)
+{
+	int64_t end = now_ms() + 10000;
+
+	while (fake_seen(f->fake, method, part) < n && now_ms() < end)
+		run_for(f, 2);
+	assert_int_equal(fake_seen(f->fake, method, part), n);
+}
+
+static struct outcome
+launch(struct fixture *f)
+{
+	struct outcome o = { .f = f };
+
+	assert_int_equal(engine_launch(f->engine, &good, on_done, &o, NULL), 0);
+	assert_int_equal(o.calls, 0);
+	finish(&o);
+	return o;
+}
+
+#define CALL(f, o, call)                            \
+	do {                                        \
+		(o) = (struct outcome){ .f = (f) }; \
+		assert_int_equal(call, 0);          \
+		assert_int_equal((o).calls, 0);     \
+		finish(&(o));                       \
+	} while (0)
+
+static void
+launch_goes_all_the_way(void **state)
+{
+	static const struct fake_rule rules[] = { PING, NETWORKS,
+		{ .path = "/containers/create",
+		    .status = 201,
+		    .body = "{\"Id\":\"" ID "\",\"Warnings\":[\"no \\u001b[2J swap\"]}" },
+		LOOK_1, LOOK_2, STARTED, REMOVED };
+	static const char *const expected[] = {
+		"POST /v1.41/containers/create?name=sallyport-0123456789abcdef",
+		"GET /v1.41/containers/" ID "/json",
+		"POST /v1.41/containers/" ID "/start",
+		"GET /v1.41/containers/" ID "/json",
+	};
+	struct fixture *f = set_up(rules, SP_ARRAY_LEN(rules), NULL);
+	struct outcome o = launch(f);
+	size_t next = 0;
+	const char *line;
+
+	(void)state;
+	assert_string_equal(o.sentence, "");
+	assert_int_equal(o.error, ENGINE_OK);
+	assert_string_equal(o.id, ID);
+	assert_int_equal(o.pid, 4242);
+	assert_string_equal(o.warning, "no ?[2J swap");
+	for (unsigned i = 0; (line = fake_request(f->fake, i)) != NULL; i++)
+		if (strstr(line, "/containers/") != NULL) {
+			assert_true(next < SP_ARRAY_LEN(expected));
+			assert_string_equal(line, expected[next++]);
+		}
+	assert_int_equal(next, SP_ARRAY_LEN(expected));
+	assert_non_null(strstr(fake_body(f->fake), "\"CapDrop\":[\"ALL\"]"));
+	assert_int_equal(engine_counts(f->engine).api_minor, 41);
+	assert_int_equal(engine_counts(f->engine).calls, 0);
+	tear_down(f);
+}
+
+static void
+a_container_that_differs_never_starts(void **state)
+{
+	static const struct fake_rule rules[] = { PING, NETWORKS, CREATED, LOOK_1, STARTED, REMOVED };
+	struct engine_container_spec other = good;
+	struct fixture *f = set_up(rules, SP_ARRAY_LEN(rules), NULL);
+	struct outcome o;
+
+	(void)state;
+	other.uid = 0;
+	CALL(f, o, engine_launch(f->engine, &other, on_done, &o, NULL));
+	assert_int_equal(o.error, ENGINE_E_DIFFERENT);
+	assert_non_null(strstr(o.sentence, "User is \"1000:100\" instead of \"0:100\""));
+	assert_string_equal(o.id, "");
+	await_seen(f, "DELETE", ID "?v=1&force=1", 1);
+	assert_int_equal(fake_seen(f->fake, "POST", "/start"), 0);
+	tear_down(f);
+}
+
+static void
+a_container_that_ends_at_once_is_a_failure(void **state)
+{
+	static const struct fake_rule rules[] = { PING, NETWORKS, CREATED,
+		{ .path = "*/json", .status = 200, .body = inspected }, STARTED, REMOVED };
+	struct fixture *f = set_up(rules, SP_ARRAY_LEN(rules), NULL);
+	struct outcome o = launch(f);
+
+	(void)state;
+	assert_int_equal(o.error, ENGINE_E_FAILED);
+	assert_non_null(strstr(o.sentence, "ended at once"));
+	await_seen(f, "DELETE", ID, 1);
+	tear_down(f);
+}
+
+static void
+versions_are_negotiated(void **state)
+{
+	static const struct {
+		const char *header;
+		enum engine_error error;
+		const char *path; /* how the call that worked began */
+	} cases[] = {
+		{ "Api-Version: 1.42\r\n", ENGINE_OK, "GET /v1.42/images/" },
+		{ "api-version:1.44\r\n", ENGINE_OK, "GET /v1.44/images/" },
+		{ "Api-Version: 1.55\r\n", ENGINE_OK, "GET /v1.44/images/" },
+		{ "Api-Version: 1.40\r\n", ENGINE_E_VERSION, NULL },
+		{ "Api-Version: 1.9\r\n", ENGINE_E_VERSION, NULL },
+		{ "Api-Version: 2.0\r\n", ENGINE_E_BROKEN, NULL },
+		{ "Api-Version: 1.41x\r\n", ENGINE_E_BROKEN, NULL },
+		{ "Api-Version: 1.\r\n", ENGINE_E_BROKEN, NULL },
+		{ "Api-Version: 1.99999999999\r\n", ENGINE_E_BROKEN, NULL },
+		{ "Api-Version: -1.41\r\n", ENGINE_E_BROKEN, NULL },
+		{ "Api-Version:\r\n", ENGINE_E_BROKEN, NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(cases); i++) {
+		struct fake_rule rules[] = {
+			{ .path = "/_ping", .status = 200, .headers = cases[i].header },
+			NETWORKS,
+			{ .path = "/images/", .status = 200, .body = "{\"Id\":\"sha256:" ID "\"}" },
+		};
+		struct fixture *f = set_up(rules, SP_ARRAY_LEN(rules), NULL);
+		struct outcome o;
+
+		CALL(f, o, engine_image_inspect(f->engine, "a/b:c", on_done, &o, NULL));
+		if (o.error != cases[i].error)
+			fail_msg("%s: %s: %s", cases[i].header, engine_error_name(o.error),
+			    o.sentence);
+		if (cases[i].path != NULL)
+			assert_int_equal(fake_seen(f->fake, cases[i].path, "a/b%3Ac/json"), 1);
+		else
+			assert_int_equal(engine_counts(f->engine).api_minor, 0);
+		assert_int_equal(f->health, o.error == ENGINE_OK ? ENGINE_HEALTHY : ENGINE_UNHEALTHY);
+		tear_down(f);
+	}
+}
+
+static void
+calls_say_what_they_mean(void **state)
+{
+	static const struct fake_rule rules[] = { PING, NETWORKS,
+		{ .path = "*/wait?condition=not-running", .status = 200, .body = "{\"StatusCode\":7}" },
+		{ .path = "*/kill?signal=15", .status = 204 },
+		{ .method = "DELETE", .path = "*?v=1", .status = 204 },
+		{ .path = "/containers/json",
+		    .status = 200,
+		    .body = "[{\"Id\":\"" ID "\",\"Names\":[\"/n\"],\"State\":\"running\","
+			    "\"Labels\":{\"sallyport.instance\":\"i\"}}]" },
+		{ .path = "/images/", .status = 200, .body = "{\"Id\":\"sha256:" ID "\"}" },
+		{ .path = "*/start", .status = 304 }, LOOK_2 };
+	struct fixture *f = set_up(rules, SP_ARRAY_LEN(rules), NULL);
+	struct engine *e = f->engine;
+	struct outcome o;
+
+	(void)state;
+	CALL(f, o, engine_wait(e, ID, 0, on_done, &o, NULL));
+	assert_int_equal(o.exit_code, 7);
+	CALL(f, o, engine_kill(e, ID, 15, on_done, &o, NULL));
+	assert_int_equal(o.error, ENGINE_OK);
+	CALL(f, o, engine_remove(e, "name-1", false, on_done, &o, NULL));
+	assert_int_equal(o.error, ENGINE_OK);
+	CALL(f, o, engine_list(e, "sallyport.instance", "i", on_done, &o, NULL));
+	assert_int_equal(o.n_items, 1);
+	assert_int_equal(fake_seen(f->fake, "GET",
+			     "json?all=1&filters=%7B%22label%22%3A%5B%22sallyport.instance%3Di%22%5D%7D"),
+	    1);
+	CALL(f, o, engine_image_inspect(e, "demo", on_done, &o, NULL));
+	assert_string_equal(o.id, ID);
+	CALL(f, o, engine_start(e, ID, on_done, &o, NULL));
+	assert_int_equal(o.error, ENGINE_OK);
+	CALL(f, o, engine_inspect(e, ID, on_done, &o, NULL));
+	assert_int_equal(o.pid, 4242);
+	/* The first probe and the first call may have met. */
+	assert_true(fake_connections(f->fake) <= 2);
+	tear_down(f);
+}
+
+static void
+bad_arguments_are_never_sent(void **state)
+{
+	static const char *const ids[] = { "", "a", "../x", "a/b", "a?force=1", "a b", "-a", ".a",
+		"a\r\nX: y" };
+	static const struct fake_rule rules[] = { PING, NETWORKS };
+	struct fixture *f = set_up(rules, SP_ARRAY_LEN(rules), NULL);
+	struct engine_container_spec bad = good;
+	struct engine *e = f->engine;
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(ids); i++) {
+		assert_int_equal(engine_inspect(e, ids[i], never, NULL, NULL), -EINVAL);
+		assert_int_equal(engine_start(e, ids[i], never, NULL, NULL), -EINVAL);
+		assert_int_equal(engine_remove(e, ids[i], true, never, NULL, NULL), -EINVAL);
+		assert_int_equal(engine_wait(e, ids[i], 0, never, NULL, NULL), -EINVAL);
+		assert_int_equal(engine_discard(e, ids[i]), -EINVAL);
+	}
+	assert_int_equal(engine_kill(e, ID, 0, never, NULL, NULL), -EINVAL);
+	assert_int_equal(engine_kill(e, ID, 65, never, NULL, NULL), -EINVAL);
+	assert_int_equal(engine_image_inspect(e, "../x", never, NULL, NULL), -EINVAL);
+	bad.memory = 0;
+	assert_int_equal(engine_launch(e, &bad, never, NULL, NULL), -EINVAL);
+	assert_int_equal(engine_create(e, &bad, never, NULL, NULL), -EINVAL);
+	run_for(f, 50);
+	assert_int_equal(fake_seen(f->fake, NULL, "containers"), 0);
+	tear_down(f);
+}
+
+static void
+errors_have_classes(void **state)
+{
+	static const struct {
+		struct fake_rule rule;
+		enum engine_error error;
+		const char *says;
+	} cases[] = {
+		{ { .path = "/containers/create",
+		      .status = 404,
+		      .body = "{\"message\":\"No such image: x\"}" },
+		    ENGINE_E_NO_IMAGE, "No such image: x" },
+		{ { .path = "/containers/create", .status = 409, .body = "{\"message\":\"name in use\"}" },
+		    ENGINE_E_CONFLICT, "name in use" },
+		{ { .path = "/containers/create",
+		      .status = 400,
+		      .body = "{\"message\":\"a\\u001b[31mb\\nc\\u00e9\"}" },
+		    ENGINE_E_REFUSED, "a?[31mb?c??" },
+		{ { .path = "/containers/create", .status = 500, .body = "<html>" },
+		    ENGINE_E_FAILED, "500" },
+		{ { .path = "/containers/create", .status = 200, .body = "{\"Id\":\"" ID "\"}" },
+		    ENGINE_E_BROKEN, "200" },
+		{ { .path = "/containers/create", .status = 301 }, ENGINE_E_BROKEN, "301" },
+		{ { .path = "/containers/create", .status = 201, .body = "{\"Id\":\"short\"}" },
+		    ENGINE_E_BROKEN, "something else" },
+		{ { .path = "/containers/create", .status = 201, .body = "" }, ENGINE_E_BROKEN,
+		    "something else" },
+		{ { .path = "/containers/create", .act = FAKE_GARBAGE }, ENGINE_E_BROKEN, "HTTP" },
+		{ { .path = "/containers/create", .act = FAKE_ENDLESS }, ENGINE_E_BROKEN, "longer" },
+		{ { .path = "/containers/create", .act = FAKE_CLOSE }, ENGINE_E_UNREACHABLE, "ended" },
+		{ { .path = "/containers/create", .act = FAKE_CUT, .status = 201, .body = "{\"Id\":1}" },
+		    ENGINE_E_UNREACHABLE, "ended" },
+		{ { .path = "/containers/create", .act = FAKE_HANG }, ENGINE_E_TIMEOUT, "deadline" },
+		{ { .path = "/containers/create", .act = FAKE_SWITCH }, ENGINE_E_TIMEOUT, "" },
+	};
+	static const struct engine_options quick = { .call_timeout_ms = 200 };
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(cases); i++) {
+		struct fake_rule rules[] = { PING, NETWORKS, cases[i].rule };
+		struct fixture *f = set_up(rules, SP_ARRAY_LEN(rules), &quick);
+		struct outcome o;
+
+		CALL(f, o, engine_create(f->engine, &good, on_done, &o, NULL));
+		/* An unasked upgrade: however curl ends it, it is no success. */
+		if (cases[i].rule.act == FAKE_SWITCH)
+			assert_int_not_equal(o.error, ENGINE_OK);
+		else if (o.error != cases[i].error || strstr(o.sentence, cases[i].says) == NULL)
+			fail_msg("case %zu: %s: %s", i, engine_error_name(o.error), o.sentence);
+		assert_string_equal(o.id, "");
+		tear_down(f);
+	}
+}
+
+/* After these nobody knows whether the container exists: it is removed by its name. */
+static void
+unsure_creates_are_cleaned_up(void **state)
+{
+	static const enum fake_act acts[] = { FAKE_HANG, FAKE_CLOSE, FAKE_CUT, FAKE_GARBAGE };
+	static const struct engine_options quick = { .call_timeout_ms = 150 };
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(acts); i++) {
+		struct fake_rule rules[] = { PING, NETWORKS,
+			{ .path = "/containers/create", .act = acts[i], .body = "{\"Id\":\"\"}" },
+			REMOVED };
+		struct fixture *f = set_up(rules, SP_ARRAY_LEN(rules), &quick);
+		struct outcome o = launch(f);
+
+		assert_int_not_equal(o.error, ENGINE_OK);
+		await_seen(f, "DELETE", "/containers/sallyport-0123456789abcdef?v=1&force=1", 1);
+		run_for(f, 20);
+		assert_int_equal(engine_counts(f->engine).discarding, 0);
+		tear_down(f);
+	}
+}
+
+static void
+refused_creates_remove_nothing(void **state)
+{
+	static const int statuses[] = { 400, 404, 409, 500 };
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(statuses); i++) {
+		struct fake_rule rules[] = { PING, NETWORKS,
+			{ .path = "/containers/create", .status = statuses[i], .body = "{}" },
+			REMOVED };
+		struct fixture *f = set_up(rules, SP_ARRAY_LEN(rules), NULL);
+		struct outcome o = launch(f);
+
+		assert_int_not_equal(o.error, ENGINE_OK);
+		run_for(f, 30);
+		assert_int_equal(fake_seen(f->fake, "DELETE", ""), 0);
+		tear_down(f);
+	}
+}
+
+/* As seen on a wedged engine: _ping and create answer, start and /networks hang. */
+static void
+a_wedged_engine_gets_no_new_starts(void **state)
+{
+	static const struct fake_rule wedged[] = { PING, { .path = "/networks", .act = FAKE_HANG },
+		CREATED, LOOK_1, { .path = "*/start", .act = FAKE_HANG }, REMOVED };
+	static const struct fake_rule well[] = { PING, NETWORKS, CREATED, LOOK_1, LOOK_2, STARTED,
+		REMOVED };
+	static const struct engine_options quick = { .start_timeout_ms = 200,
+		.probe_timeout_ms = 3000,
+		.probe_interval_ms = 100 };
+	struct fixture *f = set_up(wedged, SP_ARRAY_LEN(wedged), &quick);
+	struct outcome o = launch(f);
+	int64_t end, before;
+
+	(void)state;
+	assert_int_equal(o.error, ENGINE_E_TIMEOUT);
+	run_for(f, 1);
+	assert_int_equal(f->health, ENGINE_UNHEALTHY);
+	assert_int_equal(engine_health(f->engine), ENGINE_UNHEALTHY);
+	assert_non_null(strstr(engine_health_reason(f->engine), "start"));
+	before = now_ms();
+	o = launch(f);
+	assert_int_equal(o.error, ENGINE_E_UNHEALTHY);
+	assert_true(now_ms() - before < 100);
+	assert_int_equal(fake_seen(f->fake, "POST", "/containers/create"), 1);
+	/* The leftover of the first one waits for better days. */
+	assert_int_equal(fake_seen(f->fake, "DELETE", ""), 0);
+	assert_int_equal(engine_counts(f->engine).discarding, 1);
+
+	fake_set(f->fake, well, SP_ARRAY_LEN(well));
+	end = now_ms() + 10000;
+	while (engine_health(f->engine) != ENGINE_HEALTHY && now_ms() < end)
+		run_for(f, 10);
+	assert_int_equal(engine_health(f->engine), ENGINE_HEALTHY);
+	await_seen(f, "DELETE", ID, 1);
+	o = launch(f);
+	assert_int_equal(o.error, ENGINE_OK);
+	assert_int_equal(f->health, ENGINE_HEALTHY);
+	tear_down(f);
+}
+
+static void
+the_probe_sees_what_ping_does_not(void **state)
+{
+	static const struct fake_rule sick[][2] = {
+		{ PING, { .path = "/networks", .act = FAKE_HANG } },
+		{ PING, { .path = "/networks", .status = 500, .body = "{\"message\":\"locked\"}" } },
+		{ PING, { .path = "/networks", .status = 200, .body = "{}" } },
+		{ PING, { .path = "/networks", .act = FAKE_CLOSE } },
+		{ { .path = "/_ping", .act = FAKE_HANG }, NETWORKS },
+	};
+	static const struct fake_rule well[] = { PING, NETWORKS };
+	static const struct engine_options quick = { .probe_timeout_ms = 100,
+		.probe_interval_ms = 50 };
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(sick); i++) {
+		struct fixture *f = set_up(sick[i], SP_ARRAY_LEN(sick[i]), &quick);
+
+		for (int n = 0; n < 200 && f->health != ENGINE_UNHEALTHY; n++)
+			run_for(f, 10);
+		assert_int_equal(f->health, ENGINE_UNHEALTHY);
+		assert_string_not_equal(f->reason, "");
+		run_for(f, 300);
+		assert_int_equal(f->health_changes, 1);
+		fake_set(f->fake, well, SP_ARRAY_LEN(well));
+		for (int n = 0; n < 500 && f->health != ENGINE_HEALTHY; n++)
+			run_for(f, 10);
+		assert_int_equal(f->health, ENGINE_HEALTHY);
+		assert_string_equal(f->reason, "");
+		tear_down(f);
+	}
+}
+
+static void
+a_lost_engine_is_asked_for_its_version_again(void **state)
+{
+	static const struct fake_rule rules[] = { PING, NETWORKS, LOOK_2 };
+	static const struct engine_options quick = { .probe_interval_ms = 50 };
+	struct fixture *f = set_up(rules, SP_ARRAY_LEN(rules), &quick);
+	struct outcome o;
+	unsigned pings;
+
+	(void)state;
+	CALL(f, o, engine_inspect(f->engine, ID, on_done, &o, NULL));
+	assert_int_equal(o.error, ENGINE_OK);
+	pings = fake_seen(f->fake, "GET", "/_ping");
+	assert_int_equal(pings, 1);
+	fake_down(f->fake);
+	CALL(f, o, engine_inspect(f->engine, ID, on_done, &o, NULL));
+	assert_int_equal(o.error, ENGINE_E_UNREACHABLE);
+	run_for(f, 1);
+	assert_int_equal(f->health, ENGINE_UNHEALTHY);
+	o = launch(f);
+	assert_int_equal(o.error, ENGINE_E_UNHEALTHY);
+	fake_up(f->fake);
+	for (int n = 0; n < 500 && f->health != ENGINE_HEALTHY; n++)
+		run_for(f, 10);
+	assert_int_equal(f->health, ENGINE_HEALTHY);
+	assert_int_equal(fake_seen(f->fake, "GET", "/_ping"), pings + 1);
+	CALL(f, o, engine_inspect(f->engine, ID, on_done, &o, NULL));
+	assert_int_equal(o.error, ENGINE_OK);
+	tear_down(f);
+}
+
+static void
+starts_are_bounded_and_in_order(void **state)
+{
+	static const struct fake_rule rules[] = { PING, NETWORKS,
+		{ .path = "*/start", .status = 204, .delay_ms = 20 } };
+	static const struct engine_options few = { .max_starts = 2 };
+	struct fixture *f = set_up(rules, SP_ARRAY_LEN(rules), &few);
+	struct outcome o[12];
+	char name[12][16], path[64];
+	unsigned next = 0;
+	const char *line;
+
+	(void)state;
+	for (unsigned i = 0; i < 12; i++) {
+		o[i] = (struct outcome){ .f = f };
+		(void)snprintf(name[i], sizeof(name[i]), "name-%02u", i);
+		assert_int_equal(engine_start(f->engine, name[i], on_done, &o[i], NULL), 0);
+	}
+	assert_int_equal(engine_counts(f->engine).queued, 12);
+	for (unsigned i = 0; i < 12; i++) {
+		finish(&o[i]);
+		assert_int_equal(o[i].error, ENGINE_OK);
+	}
+	assert_int_equal(fake_most_parallel(f->fake), 2);
+	/* Two connections may overtake each other by one place, never by more. */
+	for (unsigned i = 0; (line = fake_request(f->fake, i)) != NULL; i++)
+		if (strstr(line, "/start") != NULL) {
+			unsigned lowest = next > 0 ? next - 1 : 0;
+			bool near = false;
+
+			for (unsigned n = lowest; n <= next + 1 && n < 12; n++) {
+				(void)snprintf(path, sizeof(path), "/%s/start", name[n]);
+				near = near || strstr(line, path) != NULL;
+			}
+			assert_true(near);
+			next++;
+		}
+	assert_int_equal(next, 12);
+	tear_down(f);
+}
+
+static void
+the_queue_has_a_ceiling_and_a_deadline(void **state)
+{
+	static const struct fake_rule rules[] = { PING, NETWORKS,
+		{ .path = "*/start", .status = 204, .delay_ms = 250 } };
+	static const struct engine_options few = { .max_starts = 1,
+		.max_queued = 2,
+		.start_timeout_ms = 400,
+		.max_calls = 8 };
+	struct fixture *f = set_up(rules, SP_ARRAY_LEN(rules), &few);
+	struct outcome o[4] = { { .f = f }, { .f = f }, { .f = f }, { .f = f } };
+
+	(void)state;
+	assert_int_equal(engine_start(f->engine, "name-0", on_done, &o[0], NULL), 0);
+	run_for(f, 30);
+	assert_int_equal(engine_counts(f->engine).starting, 1);
+	for (int i = 1; i < 4; i++)
+		assert_int_equal(engine_start(f->engine, "name-1", on_done, &o[i], NULL), 0);
+	assert_int_equal(o[3].calls, 0);
+	finish(&o[3]);
+	assert_int_equal(o[3].error, ENGINE_E_BUSY);
+	finish(&o[0]);
+	assert_int_equal(o[0].error, ENGINE_OK);
+	finish(&o[2]);
+	assert_int_equal(o[2].error, ENGINE_E_TIMEOUT);
+	assert_non_null(strstr(o[2].sentence, "waited"));
+	finish(&o[1]);
+	assert_int_equal(o[1].error, ENGINE_OK);
+	/* Waiting too long says nothing about the engine. */
+	assert_int_equal(engine_health(f->engine), ENGINE_HEALTHY);
+
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(engine_start(f->engine, "name-2", never, NULL, NULL), 0);
+	assert_int_equal(engine_start(f->engine, "name-2", never, NULL, NULL), -EBUSY);
+	tear_down(f);
+}
+
+/* Cancelled in the queue, during create, read-back, start, second look: silence, and no container. */
+static void
+cancelled_launches_leave_nothing(void **state)
+{
+	enum { SLOW_STEPS = 5 };
+
+	(void)state;
+	for (int slow = 0; slow < SLOW_STEPS; slow++) {
+		struct fake_rule rules[] = { PING, NETWORKS, CREATED, LOOK_1, STARTED, LOOK_2,
+			REMOVED };
+		struct fixture *f;
+		struct engine_call *call;
+
+		if (slow > 0)
+			rules[slow + 1].delay_ms = 120;
+		f = set_up(rules, SP_ARRAY_LEN(rules), NULL);
+		assert_int_equal(engine_launch(f->engine, &good, never, NULL, &call), 0);
+		if (slow > 0)
+			run_for(f, 60);
+		engine_cancel(call);
+		run_for(f, 20);
+		if (slow == 0) {
+			assert_int_equal(fake_seen(f->fake, NULL, "containers"), 0);
+		} else {
+			await_seen(f, "DELETE", ID "?v=1&force=1", 1);
+			assert_int_equal(fake_seen(f->fake, "POST", "/start"), slow >= 3 ? 1 : 0);
+		}
+		run_for(f, 20);
+		assert_int_equal(engine_counts(f->engine).calls, 0);
+		assert_int_equal(engine_counts(f->engine).discarding, 0);
+		tear_down(f);
+	}
+}
+
+static void
+cancelled_calls_say_nothing(void **state)
+{
+	static const struct fake_rule rules[] = { PING, NETWORKS,
+		{ .path = "/containers/create",
+		    .status = 201,
+		    .body = "{\"Id\":\"" ID "\"}",
+		    .delay_ms = 60 },
+		{ .method = "DELETE", .path = "/containers/", .status = 204 },
+		{ .path = "/", .act = FAKE_HANG } };
+	struct fixture *f = set_up(rules, SP_ARRAY_LEN(rules), NULL);
+	struct engine *e = f->engine;
+	struct engine_call *calls[7];
+
+	(void)state;
+	for (int round = 0; round < 2; round++) {
+		assert_int_equal(engine_inspect(e, ID, never, NULL, &calls[0]), 0);
+		assert_int_equal(engine_list(e, "x", NULL, never, NULL, &calls[1]), 0);
+		assert_int_equal(engine_wait(e, ID, 0, never, NULL, &calls[2]), 0);
+		assert_int_equal(engine_kill(e, ID, 9, never, NULL, &calls[3]), 0);
+		assert_int_equal(engine_image_inspect(e, "demo", never, NULL, &calls[4]), 0);
+		assert_int_equal(engine_start(e, ID, never, NULL, &calls[5]), 0);
+		assert_int_equal(engine_create(e, &good, never, NULL, &calls[6]), 0);
+		if (round == 1)
+			run_for(f, 30);
+		for (size_t i = 0; i < SP_ARRAY_LEN(calls); i++)
+			engine_cancel(calls[i]);
+		run_for(f, 5);
+	}
+	engine_cancel(NULL);
+	/* The create that was on its way has its container removed. */
+	await_seen(f, "DELETE", ID, 1);
+	tear_down(f);
+}
+
+static void
+freeing_ends_everything(void **state)
+{
+	static const struct fake_rule rules[] = { PING, NETWORKS, CREATED,
+		{ .path = "/", .act = FAKE_HANG } };
+	static const unsigned waits[] = { 0, 5, 40 };
+	unsigned fds = count_fds();
+
+	(void)state;
+	for (size_t w = 0; w < SP_ARRAY_LEN(waits); w++) {
+		struct fixture *f = set_up(rules, SP_ARRAY_LEN(rules), NULL);
+
+		for (int i = 0; i < 10; i++) {
+			assert_int_equal(engine_launch(f->engine, &good, never, NULL, NULL), 0);
+			assert_int_equal(engine_inspect(f->engine, "ab", never, NULL, NULL), 0);
+			assert_int_equal(engine_discard(f->engine, "cd"), 0);
+		}
+		if (waits[w] != 0)
+			run_for(f, waits[w]);
+		tear_down(f);
+	}
+	assert_null(engine_free(NULL));
+	assert_int_equal(count_fds(), fds);
+}
+
+static void
+discards_are_patient(void **state)
+{
+	static const struct fake_rule rules[] = { PING, NETWORKS,
+		{ .method = "DELETE", .path = "/containers/bb", .status = 404, .body = "{}" },
+		{ .method = "DELETE", .path = "/containers/aa", .status = 409, .body = "{}", .times = 1 },
+		{ .method = "DELETE", .path = "/containers/aa", .act = FAKE_CLOSE, .times = 1 },
+		{ .method = "DELETE", .path = "/containers/aa", .status = 204 } };
+	struct fixture *f = set_up(rules, SP_ARRAY_LEN(rules), NULL);
+
+	(void)state;
+	assert_int_equal(engine_discard(f->engine, "aa"), 0);
+	assert_int_equal(engine_discard(f->engine, "aa"), 0);
+	assert_int_equal(engine_discard(f->engine, "bb"), 0);
+	assert_int_equal(engine_counts(f->engine).discarding, 2);
+	await_seen(f, "DELETE", "/containers/aa", 3);
+	run_for(f, 50);
+	assert_int_equal(fake_seen(f->fake, "DELETE", "/containers/bb"), 1);
+	assert_int_equal(engine_counts(f->engine).discarding, 0);
+	tear_down(f);
+}
+
+struct again {
+	struct fixture *f;
+	unsigned left;
+};
+
+static void
+on_again(void *arg, const struct engine_result *result)
+{
+	struct again *a = arg;
+
+	assert_int_equal(result->error, ENGINE_E_UNREACHABLE);
+	if (a->left-- > 0)
+		assert_int_equal(engine_inspect(a->f->engine, ID, on_again, a, NULL), 0);
+}
+
+/* Owners that ask again from their callback get callbacks from later turns, not deeper ones. */
+static void
+callbacks_may_call_again(void **state)
+{
+	struct fixture *f = set_up(NULL, 0, NULL);
+	struct again a = { .f = f, .left = 100 };
+
+	(void)state;
+	fake_down(f->fake);
+	assert_int_equal(engine_inspect(f->engine, ID, on_again, &a, NULL), 0);
+	for (int n = 0; n < 500 && engine_counts(f->engine).calls != 0; n++)
+		run_for(f, 10);
+	assert_int_equal(a.left, UINT32_MAX);
+	tear_down(f);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(launch_goes_all_the_way),
+		cmocka_unit_test(a_container_that_differs_never_starts),
+		cmocka_unit_test(a_container_that_ends_at_once_is_a_failure),
+		cmocka_unit_test(versions_are_negotiated),
+		cmocka_unit_test(calls_say_what_they_mean),
+		cmocka_unit_test(bad_arguments_are_never_sent),
+		cmocka_unit_test(errors_have_classes),
+		cmocka_unit_test(unsure_creates_are_cleaned_up),
+		cmocka_unit_test(refused_creates_remove_nothing),
+		cmocka_unit_test(a_wedged_engine_gets_no_new_starts),
+		cmocka_unit_test(the_probe_sees_what_ping_does_not),
+		cmocka_unit_test(a_lost_engine_is_asked_for_its_version_again),
+		cmocka_unit_test(starts_are_bounded_and_in_order),
+		cmocka_unit_test(the_queue_has_a_ceiling_and_a_deadline),
+		cmocka_unit_test(cancelled_launches_leave_nothing),
+		cmocka_unit_test(cancelled_calls_say_nothing),
+		cmocka_unit_test(freeing_ends_everything),
+		cmocka_unit_test(discards_are_patient),
+		cmocka_unit_test(callbacks_may_call_again),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
