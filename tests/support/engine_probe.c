@@ -320,7 +320,14 @@ main(int argc, char **argv)
 	if (strcmp(argv[2], "health") == 0 || strcmp(argv[2], "discard") == 0)
 		(void)event_base_loopexit(p.base, &tv);
 	(void)event_base_dispatch(p.base);
+	/* What failed is being removed. */
 	counts = engine_counts(p.engine);
+	for (int i = 0; i < 100 && counts.discarding > 0; i++) {
+		tv = (struct timeval){ .tv_usec = 50000 };
+		(void)event_base_loopexit(p.base, &tv);
+		(void)event_base_dispatch(p.base);
+		counts = engine_counts(p.engine);
+	}
 	(void)fprintf(stderr, "requests %llu connections %llu api 1.%u failed %u\n",
 	    (unsigned long long)counts.requests, (unsigned long long)counts.connections,
 	    counts.api_minor, p.failed);

@@ -320,6 +320,8 @@ versions_are_negotiated(void **state)
 			assert_int_equal(fake_seen(f->fake, cases[i].path, "a/b%3Ac/json"), 1);
 		else
 			assert_int_equal(engine_counts(f->engine).api_minor, 0);
+		for (int n = 0; n < 500 && f->health_changes == 0; n++)
+			run_for(f, 10);
 		assert_int_equal(f->health, o.error == ENGINE_OK ? ENGINE_HEALTHY : ENGINE_UNHEALTHY);
 		tear_down(f);
 	}
