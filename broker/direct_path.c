@@ -215,7 +215,8 @@ make_rendezvous(struct data_path *d, const char *name)
 	if (mkdir(d->directory, 0711) < 0)
 		return -errno;
 	d->directory_fd = open(d->directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (d->directory_fd < 0)
+	/* The container's user passes through it; mkdir() has our umask taken off. */
+	if (d->directory_fd < 0 || fchmod(d->directory_fd, 0711) < 0)
 		return -errno;
 	return bind_socket(d);
 }

@@ -69,7 +69,7 @@ static const struct lockdown_rule rules[] = {
 	/* files: policy and keys to read, rendezvous directories to make and remove; never to write */
 	ALLOW_MASK(openat, 2, O_WRONLY | O_RDWR | O_CREAT | O_TRUNC, 0), ALLOW(readlink), ALLOW(readlinkat), ALLOW(access), ALLOW(faccessat),
 	ALLOW(faccessat2), ALLOW(mkdir), ALLOW(mkdirat), ALLOW(rmdir), ALLOW(unlink), ALLOW(unlinkat),
-	ALLOW(chmod), ALLOW(fchmodat), ALLOW(getcwd),
+	ALLOW(fchmod), ALLOW(fchmodat), ALLOW(getcwd),
 	/* memory, never executable */
 	ALLOW(brk), ALLOW(munmap), ALLOW(mremap), ALLOW(madvise), ALLOW(futex), ALLOW(getrandom),
 	ALLOW_MASK(mmap, 2, PROT_EXEC, 0), ALLOW_MASK(mprotect, 2, PROT_EXEC, 0),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Worker: one SSH connection on libssh's message queue (no server callbacks but one), so that every
- * answer is given where the decision is made. One poll(2) loop; libssh's event holds nothing but the
+ * Worker: one SSH connection on libssh's message queue (no server callbacks: with them the queue stays
+ * empty), so that every answer is given where the decision is made. One poll(2) loop; libssh's event holds nothing but the
  * session, because its callbacks run inside each other when more is in it.
  */
 #include "connection.h"
@@ -203,21 +203,6 @@ sign(void *arg, const char *algorithm, const void *transcript, size_t len, uint8
 		return true;
 	connection_end(c, WORKER_EXIT_BROKER_GONE, NULL);
 	return false;
-}
-
-/*
- * An unadvertised "gssapi-with-mic" request would otherwise steer libssh into the Kerberos library,
- * which opens files, before anybody is logged in.
- */
-static ssh_string
-no_gssapi(ssh_session session, const char *user, int n, ssh_string *oids, void *arg)
-{
-	(void)session;
-	(void)user;
-	(void)n;
-	(void)oids;
-	(void)arg;
-	return NULL;
 }
 
 /*
@@ -489,17 +474,11 @@ finish(struct connection *c)
 enum worker_exit
 connection_serve(struct connection *c, int fd)
 {
-	static struct ssh_server_callbacks_struct callbacks = {
-		.gssapi_select_oid_function = no_gssapi,
-	};
-
 	c->fd = fd;
 	c->exit_code = WORKER_EXIT_NO_LOGIN;
 	hooks_enable(sign, c);
 	if (fd_set_nonblock(fd) < 0 || ssh_bind_accept_fd(c->bind, c->session, fd) != SSH_OK)
 		return WORKER_EXIT_INTERNAL;
-	ssh_callbacks_init(&callbacks);
-	(void)ssh_set_server_callbacks(c->session, &callbacks);
 	(void)ssh_set_counters(c->session, &c->sent, &c->received);
 	ssh_set_auth_methods(c->session, SSH_AUTH_METHOD_PUBLICKEY);
 	ssh_set_blocking(c->session, 0);

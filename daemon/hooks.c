@@ -22,6 +22,7 @@ static __typeof__(EVP_DigestSign) *real_sign;
 static __typeof__(EVP_DigestVerify) *real_verify;
 static __typeof__(EVP_DigestUpdate) *real_update;
 static __typeof__(EVP_PKEY_new_raw_private_key) *real_new_private;
+static uint32_t (*empty_oid_set)(uint32_t *minor, void **set);
 
 /* libssh calls without context: this is the one file with state of its own. */
 static struct {
@@ -48,9 +49,10 @@ resolve(void)
 	real_verify = (__typeof__(real_verify))dlsym(RTLD_NEXT, "EVP_DigestVerify");
 	real_new_private =
 	    (__typeof__(real_new_private))dlsym(RTLD_NEXT, "EVP_PKEY_new_raw_private_key");
+	empty_oid_set = (__typeof__(empty_oid_set))dlsym(RTLD_DEFAULT, "gss_create_empty_oid_set");
 	real_update = (__typeof__(real_update))dlsym(RTLD_NEXT, "EVP_DigestUpdate");
 	if (real_sign == NULL || real_verify == NULL || real_new_private == NULL ||
-	    real_update == NULL)
+	    real_update == NULL || empty_oid_set == NULL)
 		abort();
 }
 
@@ -185,6 +187,20 @@ EVP_PKEY_new_raw_private_key(int type, ENGINE *engine, const unsigned char *key,
 	return real_new_private(type, engine, key, len);
 }
 
+/*
+ * An unadvertised "gssapi-with-mic" request steers libssh into the Kerberos library, which opens files,
+ * before anybody is logged in. This is the first thing it asks there: which mechanisms are there? None.
+ * The types are those of RFC 2744 section 3.
+ */
+EXPORT uint32_t gss_indicate_mechs(uint32_t *minor, void **mechanisms);
+
+uint32_t
+gss_indicate_mechs(uint32_t *minor, void **mechanisms)
+{
+	resolve();
+	return empty_oid_set(minor, mechanisms);
+}
+
 bool
 hooks_take_signature(struct hooks_signature *ret)
 {
@@ -207,6 +223,7 @@ hooks_in_place(char *why, size_t cap)
 		{ "EVP_DigestVerify", (void (*)(void))EVP_DigestVerify },
 		{ "EVP_DigestUpdate", (void (*)(void))EVP_DigestUpdate },
 		{ "EVP_PKEY_new_raw_private_key", (void (*)(void))EVP_PKEY_new_raw_private_key },
+		{ "gss_indicate_mechs", (void (*)(void))gss_indicate_mechs },
 	};
 
 	for (size_t i = 0; i < SP_ARRAY_LEN(all); i++) {

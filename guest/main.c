@@ -228,9 +228,9 @@ serve(struct guest *g)
 		}
 		if (fds[0].revents != 0)
 			on_signal(g);
-		reap(g);
 		if (fds[1].revents != 0 && g->order_fd >= 0)
 			on_order(g);
+		reap(g);
 		on_deadlines(g);
 	}
 }
@@ -265,8 +265,9 @@ main(int argc, char **argv)
 	(void)argv;
 #endif
 	if (getpid() != 1 || argc != 1) {
-		fprintf(stderr, "sallyport-guest is the first process of sallyport's containers; it is "
-		                "started by the container engine, not by hand\n");
+		fprintf(stderr,
+		    "sallyport-guest is the first process of sallyport's containers; it is "
+		    "started by the container engine, not by hand\n");
 		return 2;
 	}
 	/* Programs of the same user shall not read or steer this process's memory. */
