@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Messages about files. The files may hold anything: what is printed is escaped. */
+/*
+ * Messages about a file that a person wrote. Runs in the broker and the admin tool. The quoted bytes
+ * are hostile to a terminal: whatever is not plainly printable is shown as \xNN.
+ */
 #include "diag.h"
 
 #include <stdarg.h>
@@ -7,122 +10,199 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SOURCE_MAX 160 /* columns of the line that are shown */
+#include "utf8.h"
+
+/* How much of a line is kept. A file may well be one line of megabytes. */
+#define SOURCE_MAX    160
+#define SOURCE_BEFORE 60
+
+static void
+free_item(struct diag *d)
+{
+	free(d->file);
+	free(d->source);
+	free(d->message);
+	free(d->help);
+}
 
 void
 diag_list_clear(struct diag_list *list)
 {
-	for (size_t i = 0; i < list->n; i++) {
-		free(list->items[i].file);
-		free(list->items[i].source);
-		free(list->items[i].message);
-		free(list->items[i].help);
-	}
+	for (size_t i = 0; i < list->n; i++)
+		free_item(&list->items[i]);
 	free(list->items);
-	memset(list, 0, sizeof(*list));
+	*list = (struct diag_list)DIAG_LIST_INIT;
 }
 
+/* Keep the place and some bytes around it; never begin within a UTF-8 sequence. */
 static char *
-copy(const char *s)
+cut_source(struct diag *d, const char *source)
 {
-	return s != NULL ? strdup(s) : NULL;
+	size_t len = strlen(source);
+	size_t at = d->column == 0 ? 0 : d->column - 1;
+	size_t from = 0;
+
+	if (len > SOURCE_MAX && at > SOURCE_BEFORE)
+		from = (at < len ? at : len) - SOURCE_BEFORE;
+	while (from > 0 && from < len && ((unsigned char)source[from] & 0xc0) == 0x80)
+		from--;
+	d->skipped = (unsigned)from;
+	return strndup(source + from, SOURCE_MAX);
+}
+
+static bool fill_item(struct diag *d, const char *file, const char *source, const char *help,
+    const char *format, va_list args) SP_PRINTF(5, 0);
+
+static bool
+fill_item(struct diag *d, const char *file, const char *source, const char *help,
+    const char *format, va_list args)
+{
+	if (d->width == 0)
+		d->width = 1;
+	if (vasprintf(&d->message, format, args) < 0) {
+		d->message = NULL;
+		return false;
+	}
+	d->file = strdup(file);
+	d->help = help == NULL ? NULL : strdup(help);
+	d->source = source == NULL ? NULL : cut_source(d, source);
+	return d->file != NULL && (help == NULL) == (d->help == NULL) &&
+	    (source == NULL) == (d->source == NULL);
+}
+
+static bool
+push_item(struct diag_list *list, const struct diag *d)
+{
+	struct diag *items = reallocarray(list->items, list->n + 1, sizeof(*items));
+
+	if (items == NULL)
+		return false;
+	items[list->n] = *d;
+	list->items = items;
+	list->n++;
+	return true;
 }
 
 void
 diag_add(struct diag_list *list, enum diag_severity severity, const char *file, unsigned line,
     unsigned column, unsigned width, const char *source, const char *help, const char *format, ...)
 {
-	struct diag *items = realloc(list->items, (list->n + 1) * sizeof(*items));
-	struct diag *d;
+	struct diag d = { .severity = severity, .line = line, .column = column, .width = width };
 	va_list args;
+	bool ok;
 
+	/* Counted first: an error without room for its words is still an error. */
 	if (severity == DIAG_ERROR)
 		list->n_errors++;
-	if (items == NULL) {
-		list->out_of_memory = true;
+	if (list->n >= DIAG_MAX) {
+		list->n_left_out++;
 		return;
 	}
-	list->items = items;
-	d = &items[list->n];
-	memset(d, 0, sizeof(*d));
-	d->severity = severity;
-	d->line = line;
-	d->column = column;
-	d->width = width;
 	va_start(args, format);
-	if (vasprintf(&d->message, format, args) < 0)
-		d->message = NULL;
+	ok = fill_item(&d, file, source, help, format, args);
 	va_end(args);
-	d->file = copy(file);
-	d->source = copy(source);
-	d->help = copy(help);
-	if (d->message == NULL || d->file == NULL)
+	if (!ok || !push_item(list, &d)) {
 		list->out_of_memory = true;
-	list->n++;
-}
-
-/* A tab stays a tab, so that the caret below stands where it should. */
-static void
-print_safe(const char *s, size_t max, FILE *out)
-{
-	for (size_t i = 0; s[i] != '\0' && i < max; i++) {
-		uint8_t c = (uint8_t)s[i];
-
-		if ((c < 0x20 && c != '\t') || c == 0x7f)
-			fprintf(out, "\\x%02x", c);
-		else
-			fputc(c, out);
+		free_item(&d);
 	}
 }
 
-static void
-print_source(const struct diag *d, FILE *out)
+/* Show one character or byte; returns the bytes it took. */
+static size_t
+print_one(FILE *out, const char *text, size_t len, bool keep_tabs, bool blank)
 {
-	unsigned width = d->width;
+	uint32_t c = 0;
+	size_t n = utf8_decode(text, len, &c);
 
-	if (d->source == NULL || d->column == 0 || d->column > SOURCE_MAX)
-		return;
-	fprintf(out, "%5u | ", d->line);
-	print_safe(d->source, SOURCE_MAX, out);
-	fputs("\n      | ", out);
-	for (unsigned i = 0; i + 1 < d->column; i++)
-		fputc(d->source[i] == '\t' ? '\t' : ' ', out);
-	if (width > SOURCE_MAX - d->column)
-		width = SOURCE_MAX - d->column;
-	do
-		fputc('^', out);
-	while (width-- > 1);
-	fputc('\n', out);
+	if (n != 0 && (utf8_printable(c) || (keep_tabs && c == '\t'))) {
+		if (blank)
+			(void)fputc(c == '\t' ? '\t' : ' ', out);
+		else
+			(void)fwrite(text, 1, n, out);
+		return n;
+	}
+	if (n == 0)
+		n = 1;
+	for (size_t i = 0; i < n; i++) {
+		if (blank)
+			(void)fputs("    ", out);
+		else
+			(void)fprintf(out, "\\x%02x", (unsigned)(unsigned char)text[i]);
+	}
+	return n;
 }
 
 static void
-print_one(const struct diag *d, FILE *out)
+print_text(FILE *out, const char *text, bool keep_tabs)
 {
-	print_safe(d->file != NULL ? d->file : "?", SIZE_MAX, out);
-	if (d->line > 0)
-		fprintf(out, ":%u:%u", d->line, d->column);
-	fputs(d->severity == DIAG_ERROR ? ": error: " : ": warning: ", out);
-	print_safe(d->message != NULL ? d->message : "out of memory", SIZE_MAX, out);
-	fputc('\n', out);
-	print_source(d, out);
+	size_t len = strlen(text);
+
+	for (size_t i = 0; i < len;)
+		i += print_one(out, text + i, len - i, keep_tabs, false);
+}
+
+/* Carets stand below the place also when tabs, wide escapes or UTF-8 come before it. */
+static void
+print_caret(FILE *out, const struct diag *d)
+{
+	size_t len = strlen(d->source);
+	size_t at = d->column - 1 - d->skipped;
+	size_t end = at + d->width;
+	size_t i = 0;
+
+	(void)fprintf(out, "      | %s", d->skipped != 0 ? "   " : "");
+	while (i < at && i < len)
+		i += print_one(out, d->source + i, len - i, true, true);
+	do {
+		uint32_t c = 0;
+		size_t n = i < len ? utf8_decode(d->source + i, len - i, &c) : 1;
+		size_t marks = i >= len || (n != 0 && utf8_printable(c)) ? 1 : n == 0 ? 4 : 4 * n;
+
+		while (marks-- > 0)
+			(void)fputc('^', out);
+		i += n == 0 ? 1 : n;
+	} while (i < end && i < len);
+	(void)fputc('\n', out);
+}
+
+static void
+print_item(FILE *out, const struct diag *d)
+{
+	static const char *const names[] = { [DIAG_ERROR] = "error", [DIAG_WARNING] = "warning" };
+
+	print_text(out, d->file, false);
+	if (d->line != 0)
+		(void)fprintf(out, ":%u:%u", d->line, d->column);
+	(void)fprintf(out, ": %s: ", names[d->severity]);
+	print_text(out, d->message, false);
+	(void)fputc('\n', out);
+	if (d->source != NULL && d->line != 0 && d->column > d->skipped) {
+		(void)fprintf(out, "%5u | %s", d->line, d->skipped != 0 ? "..." : "");
+		print_text(out, d->source, true);
+		(void)fputc('\n', out);
+		print_caret(out, d);
+	}
 	if (d->help != NULL) {
-		fputs("      help: ", out);
-		print_safe(d->help, SIZE_MAX, out);
-		fputc('\n', out);
+		(void)fputs("   help: ", out);
+		print_text(out, d->help, false);
+		(void)fputc('\n', out);
 	}
 }
 
 static int
-by_place(const void *a, const void *b)
+compare_places(const void *a, const void *b)
 {
 	const struct diag *x = *(const struct diag *const *)a;
 	const struct diag *y = *(const struct diag *const *)b;
+	int order = strcmp(x->file, y->file);
 
+	if (order != 0)
+		return order;
 	if (x->line != y->line)
 		return x->line < y->line ? -1 : 1;
 	if (x->column != y->column)
 		return x->column < y->column ? -1 : 1;
-	return x < y ? -1 : x > y;
+	return x < y ? -1 : x > y; /* one array: the order in which they were added */
 }
 
 void
@@ -133,10 +213,13 @@ diag_print(const struct diag_list *list, FILE *out)
 	for (size_t i = 0; sorted != NULL && i < list->n; i++)
 		sorted[i] = &list->items[i];
 	if (sorted != NULL)
-		qsort(sorted, list->n, sizeof(const struct diag *), by_place);
+		qsort(sorted, list->n, sizeof(const struct diag *), compare_places);
+	/* Without memory to sort: better in the wrong order than not at all. */
 	for (size_t i = 0; i < list->n; i++)
-		print_one(sorted != NULL ? sorted[i] : &list->items[i], out);
-	if (list->out_of_memory)
-		fputs("out of memory: some messages are missing\n", out);
+		print_item(out, sorted != NULL ? sorted[i] : &list->items[i]);
 	free(sorted);
+	if (list->n_left_out != 0)
+		(void)fprintf(out, "%zu further messages are not shown\n", list->n_left_out);
+	if (list->out_of_memory)
+		(void)fputs("out of memory: some messages are missing\n", out);
 }

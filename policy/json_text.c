@@ -1,259 +1,43 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Parsing JSON with places. The text is an administrator's; it is read as if it were not. */
+/*
+ * JSON files, read twice: by jansson for the values and by json_index.c for their places. Both trees
+ * are walked side by side before anybody sees a value; where they differ, the file is refused. Runs in
+ * the broker and the admin tool. The only file of policy/ that knows jansson.
+ */
 #include "json_text.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct node {
-	size_t parent;
-	char *key;                 /* decoded; NULL for elements and the root */
-	size_t key_start, key_end; /* bytes of the text, quotes included */
-	size_t start, end;         /* of the value */
-	size_t index;              /* among its parent's children, comments included */
-	bool comment;
-};
+#include "json_index.h"
+#include "read_file.h"
+
+#define WHY_MAX 512
 
 struct json_text {
-	const char *name;
-	const char *text;
+	char *name;
+	char *bytes;
 	size_t len;
-	json_t *root;
-	struct node *nodes; /* document order: a parent before its children */
-	size_t n;
-	size_t cap;
+	uint32_t *lines; /* offset of each line's first byte */
+	size_t n_lines;
+	struct json_index index;
+	json_t *values;
 };
-
-struct scanner {
-	struct json_text *t;
-	struct diag_list *diags;
-	size_t at;
-	unsigned depth;
-	int error; /* -ENOMEM, or 1: too deep or a key twice */
-};
-
-static void
-place_of(const struct json_text *t, size_t offset, unsigned *ret_line, unsigned *ret_column)
-{
-	unsigned line = 1;
-	size_t start = 0;
-
-	for (size_t i = 0; i < offset && i < t->len; i++) {
-		if (t->text[i] == '\n') {
-			line++;
-			start = i + 1;
-		}
-	}
-	*ret_line = line;
-	*ret_column = (unsigned)(offset - start) + 1;
-}
-
-static char *
-line_at(const struct json_text *t, size_t offset)
-{
-	size_t start = offset < t->len ? offset : t->len;
-	size_t end = start;
-
-	while (start > 0 && t->text[start - 1] != '\n')
-		start--;
-	while (end < t->len && t->text[end] != '\n' && t->text[end] != '\r')
-		end++;
-	return strndup(t->text + start, end - start);
-}
-
-static void
-report(const struct json_text *t, struct diag_list *diags, enum diag_severity severity,
-    size_t start, size_t end, const char *help, const char *message)
-{
-	char *source = line_at(t, start);
-	size_t stop = start;
-	unsigned line;
-	unsigned column;
-
-	place_of(t, start, &line, &column);
-	while (stop < end && stop < t->len && t->text[stop] != '\n') /* underline one line only */
-		stop++;
-	diag_add(diags, severity, t->name, line, column, (unsigned)(stop - start), source, help,
-	    "%s", message);
-	free(source);
-}
-
-/* ---- the second pass; the text is valid JSON already ---- */
-
-static void
-skip_space(struct scanner *s)
-{
-	while (s->at < s->t->len && strchr(" \t\r\n", s->t->text[s->at]) != NULL)
-		s->at++;
-}
-
-static size_t
-add_node(struct scanner *s, size_t parent, size_t index)
-{
-	struct json_text *t = s->t;
-
-	if (t->n == t->cap) {
-		size_t cap = t->cap == 0 ? 64 : 2 * t->cap;
-		struct node *nodes = realloc(t->nodes, cap * sizeof(*nodes));
-
-		if (nodes == NULL) {
-			s->error = -ENOMEM;
-			return 0;
-		}
-		t->nodes = nodes;
-		t->cap = cap;
-	}
-	memset(&t->nodes[t->n], 0, sizeof(t->nodes[0]));
-	t->nodes[t->n].parent = parent;
-	t->nodes[t->n].index = index;
-	return t->n++;
-}
-
-static void
-skip_string(struct scanner *s)
-{
-	for (s->at++; s->at < s->t->len && s->t->text[s->at] != '"'; s->at++) {
-		if (s->t->text[s->at] == '\\')
-			s->at++;
-	}
-	s->at++;
-}
-
-/* Escapes in a key are decoded by the library that decodes them in the values. */
-static char *
-decode_key(const struct scanner *s, size_t start, size_t end)
-{
-	json_t *key = json_loadb(s->t->text + start, end - start, JSON_DECODE_ANY, NULL);
-	char *copy = json_is_string(key) ? strdup(json_string_value(key)) : NULL;
-
-	json_decref(key);
-	return copy;
-}
-
-static void
-refuse_second(struct scanner *s, size_t node)
-{
-	const struct json_text *t = s->t;
-	const struct node *n = &t->nodes[node];
-
-	for (size_t i = n->parent + 1; i < node; i++) {
-		const struct node *other = &t->nodes[i];
-		char message[256];
-		char help[96];
-		unsigned line;
-		unsigned column;
-
-		if (other->parent != n->parent || strcmp(other->key, n->key) != 0 || n->comment)
-			continue;
-		place_of(t, other->key_start, &line, &column);
-		(void)snprintf(message, sizeof(message), "key \"%.100s\" is there twice", n->key);
-		(void)snprintf(help, sizeof(help), "the first one is in line %u", line);
-		report(t, s->diags, DIAG_ERROR, n->key_start, n->key_end, help, message);
-		s->error = s->error != 0 ? s->error : 1;
-		return;
-	}
-}
-
-static void scan_value(struct scanner *s, size_t node);
-
-static void
-scan_members(struct scanner *s, size_t parent)
-{
-	for (size_t i = 0; s->error >= 0; i++) {
-		size_t node;
-
-		skip_space(s);
-		if (s->at >= s->t->len || s->t->text[s->at] == '}')
-			break;
-		node = add_node(s, parent, i);
-		if (s->error < 0)
-			return;
-		s->t->nodes[node].key_start = s->at;
-		skip_string(s);
-		s->t->nodes[node].key_end = s->at;
-		s->t->nodes[node].key = decode_key(s, s->t->nodes[node].key_start, s->at);
-		if (s->t->nodes[node].key == NULL) {
-			s->error = -ENOMEM;
-			return;
-		}
-		s->t->nodes[node].comment = strncmp(s->t->nodes[node].key, "//", 2) == 0;
-		refuse_second(s, node);
-		skip_space(s);
-		s->at++; /* ':' */
-		scan_value(s, node);
-		skip_space(s);
-		if (s->at < s->t->len && s->t->text[s->at] == ',')
-			s->at++;
-	}
-	s->at++;
-}
-
-static void
-scan_elements(struct scanner *s, size_t parent)
-{
-	for (size_t i = 0; s->error >= 0; i++) {
-		size_t node;
-
-		skip_space(s);
-		if (s->at >= s->t->len || s->t->text[s->at] == ']')
-			break;
-		node = add_node(s, parent, i);
-		if (s->error < 0)
-			return;
-		scan_value(s, node);
-		skip_space(s);
-		if (s->at < s->t->len && s->t->text[s->at] == ',')
-			s->at++;
-	}
-	s->at++;
-}
-
-static void
-scan_value(struct scanner *s, size_t node)
-{
-	char first;
-
-	skip_space(s);
-	if (s->at >= s->t->len || s->error < 0)
-		return;
-	s->t->nodes[node].start = s->at;
-	first = s->t->text[s->at];
-	if (++s->depth > JSON_TEXT_DEPTH) {
-		report(s->t, s->diags, DIAG_ERROR, s->at, s->at + 1, NULL, "nested too deeply");
-		s->error = -E2BIG;
-		return;
-	}
-	if (first == '{') {
-		s->at++;
-		scan_members(s, node);
-	} else if (first == '[') {
-		s->at++;
-		scan_elements(s, node);
-	} else if (first == '"') {
-		skip_string(s);
-	} else {
-		while (s->at < s->t->len && strchr(",]} \t\r\n", s->t->text[s->at]) == NULL)
-			s->at++;
-	}
-	s->t->nodes[node].end = s->at;
-	s->depth--;
-}
-
-/* ---- the public side ---- */
 
 void
 json_text_free(struct json_text *t)
 {
 	if (t == NULL)
 		return;
-	for (size_t i = 0; i < t->n; i++)
-		free(t->nodes[i].key);
-	free(t->nodes);
-	json_decref(t->root);
+	free(t->name);
+	read_file_free(t->bytes, t->len);
+	free(t->lines);
+	json_index_clear(&t->index);
+	json_decref(t->values);
 	free(t);
 }
 
@@ -264,184 +48,447 @@ json_text_freep(struct json_text **t)
 	*t = NULL;
 }
 
-static void
-report_syntax(const struct json_text *t, const json_error_t *e, struct diag_list *diags)
+static int
+find_lines(struct json_text *t)
 {
-	size_t at = e->position > 0 ? (size_t)e->position - 1 : 0;
+	size_t n = 1;
 
-	if (at > t->len)
-		at = t->len;
-	report(t, diags, DIAG_ERROR, at, at + 1, NULL, e->text);
+	for (size_t i = 0; i < t->len; i++)
+		n += t->bytes[i] == '\n';
+	t->lines = calloc(n, sizeof(*t->lines));
+	if (t->lines == NULL)
+		return -ENOMEM;
+	t->n_lines = 1;
+	for (size_t i = 0; i < t->len; i++) {
+		if (t->bytes[i] == '\n')
+			t->lines[t->n_lines++] = (uint32_t)i + 1;
+	}
+	return 0;
 }
 
-int
-json_text_parse(const char *name, const char *text, size_t len, struct json_text **ret,
-    struct diag_list *diags)
+/* Index of the line that holds the byte at this offset. */
+static size_t
+line_of(const struct json_text *t, size_t at)
+{
+	size_t low = 0;
+	size_t high = t->n_lines;
+
+	while (high - low > 1) {
+		size_t middle = low + (high - low) / 2;
+
+		if (t->lines[middle] <= at)
+			low = middle;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static struct json_place
+place_of(const struct json_text *t, size_t at, size_t width)
+{
+	size_t line = line_of(t, at);
+
+	return (struct json_place){
+		.line = (unsigned)line + 1,
+		.column = (unsigned)(at - t->lines[line]) + 1,
+		.width = (unsigned)width,
+	};
+}
+
+/* A copy of the line of this place without its end, NULs made visible; NULL: out of memory. */
+static char *
+copy_line(const struct json_text *t, unsigned line)
+{
+	size_t from = t->lines[line - 1];
+	size_t end = line < t->n_lines ? t->lines[line] - 1u : t->len;
+	char *copy;
+
+	if (end > from && t->bytes[end - 1] == '\r')
+		end--;
+	copy = malloc(end - from + 1);
+	if (copy == NULL)
+		return NULL;
+	for (size_t i = from; i < end; i++)
+		copy[i - from] = t->bytes[i] == '\0' ? '\x01' : t->bytes[i];
+	copy[end - from] = '\0';
+	return copy;
+}
+
+static void
+add_diag(const struct json_text *t, struct diag_list *diags, enum diag_severity severity,
+    struct json_place place, const char *help, const char *message)
+{
+	char *line = copy_line(t, place.line);
+
+	diag_add(diags, severity, t->name, place.line, place.column, place.width, line, help, "%s",
+	    message);
+	free(line);
+}
+
+struct json_place
+json_text_place(const struct json_text *t, const struct json_node *node, enum json_at at)
+{
+	bool container = node->kind == JSON_KIND_OBJECT || node->kind == JSON_KIND_ARRAY;
+
+	if (at == JSON_AT_KEY && node->key != NULL)
+		return place_of(t, node->key_at, node->key_len);
+	return place_of(t, node->at, container ? 1 : node->len);
+}
+
+void
+json_text_diag(const struct json_text *t, struct diag_list *diags, enum diag_severity severity,
+    const struct json_node *node, enum json_at at, const char *help, const char *format, ...)
+{
+	char *message = NULL;
+	va_list args;
+
+	va_start(args, format);
+	if (vasprintf(&message, format, args) < 0)
+		message = NULL;
+	va_end(args);
+	add_diag(t, diags, severity, json_text_place(t, node, at), help,
+	    message != NULL ? message : "out of memory");
+	free(message);
+}
+
+/* By key, and by place among equal ones. */
+static int
+compare_keys(const void *a, const void *b)
+{
+	const struct json_node *const *x = a;
+	const struct json_node *const *y = b;
+	int order = strcmp((*x)->key, (*y)->key);
+
+	return order != 0 ? order : (*x)->at < (*y)->at ? -1 : (*x)->at > (*y)->at;
+}
+
+static void
+report_duplicate(const struct json_text *t, struct diag_list *diags, const struct json_node *first,
+    const struct json_node *again)
+{
+	struct json_place place = json_text_place(t, first, JSON_AT_KEY);
+	char help[96];
+
+	(void)snprintf(help, sizeof(help), "the first one is at line %u, column %u", place.line,
+	    place.column);
+	json_text_diag(t, diags, DIAG_ERROR, again, JSON_AT_KEY, help, "duplicate key \"%s\"",
+	    again->key);
+}
+
+static int
+check_object_keys(const struct json_text *t, struct diag_list *diags, const struct json_node *object)
+{
+	const struct json_node **members = calloc(object->n, sizeof(*members));
+	const struct json_node *first = NULL;
+	size_t n = 0;
+
+	if (members == NULL)
+		return -ENOMEM;
+	for (const struct json_node *m = object->first; m != NULL; m = m->next)
+		members[n++] = m;
+	qsort(members, n, sizeof(*members), compare_keys);
+	for (size_t i = 0; i < n; i++) {
+		if (first != NULL && strcmp(first->key, members[i]->key) == 0)
+			report_duplicate(t, diags, first, members[i]);
+		else
+			first = members[i];
+	}
+	free(members);
+	return 0;
+}
+
+static int
+check_duplicates(const struct json_text *t, struct diag_list *diags)
+{
+	size_t errors = diags->n_errors;
+
+	for (size_t i = 0; i < t->index.n; i++) {
+		const struct json_node *node = &t->index.nodes[i];
+
+		if (node->kind == JSON_KIND_OBJECT && node->n > 1) {
+			int r = check_object_keys(t, diags, node);
+
+			if (r < 0)
+				return r;
+		}
+	}
+	return diags->n_errors != errors ? JSON_TEXT_E_INVALID : 0;
+}
+
+static bool
+same_kind(const struct json_node *node, const json_t *value)
+{
+	switch (node->kind) {
+	case JSON_KIND_NULL:
+		return json_is_null(value);
+	case JSON_KIND_BOOLEAN:
+		return json_is_boolean(value);
+	case JSON_KIND_INTEGER:
+		return json_is_integer(value);
+	case JSON_KIND_REAL:
+		return json_is_real(value);
+	case JSON_KIND_STRING:
+		return json_is_string(value);
+	case JSON_KIND_ARRAY:
+		return json_is_array(value) && json_array_size(value) == node->n;
+	case JSON_KIND_OBJECT:
+		return json_is_object(value) && json_object_size(value) == node->n;
+	}
+	return false;
+}
+
+/* Give each child its value; false where the two readings differ. */
+static bool
+join_children(const struct json_node *node)
+{
+	struct json_node *child = node->first;
+
+	for (size_t i = 0; child != NULL; child = child->next, i++) {
+		child->value = node->kind == JSON_KIND_ARRAY
+		    ? json_array_get(node->value, i)
+		    : json_object_get(node->value, child->key);
+		if (child->value == NULL || !same_kind(child, child->value))
+			return false;
+	}
+	return true;
+}
+
+static int
+join(struct json_text *t, struct diag_list *diags)
+{
+	t->index.nodes[0].value = t->values;
+	for (size_t i = 0; i < t->index.n; i++) {
+		const struct json_node *node = &t->index.nodes[i];
+
+		if (!same_kind(node, node->value) || !join_children(node)) {
+			json_text_diag(t, diags, DIAG_ERROR, node, JSON_AT_VALUE,
+			    "this is a bug in sallyport; please report it with the file",
+			    "two readings of this value differ");
+			return JSON_TEXT_E_INVALID;
+		}
+	}
+	return 0;
+}
+
+/* What jansson refuses although the grammar is right: numbers out of range, in the first place. */
+static int
+report_jansson(const struct json_text *t, struct diag_list *diags, const json_error_t *error)
+{
+	size_t at = error->position > 0 ? (size_t)error->position - 1 : 0;
+	struct json_place place = place_of(t, at < t->len ? at : t->len, 1);
+
+	for (size_t i = 0; i < t->index.n; i++) {
+		const struct json_node *node = &t->index.nodes[i];
+
+		if (node->n == 0 && node->at <= at && at < (size_t)node->at + node->len)
+			place = json_text_place(t, node, JSON_AT_VALUE);
+	}
+	add_diag(t, diags, DIAG_ERROR, place, NULL, error->text);
+	return JSON_TEXT_E_INVALID;
+}
+
+static int
+parse(struct json_text *t, struct diag_list *diags)
+{
+	struct json_index_error place = { 0 };
+	json_error_t error;
+	int r = find_lines(t);
+
+	if (r == 0)
+		r = json_index_build(t->bytes, t->len, &t->index, &place);
+	if (r == JSON_INDEX_E_SYNTAX) {
+		add_diag(t, diags, DIAG_ERROR, place_of(t, place.at, place.width), place.help,
+		    place.message);
+		return JSON_TEXT_E_INVALID;
+	}
+	if (r == 0)
+		r = check_duplicates(t, diags);
+	if (r != 0)
+		return r;
+	t->values = json_loadb(t->bytes, t->len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+	if (t->values == NULL)
+		return report_jansson(t, diags, &error);
+	return join(t, diags);
+}
+
+/* Takes the bytes, from malloc, in each case. */
+static int
+parse_take(const char *name, char *bytes, size_t len, struct json_text **ret, struct diag_list *diags)
 {
 	SP_CLEANUP(json_text_freep) struct json_text *t = calloc(1, sizeof(*t));
-	struct scanner s = { .t = t, .diags = diags };
-	json_error_t error;
+	int r = -ENOMEM;
 
-	if (t == NULL)
-		return -ENOMEM;
-	t->name = name;
-	t->text = text;
-	t->len = len;
-	if (len > JSON_TEXT_MAX) {
-		diag_add(diags, DIAG_ERROR, name, 0, 0, 1, NULL, NULL, "file is larger than 4 MiB");
-		return 1;
+	if (t != NULL) {
+		t->bytes = bytes;
+		t->len = len;
+		t->name = strdup(name);
+	} else {
+		read_file_free(bytes, len);
 	}
-	/* Without the duplicate check first: jansson does not say where they are, the scanner does. */
-	t->root = json_loadb(text, len, 0, &error);
-	if (t->root == NULL) {
-		report_syntax(t, &error, diags);
-		return 1;
-	}
-	(void)add_node(&s, 0, 0);
-	if (s.error == 0)
-		scan_value(&s, 0);
-	if (s.error != 0)
-		return s.error == -ENOMEM ? -ENOMEM : 1;
-	/* And with it, so that no value was ever chosen among two. */
-	json_decref(t->root);
-	t->root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
-	if (t->root == NULL) {
-		report_syntax(t, &error, diags);
-		return 1;
-	}
+	if (t != NULL && t->name != NULL)
+		r = parse(t, diags);
+	if (r < 0)
+		diag_add(diags, DIAG_ERROR, name, 0, 0, 0, NULL, NULL, "%s", strerror(-r));
+	if (r != 0)
+		return r;
 	*ret = t;
 	t = NULL;
 	return 0;
 }
 
-struct json_at
+int
+json_text_load(const char *path, struct json_text **ret, struct diag_list *diags)
+{
+	char why[WHY_MAX] = "";
+	char *bytes = NULL;
+	size_t len = 0;
+	int r = read_trusted_file(path, false, JSON_TEXT_MAX, &bytes, &len, why, sizeof(why));
+
+	if (r < 0) {
+		size_t n = strlen(path);
+		bool named = strncmp(why, path, n) == 0 && strncmp(why + n, ": ", 2) == 0;
+
+		diag_add(diags, DIAG_ERROR, path, 0, 0, 0, NULL, NULL, "%s",
+		    named ? why + n + 2 : why);
+		return r;
+	}
+	return parse_take(path, bytes, len, ret, diags);
+}
+
+int
+json_text_parse(const char *name, const char *bytes, size_t len, struct json_text **ret,
+    struct diag_list *diags)
+{
+	char *copy;
+
+	if (len > JSON_TEXT_MAX) {
+		diag_add(diags, DIAG_ERROR, name, 0, 0, 0, NULL, NULL, "is too large");
+		return JSON_TEXT_E_INVALID;
+	}
+	copy = malloc(len + 1);
+	if (copy == NULL) {
+		diag_add(diags, DIAG_ERROR, name, 0, 0, 0, NULL, NULL, "out of memory");
+		return -ENOMEM;
+	}
+	memcpy(copy, bytes, len);
+	copy[len] = '\0';
+	return parse_take(name, copy, len, ret, diags);
+}
+
+const char *
+json_text_name(const struct json_text *t)
+{
+	return t->name;
+}
+
+const char *
+json_text_bytes(const struct json_text *t, size_t *ret_len)
+{
+	*ret_len = t->len;
+	return t->bytes;
+}
+
+const struct json_node *
 json_text_root(const struct json_text *t)
 {
-	struct json_at at = { t, 0, t->root };
+	return &t->index.nodes[0];
+}
 
-	return at;
+enum json_kind
+json_node_kind(const struct json_node *node)
+{
+	return node->kind;
+}
+
+const char *
+json_node_kind_name(const struct json_node *node)
+{
+	static const char *const names[] = {
+		[JSON_KIND_NULL] = "null",
+		[JSON_KIND_BOOLEAN] = "true or false",
+		[JSON_KIND_INTEGER] = "a number",
+		[JSON_KIND_REAL] = "a number",
+		[JSON_KIND_STRING] = "a string",
+		[JSON_KIND_ARRAY] = "a list",
+		[JSON_KIND_OBJECT] = "an object",
+	};
+
+	return names[node->kind];
+}
+
+const char *
+json_node_key(const struct json_node *node)
+{
+	return node->key;
+}
+
+const struct json_node *
+json_node_parent(const struct json_node *node)
+{
+	return node->parent;
+}
+
+static const struct json_node *
+skip_comments(const struct json_node *node)
+{
+	while (node != NULL && node->key != NULL && strncmp(node->key, "//", 2) == 0)
+		node = node->next;
+	return node;
+}
+
+const struct json_node *
+json_node_first(const struct json_node *node)
+{
+	return skip_comments(node->first);
+}
+
+const struct json_node *
+json_node_next(const struct json_node *node)
+{
+	return skip_comments(node->next);
 }
 
 size_t
-json_text_count(const struct json_text *t)
+json_node_count(const struct json_node *node)
 {
-	return t->n;
+	size_t n = 0;
+
+	for (node = json_node_first(node); node != NULL; node = json_node_next(node))
+		n++;
+	return n;
 }
 
-/* Each value of the text is in the library's tree too: same key, same index. */
-static json_t *
-value_of(struct json_at parent, const struct node *n)
+const struct json_node *
+json_node_find(const struct json_node *node, const char *key)
 {
-	return n->key != NULL ? json_object_get(parent.value, n->key)
-			      : json_array_get(parent.value, n->index);
-}
-
-bool
-json_at_child(struct json_at parent, size_t i, struct json_at *ret)
-{
-	const struct json_text *t = parent.text;
-	size_t seen = 0;
-
-	for (size_t node = parent.node + 1; node < t->n; node++) {
-		if (t->nodes[node].parent < parent.node)
-			break; /* beyond the parent's subtree */
-		if (t->nodes[node].parent != parent.node || t->nodes[node].comment)
-			continue;
-		if (seen++ == i) {
-			*ret = (struct json_at){ t, node, value_of(parent, &t->nodes[node]) };
-			return ret->value != NULL;
-		}
+	for (node = json_node_first(node); node != NULL; node = json_node_next(node)) {
+		if (node->key != NULL && strcmp(node->key, key) == 0)
+			return node;
 	}
-	return false;
-}
-
-bool
-json_at_member(struct json_at parent, const char *key, struct json_at *ret)
-{
-	struct json_at child;
-
-	for (size_t i = 0; json_at_child(parent, i, &child); i++) {
-		if (strcmp(json_at_key(child), key) == 0) {
-			*ret = child;
-			return true;
-		}
-	}
-	return false;
+	return NULL;
 }
 
 const char *
-json_at_key(struct json_at at)
+json_node_string(const struct json_node *node)
 {
-	return at.text->nodes[at.node].key;
+	return json_string_value(node->value);
 }
 
-unsigned
-json_at_line(struct json_at at)
+bool
+json_node_boolean(const struct json_node *node)
 {
-	unsigned line;
-	unsigned column;
-
-	place_of(at.text, at.text->nodes[at.node].start, &line, &column);
-	return line;
+	return json_is_true(node->value);
 }
 
-unsigned
-json_at_column(struct json_at at)
+int64_t
+json_node_integer(const struct json_node *node)
 {
-	unsigned line;
-	unsigned column;
-
-	place_of(at.text, at.text->nodes[at.node].start, &line, &column);
-	return column;
+	return json_integer_value(node->value);
 }
 
-const char *
-json_at_file(struct json_at at)
+double
+json_node_real(const struct json_node *node)
 {
-	return at.text->name;
-}
-
-static void
-message_at(struct json_at at, struct diag_list *diags, enum diag_severity severity, bool key,
-    const char *help, const char *format, va_list args)
-{
-	const struct node *n = &at.text->nodes[at.node];
-	char message[1024];
-
-	(void)vsnprintf(message, sizeof(message), format, args);
-	if (key && n->key != NULL)
-		report(at.text, diags, severity, n->key_start, n->key_end, help, message);
-	else
-		report(at.text, diags, severity, n->start, n->end, help, message);
-}
-
-void
-json_at_error(struct json_at at, struct diag_list *diags, const char *help, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	message_at(at, diags, DIAG_ERROR, false, help, format, args);
-	va_end(args);
-}
-
-void
-json_at_warning(struct json_at at, struct diag_list *diags, const char *help, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	message_at(at, diags, DIAG_WARNING, true, help, format, args);
-	va_end(args);
-}
-
-void
-json_at_key_error(struct json_at at, struct diag_list *diags, const char *help, const char *format,
-    ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	message_at(at, diags, DIAG_ERROR, true, help, format, args);
-	va_end(args);
+	return json_number_value(node->value);
 }

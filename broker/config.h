@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The broker's configuration, /etc/sallyport/broker.json, as typed values. Every value is checked and
+ * every path is absolute. sallyport-broker.json(5) describes the file.
+ */
+#ifndef SP_CONFIG_H
+#define SP_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "attr.h"
+#include "diag.h"
+#include "log.h"
+
+/* The file has errors; they are in the list. */
+#define CONFIG_E_INVALID 1
+
+#define CONFIG_LISTEN_MAX 16 /* addresses */
+
+struct config_engine {
+	const char *socket;         /* Unix socket; default /var/run/docker.sock */
+	uint32_t call_timeout_ms;   /* one call; default 10 s */
+	uint32_t start_timeout_ms;  /* create and start together; default 60 s */
+	uint32_t probe_interval_ms; /* default 10 s */
+	uint32_t starts;            /* starts in flight at most, 1..64; default 4 */
+	const char *guest_dir;      /* the guest bundle on this host; default in libexec */
+	/* The same directories as the engine's host sees them, which differs when the broker itself
+	 * runs in a container. Never NULL: without engine.host_view they equal our own. */
+	const char *view_guest_dir;
+	const char *view_runtime_dir;
+};
+
+struct config_worker {
+	const char *program; /* sallyportd; default in libexec */
+	uid_t uid;           /* of worker.user, default "sallyport-net"; never 0 when we are root */
+	gid_t gid;
+	bool sandbox_required; /* worker.sandbox is "required" (default), not "best-effort" */
+	uint32_t prespawn;     /* workers started ahead of need, 0..64; default 2 */
+	uint64_t memory;       /* bytes, RLIMIT_AS of each; default 256 MiB */
+};
+
+struct config_login {
+	uint32_t grace_ms;        /* default 120 s */
+	uint32_t tries;           /* default 6 */
+	const char *banner;       /* shown before login; "": none */
+	uint32_t keepalive_ms;    /* whole seconds; 0 (default): none */
+	uint32_t keepalive_count; /* unanswered ones before disconnect; default 3 */
+	uint32_t max_startups;    /* connections that have not logged in; default 100 */
+};
+
+struct config_limits {
+	uint32_t connections; /* at a time; default 1000 */
+	uint32_t drain_ms;    /* for sessions to end after SIGTERM; default 10 s */
+};
+
+struct config {
+	const char *const *listen; /* "address:port", NULL-ended; empty: inherited sockets only */
+	const char *const *host_keys; /* paths, NULL-ended */
+	bool make_host_keys;          /* make the missing ones; default false */
+	struct config_engine engine;
+	const char *policy; /* path */
+	struct config_worker worker;
+	struct config_login login;
+	struct config_limits limits;
+	enum log_level log_level; /* default info */
+	const char *runtime_dir;  /* default /run/sallyport */
+	const char *state_dir;    /* default /var/lib/sallyport */
+};
+
+/*
+ * Read the file at path. Relative paths in it are relative to its directory. 0 with a configuration
+ * for config_free(), CONFIG_E_INVALID with the errors in *diags, or -errno, also explained there.
+ */
+SP_MUST_CHECK int config_load(const char *path, struct config **ret, struct diag_list *diags);
+
+/* NULL is fine. */
+void config_free(struct config *c);
+/* For SP_CLEANUP. */
+void config_freep(struct config **c);
+
+#endif

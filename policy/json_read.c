@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Typed reading of files that an administrator wrote. Runs in the broker and the admin tool. */
+#include "json_read.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "suggest.h"
+#include "units.h"
+#include "utf8.h"
+
+_Static_assert(sizeof(enum json_kind) == sizeof(int), "json_read_choice() stores enums as int");
+
+void
+json_read_init(struct json_reader *r, const struct json_text *text, struct diag_list *diags,
+    struct arena *arena, void *context)
+{
+	*r = (struct json_reader){
+		.text = text,
+		.diags = diags,
+		.arena = arena,
+		.errors_before = diags->n_errors,
+		.context = context,
+	};
+}
+
+int
+json_read_finish(const struct json_reader *r)
+{
+	if (r->arena->failed || r->diags->out_of_memory)
+		return -ENOMEM;
+	return r->diags->n_errors != r->errors_before ? JSON_READ_E_INVALID : 0;
+}
+
+static void report(struct json_reader *r, enum diag_severity severity, const struct json_node *node,
+    enum json_at at, const char *help, const char *format, va_list args) SP_PRINTF(6, 0);
+
+static void
+report(struct json_reader *r, enum diag_severity severity, const struct json_node *node,
+    enum json_at at, const char *help, const char *format, va_list args)
+{
+	char *message = NULL;
+
+	if (vasprintf(&message, format, args) < 0)
+		message = NULL;
+	json_text_diag(r->text, r->diags, severity, node, at, help, "%s",
+	    message != NULL ? message : "out of memory");
+	free(message);
+}
+
+void
+json_read_error(struct json_reader *r, const struct json_node *node, enum json_at at,
+    const char *help, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	report(r, DIAG_ERROR, node, at, help, format, args);
+	va_end(args);
+}
+
+void
+json_read_warning(struct json_reader *r, const struct json_node *node, enum json_at at,
+    const char *help, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	report(r, DIAG_WARNING, node, at, help, format, args);
+	va_end(args);
+}
+
+const char *
+json_read_did_you_mean(struct json_reader *r, const char *near)
+{
+	return near == NULL ? NULL : arena_format(r->arena, "did you mean \"%s\"?", near);
+}
+
+const char *
+json_read_name(struct json_reader *r, const struct json_node *node)
+{
+	const struct json_node *parent = json_node_parent(node);
+	const char *name;
+
+	if (json_node_key(node) != NULL)
+		name = arena_format(r->arena, "\"%s\"", json_node_key(node));
+	else if (parent != NULL && json_node_key(parent) != NULL)
+		name = arena_format(r->arena, "an element of \"%s\"", json_node_key(parent));
+	else
+		name = "the file";
+	return name != NULL ? name : "";
+}
+
+bool
+json_read_expect(struct json_reader *r, const struct json_node *value, enum json_kind kind,
+    const char *expected)
+{
+	if (json_node_kind(value) == kind)
+		return true;
+	json_read_error(r, value, JSON_AT_VALUE, NULL, "%s must be %s, not %s",
+	    json_read_name(r, value), expected, json_node_kind_name(value));
+	return false;
+}
+
+static const struct json_field *
+find_field(const struct json_field *fields, size_t n, const char *key)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(fields[i].key, key) == 0)
+			return &fields[i];
+	}
+	return NULL;
+}
+
+static void
+report_unknown(struct json_reader *r, const struct json_node *member, const char *what,
+    const struct json_field *fields, size_t n)
+{
+	struct suggest near;
+
+	suggest_init(&near, json_node_key(member));
+	for (size_t i = 0; i < n; i++) {
+		if (fields[i].read != json_read_unavailable)
+			suggest_offer(&near, fields[i].key);
+	}
+	json_read_error(r, member, JSON_AT_KEY, json_read_did_you_mean(r, near.best),
+	    "unknown key \"%s\" in %s", json_node_key(member), what);
+}
+
+void
+json_read_object(struct json_reader *r, const struct json_node *node, const char *what,
+    const struct json_field *fields, size_t n, void *out)
+{
+	const struct json_node *m;
+
+	if (!json_read_expect(r, node, JSON_KIND_OBJECT, "an object"))
+		return;
+	for (m = json_node_first(node); m != NULL; m = json_node_next(m)) {
+		const struct json_field *field = find_field(fields, n, json_node_key(m));
+
+		if (field == NULL)
+			report_unknown(r, m, what, fields, n);
+		else
+			field->read(r, m, field, (char *)out + field->offset);
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (fields[i].required && json_node_find(node, fields[i].key) == NULL)
+			json_read_error(r, node, JSON_AT_KEY, NULL, "%s needs \"%s\"", what,
+			    fields[i].key);
+	}
+}
+
+/* Why this text cannot be shown on a terminal or compared by eye, or NULL. */
+static const char *
+find_fault(const char *text, size_t len, bool lines)
+{
+	for (size_t i = 0; i < len;) {
+		uint32_t c = 0;
+		size_t n = utf8_decode(text + i, len - i, &c);
+
+		if (n == 0)
+			return "is not UTF-8";
+		if (!utf8_printable(c) && !(lines && (c == '\n' || c == '\t')))
+			return "holds a control character";
+		i += n;
+	}
+	return NULL;
+}
+
+static const char *
+read_text(struct json_reader *r, const struct json_node *value, uint64_t min, uint64_t max, bool lines)
+{
+	const char *text;
+	const char *fault;
+	size_t len;
+
+	if (!json_read_expect(r, value, JSON_KIND_STRING, "a string"))
+		return NULL;
+	text = json_node_string(value);
+	len = strlen(text);
+	fault = find_fault(text, len, lines);
+	if (len < min)
+		json_read_error(r, value, JSON_AT_VALUE, NULL, "%s must not be empty",
+		    json_read_name(r, value));
+	else if (len > max)
+		json_read_error(r, value, JSON_AT_VALUE, NULL,
+		    "%s is too long: %zu bytes, at most %" PRIu64, json_read_name(r, value), len,
+		    max);
+	else if (fault != NULL)
+		json_read_error(r, value, JSON_AT_VALUE, NULL, "%s %s", json_read_name(r, value),
+		    fault);
+	else
+		return arena_copy(r->arena, text, len);
+	return NULL;
+}
+
+const char *
+json_read_text(struct json_reader *r, const struct json_node *value, uint64_t min, uint64_t max)
+{
+	return read_text(r, value, min, max, false);
+}
+
+static bool
+count_fits(struct json_reader *r, const struct json_node *list, uint64_t min, uint64_t max)
+{
+	size_t n = json_node_count(list);
+
+	if (n >= min && n <= max)
+		return true;
+	if (n < min)
+		json_read_error(r, list, JSON_AT_VALUE, NULL, "%s must not be empty",
+		    json_read_name(r, list));
+	else
+		json_read_error(r, list, JSON_AT_VALUE, NULL,
+		    "%s has %zu elements, at most %" PRIu64 " are allowed", json_read_name(r, list),
+		    n, max);
+	return false;
+}
+
+const char *const *
+json_read_texts(struct json_reader *r, const struct json_node *value, uint64_t min, uint64_t max)
+{
+	const struct json_node *element;
+	const char **texts;
+	size_t n = 0;
+	bool ok = true;
+
+	if (!json_read_expect(r, value, JSON_KIND_ARRAY, "a list of strings") ||
+	    !count_fits(r, value, min, max))
+		return NULL;
+	texts = arena_array(r->arena, json_node_count(value) + 1, sizeof(*texts));
+	if (texts == NULL)
+		return NULL;
+	for (element = json_node_first(value); element != NULL; element = json_node_next(element)) {
+		texts[n] = json_read_text(r, element, 1, JSON_READ_STRING_MAX);
+		ok = texts[n++] != NULL && ok;
+	}
+	return ok ? texts : NULL;
+}
+
+void
+json_read_string(struct json_reader *r, const struct json_node *value,
+    const struct json_field *field, void *target)
+{
+	const char *text = read_text(r, value, field->min, field->max, false);
+
+	if (text != NULL)
+		*(const char **)target = text;
+}
+
+void
+json_read_lines(struct json_reader *r, const struct json_node *value,
+    const struct json_field *field, void *target)
+{
+	const char *text = read_text(r, value, field->min, field->max, true);
+
+	if (text != NULL)
+		*(const char **)target = text;
+}
+
+void
+json_read_strings(struct json_reader *r, const struct json_node *value,
+    const struct json_field *field, void *target)
+{
+	const char *const *texts = json_read_texts(r, value, field->min, field->max);
+
+	if (texts != NULL)
+		*(const char *const **)target = texts;
+}
+
+void
+json_read_bool(struct json_reader *r, const struct json_node *value, const struct json_field *field,
+    void *target)
+{
+	(void)field;
+	if (json_read_expect(r, value, JSON_KIND_BOOLEAN, "true or false"))
+		*(bool *)target = json_node_boolean(value);
+}
+
+void
+json_read_u32(struct json_reader *r, const struct json_node *value, const struct json_field *field,
+    void *target)
+{
+	int64_t number;
+
+	if (!json_read_expect(r, value, JSON_KIND_INTEGER, "a whole number"))
+		return;
+	number = json_node_integer(value);
+	if (number < 0 || (uint64_t)number < field->min || (uint64_t)number > field->max) {
+		json_read_error(r, value, JSON_AT_VALUE, NULL,
+		    "%s is %" PRId64 "; it must be %" PRIu64 " to %" PRIu64,
+		    json_read_name(r, value), number, field->min, field->max);
+		return;
+	}
+	*(uint32_t *)target = (uint32_t)number;
+}
+
+static bool
+size_of(const struct json_node *value, uint64_t *ret)
+{
+	if (json_node_kind(value) == JSON_KIND_STRING)
+		return units_parse_size(json_node_string(value), ret) == 0;
+	if (json_node_kind(value) != JSON_KIND_INTEGER || json_node_integer(value) < 0)
+		return false;
+	*ret = (uint64_t)json_node_integer(value);
+	return true;
+}
+
+void
+json_read_size(struct json_reader *r, const struct json_node *value, const struct json_field *field,
+    void *target)
+{
+	char least[UNITS_TEXT_MAX];
+	char most[UNITS_TEXT_MAX];
+	uint64_t size = 0;
+
+	if (!size_of(value, &size)) {
+		json_read_error(r, value, JSON_AT_VALUE, NULL,
+		    "%s must be a size, such as \"256M\" or \"1G\", or a number of bytes",
+		    json_read_name(r, value));
+		return;
+	}
+	if (size < field->min || size > field->max) {
+		json_read_error(r, value, JSON_AT_VALUE, NULL, "%s must be %s to %s",
+		    json_read_name(r, value), units_format_size(field->min, least),
+		    units_format_size(field->max, most));
+		return;
+	}
+	*(uint64_t *)target = size;
+}
+
+void
+json_read_duration(struct json_reader *r, const struct json_node *value,
+    const struct json_field *field, void *target)
+{
+	char least[UNITS_TEXT_MAX];
+	char most[UNITS_TEXT_MAX];
+	uint64_t ms = 0;
+
+	if (json_node_kind(value) != JSON_KIND_STRING ||
+	    units_parse_duration(json_node_string(value), &ms) != 0) {
+		json_read_error(r, value, JSON_AT_VALUE, NULL,
+		    "%s must be a duration, such as \"500ms\", \"10s\", \"20m\" or \"8h\"",
+		    json_read_name(r, value));
+		return;
+	}
+	if (ms < field->min || ms > field->max) {
+		json_read_error(r, value, JSON_AT_VALUE, NULL, "%s must be %s to %s",
+		    json_read_name(r, value), units_format_duration(field->min, least),
+		    units_format_duration(field->max, most));
+		return;
+	}
+	*(uint32_t *)target = (uint32_t)ms;
+}
+
+/* "a", "b" or "c" */
+static const char *
+list_choices(struct json_reader *r, const char *const *choices)
+{
+	const char *text = "";
+
+	for (size_t i = 0; choices[i] != NULL && text != NULL; i++) {
+		const char *before = i == 0 ? "" : choices[i + 1] == NULL ? " or " : ", ";
+
+		text = arena_format(r->arena, "%s%s\"%s\"", text, before, choices[i]);
+	}
+	return text != NULL ? text : "";
+}
+
+void
+json_read_choice(struct json_reader *r, const struct json_node *value,
+    const struct json_field *field, void *target)
+{
+	struct suggest near;
+	const char *word;
+
+	if (!json_read_expect(r, value, JSON_KIND_STRING, list_choices(r, field->choices)))
+		return;
+	word = json_node_string(value);
+	suggest_init(&near, word);
+	for (int i = 0; field->choices[i] != NULL; i++) {
+		if (strcmp(field->choices[i], word) == 0) {
+			memcpy(target, &i, sizeof(i));
+			return;
+		}
+		suggest_offer(&near, field->choices[i]);
+	}
+	json_read_error(r, value, JSON_AT_VALUE, json_read_did_you_mean(r, near.best),
+	    "%s is \"%s\"; it must be %s", json_read_name(r, value), word,
+	    list_choices(r, field->choices));
+}
+
+void
+json_read_unavailable(struct json_reader *r, const struct json_node *value,
+    const struct json_field *field, void *target)
+{
+	(void)target;
+	json_read_error(r, value, JSON_AT_KEY, NULL, "\"%s\" is not available in this build",
+	    field->key);
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Typed values out of a JSON text: tables that say which keys an object has, what each holds and
+ * within which bounds. Every deviation becomes a message with its place; reading goes on after it, so
+ * that one run shows all errors. Whether there were any is asked once, at the end.
+ */
+#ifndef SP_JSON_READ_H
+#define SP_JSON_READ_H
+
+#include "arena.h"
+#include "attr.h"
+#include "diag.h"
+#include "json_text.h"
+
+/* json_read_finish(): there were errors; they are in the list. */
+#define JSON_READ_E_INVALID 1
+
+struct json_reader {
+	const struct json_text *text;
+	struct diag_list *diags;
+	struct arena *arena;  /* owns what is read */
+	size_t errors_before; /* of the list, when reading began */
+	void *context;        /* the user's, for handlers */
+};
+
+struct json_field;
+
+/* Read value into target, which is the table's struct plus field->offset. */
+typedef void json_read_fn(struct json_reader *r, const struct json_node *value,
+    const struct json_field *field, void *target);
+
+struct json_field {
+	const char *key;
+	json_read_fn *read;
+	size_t offset;
+	/* Numbers, sizes and durations: least and greatest. Strings: bytes. Lists: elements; a
+	 * string of a list has 1 to JSON_READ_STRING_MAX bytes. */
+	uint64_t min;
+	uint64_t max;
+	const char *const *choices; /* json_read_choice(): NULL-ended */
+	bool required;
+};
+
+#define JSON_READ_STRING_MAX 4096
+
+void json_read_init(struct json_reader *r, const struct json_text *text, struct diag_list *diags,
+    struct arena *arena, void *context);
+/* 0, JSON_READ_E_INVALID or -ENOMEM. */
+SP_MUST_CHECK int json_read_finish(const struct json_reader *r);
+
+/*
+ * Read node, which must be an object, into out by a table. what names the object in messages and comes
+ * with its own quotes: "\"container\"", "rule \"ci\"".
+ */
+void json_read_object(struct json_reader *r, const struct json_node *node, const char *what,
+    const struct json_field *fields, size_t n, void *out);
+
+/* Whether value has this kind; if not, says so and what was expected instead. */
+bool json_read_expect(struct json_reader *r, const struct json_node *value, enum json_kind kind,
+    const char *expected);
+/* The name of a node in messages: "\"memory\"", "an element of \"keys\"". Owned by the arena. */
+const char *json_read_name(struct json_reader *r, const struct json_node *node);
+
+/* Add an error. help may be NULL. */
+void json_read_error(struct json_reader *r, const struct json_node *node, enum json_at at,
+    const char *help, const char *format, ...) SP_PRINTF(5, 6);
+void json_read_warning(struct json_reader *r, const struct json_node *node, enum json_at at,
+    const char *help, const char *format, ...) SP_PRINTF(5, 6);
+/* help for a misspelt name: "did you mean \"x\"?", or NULL when near is NULL. */
+const char *json_read_did_you_mean(struct json_reader *r, const char *near);
+
+/* A string of printable UTF-8 of min to max bytes; NULL after saying what is wrong. */
+const char *json_read_text(struct json_reader *r, const struct json_node *value, uint64_t min,
+    uint64_t max);
+/* A list of such strings, NULL-ended; NULL after saying what is wrong. */
+const char *const *json_read_texts(struct json_reader *r, const struct json_node *value,
+    uint64_t min, uint64_t max);
+
+/* Ready-made readers, with the type that they store. */
+json_read_fn json_read_string;      /* const char *, printable */
+json_read_fn json_read_lines;       /* const char *, line ends and tabs as well */
+json_read_fn json_read_strings;     /* const char *const *, NULL-ended */
+json_read_fn json_read_bool;        /* bool */
+json_read_fn json_read_u32;         /* uint32_t */
+json_read_fn json_read_size;        /* uint64_t bytes: "256M", or an integer */
+json_read_fn json_read_duration;    /* uint32_t milliseconds: "10s" */
+json_read_fn json_read_choice;      /* int: the index in choices */
+json_read_fn json_read_unavailable; /* nothing: a word of a later release, refused as such */
+
+#endif
