@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures: one engine, one oracle and one broker for the whole run; a fresh broker where asked."""
+import os
+import re
+import tempfile
+
+import pytest
+
+from kit.broker import BUILD, TREE, Broker
+from kit.docker import Engine
+from kit.oracle import Oracle
+from kit.proc import wait_for
+from kit.target import PATIENCE, Keys
+
+# What a sanitizer or an assertion of ours says when a process of ours was wrong.
+ALARMS = re.compile(r"AddressSanitizer|LeakSanitizer|runtime error:|Assertion .* failed|"
+                    r"stack smashing|buffer overflow detected")
+
+
+@pytest.fixture(scope="session")
+def build():
+    """Where the binaries under test are."""
+    return BUILD
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory):
+    return Keys(str(tmp_path_factory.mktemp("keys")))
+
+
+@pytest.fixture(scope="session")
+def engine():
+    """
+    A private Docker Engine with our images. `./dev test` stops it at its end; when pytest was
+    started by hand it stops here.
+    """
+    given = os.environ.get("SALLYPORT_ENGINE_DIR")
+    e = Engine(given or f"{TREE}/.dev/engine")
+    e.start()
+    e.images()
+    yield e
+    if not given:
+        e.stop()
+
+
+@pytest.fixture(autouse=True)
+def engine_works(request):
+    """Docker 20.10 can wedge for good: one that did is replaced before it fails every test."""
+    if "engine" in request.fixturenames:
+        e = request.getfixturevalue("engine")
+        if not e.healthy():
+            e.stop()
+            e.start()
+            pytest.fail("the Docker Engine hung and was replaced")
+    yield
+
+
+@pytest.fixture(scope="session")
+def oracle(engine, keys):
+    o = Oracle(engine, keys)
+    yield o
+    o.close()
+
+
+def check_log(broker, since):
+    alarm = ALARMS.search(broker.log(since))
+    assert alarm is None, f"{alarm.group()} in the broker's log:\n{broker.log(since)[-4000:]}"
+
+
+@pytest.fixture(scope="session")
+def shared_broker(engine, keys):
+    b = Broker(keys, engine.socket)
+    b.start()
+    yield b
+    b.close()
+
+
+@pytest.fixture
+def broker(shared_broker, engine):
+    """The broker that most tests share. Whatever a test did, nothing may be left of it."""
+    assert shared_broker.process.poll() is None, "the broker is gone"
+    since = shared_broker.log_size()
+    yield shared_broker
+    assert shared_broker.process.poll() is None, f"the broker ended:\n{shared_broker.log(since)}"
+    wait_for(shared_broker.settled, 15 * PATIENCE, "the workers of this test have ended")
+    wait_for(lambda: not engine.containers(), 20 * PATIENCE, "the containers of this test are gone")
+    check_log(shared_broker, since)
+
+
+@pytest.fixture
+def fresh_broker(engine, keys):
+    """A broker that is not started yet: for tests that change, stop or kill it."""
+    b = Broker(keys, engine.socket)
+    yield b
+    b.close()
+    wait_for(lambda: not engine.containers(), 20 * PATIENCE, "the containers of this test are gone")
+
+
+@pytest.fixture
+def sallyport(broker):
+    return broker.target
+
+
+@pytest.fixture(params=["sshd", "sallyport"])
+def target(request):
+    """The same test against the oracle and against us."""
+    if request.param == "sshd":
+        return request.getfixturevalue("oracle").target
+    return request.getfixturevalue("broker").target
+
+
+@pytest.fixture
+def both(oracle, broker):
+    """Oracle and us, for tests that compare the two."""
+    return oracle.target, broker.target
+
+
+@pytest.fixture
+def control(tmp_path):
+    """Path for a ControlMaster's socket, short enough for one."""
+    with tempfile.TemporaryDirectory(prefix="sp-cm-", dir="/tmp") as d:
+        yield f"{d}/s"
+
+
+def pytest_report_header():
+    return [f"binaries under test: {BUILD}"]

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The broker under test, with a configuration, policy and host keys of its own."""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+
+from kit.proc import alive, descendants, free_port, wait_for
+from kit.target import PATIENCE, Target
+
+HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TREE = os.path.dirname(os.path.dirname(HERE))
+BUILD = os.environ.get("SALLYPORT_BUILD", f"{TREE}/build/release")
+PROGRAM = f"{BUILD}/broker/sallyport-broker"
+WORKER_UID = 64222
+PRESPAWN = 2
+MISSING_IMAGE = "sallyport-test/not-there:latest"
+
+
+def profile(image="sallyport-test/bash:latest", session=None, **container):
+    base = {"image": image, "user": "1000:1000", "workdir": "/home/dev", "stop_grace": "2s",
+            "mounts": [{"tmpfs": "/tmp", "size": "64M"}]}
+    base.update(container)
+    return {"container": base, "session": session or {}}
+
+
+BASH = {"shell": ["/bin/bash"], "exec": ["/bin/bash", "-c", "${command}"]}
+PROFILES = {
+    "dev": profile(argv=BASH),
+    "solo": profile(argv=BASH, mode="session"),
+    "busy": profile("sallyport-test/busybox:latest"),
+    "onebin": profile("sallyport-test/onebinary:latest", workdir="/",
+                      argv={"shell": ["/prog"], "exec": ["/prog", "${command}"]}),
+    "nopty": profile(argv=BASH, session={"pty": False}),
+    "noshell": profile(argv=BASH, session={"shell": False}),
+    "noexec": profile(argv=BASH, session={"exec": False}),
+    "lost": profile(MISSING_IMAGE),
+    "noshellthere": profile(argv={"shell": ["/bin/nosh"], "exec": ["/bin/nosh", "${command}"]}),
+    "small": profile(argv=BASH, session={"channels": 2}),
+    "envs": profile(argv=BASH, session={"env": ["GREETING"]}, env={"SET_BY_POLICY": "yes"}),
+}
+REFUSED_SENTENCE = "Not today, the gate is shut."
+
+
+def policy(keys):
+    """One user for each profile, and some that policy does not let in."""
+    everybody = [*PROFILES, "refused", "ruleless", "elsewhere"]
+    return {
+        "sallyport_policy": 1,
+        "users": {name: {"keys": keys.public()} for name in everybody},
+        "profiles": PROFILES,
+        "rules": [
+            {"id": "no-entry", "if": {"user": ["refused"]}, "deny": REFUSED_SENTENCE},
+            {"id": "from-afar", "if": {"user": ["elsewhere"], "from": ["192.0.2.0/24"]},
+             "use": "dev"},
+            *({"id": name, "if": {"user": [name]}, "use": name} for name in PROFILES),
+        ],
+    }
+
+
+class Broker:
+    """start() it, stop() it or kill() it, close() it. Nothing of it survives close()."""
+
+    def __init__(self, keys, socket):
+        # Short, because the rendezvous sockets' paths are limited to 107 bytes.
+        self.dir = tempfile.mkdtemp(prefix="sp-", dir="/tmp")
+        os.chmod(self.dir, 0o755)
+        self.process = None
+        for kind in ("ed25519", "ecdsa", "rsa"):
+            subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", "host", "-f",
+                            f"{self.dir}/host_{kind}_key"], check=True)
+        self.port = free_port()
+        self.config = {
+            "listen": [f"127.0.0.1:{self.port}"],
+            "host_keys": [f"host_{kind}_key" for kind in ("ed25519", "ecdsa", "rsa")],
+            "policy": "policy.json",
+            "engine": {"socket": socket, "guest_dir": f"{BUILD}/guest"},
+            "worker": {"program": f"{BUILD}/daemon/sallyportd", "user": str(WORKER_UID),
+                       "prespawn": PRESPAWN},
+            "limits": {"drain": "2s"},
+            "log": {"level": "debug"},
+            "runtime_dir": "run",
+            "state_dir": "state",
+        }
+        self.policy = policy(keys)
+        self.target = Target("sallyport", self.port, keys, f"{self.dir}/host_ed25519_key", self.dir)
+
+    def write(self):
+        for name, value in (("broker.json", self.config), ("policy.json", self.policy)):
+            path = f"{self.dir}/{name}"
+            with open(path, "w", encoding="utf-8") as f:
+                json.dump(value, f, indent=2)
+            os.chmod(path, 0o600)
+
+    def start(self):
+        self.write()
+        with open(f"{self.dir}/log", "ab") as log:
+            before = log.tell()
+            self.process = subprocess.Popen([PROGRAM, "-c", f"{self.dir}/broker.json"],
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            start_new_session=True)
+        wait_for(lambda: self.process.poll() is not None or "ready: policy" in self.log(before),
+                 20 * PATIENCE, "the broker becomes ready")
+        assert self.process.poll() is None, f"the broker ended:\n{self.log(before)}"
+        return self
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def log(self, since=0):
+        with open(f"{self.dir}/log", "rb") as f:
+            f.seek(since)
+            return f.read().decode(errors="replace")
+
+    def log_size(self):
+        return os.stat(f"{self.dir}/log").st_size
+
+    def workers(self):
+        return sorted(pid for pid, name in descendants(self.pid).items() if name == "sallyportd")
+
+    def busy_worker(self, action):
+        """The worker that serves the connection which action() makes, with action's result."""
+        before = set(self.workers())
+        result = action()
+        # A client takes one of the waiting workers and a new one is started for the next.
+        served = [pid for pid in before if alive(pid) and self.has_client(pid)]
+        assert len(served) == 1, f"{len(served)} workers have a client"
+        return served[0], result
+
+    @staticmethod
+    def has_client(pid):
+        """Whether a worker holds a TCP connection: its network namespace has none, its fds do."""
+        inodes = set()
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            link = os.readlink(f"/proc/{pid}/fd/{name}")
+            if link.startswith("socket:["):
+                inodes.add(link[8:-1])
+        # The connection belongs to the namespace in which it was accepted: the host's.
+        with open("/proc/self/net/tcp", encoding="ascii") as f:
+            return any(line.split()[9] in inodes for line in f)
+
+    def settled(self):
+        """No connection is being served, and the pool is full again."""
+        workers = self.workers()
+        return len(workers) == PRESPAWN and not any(self.has_client(pid) for pid in workers)
+
+    def stop(self, seconds=40):
+        """SIGTERM and wait; returns the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
+
+    def kill(self):
+        below = descendants(self.pid)
+        self.process.kill()
+        self.process.wait(10)
+        return below
+
+    def close(self):
+        if self.process is not None and self.process.poll() is None:
+            try:
+                self.stop()
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise
+        shutil.rmtree(self.dir, ignore_errors=True)

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processes as /proc shows them, and waiting with an end."""
+import os
+import socket
+import time
+
+
+def wait_for(condition, seconds, what):
+    """Poll until condition() is true and return its value; fail with what it was about."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.05)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def alive(pid):
+    """Running, as far as anybody could still be hurt by it: zombies do not count."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as f:
+            return f.read().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def status(pid):
+    """/proc/PID/status as a dict of strings."""
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as f:
+        return {k: v.strip() for k, _, v in (line.partition(":") for line in f)}
+
+
+def rss(pid):
+    """Resident memory in bytes."""
+    return int(status(pid)["VmRSS"].split()[0]) * 1024
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as f:
+        fields = f.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def fds(pid):
+    """Descriptors of a process: number to what it is."""
+    result = {}
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            result[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}")
+        except FileNotFoundError:
+            pass
+    return result
+
+
+def descendants(pid):
+    """Every process below pid, as {pid: command name}."""
+    children = {}
+    names = {}
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            with open(f"/proc/{entry}/stat", encoding="ascii", errors="replace") as f:
+                head, _, tail = f.read().rpartition(")")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        fields = tail.split()
+        if fields[0] in "ZX":
+            continue
+        children.setdefault(int(fields[1]), []).append(int(entry))
+        names[int(entry)] = head.partition("(")[2]
+    found = {}
+    todo = [pid]
+    while todo:
+        for child in children.get(todo.pop(), []):
+            found[child] = names[child]
+            todo.append(child)
+    return found

@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Terminals: the shell on the other side must not be able to tell us from sshd."""
+import re
+
+import pytest
+
+from kit.proc import wait_for
+from kit.target import PATIENCE
+from kit.terminal import Terminal
+
+pytestmark = pytest.mark.quick
+
+
+def start_shell(target, **how):
+    t = Terminal(target.argv(), **how)
+    t.expect(rb"\$ ")
+    t.send(b"PS1='> '; echo sh''ell ready\r")
+    t.expect(rb"shell ready\r\n> ")
+    return t
+
+
+def test_tty_and_size(target):
+    with Terminal(target.argv("-t", "tty; stty size; echo $TERM; echo $SSH_TTY"), rows=37,
+                  columns=121) as t:
+        seen, code = t.finish()
+    assert code == 0
+    m = re.match(rb"(/dev/pts/\d+)\r\n37 121\r\nxterm\r\n(/dev/pts/\d+)\r\n", seen)
+    assert m and m.group(1) == m.group(2), seen
+
+
+def test_no_terminal_unless_asked(target):
+    r = target.ssh("tty; echo \"[$SSH_TTY]\"")
+    assert r.stdout == b"not a tty\n[]\n"
+
+
+def test_stderr_goes_to_the_terminal(target):
+    r = target.ssh("-tt", "echo out; echo err >&2")
+    assert r.stdout == b"out\r\nerr\r\n"
+
+
+def test_exit_code_with_terminal(target):
+    for code in (0, 1, 77, 255):
+        assert target.ssh("-tt", f"exit {code}").returncode == code
+
+
+def test_end_of_client_input_with_terminal(target):
+    """As with sshd, the client's EOF is not the terminal's."""
+    with open("/dev/null", "rb") as null:
+        r = target.ssh("-tt", "sleep 1; echo ok; exit 2", stdin=null)
+    assert (r.returncode, r.stdout) == (2, b"ok\r\n")
+
+
+def test_end_of_file_typed(target):
+    with Terminal(target.argv("-t", "cat; echo done; exit 8")) as t:
+        t.send(b"line\r")
+        t.expect(rb"line\r\nline\r\n")
+        t.send(b"\x04")
+        seen, code = t.finish()
+    assert code == 8
+    assert b"done\r\n" in seen
+
+
+def test_everything_before_the_end_arrives(target):
+    for _ in range(10):
+        with Terminal(target.argv("-t", "seq 1 5000; exit 3")) as t:
+            seen, code = t.finish()
+        assert code == 3
+        assert seen.startswith(b"".join(b"%d\r\n" % n for n in range(1, 5001)))
+
+
+def test_window_change_while_running(target):
+    with start_shell(target, rows=24, columns=80) as t:
+        t.send(b"stty size\r")
+        t.expect(rb"\n24 80\r\n")
+        t.send(b"trap 'echo WINCH' WINCH; while :; do sleep 0.1; stty size; done\r")
+        t.expect(rb"24 80\r\n")
+        t.resize(51, 133)
+        t.expect(rb"51 133\r\n")
+        assert b"WINCH" in t.seen
+        t.send(b"\x03")
+        t.expect(rb"> ")
+        t.send(b"exit 0\r")
+        _, code = t.finish()
+    assert code == 0
+
+
+def test_window_change_before_start(target):
+    """The size asked for last is the one that the program sees first."""
+    transport = target.paramiko()
+    try:
+        c = transport.open_session()
+        c.settimeout(20 * PATIENCE)
+        c.get_pty("vt100", 80, 24)
+        c.resize_pty(99, 44)
+        c.exec_command("stty size; echo $TERM")
+        assert c.makefile("rb").read() == b"44 99\r\nvt100\r\n"
+    finally:
+        transport.close()
+
+
+def test_interrupt(target):
+    with start_shell(target) as t:
+        t.send(b"sleep 100\r")
+        t.expect(rb"sleep 100\r\n")
+        t.send(b"\x03")
+        t.expect(rb"\^C\r\n> ")
+        t.send(b"echo code $?\r")
+        t.expect(rb"\ncode 130\r\n")
+        t.send(b"exit\r")
+        _, code = t.finish()
+    assert code == 0
+
+
+def test_interrupt_of_a_command(target):
+    """Ctrl-C ends what has no shell of its own, and the client sees a death by signal."""
+    with Terminal(target.argv("-t", "echo go; exec sleep 100")) as t:
+        t.expect(rb"go\r\n")
+        t.send(b"\x03")
+        _, code = t.finish()
+    assert code == 255
+
+
+def test_job_control(target):
+    with start_shell(target) as t:
+        t.send(b"cat\r")
+        t.expect(rb"cat\r\n")
+        t.send(b"one\r")
+        t.expect(rb"one\r\none\r\n")
+        t.send(b"\x1a")
+        t.expect(rb"Stopped +cat\r\n> ")
+        t.send(b"jobs\r")
+        t.expect(rb"\[1\]\+ +Stopped +cat\r\n> ")
+        t.send(b"fg\r")
+        t.expect(rb"\ncat\r\n")
+        t.send(b"two\r")
+        t.expect(rb"two\r\ntwo\r\n")
+        t.send(b"\x1a")
+        t.expect(rb"Stopped +cat\r\n> ")
+        t.send(b"bg; kill %1; wait; exit 9\r")
+        seen, code = t.finish()
+    assert code == 9
+    assert b"no job control" not in seen
+
+
+def test_ps_in_a_terminal(target):
+    """Session, foreground group and terminal are what a login gives."""
+    with start_shell(target) as t:
+        t.send(b"ps -o pid=,ppid=,pgid=,sid=,tpgid=,tty=,args=; echo $$ end\r")
+        m = t.expect(rb"\n((?: .*\r\n| *\d.*\r\n)+)(\d+) end\r\n")
+        shell = m.group(2)
+        rows = [row.split(None, 6) for row in m.group(1).decode().splitlines()]
+        t.send(b"exit\r")
+        t.finish()
+    by_name = {row[6].split()[0]: row for row in rows}
+    pid, _, pgid, sid, tpgid, tty, _ = by_name["-bash"]
+    assert pid.encode() == shell
+    assert pid == pgid == sid
+    ps = by_name["ps"]
+    assert ps[1] == pid and ps[3] == sid
+    assert ps[0] == ps[2] == tpgid == ps[4]
+    assert re.fullmatch(r"pts/\d+", tty) and ps[5] == tty
+    assert len(rows) == 2
+
+
+def test_detach_keys_pass_through(target):
+    """Docker's own streams would eat Ctrl-P Ctrl-Q."""
+    with Terminal(target.argv("-t", "stty -ixon raw -echo; echo go; head -c 4 | od -An -tx1")) as t:
+        t.expect(rb"go")
+        t.send(b"\x10\x11\x10\x10")
+        t.expect(rb"10 11 10 10")
+        _, code = t.finish()
+    assert code == 0
+
+
+def test_every_byte_through_a_raw_terminal(target):
+    with Terminal(target.argv("-t", "-e", "none",
+                              "stty raw -echo; echo go; head -c 256 | od -An -v -tx1")) as t:
+        t.expect(rb"go")
+        t.send(bytes(range(256)))
+        seen, code = t.finish()
+    assert code == 0
+    words = re.sub(rb"^.*?go", b"", seen, count=1, flags=re.S).split()
+    assert [int(w, 16) for w in words[:256]] == list(range(256))
+
+
+def settings(target):
+    with Terminal(target.argv("-t", "stty -a")) as t:
+        seen, code = t.finish()
+    assert code == 0
+    text = seen.decode().split("Connection to")[0].replace("\r", "")
+    return set(re.split(r"[;\s]\s*", text.strip()))
+
+
+# What decides how a terminal feels. The others depend on modes that the client sends.
+FEEL = ["icanon", "isig", "iexten", "echo", "echoe", "echok", "icrnl", "ixon", "opost", "onlcr",
+        "cs8"]
+
+
+def test_terminal_settings(both):
+    theirs, ours = (settings(t) for t in both)
+    for name in FEEL:
+        assert (name in ours) == (name in theirs), name
+    # The keys that people use: interrupt, quit, erase, kill, end of file, suspend.
+    for name in ("intr", "quit", "erase", "kill", "eof", "susp", "start", "stop", "werase"):
+        def key(s, text=name):
+            return [w for w in s if w.startswith(text + " ") or w == text]
+        assert bool(key(ours)) == bool(key(theirs)), name
+
+
+def test_hang_up_when_the_client_goes(target, control):
+    """What runs on the terminal hears of its end. A second channel looks for the traces."""
+    with Terminal(target.argv(options=["-M", "-S", control])) as t:
+        t.expect(rb"\$ ")
+        inner = target.popen("-tt", "trap 'touch /tmp/hung-up; exit' HUP; echo set; sleep 100 & wait",
+                             options=["-S", control])
+        assert inner.stdout.readline().rstrip() == b"set"
+        inner.kill()
+        inner.communicate(timeout=10)
+        wait_for(lambda: target.ssh("test -e /tmp/hung-up && rm /tmp/hung-up",
+                                    options=["-S", control]).returncode == 0,
+                 10, "the program was hung up")
+        t.send(b"exit\r")
+        t.finish()
+
+
+def test_terminal_without_size(target):
+    """A client without a terminal of its own may ask for one all the same."""
+    r = target.ssh("-tt", "stty size; test -t 0 && echo yes")
+    assert r.returncode == 0
+    assert r.stdout.endswith(b"yes\r\n")
+
+
+def test_terminal_refused_by_policy(sallyport):
+    """sshd's PermitTTY no: a warning, and the command runs without."""
+    r = sallyport.ssh("-tt", "tty", user="nopty")
+    assert b"PTY allocation request failed on channel 0" in r.stderr
+    assert r.stdout == b"not a tty\n"
