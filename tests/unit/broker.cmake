@@ -1,0 +1,12 @@
+pkg_check_modules(libcrypto REQUIRED IMPORTED_TARGET libcrypto)
+
+sp_add_test(NAME test_dispatch LABEL unit SIDE broker SOURCES unit/test_dispatch.c LIBS sp_broker)
+target_compile_definitions(test_dispatch PRIVATE
+  SP_PROTOCOL_MD="${PROJECT_SOURCE_DIR}/common/PROTOCOL.md")
+sp_add_test(NAME test_instance LABEL unit SIDE broker SOURCES unit/test_instance.c LIBS sp_broker)
+sp_add_test(NAME test_notify LABEL unit SIDE broker SOURCES unit/test_notify.c LIBS sp_broker)
+
+# A worker that lies; the black-box tests have the real broker start it.
+add_executable(sallyportd-evil support/evil_worker.c)
+sp_side(sallyportd-evil none)
+target_link_libraries(sallyportd-evil PRIVATE sp_common PkgConfig::libcrypto)
