@@ -78,6 +78,8 @@ finish(struct channel *ch, const struct guest_ctl *exit, unsigned code)
 	}
 	ch->exited = true;
 	ch->no_more_input = true;
+	held_clear(&ch->input);
+	fd_close(&ch->in); /* as sshd: what it left behind reads the end, and may still write */
 	ch->drain_until = connection_now_ms() + DRAIN_MS;
 	ch->state = CHANNEL_ENDED;
 }
@@ -424,7 +426,8 @@ request_program(struct channel *ch, ssh_message m, enum ipc_start_kind kind)
 static void
 request_unknown(struct channel *ch)
 {
-	if (ch->connection->openssh_client && !ch->pty && ch->state == CHANNEL_RUNNING) {
+	if (ch->connection->openssh_client && !ch->pty &&
+	    (ch->state == CHANNEL_RUNNING || ch->state == CHANNEL_ENDED)) {
 		fd_close(&ch->out);
 		held_clear(&ch->output);
 	}
@@ -555,10 +558,9 @@ static void
 guest_gone(struct channel *ch)
 {
 	fd_close(&ch->ctl);
-	if (!ch->exited) {
+	/* What the program wrote before is still in the pipes, and they end by themselves. */
+	if (!ch->exited)
 		fail(ch, "The container has ended.", EXIT_ERROR);
-		close_streams(ch);
-	}
 }
 
 static void
@@ -624,7 +626,7 @@ hold(struct channel *ch, struct held *h, const uint8_t *data, size_t len)
 	h->done = 0;
 }
 
-static void
+static bool
 send_stream(struct channel *ch, int *fd, struct held *h, bool is_stderr)
 {
 	uint32_t window;
@@ -633,22 +635,22 @@ send_stream(struct channel *ch, int *fd, struct held *h, bool is_stderr)
 	int sent;
 
 	if ((ssh_get_status(ch->connection->session) & SSH_WRITE_PENDING) != 0 || ch->closed)
-		return;
+		return false;
 	if (h->len > 0 && !send_held(ch, h, is_stderr))
-		return;
+		return false;
 	window = ssh_channel_window_size(ch->ssh);
 	want = window < sizeof(chunk) ? window : sizeof(chunk);
 	if (*fd < 0 || want == 0)
-		return;
+		return false;
 	n = read(*fd, chunk, want);
 	if (n < 0 && (errno == EINTR || errno == EAGAIN)) {
 		if (ch->pty && ch->exited && connection_now_ms() >= ch->drain_until)
 			fd_close(fd);
-		return;
+		return false;
 	}
 	if (n <= 0) { /* a terminal without processes says EIO */
 		fd_close(fd);
-		return;
+		return false;
 	}
 	ch->drain_until = connection_now_ms() + DRAIN_MS;
 	sent = is_stderr ? ssh_channel_write_stderr(ch->ssh, chunk, (uint32_t)n)
@@ -657,17 +659,32 @@ send_stream(struct channel *ch, int *fd, struct held *h, bool is_stderr)
 		sent = 0;
 	if (sent < n)
 		hold(ch, h, chunk + sent, (size_t)(n - sent));
+	return true;
 }
 
-void
+bool
 channel_send_output(struct channel *ch, const struct pollfd *pfds)
 {
+	bool errors_first = ch->errors_first;
+	bool sent = false;
+
 	if (ch->ssh == NULL || (ch->state != CHANNEL_RUNNING && ch->state != CHANNEL_ENDED))
-		return;
-	if (pfds[2].revents != 0 || ch->output.len > 0 || (ch->pty && ch->exited))
-		send_stream(ch, &ch->out, &ch->output, false);
-	if (pfds[3].revents != 0 || ch->errors.len > 0)
-		send_stream(ch, &ch->err, &ch->errors, true);
+		return false;
+	for (int i = 0; i < 2; i++) {
+		bool is_stderr = (i == 0) == errors_first;
+		bool moved = false;
+
+		if (is_stderr && (pfds[3].revents != 0 || ch->errors.len > 0))
+			moved = send_stream(ch, &ch->err, &ch->errors, true);
+		else if (!is_stderr &&
+		    (pfds[2].revents != 0 || ch->output.len > 0 || (ch->pty && ch->exited)))
+			moved = send_stream(ch, &ch->out, &ch->output, false);
+		/* A full queue lets only one of the two through: the other is first the next time. */
+		if (moved)
+			ch->errors_first = !is_stderr;
+		sent = sent || moved;
+	}
+	return sent;
 }
 
 /* ---- the loop's view ---- */
@@ -727,6 +744,15 @@ static bool
 drained(const struct channel *ch)
 {
 	return ch->out < 0 && ch->err < 0 && ch->output.len == 0 && ch->errors.len == 0;
+}
+
+bool
+channel_wants_time(const struct channel *ch)
+{
+	if (ch->state != CHANNEL_ENDED || ch->ssh == NULL || ch->closed)
+		return false;
+	/* A terminal that others hold open, or a CLOSE that waits for its EOF to leave. */
+	return (ch->pty && ch->out >= 0) || (ch->exited && ch->eof_sent);
 }
 
 void

@@ -77,6 +77,7 @@ struct channel {
 	bool input_closed;
 	bool eof_sent;
 	bool exited;
+	bool errors_first;   /* stdout and stderr take turns */
 	int64_t drain_until; /* pty, after the exit: somebody else may hold the terminal open */
 };
 
@@ -99,8 +100,11 @@ void channel_want(const struct channel *ch, bool may_send, struct pollfd *pfds);
 /* Act on what poll() found. */
 void channel_serve(struct channel *ch, const struct pollfd *pfds);
 
-/* Move what can be moved from the program to the client: one chunk of each stream. */
-void channel_send_output(struct channel *ch, const struct pollfd *pfds);
+/* Move what can be moved from the program to the client: one chunk. Whether there was any. */
+bool channel_send_output(struct channel *ch, const struct pollfd *pfds);
+
+/* Whether it has something to do soon although no descriptor says so. */
+bool channel_wants_time(const struct channel *ch);
 
 /* EOF, close and free, as far as they are due. */
 void channel_settle(struct channel *ch);

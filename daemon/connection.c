@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Worker: one SSH connection on libssh's message queue (no server callbacks: with them the queue stays
- * empty), so that every answer is given where the decision is made. One poll(2) loop; libssh's event holds nothing but the
- * session, because its callbacks run inside each other when more is in it.
+ * empty), so that every answer is given where the decision is made. One poll(2) loop; libssh's event
+ * holds nothing but the session, because its callbacks run inside each other when more is in it.
  */
 #include "connection.h"
 
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/evp.h>
@@ -19,12 +20,14 @@
 #include "dummy_key.h"
 #include "fd.h"
 #include "hooks.h"
+#include "log.h"
 #include "ssh_version.h"
 
 #define READS_PER_TURN 64 /* of 4096 bytes each, libssh's own size */
 #define READ_SIZE      4096
 #define FLUSH_MS       2000 /* for the last packets */
-#define STALL_MS       60000
+#define CLOSE_RETRY_MS 50
+#define REPLIES_MAX    4096 /* that may wait for a client that asks and does not read */
 
 /* No SHA-1, no group exchange (it opens a file); newer libraries' post-quantum ones come first. */
 #define EXCHANGES                                                                               \
@@ -218,6 +221,17 @@ acknowledge_at_once(const struct connection *c)
 	(void)setsockopt(c->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
 }
 
+/* The client's hurry is over once a program runs: from then on it does not use Nagle any more. */
+static bool
+any_running(const struct connection *c)
+{
+	for (int i = 0; i < IPC_CHANNEL_MAX; i++) {
+		if (c->channels[i].state == CHANNEL_RUNNING)
+			return true;
+	}
+	return false;
+}
+
 static unsigned
 open_channels(const struct connection *c)
 {
@@ -281,11 +295,18 @@ on_message(struct connection *c, ssh_message m)
 		(void)ssh_message_reply_default(m);
 }
 
+/* Packets other than data: most of them want a reply. */
+static uint64_t
+other_packets(const struct connection *c)
+{
+	return c->inside.in_packets - c->data_packets;
+}
+
 /* Asking libssh for a message costs a system call: only when a packet came that may be one. */
 static void
 take_messages(struct connection *c)
 {
-	uint64_t packets = c->received.in_packets - c->data_packets;
+	uint64_t packets = other_packets(c);
 	ssh_message m;
 
 	if (packets == c->seen_packets)
@@ -297,6 +318,59 @@ take_messages(struct connection *c)
 	}
 }
 
+/*
+ * libssh queues replies without bound. A client that asks and asks and reads nothing is not read
+ * either, until something of what it was told has left.
+ */
+static bool
+floods(const struct connection *c)
+{
+	return other_packets(c) - c->quiet_packets > REPLIES_MAX;
+}
+
+static bool
+session_is_closed(const struct connection *c)
+{
+	return (ssh_get_status(c->session) & (SSH_CLOSED | SSH_CLOSED_ERROR)) != 0;
+}
+
+/*
+ * Whether libssh closed the connection over what the client sent. It has one error code for all, so
+ * its words are looked at; what is not known is not held against the client, and neither are its own
+ * words in a disconnect message.
+ */
+static bool
+broke_protocol(const char *error)
+{
+	static const char *const signs[] = { "Decryption error", "HMAC error", "Packet filter",
+		"Packet len", "Invalid padding", "Protocol error" };
+
+	if (strncmp(error, "Received SSH_MSG_DISCONNECT", 27) == 0)
+		return false;
+	for (size_t i = 0; i < SP_ARRAY_LEN(signs); i++) {
+		if (strstr(error, signs[i]) != NULL)
+			return true;
+	}
+	return false;
+}
+
+/* The client left, or sent something that libssh does not let pass. */
+static void
+client_gone(struct connection *c)
+{
+	const char *error = ssh_get_error(c->session);
+	enum worker_exit code = c->logged_in ? WORKER_EXIT_CLEAN : WORKER_EXIT_NO_LOGIN;
+
+	if (broke_protocol(error)) {
+		log_info("the client broke the protocol: %s", error);
+		code = WORKER_EXIT_PROTOCOL;
+	} else {
+		log_debug("the client left: %s", error);
+	}
+	/* It may have asked for a last thing before it left: nobody hears the answer. */
+	connection_end(c, code, NULL);
+}
+
 static void
 read_client(struct connection *c)
 {
@@ -306,18 +380,15 @@ read_client(struct connection *c)
 	c->last_heard = connection_now_ms();
 	c->keepalives = 0;
 	do {
-		before = c->received.in_bytes;
-		if (ssh_event_dopoll(c->event, 0) == SSH_ERROR ||
-		    (ssh_get_status(c->session) & (SSH_CLOSED | SSH_CLOSED_ERROR)) != 0) {
-			take_messages(c);
-			connection_end(c, c->logged_in ? WORKER_EXIT_CLEAN : WORKER_EXIT_NO_LOGIN,
-			    NULL);
+		before = c->socket.in_bytes;
+		if (ssh_event_dopoll(c->event, 0) == SSH_ERROR || session_is_closed(c)) {
+			client_gone(c);
 			return;
 		}
-		if (open_channels(c) == 0)
-			acknowledge_at_once(c);
-	} while (
-	    c->received.in_bytes - before >= READ_SIZE && ++turns < READS_PER_TURN && !c->ending);
+	} while (c->socket.in_bytes - before >= READ_SIZE && ++turns < READS_PER_TURN &&
+	    !c->ending && !floods(c));
+	if (!any_running(c))
+		acknowledge_at_once(c);
 	take_messages(c);
 }
 
@@ -375,31 +446,50 @@ keep_alive(struct connection *c)
 static int
 next_timeout(const struct connection *c)
 {
-	int timeout = c->keepalive_seconds > 0 && c->logged_in ? 1000 : -1;
+	int64_t now = connection_now_ms();
+	int64_t timeout = -1;
 
+	if (c->ask.n_events > 0)
+		return 0;
+	if (c->keepalive_seconds > 0 && c->logged_in)
+		timeout = c->next_keepalive > now ? c->next_keepalive - now : 0;
 	for (int i = 0; i < IPC_CHANNEL_MAX; i++) {
-		const struct channel *ch = &c->channels[i];
-
-		if (ch->state == CHANNEL_ENDED && ch->ssh != NULL)
-			timeout = 50; /* a terminal that others hold, or a CLOSE that waits */
+		if (channel_wants_time(&c->channels[i]) && (timeout < 0 || timeout > CLOSE_RETRY_MS))
+			timeout = CLOSE_RETRY_MS;
 	}
-	return timeout;
+	return (int)(timeout > INT_MAX ? INT_MAX : timeout);
 }
 
-/* Each channel in turn is the first one, so that a busy one does not starve the others. */
+/*
+ * What is sent by one channel fills the connection's queue, and then the others wait: so the next one
+ * in the circle goes first the next time.
+ */
 static void
-serve_channels(struct connection *c, struct pollfd (*pfds)[CHANNEL_FDS])
+serve_channels(struct connection *c, unsigned n, struct pollfd (*pfds)[CHANNEL_FDS])
 {
-	for (unsigned i = 0; i < IPC_CHANNEL_MAX; i++)
-		channel_serve(&c->channels[i], pfds[i]);
-	for (unsigned i = 0; i < IPC_CHANNEL_MAX; i++) {
-		unsigned at = (c->first + i) % IPC_CHANNEL_MAX;
+	unsigned first = c->first < n ? c->first : 0;
 
-		channel_send_output(&c->channels[at], pfds[at]);
+	for (unsigned i = 0; i < n; i++)
+		channel_serve(&c->channels[i], pfds[i]);
+	for (unsigned i = 0; i < n; i++) {
+		unsigned at = (first + i) % n;
+
+		if (channel_send_output(&c->channels[at], pfds[at]))
+			c->first = at + 1;
 	}
-	c->first = (c->first + 1) % IPC_CHANNEL_MAX;
-	for (unsigned i = 0; i < IPC_CHANNEL_MAX; i++)
+	for (unsigned i = 0; i < n; i++)
 		channel_settle(&c->channels[i]);
+}
+
+/* One more than the highest number in use: what poll() has to look at. */
+static unsigned
+channels_end(const struct connection *c)
+{
+	unsigned n = IPC_CHANNEL_MAX;
+
+	while (n > 0 && c->channels[n - 1].state == CHANNEL_UNUSED)
+		n--;
+	return n;
 }
 
 static void
@@ -408,19 +498,25 @@ turn(struct connection *c)
 	static struct pollfd pfds[2 + IPC_CHANNEL_MAX * CHANNEL_FDS];
 	struct pollfd(*channels)[CHANNEL_FDS] = (struct pollfd(*)[CHANNEL_FDS]) & pfds[2];
 	bool pending = (ssh_get_status(c->session) & SSH_WRITE_PENDING) != 0;
+	unsigned n = channels_end(c);
 
-	pfds[0] = (struct pollfd){ .fd = c->fd, .events = (short)(POLLIN | (pending ? POLLOUT : 0)) };
+	if (!pending)
+		c->quiet_packets = other_packets(c);
+	pfds[0] = (struct pollfd){ .fd = c->fd, .events = floods(c) ? 0 : POLLIN };
+	if (pending)
+		pfds[0].events |= POLLOUT;
 	pfds[1] = (struct pollfd){ .fd = c->ask.fd, .events = POLLIN };
-	for (unsigned i = 0; i < IPC_CHANNEL_MAX; i++)
+	for (unsigned i = 0; i < n; i++)
 		channel_want(&c->channels[i], !pending, channels[i]);
-	if (poll(pfds, SP_ARRAY_LEN(pfds), c->ask.n_events > 0 ? 0 : next_timeout(c)) < 0)
+	if (poll(pfds, 2 + n * CHANNEL_FDS, next_timeout(c)) < 0)
 		return;
 	if (pfds[0].revents != 0)
 		read_client(c);
 	if (pfds[1].revents != 0 || c->ask.n_events > 0)
 		read_broker(c);
+	/* A channel that has been opened just now has its turn in the next round. */
 	if (!c->ending)
-		serve_channels(c, channels);
+		serve_channels(c, n, channels);
 	keep_alive(c);
 }
 
@@ -451,8 +547,7 @@ flush(struct connection *c)
 	int64_t until = connection_now_ms() + FLUSH_MS;
 	struct pollfd p = { .fd = c->fd, .events = POLLOUT };
 
-	while ((ssh_get_status(c->session) & SSH_WRITE_PENDING) != 0 &&
-	    (ssh_get_status(c->session) & (SSH_CLOSED | SSH_CLOSED_ERROR)) == 0 &&
+	while ((ssh_get_status(c->session) & SSH_WRITE_PENDING) != 0 && !session_is_closed(c) &&
 	    connection_now_ms() < until) {
 		if (poll(&p, 1, 100) > 0 && ssh_event_dopoll(c->event, 0) == SSH_ERROR)
 			return;
@@ -479,11 +574,14 @@ connection_serve(struct connection *c, int fd)
 	hooks_enable(sign, c);
 	if (fd_set_nonblock(fd) < 0 || ssh_bind_accept_fd(c->bind, c->session, fd) != SSH_OK)
 		return WORKER_EXIT_INTERNAL;
-	(void)ssh_set_counters(c->session, &c->sent, &c->received);
+	(void)ssh_set_counters(c->session, &c->socket, &c->inside);
 	ssh_set_auth_methods(c->session, SSH_AUTH_METHOD_PUBLICKEY);
 	ssh_set_blocking(c->session, 0);
-	if (!exchange_keys(c))
-		return c->ending ? c->exit_code : WORKER_EXIT_NO_LOGIN;
+	if (!exchange_keys(c)) {
+		log_info("no key exchange: %s", ssh_get_error(c->session));
+		client_gone(c);
+		return c->exit_code;
+	}
 	c->openssh_client = strncmp(ssh_get_clientbanner(c->session), "SSH-2.0-OpenSSH", 15) == 0;
 	c->event = ssh_event_new();
 	if (c->event == NULL || ssh_event_add_session(c->event, c->session) != SSH_OK)

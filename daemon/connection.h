@@ -38,22 +38,24 @@ struct connection {
 	uint32_t keepalive_count;
 	bool openssh_client; /* sends eow@openssh.com as an unknown request */
 
-	struct ssh_counter_struct received;
-	struct ssh_counter_struct sent;
-	uint64_t data_packets; /* channel data, which makes no message */
+	struct ssh_counter_struct socket; /* bytes as they travel */
+	struct ssh_counter_struct inside; /* packets, and bytes before encryption */
+	uint64_t data_packets;            /* channel data, which makes no message */
 	uint64_t seen_packets;
-	int64_t last_heard; /* ms */
+	uint64_t quiet_packets; /* received when everything had last been sent */
+	int64_t last_heard;     /* ms */
 	int64_t next_keepalive;
 	unsigned keepalives; /* unanswered */
 
 	bool banner_sent;
+	bool asked_methods; /* made a first request */
 	bool logged_in;
 	char user[IPC_USER_MAX + 1];
 	unsigned failures;
 	struct grants grants;
 
 	struct channel channels[IPC_CHANNEL_MAX];
-	unsigned first; /* channel that is served first next time: round robin */
+	unsigned first; /* channel that may send first next time: the one after the last that did */
 
 	bool ending; /* flush, disconnect, exit */
 	enum worker_exit exit_code;

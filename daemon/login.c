@@ -12,19 +12,16 @@
 
 #define BLOB_TYPE_MAX 128
 
-static void
-count_failure(struct connection *c)
-{
-	if (++c->failures >= c->login_tries)
-		connection_end(c, WORKER_EXIT_AUTH_FAILED, "Too many authentication failures");
-}
-
+/* As sshd: the last try is answered by the disconnect alone. */
 static void
 refuse(struct connection *c, ssh_message m)
 {
+	if (++c->failures >= c->login_tries) {
+		connection_end(c, WORKER_EXIT_AUTH_FAILED, "Too many authentication failures");
+		return;
+	}
 	ssh_message_auth_set_methods(m, SSH_AUTH_METHOD_PUBLICKEY);
 	(void)ssh_message_reply_default(m);
-	count_failure(c);
 }
 
 /* The key of the request as the blob that the client sent. */
@@ -96,19 +93,19 @@ keep_grants(struct grants *g, const struct ipc_ans_auth *answer)
 }
 
 static void
-try_signature(struct connection *c, ssh_message m, struct wire_span user, struct wire_span blob)
+try_signature(struct connection *c, ssh_message m, struct wire_span user, struct wire_span blob,
+    const struct hooks_signature *sig)
 {
-	static struct hooks_signature sig;
 	static struct ipc_ans_auth answer;
 	struct ipc_req_auth q = { .user = user, .blob = blob };
 
-	if (!hooks_take_signature(&sig) || !algorithm_of(blob, &sig, q.algorithm)) {
+	if (!algorithm_of(blob, sig, q.algorithm)) {
 		refuse(c, m);
 		return;
 	}
-	q.signature = (struct wire_span){ sig.value, sig.len };
-	q.sk_flags = sig.sk_flags;
-	q.sk_counter = sig.sk_counter;
+	q.signature = (struct wire_span){ sig->value, sig->len };
+	q.sk_flags = sig->sk_flags;
+	q.sk_counter = sig->sk_counter;
 	if (ask_auth(&c->ask, &q, &answer) != 0) {
 		connection_end(c, WORKER_EXIT_BROKER_GONE, "service unavailable");
 		return;
@@ -126,18 +123,19 @@ static void
 public_key(struct connection *c, ssh_message m, const char *name)
 {
 	static uint8_t blob_bytes[IPC_BLOB_MAX];
+	static struct hooks_signature sig;
 	struct wire_span user = { (const uint8_t *)name, strlen(name) };
 	enum ssh_publickey_state_e state = ssh_message_auth_publickey_state(m);
+	/* Taken first, whatever comes of the request: the next one has the next signature. */
+	bool is_signed = state == SSH_PUBLICKEY_STATE_VALID && hooks_take_signature(&sig);
 	struct wire_span blob;
 
-	if (user.len > IPC_USER_MAX || !export_blob(m, blob_bytes, sizeof(blob_bytes), &blob)) {
+	if (user.len > IPC_USER_MAX || !export_blob(m, blob_bytes, sizeof(blob_bytes), &blob))
 		refuse(c, m);
-		return;
-	}
-	if (state == SSH_PUBLICKEY_STATE_NONE)
+	else if (state == SSH_PUBLICKEY_STATE_NONE)
 		probe(c, m, &(struct ipc_req_query){ .user = user, .blob = blob });
-	else if (state == SSH_PUBLICKEY_STATE_VALID)
-		try_signature(c, m, user, blob);
+	else if (is_signed)
+		try_signature(c, m, user, blob, &sig);
 	else
 		refuse(c, m);
 }
@@ -181,7 +179,11 @@ login_request(struct connection *c, ssh_message m)
 		public_key(c, m, name);
 		break;
 	case SSH_AUTH_METHOD_NONE:
-		/* Every client begins with it to hear the methods: no failure. */
+		/* Every client begins with it to hear the methods: the first is no failure. */
+		if (c->asked_methods) {
+			refuse(c, m);
+			break;
+		}
 		ssh_message_auth_set_methods(m, SSH_AUTH_METHOD_PUBLICKEY);
 		(void)ssh_message_reply_default(m);
 		break;
@@ -189,6 +191,7 @@ login_request(struct connection *c, ssh_message m)
 		refuse(c, m);
 		break;
 	}
+	c->asked_methods = true;
 }
 
 void

@@ -20,6 +20,8 @@
 #include "hooks.h"
 #include "ipc_chan.h"
 #include "ipc_msg.h"
+#include "lockdown.h"
+#include "log.h"
 #include "sandbox.h"
 
 #if LIBSSH_VERSION_INT < SSH_VERSION_INT(0, 10, 6) || \
@@ -46,6 +48,21 @@ complain(const char *text)
 	return WORKER_EXIT_LOCKDOWN;
 }
 
+/* A number that is somebody's, and not root's. */
+static bool
+parse_id(const char *text, uint32_t *ret)
+{
+	unsigned long v;
+	char *end;
+
+	errno = 0;
+	v = strtoul(text, &end, 10);
+	if (errno != 0 || end == text || *end != '\0' || v == 0 || v >= UINT32_MAX)
+		return false;
+	*ret = (uint32_t)v;
+	return true;
+}
+
 static bool
 parse_options(int argc, char **argv, struct sandbox_options *o)
 {
@@ -54,11 +71,9 @@ parse_options(int argc, char **argv, struct sandbox_options *o)
 
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--uid") == 0 && i + 1 < argc) {
-			o->uid = (uid_t)strtoul(argv[++i], NULL, 10);
-			uid = true;
+			uid = parse_id(argv[++i], &o->uid);
 		} else if (strcmp(argv[i], "--gid") == 0 && i + 1 < argc) {
-			o->gid = (gid_t)strtoul(argv[++i], NULL, 10);
-			gid = true;
+			gid = parse_id(argv[++i], &o->gid);
 		} else if (strcmp(argv[i], "--best-effort") == 0) {
 			o->best_effort = true;
 		} else {
@@ -165,7 +180,10 @@ main(int argc, char **argv)
 		    "sallyport-broker, not by hand\n");
 		return WORKER_EXIT_BY_HAND;
 	}
+	log_setup("sallyportd", LOG_LEVEL_INFO, false);
 	(void)signal(SIGPIPE, SIG_IGN);
+	if (lockdown_close_from(IPC_FD + 1) < 0)
+		return complain("cannot close what was inherited");
 	r = prepare();
 	if (r != 0)
 		return r;
