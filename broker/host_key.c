@@ -1,21 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Broker: the set of host keys, and signing with them. */
+/*
+ * The set of host keys, and signing with them. Runs in the broker. The files are read before it serves
+ * anybody; afterwards the only input from outside is an algorithm's name, and what is signed is a hash
+ * that transcript.c computed.
+ */
 #include "host_key.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "host_key_file.h"
+#include "host_key_write.h"
 #include "ipc.h"
 #include "read_file.h"
 #include "ssh_key.h"
 
-#define FILE_MAX 65536
-#define RSA_BITS 3072 /* of keys that we make */
+#define RSA_BITS        3072   /* of keys that we make */
+#define SECURE_HEAP     262144 /* bytes for private numbers; each key needs a few KiB of it */
+#define SECURE_HEAP_MIN 32     /* its smallest piece */
+
+/* Ed25519 first: signing costs a fiftieth of RSA's, which anybody can make us do before login. */
+static const char *const preference[] = {
+	"ssh-ed25519",
+	"ecdsa-sha2-nistp256",
+	"ecdsa-sha2-nistp384",
+	"ecdsa-sha2-nistp521",
+	"ssh-rsa",
+};
 
 struct host_key {
 	const char *type;
@@ -37,36 +54,62 @@ refuse(char *why, size_t cap, const char *path, const char *text)
 }
 
 static EVP_PKEY *
-generate(const char *path)
+generate(const char *type)
+{
+	if (strcmp(type, "ecdsa") == 0)
+		return EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
+	if (strcmp(type, "rsa") == 0)
+		return EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)RSA_BITS);
+	if (strcmp(type, "ed25519") == 0)
+		return EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+	return NULL;
+}
+
+/* ssh_host_ecdsa_key: "ecdsa" before "rsa", in case a name mentions both. */
+static const char *
+type_of_name(const char *path)
 {
 	const char *base = strrchr(path, '/');
 
 	base = base != NULL ? base + 1 : path;
 	if (strstr(base, "ecdsa") != NULL)
-		return EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
-	if (strstr(base, "rsa") != NULL)
-		return EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)RSA_BITS);
-	return EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+		return "ecdsa";
+	return strstr(base, "rsa") != NULL ? "rsa" : "ed25519";
 }
 
-static int
-make_file(const char *path, char *why, size_t cap)
+int
+host_key_generate(const char *path, const char *type, char *why, size_t cap)
 {
-	char text[256] = "could not be made";
-	EVP_PKEY *pkey = generate(path);
-	int r = -EIO;
+	EVP_PKEY *pkey = generate(type != NULL ? type : type_of_name(path));
+	int r;
 
-	if (pkey != NULL)
-		r = host_key_file_write(path, pkey, text, sizeof(text));
+	if (pkey == NULL) {
+		ERR_clear_error();
+		return refuse(why, cap, path, "could not be made: the type is ed25519, ecdsa or rsa");
+	}
+	r = host_key_write(path, pkey);
 	EVP_PKEY_free(pkey);
 	if (r < 0)
-		(void)refuse(why, cap, path, text);
+		(void)snprintf(why, cap, "host key %s could not be made: %s", path, strerror(-r));
 	return r;
+}
+
+/* Every number of the key fits the others. For RSA 3072 this takes a tenth of a second. */
+static bool
+is_consistent(EVP_PKEY *pkey)
+{
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(pkey, NULL);
+	bool good = ctx != NULL && EVP_PKEY_check(ctx) == 1;
+
+	EVP_PKEY_CTX_free(ctx);
+	ERR_clear_error();
+	return good;
 }
 
 /*
  * Sign with the private half, verify with the public blob that clients will see: a key whose halves
  * do not belong together, or a key that is too weak, is found before anybody connects.
+ * NULL, or half a sentence.
  */
 static const char *
 try_key(const struct host_key *key)
@@ -80,9 +123,12 @@ try_key(const struct host_key *key)
 	int r = ssh_key_from_blob(key->blob, key->blob_len, &public);
 
 	if (r == SSH_KEY_E_WEAK)
-		return "is too weak: RSA keys need 2048 to 8192 bits";
+		return "cannot be used: RSA keys need 2048 to 8192 bits; make another one with "
+		       "ssh-keygen -t ed25519";
 	if (r != 0)
-		return "cannot be used as an SSH host key";
+		return "cannot be used as an SSH host key: its public half is malformed";
+	if (!is_consistent(key->pkey))
+		return "is damaged (its numbers do not belong together)";
 	if (host_key_sign(key, algorithm, data, sizeof(data), buf, &len) < 0)
 		return "cannot sign";
 	sig.value.data = buf;
@@ -92,28 +138,39 @@ try_key(const struct host_key *key)
 	return NULL;
 }
 
-/* Takes pkey. */
-static int
-add(struct host_key_set *set, const char *path, EVP_PKEY *pkey, char *why, size_t cap)
+static bool
+has_type(const struct host_key_set *set, const char *type)
 {
+	for (size_t i = 0; i < set->n; i++) {
+		if (strcmp(set->keys[i].type, type) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Takes *pkey. */
+static int
+add(struct host_key_set *set, const char *path, EVP_PKEY **pkey, char *why, size_t cap)
+{
+	const char *type = host_key_file_type(*pkey);
 	struct host_key *key = &set->keys[set->n];
 	struct wire_writer w;
 	const char *problem;
 
-	if (set->n == SP_ARRAY_LEN(set->keys) || host_key_file_type(pkey) == NULL) {
-		EVP_PKEY_free(pkey);
+	if (type == NULL)
 		return refuse(why, cap, path,
-		    "is of no type that can be used: ed25519, ecdsa (nistp256, 384, 521) or rsa");
-	}
-	key->pkey = pkey;
-	key->type = host_key_file_type(pkey);
+		    "is of no type that can be used: " HOST_KEY_FILE_TYPES " is needed");
+	if (has_type(set, type))
+		return refuse(why, cap, path,
+		    "is the second one of its type; list one file of each type");
+	if (set->n == SP_ARRAY_LEN(set->keys))
+		return refuse(why, cap, path, "is one too many");
+	key->pkey = *pkey;
+	*pkey = NULL;
+	key->type = type;
 	set->n++;
-	for (size_t i = 0; i + 1 < set->n; i++) {
-		if (strcmp(set->keys[i].type, key->type) == 0)
-			return refuse(why, cap, path, "is the second one of its type; keep one");
-	}
 	wire_writer_init(&w, key->blob, sizeof(key->blob));
-	host_key_file_put_public(&w, pkey);
+	host_key_file_put_public(&w, key->pkey);
 	if (w.failed)
 		return refuse(why, cap, path, "is too large");
 	key->blob_len = w.len;
@@ -122,46 +179,68 @@ add(struct host_key_set *set, const char *path, EVP_PKEY *pkey, char *why, size_
 }
 
 static int
+read_key(const char *path, EVP_PKEY **ret, char *why, size_t cap)
+{
+	char reason[512] = "out of memory";
+	char *text;
+	size_t len;
+	int r = read_trusted_file(path, true, HOST_KEY_FILE_MAX, &text, &len, reason, sizeof(reason));
+
+	if (r < 0) {
+		(void)snprintf(why, cap, "host key %s%s", reason,
+		    r == -ENOENT ? "; \"make_host_keys\": true makes it at the first start" : "");
+		return r;
+	}
+	r = host_key_file_parse(text, len, ret, reason, sizeof(reason));
+	read_file_free(text, len);
+	if (r < 0)
+		(void)refuse(why, cap, path, reason);
+	return r;
+}
+
+static int
 load_one(struct host_key_set *set, const char *path, bool make, char *why, size_t cap)
 {
 	EVP_PKEY *pkey = NULL;
-	char reason[512] = "cannot be read";
-	char *text;
-	size_t len;
+	struct stat st;
 	int r = 0;
 
-	if (make && access(path, F_OK) < 0 && errno == ENOENT)
-		r = make_file(path, why, cap);
-	if (r < 0)
-		return r;
-	r = read_trusted_file(path, true, FILE_MAX, &text, &len, reason, sizeof(reason));
-	if (r < 0) {
-		(void)snprintf(why, cap, "host key %s%s", reason,
-		    r == -ENOENT ? " (\"make_host_keys\": true makes it at the first start)" : "");
-		return r;
-	}
-	r = host_key_file_parse(text, len, &pkey, reason, sizeof(reason));
-	read_file_free(text, len);
-	if (r < 0) {
-		(void)refuse(why, cap, path, reason);
-		return r;
-	}
-	return add(set, path, pkey, why, cap);
+	/* Whatever stands there, a dangling link too, is not replaced: reading it says what is wrong. */
+	if (make && lstat(path, &st) < 0 && errno == ENOENT)
+		r = host_key_generate(path, NULL, why, cap);
+	if (r == 0)
+		r = read_key(path, &pkey, why, cap);
+	if (r == 0)
+		r = add(set, path, &pkey, why, cap);
+	EVP_PKEY_free(pkey);
+	return r;
 }
 
-/* Ed25519 first: signing costs a fiftieth of RSA's, which anybody can make us do before login. */
-static int
+static size_t
 rank(const struct host_key *key)
 {
-	if (strcmp(key->type, "ssh-ed25519") == 0)
-		return 0;
-	return strcmp(key->type, "ssh-rsa") == 0 ? 2 : 1;
+	size_t i = 0;
+
+	while (i < SP_ARRAY_LEN(preference) && strcmp(preference[i], key->type) != 0)
+		i++;
+	return i;
 }
 
 static int
 compare(const void *a, const void *b)
 {
-	return rank(a) - rank(b);
+	return (int)rank(a) - (int)rank(b);
+}
+
+/*
+ * Memory for private numbers that is not swapped out, not in core dumps, and fenced by pages that
+ * nobody may touch. Best effort: without it they are in ordinary memory.
+ */
+static void
+use_secure_heap(void)
+{
+	if (CRYPTO_secure_malloc_initialized() == 0)
+		(void)CRYPTO_secure_malloc_init(SECURE_HEAP, SECURE_HEAP_MIN);
 }
 
 int
@@ -171,8 +250,11 @@ host_key_set_load(const char *const *paths, bool make, struct host_key_set **ret
 	struct host_key_set *set = calloc(1, sizeof(*set));
 	int r = 0;
 
-	if (set == NULL)
+	if (set == NULL) {
+		(void)snprintf(why, cap, "host keys: out of memory");
 		return -ENOMEM;
+	}
+	use_secure_heap();
 	for (; r == 0 && *paths != NULL; paths++)
 		r = load_one(set, *paths, make, why, cap);
 	if (r == 0 && set->n == 0) {
@@ -218,17 +300,22 @@ host_key_blob(const struct host_key *key)
 	return blob;
 }
 
+/* Whether the algorithm is one of this key's. SHA-1 ("ssh-rsa") is nobody's. */
+static bool
+signs_with(const struct host_key *key, const char *algorithm)
+{
+	if (strcmp(algorithm, "rsa-sha2-256") == 0 || strcmp(algorithm, "rsa-sha2-512") == 0)
+		algorithm = "ssh-rsa";
+	else if (strcmp(algorithm, "ssh-rsa") == 0)
+		return false;
+	return strcmp(key->type, algorithm) == 0;
+}
+
 const struct host_key *
 host_key_set_find(const struct host_key_set *set, const char *algorithm)
 {
-	const char *type = algorithm;
-
-	if (strcmp(algorithm, "rsa-sha2-256") == 0 || strcmp(algorithm, "rsa-sha2-512") == 0)
-		type = "ssh-rsa";
-	else if (strcmp(algorithm, "ssh-rsa") == 0)
-		return NULL; /* SHA-1 */
 	for (size_t i = 0; i < set->n; i++) {
-		if (strcmp(set->keys[i].type, type) == 0)
+		if (signs_with(&set->keys[i], algorithm))
 			return &set->keys[i];
 	}
 	return NULL;
@@ -238,15 +325,18 @@ int
 host_key_sign(const struct host_key *key, const char *algorithm, const void *data, size_t len,
     uint8_t sig[HOST_KEY_SIG_MAX], size_t *ret_len)
 {
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	EVP_MD_CTX *ctx;
 	size_t sig_len = HOST_KEY_SIG_MAX;
 	const EVP_MD *md;
 	bool done;
 
-	done = ctx != NULL && ssh_key_digest(algorithm, &md) &&
-	    EVP_DigestSignInit(ctx, NULL, md, NULL, key->pkey) == 1 &&
+	if (!signs_with(key, algorithm) || !ssh_key_digest(algorithm, &md))
+		return -EINVAL;
+	ctx = EVP_MD_CTX_new();
+	done = ctx != NULL && EVP_DigestSignInit(ctx, NULL, md, NULL, key->pkey) == 1 &&
 	    EVP_DigestSign(ctx, sig, &sig_len, data, len) == 1;
 	EVP_MD_CTX_free(ctx);
+	ERR_clear_error();
 	if (!done)
 		return -EIO;
 	*ret_len = sig_len;

@@ -18,10 +18,16 @@ struct host_key;
 struct host_key_set;
 
 /*
+ * Make a key file in OpenSSH's format (0600) and its .pub. type: "ed25519", "ecdsa" (nistp256), "rsa"
+ * (3072 bits), or NULL: the one that the file's name mentions, else ed25519. An existing file stays as
+ * it is: -EEXIST. 0, or -errno with a sentence in why[cap].
+ */
+SP_MUST_CHECK int host_key_generate(const char *path, const char *type, char *why, size_t cap);
+
+/*
  * Read every file in paths (NULL-ended): OpenSSH's format or PEM, unencrypted, readable by nobody
- * else, one key of each type. make: a file that does not exist is made first, of the type that its
- * name mentions (ed25519, ecdsa, rsa; else ed25519), with its .pub beside it.
- * 0, or -errno with a sentence in why[cap].
+ * else, one key of each type. make: a file that does not exist is made first, as host_key_generate()
+ * does it without a type. 0, or -errno with a sentence in why[cap].
  */
 SP_MUST_CHECK int host_key_set_load(const char *const *paths, bool make, struct host_key_set **ret,
     char *why, size_t cap);
@@ -31,14 +37,15 @@ void host_key_set_free(struct host_key_set *set);
 /* Public blobs, best first: ed25519, ecdsa, rsa. */
 size_t host_key_set_count(const struct host_key_set *set);
 struct wire_span host_key_set_blob(const struct host_key_set *set, size_t i);
-/* The key that signs with this algorithm, or NULL. */
+/* The key that signs with this algorithm, or NULL. Lives as long as the set. */
 const struct host_key *host_key_set_find(const struct host_key_set *set, const char *algorithm);
 
 struct wire_span host_key_blob(const struct host_key *key);
 
 /*
  * Sign data[len] (an exchange hash that the broker computed itself), in the form in which OpenSSL's
- * EVP_DigestSign() returns it. 0 or -EIO.
+ * EVP_DigestSign() returns it: raw for ed25519 and rsa, DER for ecdsa.
+ * 0, -EINVAL (not an algorithm of this key) or -EIO.
  */
 SP_MUST_CHECK int host_key_sign(const struct host_key *key, const char *algorithm, const void *data,
     size_t len, uint8_t sig[HOST_KEY_SIG_MAX], size_t *ret_len);

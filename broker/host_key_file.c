@@ -1,32 +1,45 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Broker: private key files. The files are the administrator's; they are parsed as if they were not.
- * Every buffer that held a secret is wiped.
+ * Reading private key files. Runs in the broker, before it serves anybody. The files are the
+ * administrator's; they are parsed as if they were not. Every buffer that held a secret is wiped.
  */
 #include "host_key_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/param_build.h>
 #include <openssl/pem.h>
-#include <openssl/rand.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "fd.h"
+#define NUMBER_MAX 1100 /* bytes of one RSA number */
 
-#define BEGIN       "-----BEGIN OPENSSH PRIVATE KEY-----"
-#define END         "-----END OPENSSH PRIVATE KEY-----"
-#define MAGIC       "openssh-key-v1" /* its NUL is part of it */
-#define FILE_MAX    16384
-#define NUMBER_MAX  1100 /* bytes of one RSA number */
-#define BASE64_LINE 70
+static const struct {
+	const char *type;
+	const char *curve; /* as in blobs */
+	const char *group; /* as OpenSSL calls it when asked */
+} curves[] = {
+	{ "ecdsa-sha2-nistp256", "nistp256", "prime256v1" },
+	{ "ecdsa-sha2-nistp384", "nistp384", "secp384r1" },
+	{ "ecdsa-sha2-nistp521", "nistp521", "secp521r1" },
+};
+
+/* By the curve's name, not its size: other curves of 256 bits exist. */
+static const char *
+ecdsa_type(const EVP_PKEY *pkey)
+{
+	char group[32];
+
+	if (EVP_PKEY_get_group_name(pkey, group, sizeof(group), NULL) != 1)
+		return NULL;
+	for (size_t i = 0; i < SP_ARRAY_LEN(curves); i++) {
+		if (strcmp(group, curves[i].group) == 0)
+			return curves[i].type;
+	}
+	return NULL;
+}
 
 const char *
 host_key_file_type(const EVP_PKEY *pkey)
@@ -37,23 +50,14 @@ host_key_file_type(const EVP_PKEY *pkey)
 	case EVP_PKEY_RSA:
 		return "ssh-rsa";
 	case EVP_PKEY_EC:
-		switch (EVP_PKEY_get_bits(pkey)) {
-		case 256:
-			return "ecdsa-sha2-nistp256";
-		case 384:
-			return "ecdsa-sha2-nistp384";
-		case 521:
-			return "ecdsa-sha2-nistp521";
-		default:
-			return NULL;
-		}
+		return ecdsa_type(pkey);
 	default:
 		return NULL;
 	}
 }
 
-static void
-put_number(struct wire_writer *w, const EVP_PKEY *pkey, const char *name)
+void
+host_key_file_put_number(struct wire_writer *w, const EVP_PKEY *pkey, const char *name)
 {
 	uint8_t buf[NUMBER_MAX];
 	BIGNUM *n = NULL;
@@ -72,7 +76,7 @@ put_ec_public(struct wire_writer *w, EVP_PKEY *pkey)
 	uint8_t point[133];
 	size_t len = 0;
 
-	wire_put_cstr(w, strrchr(host_key_file_type(pkey), '-') + 1);
+	wire_put_cstr(w, strrchr(host_key_file_type(pkey), '-') + 1); /* "nistp256" */
 	if (EVP_PKEY_set_utf8_string_param(pkey, OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT,
 		"uncompressed") != 1 ||
 	    EVP_PKEY_get_octet_string_param(pkey, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point),
@@ -107,8 +111,8 @@ host_key_file_put_public(struct wire_writer *w, EVP_PKEY *pkey)
 		put_ed25519_public(w, pkey);
 		break;
 	case EVP_PKEY_RSA:
-		put_number(w, pkey, OSSL_PKEY_PARAM_RSA_E);
-		put_number(w, pkey, OSSL_PKEY_PARAM_RSA_N);
+		host_key_file_put_number(w, pkey, OSSL_PKEY_PARAM_RSA_E);
+		host_key_file_put_number(w, pkey, OSSL_PKEY_PARAM_RSA_N);
 		break;
 	default:
 		put_ec_public(w, pkey);
@@ -248,12 +252,10 @@ get_private_fields(struct wire_reader *r)
 		return get_ed25519(r);
 	if (wire_span_is(type, "ssh-rsa"))
 		return get_rsa(r);
-	if (wire_span_is(type, "ecdsa-sha2-nistp256"))
-		return get_ecdsa(r, "nistp256", "P-256");
-	if (wire_span_is(type, "ecdsa-sha2-nistp384"))
-		return get_ecdsa(r, "nistp384", "P-384");
-	if (wire_span_is(type, "ecdsa-sha2-nistp521"))
-		return get_ecdsa(r, "nistp521", "P-521");
+	for (size_t i = 0; i < SP_ARRAY_LEN(curves); i++) {
+		if (wire_span_is(type, curves[i].type))
+			return get_ecdsa(r, curves[i].curve, curves[i].group);
+	}
 	return NULL;
 }
 
@@ -277,41 +279,26 @@ padding_is_right(struct wire_reader *r)
 	return !r->failed && expect <= 9;
 }
 
+/* The private section: check numbers, one key, comment, padding. */
 static int
-parse_binary(const uint8_t *data, size_t len, EVP_PKEY **ret, char *why, size_t cap)
+parse_private(struct wire_span section, struct wire_span public, EVP_PKEY **ret, char *why, size_t cap)
 {
 	struct wire_reader r;
-	struct wire_span cipher;
-	struct wire_span public;
-	struct wire_span private;
 	struct wire_writer w;
 	uint8_t blob[HOST_KEY_BLOB_MAX];
 	EVP_PKEY *pkey;
+	uint32_t check;
 
-	wire_reader_init(&r, data, len);
-	if (!wire_span_eq(wire_get_bytes(&r, sizeof(MAGIC)), MAGIC, sizeof(MAGIC)))
-		return fail(why, cap, "is not a private key in OpenSSH's format");
-	cipher = wire_get_span(&r);
-	(void)wire_get_span(&r); /* kdf */
-	(void)wire_get_span(&r); /* its options */
-	if (!r.failed && !wire_span_is(cipher, "none"))
-		return fail(why, cap,
-		    "is encrypted; a service cannot ask for the passphrase: ssh-keygen -p -N '' -f FILE");
-	if (wire_get_u32(&r) != 1)
-		return fail(why, cap, "does not hold exactly one key");
-	public = wire_get_span(&r);
-	private = wire_get_span(&r);
-	if (wire_finish(&r) != 0)
-		return fail(why, cap, "is damaged (a length does not fit)");
-	wire_reader_init(&r, private.data, private.len);
-	if (wire_get_u32(&r) != wire_get_u32(&r) || r.failed)
+	wire_reader_init(&r, section.data, section.len);
+	check = wire_get_u32(&r);
+	if (check != wire_get_u32(&r) || r.failed)
 		return fail(why, cap, "is damaged (the check numbers differ)");
 	pkey = get_private_fields(&r);
 	(void)wire_get_span(&r); /* comment */
 	if (pkey == NULL || !padding_is_right(&r)) {
 		EVP_PKEY_free(pkey);
 		return fail(why, cap,
-		    "holds a key that cannot be used: ed25519, ecdsa (nistp256, 384, 521) or rsa is needed");
+		    "is damaged, or of no type that can be used: " HOST_KEY_FILE_TYPES);
 	}
 	wire_writer_init(&w, blob, sizeof(blob));
 	host_key_file_put_public(&w, pkey);
@@ -324,29 +311,90 @@ parse_binary(const uint8_t *data, size_t len, EVP_PKEY **ret, char *why, size_t 
 }
 
 static int
+parse_binary(const uint8_t *data, size_t len, EVP_PKEY **ret, char *why, size_t cap)
+{
+	struct wire_reader r;
+	struct wire_span cipher;
+	struct wire_span kdf;
+	struct wire_span public;
+	struct wire_span private;
+	uint32_t n;
+
+	wire_reader_init(&r, data, len);
+	if (!wire_span_eq(wire_get_bytes(&r, sizeof(HOST_KEY_FILE_MAGIC)), HOST_KEY_FILE_MAGIC,
+		sizeof(HOST_KEY_FILE_MAGIC)))
+		return fail(why, cap, "is not a private key in OpenSSH's format");
+	cipher = wire_get_span(&r);
+	kdf = wire_get_span(&r);
+	(void)wire_get_span(&r); /* the kdf's options */
+	n = wire_get_u32(&r);
+	if (!r.failed && (!wire_span_is(cipher, "none") || !wire_span_is(kdf, "none")))
+		return fail(why, cap,
+		    "is encrypted; a service cannot ask for the passphrase: ssh-keygen -p -N '' -f FILE");
+	if (!r.failed && n != 1)
+		return fail(why, cap, "does not hold exactly one key");
+	public = wire_get_span(&r);
+	private = wire_get_span(&r);
+	if (wire_finish(&r) != 0)
+		return fail(why, cap, "is damaged (a length does not fit)");
+	return parse_private(private, public, ret, why, cap);
+}
+
+static bool
+is_base64(char c)
+{
+	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+	    c == '+' || c == '/';
+}
+
+/*
+ * Lines of base64 without their ends, into packed[]. EVP_DecodeBlock() wants it so, and it would read
+ * '=' anywhere as a zero. Length, or 0 when it is not base64; *ret_pad is the number of '='.
+ */
+static size_t
+pack_base64(const char *text, size_t len, uint8_t *packed, size_t *ret_pad)
+{
+	size_t n = 0;
+	size_t pad = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		char c = text[i];
+
+		if (c == ' ' || c == '\t' || c == '\r' || c == '\n')
+			continue;
+		if (c == '=')
+			pad++;
+		else if (!is_base64(c) || pad > 0)
+			return 0;
+		packed[n++] = (uint8_t)c;
+	}
+	*ret_pad = pad;
+	return n % 4 == 0 && pad <= 2 ? n : 0;
+}
+
+static int
 parse_openssh(const char *text, EVP_PKEY **ret, char *why, size_t cap)
 {
-	const char *from = strstr(text, BEGIN) + strlen(BEGIN);
-	const char *to = strstr(from, END);
-	EVP_ENCODE_CTX *ctx;
-	uint8_t data[FILE_MAX];
-	int len = 0;
-	int tail = 0;
+	const char *from = strstr(text, HOST_KEY_FILE_BEGIN) + strlen(HOST_KEY_FILE_BEGIN);
+	const char *to = strstr(from, HOST_KEY_FILE_END);
+	uint8_t packed[HOST_KEY_FILE_MAX];
+	uint8_t data[HOST_KEY_FILE_MAX];
+	size_t pad = 0;
+	size_t n;
+	int len;
 	int r;
 
-	if (to == NULL || (size_t)(to - from) > sizeof(data))
+	if (to == NULL || (size_t)(to - from) > sizeof(packed))
 		return fail(why, cap, "is damaged (its end is missing)");
-	ctx = EVP_ENCODE_CTX_new();
-	if (ctx == NULL)
-		return -ENOMEM;
-	EVP_DecodeInit(ctx);
-	if (EVP_DecodeUpdate(ctx, data, &len, (const uint8_t *)from, (int)(to - from)) < 0 ||
-	    EVP_DecodeFinal(ctx, data + len, &tail) < 0)
+	n = pack_base64(from, (size_t)(to - from), packed, &pad);
+	len = n > 0 ? EVP_DecodeBlock(data, packed, (int)n) : -1;
+	if (len < 0)
 		r = fail(why, cap, "is damaged (not base64)");
 	else
-		r = parse_binary(data, (size_t)(len + tail), ret, why, cap);
-	EVP_ENCODE_CTX_free(ctx);
+		r = parse_binary(data, (size_t)len - pad, ret, why, cap);
+	OPENSSL_cleanse(packed, sizeof(packed));
 	OPENSSL_cleanse(data, sizeof(data));
+	ERR_clear_error();
 	return r;
 }
 
@@ -384,172 +432,9 @@ parse_pem(const char *text, size_t len, EVP_PKEY **ret, char *why, size_t cap)
 int
 host_key_file_parse(const char *text, size_t len, EVP_PKEY **ret, char *why, size_t cap)
 {
-	if (len > FILE_MAX)
+	if (len > HOST_KEY_FILE_MAX)
 		return fail(why, cap, "is too large for a private key");
-	if (strstr(text, BEGIN) != NULL)
+	if (strstr(text, HOST_KEY_FILE_BEGIN) != NULL)
 		return parse_openssh(text, ret, why, cap);
 	return parse_pem(text, len, ret, why, cap);
-}
-
-/* ---- writing ---- */
-
-static void
-put_private(struct wire_writer *w, EVP_PKEY *pkey)
-{
-	uint8_t secret[64];
-	size_t len = 32;
-
-	wire_put_cstr(w, host_key_file_type(pkey));
-	switch (EVP_PKEY_get_base_id(pkey)) {
-	case EVP_PKEY_ED25519:
-		put_ed25519_public(w, pkey);
-		if (EVP_PKEY_get_raw_private_key(pkey, secret, &len) != 1)
-			w->failed = true;
-		len = 32;
-		if (EVP_PKEY_get_raw_public_key(pkey, secret + 32, &len) != 1)
-			w->failed = true;
-		wire_put_str(w, secret, sizeof(secret));
-		break;
-	case EVP_PKEY_RSA:
-		put_number(w, pkey, OSSL_PKEY_PARAM_RSA_N);
-		put_number(w, pkey, OSSL_PKEY_PARAM_RSA_E);
-		put_number(w, pkey, OSSL_PKEY_PARAM_RSA_D);
-		put_number(w, pkey, OSSL_PKEY_PARAM_RSA_COEFFICIENT1);
-		put_number(w, pkey, OSSL_PKEY_PARAM_RSA_FACTOR1);
-		put_number(w, pkey, OSSL_PKEY_PARAM_RSA_FACTOR2);
-		break;
-	default:
-		put_ec_public(w, pkey);
-		put_number(w, pkey, OSSL_PKEY_PARAM_PRIV_KEY);
-		break;
-	}
-	OPENSSL_cleanse(secret, sizeof(secret));
-}
-
-/* The binary form, PROTOCOL.key of OpenSSH. */
-static void
-put_binary(struct wire_writer *w, EVP_PKEY *pkey)
-{
-	uint8_t public[HOST_KEY_BLOB_MAX];
-	uint8_t private[FILE_MAX / 2];
-	struct wire_writer pub;
-	struct wire_writer sec;
-	uint32_t check;
-
-	if (RAND_bytes((uint8_t *)&check, sizeof(check)) != 1)
-		w->failed = true;
-	wire_writer_init(&pub, public, sizeof(public));
-	host_key_file_put_public(&pub, pkey);
-	wire_writer_init(&sec, private, sizeof(private));
-	wire_put_u32(&sec, check);
-	wire_put_u32(&sec, check);
-	put_private(&sec, pkey);
-	wire_put_cstr(&sec, "sallyport");
-	for (uint8_t i = 1; !sec.failed && sec.len % 8 != 0; i++)
-		wire_put_u8(&sec, i);
-	wire_put_bytes(w, MAGIC, sizeof(MAGIC));
-	wire_put_cstr(w, "none");
-	wire_put_cstr(w, "none");
-	wire_put_cstr(w, "");
-	wire_put_u32(w, 1);
-	wire_put_str(w, pub.data, pub.len);
-	wire_put_str(w, sec.data, sec.len);
-	if (pub.failed || sec.failed)
-		w->failed = true;
-	OPENSSL_cleanse(private, sizeof(private));
-}
-
-/* Make path hold text, with mode, unless it exists: complete or not there at all. */
-static int
-write_new(const char *path, mode_t mode, const char *text, size_t len)
-{
-	SP_CLEANUP_FD int fd = -1;
-	char temporary[4096];
-	int r = 0;
-
-	if (snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path) >= (int)sizeof(temporary))
-		return -ENAMETOOLONG;
-	fd = mkostemp(temporary, O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (fchmod(fd, mode) < 0 || write(fd, text, len) != (ssize_t)len || fsync(fd) < 0 ||
-	    link(temporary, path) < 0)
-		r = -errno;
-	(void)unlink(temporary);
-	return r;
-}
-
-static char *
-to_base64(const uint8_t *data, size_t len)
-{
-	char *out = malloc(4 * (len / 3 + 1) + 1);
-
-	if (out != NULL)
-		(void)EVP_EncodeBlock((uint8_t *)out, data, (int)len);
-	return out;
-}
-
-static int
-write_private(const char *path, EVP_PKEY *pkey)
-{
-	uint8_t data[FILE_MAX / 2];
-	char text[FILE_MAX];
-	struct wire_writer w;
-	char *base64 = NULL;
-	size_t n = 0;
-	int r = -EIO;
-
-	wire_writer_init(&w, data, sizeof(data));
-	put_binary(&w, pkey);
-	if (!w.failed)
-		base64 = to_base64(w.data, w.len);
-	if (base64 != NULL) {
-		n = (size_t)snprintf(text, sizeof(text), "%s\n", BEGIN);
-		for (const char *p = base64; *p != '\0'; p += strnlen(p, BASE64_LINE))
-			n += (size_t)snprintf(text + n, sizeof(text) - n, "%.*s\n", BASE64_LINE, p);
-		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s\n", END);
-		r = write_new(path, 0600, text, n);
-		OPENSSL_cleanse(base64, strlen(base64));
-	}
-	free(base64);
-	OPENSSL_cleanse(data, sizeof(data));
-	OPENSSL_cleanse(text, sizeof(text));
-	return r;
-}
-
-static int
-write_public(const char *path, EVP_PKEY *pkey)
-{
-	uint8_t blob[HOST_KEY_BLOB_MAX];
-	char name[4096];
-	struct wire_writer w;
-	char *base64;
-	char *text = NULL;
-	int r = -ENOMEM;
-	int n = -1;
-
-	wire_writer_init(&w, blob, sizeof(blob));
-	host_key_file_put_public(&w, pkey);
-	base64 = to_base64(w.data, w.len);
-	if (base64 != NULL)
-		n = asprintf(&text, "%s %s sallyport\n", host_key_file_type(pkey), base64);
-	if (n > 0 && snprintf(name, sizeof(name), "%s.pub", path) < (int)sizeof(name))
-		r = write_new(name, 0644, text, (size_t)n);
-	free(base64);
-	if (n > 0)
-		free(text);
-	/* A left-over .pub is not worth refusing to start for. */
-	return r == -EEXIST ? 0 : r;
-}
-
-int
-host_key_file_write(const char *path, EVP_PKEY *pkey, char *why, size_t cap)
-{
-	int r = write_private(path, pkey);
-
-	if (r == 0)
-		r = write_public(path, pkey);
-	if (r < 0)
-		(void)snprintf(why, cap, "could not be made: %s", strerror(-r));
-	return r;
 }

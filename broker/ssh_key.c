@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Broker: public keys and signatures. Blobs and signatures are hostile. */
+/*
+ * Public keys and signatures. Runs in the broker. Blobs and signatures are hostile: the callers see to
+ * it that a blob from the network equals a configured one, and nothing here relies on that.
+ */
 #include "ssh_key.h"
 
 #include <errno.h>
 #include <openssl/core_names.h>
+#include <openssl/err.h>
 #include <openssl/param_build.h>
 #include <openssl/sha.h>
 #include <stdlib.h>
@@ -12,6 +16,7 @@
 #define RSA_BITS_MIN   2048
 #define RSA_BITS_MAX   8192
 #define RSA_E_BITS_MAX 32
+#define POINT_MAX      133 /* 4, x and y of nistp521 */
 #define SK_DATA_LEN    (SHA256_DIGEST_LENGTH + 1 + 4 + SHA256_DIGEST_LENGTH)
 
 enum family {
@@ -71,7 +76,20 @@ from_params(const char *name, OSSL_PARAM *params)
 	if (ctx != NULL && EVP_PKEY_fromdata_init(ctx) == 1)
 		(void)EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_PUBLIC_KEY, params);
 	EVP_PKEY_CTX_free(ctx);
+	ERR_clear_error(); /* nobody reads what hostile input leaves there */
 	return pkey;
+}
+
+/*
+ * A positive mpint in its one encoding (RFC 4251 section 5): a second spelling of a number would be a
+ * second blob for the same key.
+ */
+static bool
+is_number(struct wire_span s)
+{
+	if (s.len == 0 || (s.data[0] & 0x80) != 0)
+		return false;
+	return s.data[0] != 0 || (s.len > 1 && (s.data[1] & 0x80) != 0);
 }
 
 /* Numbers that verification would choke on, or take for ever with. */
@@ -80,10 +98,10 @@ check_rsa(const BIGNUM *n, const BIGNUM *e)
 {
 	int bits = BN_num_bits(n);
 
-	if (bits < RSA_BITS_MIN || bits > RSA_BITS_MAX)
-		return SSH_KEY_E_WEAK;
 	if (BN_is_odd(n) == 0 || BN_is_odd(e) == 0 || BN_num_bits(e) > RSA_E_BITS_MAX || BN_is_one(e))
 		return SSH_KEY_E_MALFORMED;
+	if (bits < RSA_BITS_MIN || bits > RSA_BITS_MAX)
+		return SSH_KEY_E_WEAK;
 	return 0;
 }
 
@@ -112,8 +130,10 @@ read_rsa(struct wire_reader *r, EVP_PKEY **ret)
 	BIGNUM *bn_n;
 	int result = -ENOMEM;
 
-	if (r->failed || e.len > 16 || n.len > RSA_BITS_MAX / 8 + 1)
+	if (r->failed || !is_number(e) || !is_number(n) || e.len > RSA_E_BITS_MAX / 8 + 1)
 		return SSH_KEY_E_MALFORMED;
+	if (n.len > RSA_BITS_MAX / 8 + 1)
+		return SSH_KEY_E_WEAK;
 	bn_e = BN_bin2bn(e.data, (int)e.len, NULL);
 	bn_n = BN_bin2bn(n.data, (int)n.len, NULL);
 	if (bn_e != NULL && bn_n != NULL)
@@ -137,8 +157,8 @@ read_ecdsa(struct wire_reader *r, const struct key_type *type, EVP_PKEY **ret)
 	} group = { .in = type->group }, q = { .in = point.data };
 	OSSL_PARAM params[3];
 
-	if (r->failed || !wire_span_is(curve, type->curve) || point.len == 0 || point.len > 133 ||
-	    point.data[0] != 4) /* uncompressed, RFC 5656 section 3.1 */
+	if (r->failed || !wire_span_is(curve, type->curve) || point.len == 0 ||
+	    point.len > POINT_MAX || point.data[0] != 4) /* uncompressed, RFC 5656 section 3.1 */
 		return SSH_KEY_E_MALFORMED;
 	params[0] = OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group.out, 0);
 	params[1] = OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, q.out, point.len);
@@ -310,5 +330,6 @@ ssh_key_verify(const struct ssh_key *key, const char *algorithm, const struct ss
 	good = ctx != NULL && EVP_DigestVerifyInit(ctx, NULL, md, NULL, key->pkey) == 1 &&
 	    EVP_DigestVerify(ctx, sig->value.data, sig->value.len, data, len) == 1;
 	EVP_MD_CTX_free(ctx);
+	ERR_clear_error();
 	return good;
 }

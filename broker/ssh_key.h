@@ -49,7 +49,10 @@ struct ssh_signature {
 #define SSH_KEY_SK_PRESENT  0x01 /* somebody touched the key */
 #define SSH_KEY_SK_VERIFIED 0x04 /* and gave its PIN or fingerprint */
 
-/* Whether sig is the key's signature over data[len] with the algorithm. */
+/*
+ * Whether sig is the key's signature over data[len] with the algorithm. For security keys the flags
+ * and the counter are part of what was signed; which flags are enough is the caller's question.
+ */
 bool ssh_key_verify(const struct ssh_key *key, const char *algorithm,
     const struct ssh_signature *sig, const void *data, size_t len);
 
