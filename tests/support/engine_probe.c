@@ -77,7 +77,7 @@ end_round(struct round *r, bool good)
 	free(r);
 	if (p->begun < p->rounds)
 		begin_round(p);
-	else if (p->ended == p->rounds)
+	else if (p->ended >= p->rounds)
 		(void)event_base_loopexit(p->base, NULL);
 }
 
@@ -176,7 +176,7 @@ begin_round(struct probe *p)
 		.memory = 256u << 20,
 		.nano_cpus = 1000000000,
 		.pids = 64,
-		.nofile = 256,
+		.nofile = 1024,
 		.stop_timeout = 1,
 	};
 
@@ -313,6 +313,9 @@ main(int argc, char **argv)
 		r = run_command(&p, argc - 2, argv + 2);
 	if (r < 0) {
 		(void)fprintf(stderr, "engine_probe: %s\n", strerror(-r));
+		engine_free(p.engine);
+		if (p.base != NULL)
+			event_base_free(p.base);
 		return 2;
 	}
 	if (strcmp(argv[2], "health") == 0 && argc > 3)
