@@ -19,8 +19,20 @@ get_text(struct wire_reader *r)
 	return s;
 }
 
+/* "NAME=value" with a name: anything else could not be found again, or replaced. */
+static struct wire_span
+get_variable(struct wire_reader *r)
+{
+	struct wire_span s = get_text(r);
+
+	if (s.len < 2 || s.data[0] == '=' || memchr(s.data, '=', s.len) == NULL)
+		wire_fail(r);
+	return s;
+}
+
 static uint32_t
-get_list(struct wire_reader *r, struct wire_span *out, uint32_t min, uint32_t max)
+get_list(struct wire_reader *r, struct wire_span *out, uint32_t min, uint32_t max,
+    struct wire_span (*get)(struct wire_reader *r))
 {
 	uint32_t n = wire_get_u32(r);
 
@@ -28,8 +40,8 @@ get_list(struct wire_reader *r, struct wire_span *out, uint32_t min, uint32_t ma
 		wire_fail(r);
 		return 0;
 	}
-	for (uint32_t i = 0; i < n; i++)
-		out[i] = get_text(r);
+	for (uint32_t i = 0; i < n && !r->failed; i++)
+		out[i] = get(r);
 	return r->failed ? 0 : n;
 }
 
@@ -70,8 +82,8 @@ guest_get_spawn(struct wire_reader *r, struct guest_spawn *ret)
 	ret->hangup_grace_ms = wire_get_u32(r);
 	ret->workdir = get_text(r);
 	ret->argv0 = get_text(r);
-	ret->n_argv = get_list(r, ret->argv, 1, GUEST_ARGV_MAX);
-	ret->n_env = get_list(r, ret->env, 0, GUEST_ENV_MAX);
+	ret->n_argv = get_list(r, ret->argv, 1, GUEST_ARGV_MAX, get_text);
+	ret->n_env = get_list(r, ret->env, 0, GUEST_ENV_MAX, get_variable);
 	return wire_finish(r);
 }
 
@@ -115,7 +127,7 @@ get_exited(struct wire_reader *r, struct guest_ctl *ret)
 	ret->exited.value = wire_get_u32(r);
 	ret->exited.core = wire_get_bool(r);
 	if (ret->exited.signaled ? ret->exited.value < 1 || ret->exited.value > 64
-				 : ret->exited.value > 255)
+				 : ret->exited.value > 255 || ret->exited.core)
 		wire_fail(r);
 }
 

@@ -6,18 +6,20 @@
  *
  * It lives among processes of the same user, any of which may be hostile, so nobody trusts it: the
  * broker never reads from it, the worker checks each byte. It opens nothing of the image but /proc
- * and /dev/ptmx, needs no library, no shell and no user database.
+ * and /dev, needs no library, no shell and no user database, and allocates nothing but a directory
+ * handle.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -28,16 +30,27 @@
 #include "ipc_chan.h"
 #include "program.h"
 
-#define PROGRAMS_MAX     256
-#define CONNECT_TRIES    500 /* of 20 ms: the broker has ten seconds too */
-#define DEFAULT_GRACE_MS 10000
+#define PROGRAMS_MAX       256
+#define CONNECT_TRIES      500 /* the broker waits for ten seconds too */
+#define CONNECT_PAUSE_MS   20
+#define TIMEOUT_MAX_MS     60000
+#define CLOSE_FALLBACK_MAX 65536
+
+/* Where poll() finds what; two entries for each program. */
+enum poll_slot {
+	POLL_SIGNAL,
+	POLL_ORDER,
+	POLL_PROGRAMS,
+};
+#define POLL_MAX (POLL_PROGRAMS + 2 * PROGRAMS_MAX)
 
 struct guest {
 	int order_fd;
 	int signal_fd;
 	bool ending;
-	int64_t end_at;    /* SIGKILL for everything that is left */
-	uint32_t grace_ms; /* the longest of the orders' */
+	bool childless;
+	int64_t end_at; /* SIGKILL for everything that is left */
+	uint32_t grace_ms; /* the longest of the orders': before the first there is nothing to wait for */
 	struct program programs[PROGRAMS_MAX];
 };
 
@@ -50,24 +63,81 @@ now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static int
-connect_to_broker(const char *path)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	struct timespec pause = { .tv_nsec = 20 * 1000 * 1000 };
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+/* ---- start-up ---- */
 
-	if (fd < 0 || strlen(path) >= sizeof(addr.sun_path))
+/*
+ * 0 to 2 are open from here on, so that no descriptor of ours can be one that a child replaces; and
+ * what the runtime may have forgotten above them is closed, so that no program inherits it.
+ */
+static int
+clean_fds(void)
+{
+	struct rlimit limit = { .rlim_cur = CLOSE_FALLBACK_MAX };
+
+	for (int fd = 0; fd <= 2; fd++) {
+		if (fcntl(fd, F_GETFD) >= 0 || open("/dev/null", O_RDWR) == fd)
+			continue;
+		if (socket(AF_UNIX, SOCK_SEQPACKET, 0) != fd) /* an image without /dev/null */
+			return -1;
+	}
+	if (syscall(SYS_close_range, 3U, ~0U, 0U) == 0)
+		return 0;
+	(void)getrlimit(RLIMIT_NOFILE, &limit);
+	for (int fd = 3; fd < CLOSE_FALLBACK_MAX && (rlim_t)fd < limit.rlim_cur; fd++)
+		(void)close(fd);
+	return 0;
+}
+
+/* Blocked signals reach process 1 although it has no handler: the kernel keeps them for signalfd. */
+static int
+take_signals(void)
+{
+	static const int taken[] = { SIGCHLD, SIGTERM, SIGHUP, SIGINT };
+	sigset_t mask;
+
+	(void)sigemptyset(&mask);
+	for (size_t i = 0; i < SP_ARRAY_LEN(taken); i++)
+		(void)sigaddset(&mask, taken[i]);
+	if (sigprocmask(SIG_SETMASK, &mask, NULL) < 0)
 		return -1;
-	strcpy(addr.sun_path, path);
+	return signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* True when somebody wants this process to end. */
+static bool
+read_signals(int signal_fd)
+{
+	struct signalfd_siginfo info;
+	bool end = false;
+
+	while (read(signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		if (info.ssi_signo != SIGCHLD)
+			end = true;
+	}
+	return end;
+}
+
+/* The socket is there before the container is; the tries are for an engine that mounts late. */
+static int
+connect_to_broker(int signal_fd)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX, .sun_path = GUEST_SOCKET };
+	struct timeval limit = { .tv_sec = CONNECT_TRIES * CONNECT_PAUSE_MS / 1000 };
+	struct pollfd wait = { .fd = signal_fd, .events = POLLIN };
+	SP_CLEANUP_FD int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0)
+		return -1;
 	for (int i = 0; i < CONNECT_TRIES; i++) {
 		if (connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) == 0)
-			return fd;
-		(void)nanosleep(&pause, NULL);
+			return fd_steal(&fd);
+		if (poll(&wait, 1, CONNECT_PAUSE_MS) > 0 && read_signals(signal_fd))
+			return -1;
 	}
-	(void)close(fd);
 	return -1;
 }
+
+/* ---- orders ---- */
 
 /* No more orders: everybody is asked to go, then made to. */
 static void
@@ -78,6 +148,7 @@ begin_to_end(struct guest *g)
 	g->ending = true;
 	g->end_at = now_ms() + (int64_t)g->grace_ms;
 	fd_close(&g->order_fd);
+	/* Shells obey HUP, the others TERM; who is stopped must wake up to see either. */
 	(void)kill(-1, SIGHUP);
 	(void)kill(-1, SIGTERM);
 	(void)kill(-1, SIGCONT);
@@ -94,34 +165,29 @@ refuse_order(int *fds, unsigned n_fds, int error)
 	m.failed.error = (uint32_t)error;
 	wire_writer_init(&w, buf, sizeof(buf));
 	guest_put_ctl(&w, &m);
-	if (n_fds > 0 && ipc_chan_send_plain(fds[0], w.data, w.len, MSG_DONTWAIT) != 0)
-		errno = error; /* nobody listens; nothing else to do */
+	/* If nobody listens, the end of ctl says the same. */
+	if (n_fds == 0 || ipc_chan_send_plain(fds[0], w.data, w.len, MSG_DONTWAIT) != 0)
+		errno = error;
 	fd_close_all(fds, n_fds);
 }
 
-static void
-on_order(struct guest *g)
+static struct program *
+free_slot(struct guest *g)
 {
-	static uint8_t record[GUEST_ORDER_MAX];
-	static struct guest_spawn order;
-	int fds[IPC_CHAN_FDS_MAX];
-	struct program *slot = NULL;
-	struct wire_reader r;
-	unsigned n_fds = 0;
-	size_t len;
-	int result = ipc_chan_recv_fds(g->order_fd, record, sizeof(record), &len, fds,
-	    IPC_CHAN_FDS_MAX, &n_fds, MSG_DONTWAIT);
-
-	if (result == IPC_CHAN_E_AGAIN)
-		return;
-	if (result != 0) {
-		begin_to_end(g);
-		return;
-	}
-	for (int i = 0; i < PROGRAMS_MAX && slot == NULL; i++) {
+	for (int i = 0; i < PROGRAMS_MAX; i++) {
 		if (!g->programs[i].used)
-			slot = &g->programs[i];
+			return &g->programs[i];
 	}
+	return NULL;
+}
+
+static void
+carry_out(struct guest *g, const uint8_t *record, size_t len, int *fds, unsigned n_fds)
+{
+	static struct guest_spawn order;
+	struct program *slot = free_slot(g);
+	struct wire_reader r;
+
 	wire_reader_init(&r, record, len);
 	if (guest_get_spawn(&r, &order) != 0 || n_fds != (order.want_pty ? 1U : 4U)) {
 		refuse_order(fds, n_fds, EPROTO);
@@ -136,7 +202,31 @@ on_order(struct guest *g)
 	program_start(slot, &order, fds, n_fds);
 }
 
-/* Also whatever lost its parent: that is what PID 1 is for. */
+static void
+on_order(struct guest *g)
+{
+	static uint8_t record[GUEST_ORDER_MAX];
+	int fds[IPC_CHAN_FDS_MAX];
+	unsigned n_fds = 0;
+	size_t len;
+	int result = ipc_chan_recv_fds(g->order_fd, record, sizeof(record), &len, fds,
+	    IPC_CHAN_FDS_MAX, &n_fds, MSG_DONTWAIT);
+
+	/*
+	 * A violation costs that order only; the worker sees its ctl close. It also comes when this
+	 * process has no descriptor left to receive with, which is no reason to end the other programs.
+	 */
+	if (result == IPC_CHAN_E_AGAIN || result == IPC_CHAN_E_VIOLATION)
+		return;
+	if (result != 0)
+		begin_to_end(g);
+	else
+		carry_out(g, record, len, fds, n_fds);
+}
+
+/* ---- the loop ---- */
+
+/* Also whatever lost its parent: that is what process 1 is for. */
 static void
 reap(struct guest *g)
 {
@@ -145,30 +235,38 @@ reap(struct guest *g)
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		for (int i = 0; i < PROGRAMS_MAX; i++) {
-			if (g->programs[i].used && g->programs[i].pid == pid)
-				program_reaped(&g->programs[i], status);
+			struct program *p = &g->programs[i];
+
+			if (p->used && p->pid == pid)
+				program_reaped(p, status, now_ms());
 		}
 	}
-	/* ECHILD: the container is empty. */
-	if (pid < 0 && errno == ECHILD && g->ending)
-		_exit(0);
+	g->childless = pid < 0 && errno == ECHILD;
 }
 
 static void
-on_signal(struct guest *g)
+on_deadlines(struct guest *g)
 {
-	struct signalfd_siginfo info;
+	int64_t now = now_ms();
 
-	while (read(g->signal_fd, &info, sizeof(info)) == sizeof(info)) {
-		if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGHUP || info.ssi_signo == SIGINT)
-			begin_to_end(g);
+	for (int i = 0; i < PROGRAMS_MAX; i++) {
+		struct program *p = &g->programs[i];
+
+		if (p->used && p->kill_at != 0 && now >= p->kill_at)
+			program_kill(p, now);
+		program_tidy(p);
+	}
+	if (g->ending && (g->childless || now >= g->end_at)) {
+		(void)kill(-1, SIGKILL);
+		_exit(0); /* what is left goes with the container's first process */
 	}
 }
 
 /* Milliseconds until the next deadline, -1: none. */
 static int
-next_timeout(const struct guest *g, int64_t now)
+next_timeout(const struct guest *g)
 {
+	int64_t now = now_ms();
 	int64_t next = g->ending ? g->end_at : 0;
 
 	for (int i = 0; i < PROGRAMS_MAX; i++) {
@@ -179,102 +277,84 @@ next_timeout(const struct guest *g, int64_t now)
 	}
 	if (next == 0)
 		return -1;
-	return next <= now ? 0 : (int)(next - now);
+	if (next <= now)
+		return 0;
+	return next - now > TIMEOUT_MAX_MS ? TIMEOUT_MAX_MS : (int)(next - now);
+}
+
+/* An unused entry holds -1, which poll() skips. */
+static void
+fill_poll(const struct guest *g, struct pollfd fds[POLL_MAX])
+{
+	fds[POLL_SIGNAL] = (struct pollfd){ .fd = g->signal_fd, .events = POLLIN };
+	fds[POLL_ORDER] = (struct pollfd){ .fd = g->order_fd, .events = POLLIN };
+	for (int i = 0; i < PROGRAMS_MAX; i++) {
+		const struct program *p = &g->programs[i];
+		struct pollfd *of_program = &fds[POLL_PROGRAMS + 2 * i];
+
+		of_program[0] = (struct pollfd){ .fd = p->used ? p->result : -1, .events = POLLIN };
+		of_program[1] =
+		    (struct pollfd){ .fd = p->used ? p->ctl : -1, .events = program_ctl_events(p) };
+	}
 }
 
 static void
-on_deadlines(struct guest *g)
+wake_programs(struct guest *g, const struct pollfd fds[POLL_MAX])
 {
-	int64_t now = now_ms();
-
-	if (g->ending && now >= g->end_at) {
-		(void)kill(-1, SIGKILL);
-		_exit(0); /* the rest of the container's processes go with their first one */
-	}
 	for (int i = 0; i < PROGRAMS_MAX; i++) {
 		struct program *p = &g->programs[i];
+		const struct pollfd *of_program = &fds[POLL_PROGRAMS + 2 * i];
 
-		if (p->used && p->kill_at != 0 && now >= p->kill_at)
-			program_kill(p);
-		program_tidy(p);
+		if (of_program[0].revents != 0)
+			program_exec_known(p, now_ms());
+		if (of_program[1].revents != 0 && p->ctl >= 0)
+			program_ctl_ready(p, now_ms());
 	}
 }
 
-static void
+static _Noreturn void
 serve(struct guest *g)
 {
-	static struct pollfd fds[2 + 2 * PROGRAMS_MAX];
+	static struct pollfd fds[POLL_MAX];
 
 	for (;;) {
-		nfds_t n = 2 + 2 * PROGRAMS_MAX;
-
-		fds[0] = (struct pollfd){ .fd = g->signal_fd, .events = POLLIN };
-		fds[1] = (struct pollfd){ .fd = g->order_fd, .events = POLLIN };
-		for (int i = 0; i < PROGRAMS_MAX; i++) {
-			const struct program *p = &g->programs[i];
-
-			fds[2 + 2 * i] =
-			    (struct pollfd){ .fd = p->used ? p->result : -1, .events = POLLIN };
-			fds[3 + 2 * i] =
-			    (struct pollfd){ .fd = p->used ? p->ctl : -1, .events = POLLIN };
+		fill_poll(g, fds);
+		if (poll(fds, POLL_MAX, next_timeout(g)) < 0) {
+			if (errno != EINTR && errno != EAGAIN && errno != ENOMEM)
+				_exit(1);
+			continue;
 		}
-		if (poll(fds, n, next_timeout(g, now_ms())) < 0 && errno != EINTR)
-			_exit(1);
-		for (int i = 0; i < PROGRAMS_MAX; i++) {
-			if (fds[2 + 2 * i].revents != 0)
-				program_exec_known(&g->programs[i]);
-			if (fds[3 + 2 * i].revents != 0 && g->programs[i].ctl >= 0)
-				program_ctl_readable(&g->programs[i], now_ms());
-		}
-		if (fds[0].revents != 0)
-			on_signal(g);
-		if (fds[1].revents != 0 && g->order_fd >= 0)
+		wake_programs(g, fds);
+		if (fds[POLL_SIGNAL].revents != 0 && read_signals(g->signal_fd))
+			begin_to_end(g);
+		if (fds[POLL_ORDER].revents != 0 && g->order_fd >= 0)
 			on_order(g);
 		reap(g);
 		on_deadlines(g);
 	}
 }
 
-static int
-take_signals(void)
-{
-	static const int taken[] = { SIGCHLD, SIGTERM, SIGHUP, SIGINT };
-	sigset_t mask;
-
-	(void)sigemptyset(&mask);
-	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
-		(void)sigaddset(&mask, taken[i]);
-	(void)signal(SIGPIPE, SIG_IGN);
-	if (sigprocmask(SIG_SETMASK, &mask, NULL) < 0)
-		return -1;
-	return signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
 int
-main(int argc, char **argv)
+main(void)
 {
-	static struct guest g = { .grace_ms = DEFAULT_GRACE_MS };
-	const char *path = GUEST_SOCKET;
+	static struct guest g;
 
-#ifdef GUEST_TEST
-	/* The test makes the pid namespace and says where it listens. */
-	if (argc == 2)
-		path = argv[1];
-	argc = 1;
-#else
-	(void)argv;
-#endif
-	if (getpid() != 1 || argc != 1) {
-		fprintf(stderr,
-		    "sallyport-guest is the first process of sallyport's containers; it is "
-		    "started by the container engine, not by hand\n");
+	if (getpid() != 1) {
+		(void)fprintf(stderr,
+		    "sallyport-guest " SP_VERSION
+		    " is the first process of sallyport's containers: the broker has the "
+		    "container engine start it. There is nothing to start by hand.\n");
 		return 2;
 	}
 	/* Programs of the same user shall not read or steer this process's memory. */
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	if (clean_fds() < 0)
+		return 1;
 	g.signal_fd = take_signals();
-	g.order_fd = connect_to_broker(path);
-	if (g.signal_fd < 0 || g.order_fd < 0)
+	if (g.signal_fd < 0)
+		return 1;
+	g.order_fd = connect_to_broker(g.signal_fd);
+	if (g.order_fd < 0)
 		return 1;
 	serve(&g);
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One program that was ordered: from the order to its reaped process and its closed ctl. */
+/*
+ * One program that was ordered: from the order until its process is reaped, the worker has closed
+ * ctl, and nothing is left of its session.
+ */
 #ifndef SP_PROGRAM_H
 #define SP_PROGRAM_H
 
@@ -7,45 +10,46 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "attr.h"
 #include "guest_msg.h"
-#include "terminal.h"
 
 struct program {
 	bool used;
-	pid_t pid;     /* leader of its session; 0 once it is reaped */
-	pid_t session; /* the same number, kept for the hang-up */
+	pid_t pid;     /* the program's own process, leader of its session; 0 once it is reaped */
+	pid_t session; /* 0: empty, nothing to hang up any more */
 	int ctl;       /* -1: the channel is gone */
-	int result;    /* reads the exec's outcome; -1 once it is known */
-	int master;    /* until STARTED has carried it to the worker */
-	bool exited;   /* wait status is known */
-	int status;
+	int result;    /* reads the way to exec; -1 once its end is known */
+	int master;    /* the terminal's, until STARTED has carried it to the worker; else -1 */
+	/* At most these two are ever said, in this order. A full ctl makes them wait here. */
+	bool owes_first, owes_exit;
+	struct guest_ctl first; /* STARTED or FAILED */
+	struct guest_ctl exit;  /* EXITED */
 	uint32_t grace_ms;
 	int64_t kill_at; /* ms, CLOCK_MONOTONIC; 0: no hang-up under way */
+	unsigned kill_rounds;
 };
 
+/* What poll() should wait for on ctl. */
+short program_ctl_events(const struct program *p);
+
 /*
- * Carry out one order. fds (taken, all closed afterwards): ctl, and without a pty stdin, stdout,
- * stderr. A failure before the fork is reported on ctl at once; then p is unused again.
+ * Carry out one order in the unused slot p. fds (taken, all closed afterwards): ctl, and without a
+ * pty stdin, stdout, stderr: as many as the order needs. Whatever fails is told on ctl.
  */
 void program_start(struct program *p, const struct guest_spawn *order, int *fds, unsigned n_fds);
 
-/* The exec's outcome can be read: tell the worker STARTED or FAILED. */
-void program_exec_known(struct program *p);
+/* The way to exec has ended, or p->result woke up without reason. */
+void program_exec_known(struct program *p, int64_t now_ms);
 
-/* The process was reaped: tell the worker EXITED. */
-void program_reaped(struct program *p, int status);
+/* The program's own process was reaped. */
+void program_reaped(struct program *p, int status, int64_t now_ms);
 
-/* The worker wrote, or closed: signals and the channel's end. */
-void program_ctl_readable(struct program *p, int64_t now_ms);
+/* ctl can be read or written, or its other end is closed. */
+void program_ctl_ready(struct program *p, int64_t now_ms);
 
-/* The channel is gone: hang up what is left of the session; SIGKILL at kill_at. */
-void program_hang_up(struct program *p, int64_t now_ms);
+/* kill_at is over: SIGKILL what is left of the session, again and again for a while. */
+void program_kill(struct program *p, int64_t now_ms);
 
-/* kill_at is over. */
-void program_kill(struct program *p);
-
-/* Nothing is left to do for it: make the slot free. */
+/* Make the slot free when nothing is left to do for it. */
 void program_tidy(struct program *p);
 
 #endif

@@ -16,9 +16,10 @@
 #endif
 
 /*
- * What a stock client on an ordinary terminal asks for in its pty-req. The library that speaks SSH
- * for us does not hand the client's list on, so these stand for it: sshd with such a client ends up
- * with the same settings.
+ * What a stock client on an ordinary terminal asks for in its pty-req. sshd starts from the kernel's
+ * defaults and applies that list; the library that speaks SSH for us does not hand the list on, so
+ * these stand for it. IUTF8 (RFC 8160) is on, as terminals have had it for many years: with it, erasing
+ * a character in canonical mode erases all of its bytes, and plain ASCII is not affected.
  */
 static void
 usual_modes(struct termios *t)
@@ -39,7 +40,7 @@ usual_modes(struct termios *t)
 		[VMIN] = 1,
 	};
 
-	t->c_iflag = ICRNL | IXON | IMAXBEL | IUTF8;
+	t->c_iflag = ICRNL | IXON | IUTF8;
 	t->c_oflag = OPOST | ONLCR;
 	t->c_cflag = CREAD | CS8 | B38400;
 	t->c_lflag = ISIG | ICANON | IEXTEN | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE;
@@ -69,21 +70,32 @@ set_up(int slave, const struct terminal_size *size)
 	return 0;
 }
 
+/* Runtimes make /dev/ptmx a link into the container's own devpts; not every one makes it at all. */
+static int
+open_multiplexer(void)
+{
+	int fd = open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+	if (fd < 0)
+		fd = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 int
 terminal_open(const struct terminal_size *size, int *ret_master, int *ret_slave,
     char name[TERMINAL_NAME_MAX])
 {
-	SP_CLEANUP_FD int master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
+	SP_CLEANUP_FD int master = open_multiplexer();
 	SP_CLEANUP_FD int slave = -1;
 	int unlock = 0;
 	int number;
 	int r;
 
 	if (master < 0)
-		return -errno;
+		return master;
 	if (ioctl(master, TIOCSPTLCK, &unlock) < 0 || ioctl(master, TIOCGPTN, &number) < 0)
 		return -errno;
-	snprintf(name, TERMINAL_NAME_MAX, "/dev/pts/%d", number);
+	(void)snprintf(name, TERMINAL_NAME_MAX, "/dev/pts/%d", number);
 	/* By handle where the kernel can: a path could be something else. */
 	slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (slave < 0)

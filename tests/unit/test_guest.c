@@ -1,0 +1,635 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guest as a real process 1: what programs get, what they leave behind, and what happens to
+ * orders that cannot be carried out. Each case ends with the guest's descriptors back at five.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fd.h"
+#include "guest_harness.h"
+#include "ipc_chan.h"
+#include "test.h"
+
+static struct harness container;
+static struct guest_spawn order; /* too large for a stack */
+static char text[65536];
+static const char *guest_path = GUEST_FILE;
+
+static int
+group_setup(void **state)
+{
+	(void)state;
+	harness_start(&container, HARNESS_ROOT_HOST);
+	harness_expect_fds(&container, HARNESS_IDLE_FDS);
+	return 0;
+}
+
+static int
+group_teardown(void **state)
+{
+	(void)state;
+	assert_int_equal(harness_stop(&container), 0);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	harness_expect_fds(&container, HARNESS_IDLE_FDS);
+	return 0;
+}
+
+static void
+order_for(const char *const *argv)
+{
+	memset(&order, 0, sizeof(order));
+	order.hangup_grace_ms = 300;
+	harness_set_argv(&order, argv);
+}
+
+/* Run a script to its end and keep what it writes to stdout in text. */
+static void
+sh_output(const char *script, unsigned code)
+{
+	struct program_ends e;
+
+	harness_sh(&container, script, &e);
+	harness_expect_started(&e);
+	harness_read_all(e.out, text, sizeof(text));
+	harness_expect_exit(&e, code);
+	program_ends_close(&e);
+}
+
+static void
+order_output(void)
+{
+	struct program_ends e;
+
+	harness_order(&container, &order, &e);
+	harness_expect_started(&e);
+	harness_read_all(e.out, text, sizeof(text));
+	harness_expect_exit(&e, 0);
+	program_ends_close(&e);
+}
+
+static void
+test_streams(void **state)
+{
+	struct program_ends e;
+
+	(void)state;
+	harness_sh(&container, "cat; echo err >&2; exit 7", &e);
+	harness_expect_started(&e);
+	assert_int_equal(write(e.in, "in to out", 9), 9);
+	fd_close(&e.in); /* half-close: cat ends, the program goes on */
+	harness_read_all(e.out, text, sizeof(text));
+	assert_string_equal(text, "in to out");
+	harness_read_all(e.err, text, sizeof(text));
+	assert_string_equal(text, "err\n");
+	harness_expect_exit(&e, 7);
+	program_ends_close(&e);
+}
+
+static void
+test_every_exit_code(void **state)
+{
+	(void)state;
+	for (unsigned code = 0; code < 256; code++) {
+		struct program_ends e;
+		char script[32];
+
+		(void)snprintf(script, sizeof(script), "exit %u", code);
+		harness_sh(&container, script, &e);
+		harness_expect_started(&e);
+		harness_expect_exit(&e, code);
+		program_ends_close(&e);
+	}
+}
+
+static void
+test_ends_by_signal(void **state)
+{
+	static const int numbers[] = { SIGHUP, SIGINT, SIGABRT, SIGKILL, SIGUSR1, SIGSEGV, SIGPIPE,
+		SIGALRM, SIGTERM, 34, 64 };
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(numbers); i++) {
+		struct program_ends e;
+		char script[64];
+
+		(void)snprintf(script, sizeof(script), "ulimit -c 0; kill -%d $$; sleep 10",
+		    numbers[i]);
+		harness_sh(&container, script, &e);
+		harness_expect_started(&e);
+		harness_expect_signaled(&e, numbers[i]);
+		program_ends_close(&e);
+	}
+}
+
+/* Status of the program as the kernel shows it to the program itself. */
+static void
+test_clean_start(void **state)
+{
+	(void)state;
+	sh_output("ls /proc/$$/fd", 0);
+	assert_string_equal(text, "0\n1\n2\n");
+	sh_output("grep -E '^Sig(Blk|Ign)' /proc/self/status", 0);
+	assert_string_equal(text, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+	sh_output("umask", 0);
+	assert_string_equal(text, "0022\n");
+	sh_output("read -r pid name state ppid pgrp sid rest </proc/$$/stat; "
+		  "test $pid = $pgrp -a $pid = $sid -a $ppid = 1 && echo leads",
+	    0);
+	assert_string_equal(text, "leads\n");
+}
+
+static unsigned
+count_lines(const char *what)
+{
+	size_t len = strlen(what);
+	unsigned n = 0;
+
+	for (const char *line = text; line != NULL && *line != '\0';) {
+		n += strncmp(line, what, len) == 0;
+		line = strchr(line, '\n');
+		line = line != NULL ? line + 1 : NULL;
+	}
+	return n;
+}
+
+static void
+test_environment(void **state)
+{
+	static const char *const argv[] = { "env", NULL };
+
+	(void)state;
+	order_for(argv);
+	order.env[0] = harness_span("IMAGE=order");
+	order.env[1] = harness_span("NEW=1");
+	order.env[2] = harness_span("NEW=2");
+	order.env[3] = harness_span("EMPTY=");
+	order.env[4] = harness_span("HOMES=not HOME");
+	order.n_env = 5;
+	order_output();
+	assert_int_equal(count_lines("IMAGE=order\n"), 1);
+	assert_int_equal(count_lines("IMAGE="), 1);
+	assert_int_equal(count_lines("KEPT=kept\n"), 1);
+	assert_int_equal(count_lines("NEW=2\n"), 1);
+	assert_int_equal(count_lines("NEW="), 1);
+	assert_int_equal(count_lines("EMPTY=\n"), 1);
+	assert_int_equal(count_lines("HOME=/tmp\n"), 1);
+	assert_int_equal(count_lines("HOMES=not HOME\n"), 1);
+	assert_int_equal(count_lines("PATH="), 1);
+	assert_int_equal(count_lines("SSH_TTY="), 0);
+}
+
+/* The order's PATH is the one that is searched; directories and empty entries are stepped over. */
+static void
+test_path(void **state)
+{
+	static const char *const argv[] = { "env", NULL };
+	struct program_ends e;
+
+	(void)state;
+	order_for(argv);
+	order.env[0] = harness_span("PATH=:/nowhere::/etc/passwd:/usr/bin:");
+	order.n_env = 1;
+	order_output();
+	order.env[0] = harness_span("PATH=/nowhere");
+	harness_order(&container, &order, &e);
+	harness_expect_failed(&e, GUEST_FAIL_EXEC, ENOENT);
+	program_ends_close(&e);
+	order.env[0] = harness_span("PATH=");
+	harness_order(&container, &order, &e);
+	harness_expect_failed(&e, GUEST_FAIL_EXEC, ENOENT);
+	program_ends_close(&e);
+}
+
+static void
+test_argv0_and_workdir(void **state)
+{
+	static const char *const argv[] = { "/bin/sh", "-c", "echo $0 \"$1\" $#; pwd", "-name",
+		"a b", NULL };
+	static const char *const no_name[] = { "/bin/sh", "-c", "tr '\\0' ' ' </proc/$$/cmdline",
+		NULL };
+
+	(void)state;
+	order_for(argv);
+	order.workdir = harness_span("/usr");
+	order_output();
+	assert_string_equal(text, "-name a b 1\n/usr\n");
+	order_for(no_name);
+	order.argv0 = harness_span("-sh");
+	order_output();
+	assert_int_equal(strncmp(text, "-sh -c ", 7), 0);
+}
+
+/* The largest order: every argument and variable arrives, at its full length. */
+static void
+test_largest_order(void **state)
+{
+	static const char *const argv[] = { "/bin/sh", "-c", "echo $#; printf %s \"$1\" | wc -c",
+		"x", NULL };
+	static char large[100000];
+	static char variables[GUEST_ENV_MAX][16];
+
+	(void)state;
+	memset(large, 'x', sizeof(large) - 1);
+	order_for(argv);
+	order.argv[4] = harness_span(large);
+	for (uint32_t i = 5; i < GUEST_ARGV_MAX; i++)
+		order.argv[i] = harness_span("y");
+	order.n_argv = GUEST_ARGV_MAX;
+	for (uint32_t i = 0; i < GUEST_ENV_MAX; i++) {
+		(void)snprintf(variables[i], sizeof(variables[i]), "V%u=%u", i, i);
+		order.env[i] = harness_span(variables[i]);
+	}
+	order.n_env = GUEST_ENV_MAX;
+	order_output();
+	assert_string_equal(text, "252\n99999\n");
+}
+
+static void
+test_exec_failures(void **state)
+{
+	static const struct {
+		const char *program;
+		int error;
+	} cases[] = {
+		{ "/nowhere/program", ENOENT },
+		{ "no-such-program", ENOENT },
+		{ "", ENOENT },
+		{ "/etc/passwd", EACCES },
+		{ "/etc/passwd/x", ENOTDIR },
+		{ "/usr", EACCES },
+		{ "/tmp/no-interpreter", ENOENT },
+		{ "/tmp/no-magic", ENOEXEC },
+	};
+
+	(void)state;
+	sh_output("cd /tmp; echo '#!/nowhere/sh' >no-interpreter; echo 'exit 0' >no-magic; chmod 755 no-*",
+	    0);
+	for (size_t i = 0; i < SP_ARRAY_LEN(cases); i++) {
+		const char *const argv[] = { cases[i].program, NULL };
+		struct program_ends e;
+
+		order_for(argv);
+		harness_order(&container, &order, &e);
+		harness_expect_failed(&e, GUEST_FAIL_EXEC, cases[i].error);
+		assert_true(harness_ends_within(e.out, HARNESS_WAIT_MS));
+		order.want_pty = true;
+		program_ends_close(&e);
+		harness_order(&container, &order, &e);
+		harness_expect_failed(&e, GUEST_FAIL_EXEC, cases[i].error);
+		program_ends_close(&e);
+	}
+	sh_output("rm /tmp/no-*", 0);
+}
+
+static void
+test_workdir_failures(void **state)
+{
+	static const struct {
+		const char *workdir;
+		int error;
+	} cases[] = { { "/nowhere", ENOENT }, { "/etc/passwd", ENOTDIR }, { "relative", ENOENT },
+		{ "/tmp/shut", EACCES } };
+	static const char *const argv[] = { "/bin/true", NULL };
+
+	(void)state;
+	sh_output("mkdir -m 0 /tmp/shut", 0);
+	for (size_t i = 0; i < SP_ARRAY_LEN(cases); i++) {
+		struct program_ends e;
+
+		order_for(argv);
+		order.workdir = harness_span(cases[i].workdir);
+		harness_order(&container, &order, &e);
+		harness_expect_failed(&e, GUEST_FAIL_WORKDIR, cases[i].error);
+		program_ends_close(&e);
+	}
+	sh_output("rmdir /tmp/shut", 0);
+}
+
+/* ---- orders that are none ---- */
+
+/* One record with n descriptors, of which the first is ctl. */
+static void
+send_with_fds(const void *data, size_t len, unsigned n, struct program_ends *ret)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int pair[2];
+	int fds[4];
+
+	assert_true(null >= 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	for (unsigned i = 0; i < 4; i++)
+		fds[i] = i == 0 ? pair[0] : null;
+	harness_send_raw(&container, data, len, fds, n);
+	*ret = (struct program_ends){ pair[1], -1, -1, -1, -1 };
+	fd_close(&pair[0]);
+	fd_close(&null);
+}
+
+static size_t
+encode_true(bool pty, uint8_t *record, size_t cap)
+{
+	static const char *const argv[] = { "/bin/true", NULL };
+	struct wire_writer w;
+
+	order_for(argv);
+	order.want_pty = pty;
+	wire_writer_init(&w, record, cap);
+	guest_put_spawn(&w, &order);
+	assert_false(w.failed);
+	return w.len;
+}
+
+static void
+expect_refused(struct program_ends *e, int error)
+{
+	harness_expect_failed(e, GUEST_FAIL_ORDER, error);
+	harness_expect_end(e->ctl);
+	program_ends_close(e);
+}
+
+static void
+test_malformed_orders(void **state)
+{
+	uint8_t record[256];
+	size_t len = encode_true(false, record, sizeof(record) - 1);
+	struct program_ends e;
+
+	(void)state;
+	for (size_t n = 1; n < len; n++) {
+		send_with_fds(record, n, 4, &e);
+		expect_refused(&e, EPROTO);
+	}
+	record[len] = 0;
+	send_with_fds(record, len + 1, 4, &e);
+	expect_refused(&e, EPROTO);
+	record[0] = 2;
+	send_with_fds(record, len, 4, &e);
+	expect_refused(&e, EPROTO);
+	sh_output("echo well", 0);
+	assert_string_equal(text, "well\n");
+}
+
+static void
+test_wrong_descriptor_counts(void **state)
+{
+	uint8_t record[256];
+	struct program_ends e;
+	size_t len;
+
+	(void)state;
+	for (unsigned n = 1; n <= 4; n++) {
+		len = encode_true(false, record, sizeof(record));
+		send_with_fds(record, len, n, &e);
+		if (n == 4) {
+			harness_expect_started(&(struct program_ends){ e.ctl, -1, 0, -1, -1 });
+			harness_expect_exit(&e, 0);
+			program_ends_close(&e);
+		} else {
+			expect_refused(&e, EPROTO);
+		}
+		if (n == 1)
+			continue;
+		len = encode_true(true, record, sizeof(record));
+		send_with_fds(record, len, n, &e);
+		expect_refused(&e, EPROTO);
+	}
+	/* none at all: there is nobody to tell */
+	harness_send_raw(&container, record, len, NULL, 0);
+	sh_output("echo well", 0);
+	assert_string_equal(text, "well\n");
+}
+
+/* More descriptors than any order has: the record is dropped, its ctl ends, others go on. */
+static void
+test_surplus_descriptors(void **state)
+{
+	union {
+		char space[CMSG_SPACE(sizeof(int) * 5)];
+		struct cmsghdr align;
+	} control;
+	uint8_t record[256];
+	struct iovec iov = { record, encode_true(false, record, sizeof(record)) };
+	struct msghdr msg = { .msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.space,
+		.msg_controllen = sizeof(control.space) };
+	struct cmsghdr *c;
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	memset(&control, 0, sizeof(control));
+	c = CMSG_FIRSTHDR(&msg);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int) * 5);
+	for (size_t i = 0; i < 5; i++)
+		memcpy(CMSG_DATA(c) + i * sizeof(int), &pair[0], sizeof(int));
+	assert_true(sendmsg(container.order, &msg, MSG_NOSIGNAL) > 0);
+	fd_close(&pair[0]);
+	harness_expect_end(pair[1]);
+	fd_close(&pair[1]);
+	sh_output("echo well", 0);
+	assert_string_equal(text, "well\n");
+}
+
+static void
+test_oversized_order(void **state)
+{
+	static uint8_t record[GUEST_ORDER_MAX + 1];
+	struct program_ends e;
+	int size = 4 * GUEST_ORDER_MAX;
+
+	(void)state;
+	assert_int_equal(setsockopt(container.order, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
+	memset(record, 1, sizeof(record));
+	send_with_fds(record, sizeof(record), 4, &e);
+	harness_expect_end(e.ctl);
+	program_ends_close(&e);
+	send_with_fds(record, sizeof(record) - 1, 4, &e);
+	expect_refused(&e, EPROTO);
+}
+
+/* ---- many at a time ---- */
+
+static void
+test_ten_at_a_time(void **state)
+{
+	struct program_ends e[10];
+
+	(void)state;
+	for (unsigned i = 0; i < 10; i++) {
+		char script[64];
+
+		(void)snprintf(script, sizeof(script), "cat; exit %u", i);
+		harness_sh(&container, script, &e[i]);
+	}
+	for (unsigned i = 10; i-- > 0;) {
+		char word[16];
+		int n = snprintf(word, sizeof(word), "program %u", i);
+
+		harness_expect_started(&e[i]);
+		assert_int_equal(write(e[i].in, word, (size_t)n), n);
+		fd_close(&e[i].in);
+		harness_read_all(e[i].out, text, sizeof(text));
+		assert_string_equal(text, word);
+		harness_expect_exit(&e[i], i);
+		program_ends_close(&e[i]);
+	}
+}
+
+static void
+test_table_full(void **state)
+{
+	static const char *const argv[] = { "/bin/sleep", "1000", NULL };
+	static struct program_ends e[256];
+	uint8_t record[256];
+	struct wire_writer w;
+	struct program_ends surplus;
+
+	(void)state;
+	order_for(argv);
+	wire_writer_init(&w, record, sizeof(record));
+	guest_put_spawn(&w, &order);
+	for (size_t i = 0; i < SP_ARRAY_LEN(e); i++) {
+		send_with_fds(record, w.len, 4, &e[i]);
+		harness_expect_started(&(struct program_ends){ e[i].ctl, -1, 0, -1, -1 });
+	}
+	send_with_fds(record, w.len, 4, &surplus);
+	expect_refused(&surplus, EAGAIN);
+	for (size_t i = 0; i < SP_ARRAY_LEN(e); i++)
+		program_ends_close(&e[i]);
+	harness_expect_fds(&container, HARNESS_IDLE_FDS);
+	sh_output("ps ax | grep -c '[s]leep 1000'", 1);
+	assert_string_equal(text, "0\n");
+}
+
+/* Programs whose parents are gone end as children of process 1; no zombie may stay. */
+static void
+test_orphans_are_reaped(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 20; i++)
+		sh_output("(sleep 0.1 >/dev/null & ) ; (setsid sleep 0.1 >/dev/null & ) ; exit 0", 0);
+	(void)usleep(400 * 1000);
+	sh_output("cat /proc/[0-9]*/stat 2>/dev/null | grep -c ') Z'", 1);
+	assert_string_equal(text, "0\n");
+}
+
+/* A worker that does not read: its program runs and ends all the same, and nobody else waits. */
+static void
+test_full_ctl(void **state)
+{
+	uint8_t record[256];
+	size_t len = encode_true(false, record, sizeof(record));
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int fds[4] = { -1, null, null, null };
+	struct program_ends e;
+	int pair[2];
+	unsigned junk = 0;
+	char drop[8];
+	size_t n;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	while (ipc_chan_send_plain(pair[0], "junk", 4, MSG_DONTWAIT) == 0)
+		junk++;
+	fds[0] = pair[0];
+	harness_send_raw(&container, record, len, fds, 4);
+	fd_close(&pair[0]);
+	fd_close(&null);
+	sh_output("sleep 0.2; ps ax | grep -c '[/]bin/true'", 1);
+	assert_string_equal(text, "0\n");
+	for (; junk > 0; junk--)
+		assert_int_equal(ipc_chan_recv(pair[1], drop, sizeof(drop), &n, 0), 0);
+	e = (struct program_ends){ pair[1], -1, 0, -1, -1 };
+	harness_expect_started(&e);
+	harness_expect_exit(&e, 0);
+	fd_close(&e.ctl);
+}
+
+/* Nobody of the same user may look into process 1 or steer it. */
+static void
+test_process_1_is_closed(void **state)
+{
+	(void)state;
+	sh_output("cat /proc/1/environ || ls /proc/1/fd || cat /proc/1/maps || echo shut", 0);
+	assert_string_equal(text, "shut\n");
+}
+
+static void
+test_by_hand(void **state)
+{
+	int out[2];
+	pid_t pid;
+	int status;
+
+	(void)state;
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0) {
+		(void)dup2(out[1], 2);
+		execl(guest_path, guest_path, (char *)NULL);
+		_exit(99);
+	}
+	fd_close(&out[1]);
+	harness_read_all(out[0], text, sizeof(text));
+	fd_close(&out[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 2);
+	assert_non_null(strstr(text, "sallyport-guest"));
+	assert_non_null(strstr(text, "container"));
+}
+
+int
+main(int argc, char **argv)
+{
+#define CASE(f) cmocka_unit_test_teardown(f, teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(test_streams),
+		CASE(test_every_exit_code),
+		CASE(test_ends_by_signal),
+		CASE(test_clean_start),
+		CASE(test_environment),
+		CASE(test_path),
+		CASE(test_argv0_and_workdir),
+		CASE(test_largest_order),
+		CASE(test_exec_failures),
+		CASE(test_workdir_failures),
+		CASE(test_malformed_orders),
+		CASE(test_wrong_descriptor_counts),
+		CASE(test_surplus_descriptors),
+		CASE(test_oversized_order),
+		CASE(test_ten_at_a_time),
+		CASE(test_table_full),
+		CASE(test_orphans_are_reaped),
+		CASE(test_full_ctl),
+		CASE(test_process_1_is_closed),
+		CASE(test_by_hand),
+	};
+
+	if (argc > 1)
+		guest_path = argv[1];
+	harness_set_guest(guest_path);
+	if (!harness_is_possible()) {
+		fprintf(stderr, "skipped: this machine lets nobody make namespaces\n");
+		return 77;
+	}
+	return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}

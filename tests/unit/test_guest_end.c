@@ -1,0 +1,654 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guest as a real process 1: terminals, signals, and every way in which something ends. Each case
+ * has a container of its own, and what it must not leave behind is looked for from outside.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "fd.h"
+#include "guest_harness.h"
+#include "ipc_chan.h"
+#include "test.h"
+
+static struct harness container;
+static struct guest_spawn order;
+static char text[65536];
+static unsigned fds_before;
+
+static int
+setup(void **state)
+{
+	(void)state;
+	fds_before = count_fds();
+	harness_start(&container, HARNESS_ROOT_HOST);
+	return 0;
+}
+
+static int
+setup_bare(void **state)
+{
+	(void)state;
+	fds_before = count_fds();
+	if (harness_has_busybox())
+		harness_start(&container, HARNESS_ROOT_BARE);
+	return 0;
+}
+
+/* Programs are gone, the guest is idle, and it ends at once when the broker lets go. */
+static int
+teardown(void **state)
+{
+	int64_t from;
+
+	(void)state;
+	if (container.order < 0 || container.runner == 0)
+		return 0;
+	harness_expect_fds(&container, HARNESS_IDLE_FDS);
+	from = harness_now_ms();
+	assert_int_equal(harness_stop(&container), 0);
+	assert_in_range(harness_now_ms() - from, 0, 5000);
+	assert_int_equal(count_fds(), fds_before);
+	return 0;
+}
+
+static void
+type(const struct program_ends *e, const char *keys)
+{
+	assert_int_equal(write(e->master, keys, strlen(keys)), strlen(keys));
+}
+
+/* ---- terminals ---- */
+
+static void
+test_terminal(void **state)
+{
+	struct program_ends e;
+	struct stat st;
+
+	(void)state;
+	harness_sh_pty(&container,
+	    "tty; test \"$(tty)\" = \"$SSH_TTY\" && echo same; stty size; "
+	    "test -t 0 -a -t 1 -a -t 2 && echo three; "
+	    "read -r pid name state ppid pgrp sid tty tpgid rest </proc/$$/stat; "
+	    "test $pid = $pgrp -a $pid = $sid -a $pid = $tpgid && echo leads; ls /proc/$$/fd; exit 3",
+	    &e);
+	harness_expect_started(&e);
+	assert_int_equal(fstat(e.master, &st), 0);
+	assert_true(S_ISCHR(st.st_mode));
+	assert_int_equal(major(st.st_rdev), 5);
+	assert_int_equal(minor(st.st_rdev), 2);
+	harness_read_all(e.master, text, sizeof(text));
+	assert_string_equal(text, "/dev/pts/0\r\nsame\r\n37 91\r\nthree\r\nleads\r\n0  1  2\r\n");
+	harness_expect_exit(&e, 3);
+	program_ends_close(&e);
+}
+
+static void
+test_terminal_modes(void **state)
+{
+	static const char *const on[] = { " icrnl", " ixon", " opost", " onlcr", "isig", " icanon",
+		" iexten", " echo ", " echoe", " echok", " echoctl", " echoke", " iutf8", " cs8",
+		" cread", "erase = ^?", "intr = ^C", "susp = ^Z", "eof = ^D", "kill = ^U",
+		"werase = ^W", "lnext = ^V", "eol = <undef>", "speed 38400 baud" };
+	static const char *const off[] = { " inlcr", " igncr", " istrip", " ixoff", " noflsh",
+		" tostop", " echonl", " echoprt", " parenb" };
+	struct program_ends e;
+
+	(void)state;
+	harness_sh_pty(&container, "stty -a", &e);
+	harness_expect_started(&e);
+	harness_read_all(e.master, text, sizeof(text));
+	for (char *c = text; *c != '\0'; c++)
+		*c = *c == '\r' || *c == '\n' ? ' ' : *c;
+	for (size_t i = 0; i < SP_ARRAY_LEN(on); i++) {
+		if (strstr(text, on[i]) == NULL)
+			fail_msg("\"%s\" is not in: %s", on[i], text);
+	}
+	for (size_t i = 0; i < SP_ARRAY_LEN(off); i++) {
+		if (strstr(text, off[i]) != NULL)
+			fail_msg("\"%s\" is in: %s", off[i], text);
+	}
+	harness_expect_exit(&e, 0);
+	program_ends_close(&e);
+}
+
+/* Sizes that no terminal has are cut, not wrapped. */
+static void
+test_terminal_sizes(void **state)
+{
+	static const char *const argv[] = { "stty", "size", NULL };
+	static const struct {
+		uint32_t columns, rows;
+		const char *seen;
+	} cases[] = { { 80, 24, "24 80\r\n" }, { 0, 0, "0 0\r\n" },
+		{ 65536, 65537, "65535 65535\r\n" }, { UINT32_MAX, 1, "1 65535\r\n" } };
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(cases); i++) {
+		struct program_ends e;
+
+		memset(&order, 0, sizeof(order));
+		order.want_pty = true;
+		order.columns = cases[i].columns;
+		order.rows = cases[i].rows;
+		harness_set_argv(&order, argv);
+		harness_order(&container, &order, &e);
+		harness_expect_started(&e);
+		harness_read_all(e.master, text, sizeof(text));
+		assert_string_equal(text, cases[i].seen);
+		harness_expect_exit(&e, 0);
+		program_ends_close(&e);
+	}
+}
+
+/* The worker sets the size on the master; the program's foreground group hears of it. */
+static void
+test_window_change(void **state)
+{
+	struct winsize ws = { .ws_row = 50, .ws_col = 132 };
+	struct program_ends e;
+
+	(void)state;
+	harness_sh_pty(&container,
+	    "trap 'stty size; exit 0' WINCH; echo ready; while :; do sleep 0.05; done", &e);
+	harness_expect_started(&e);
+	harness_read_until(e.master, text, sizeof(text), "ready");
+	assert_int_equal(ioctl(e.master, TIOCSWINSZ, &ws), 0);
+	harness_read_until(e.master, text, sizeof(text), "50 132");
+	harness_expect_exit(&e, 0);
+	program_ends_close(&e);
+}
+
+static void
+test_ctrl_c(void **state)
+{
+	struct program_ends e;
+
+	(void)state;
+	harness_sh_pty(&container, "echo ready; exec sleep 1000", &e);
+	harness_expect_started(&e);
+	harness_read_until(e.master, text, sizeof(text), "ready");
+	type(&e, "\x03");
+	harness_expect_signaled(&e, SIGINT);
+	program_ends_close(&e);
+}
+
+static void
+test_job_control(void **state)
+{
+	static const char *const argv[] = { "/bin/sh", "-i", NULL };
+	struct program_ends e;
+
+	(void)state;
+	memset(&order, 0, sizeof(order));
+	order.want_pty = true;
+	order.columns = 80;
+	order.rows = 24;
+	order.argv0 = harness_span("-sh");
+	harness_set_argv(&order, argv);
+	harness_order(&container, &order, &e);
+	harness_expect_started(&e);
+	type(&e, "PS1=; echo up-$((40+2))\n");
+	harness_read_until(e.master, text, sizeof(text), "up-42");
+	type(&e, "sh -c 'echo in-$((1+1)); exec sleep 1000'\n");
+	harness_read_until(e.master, text, sizeof(text), "in-2");
+	type(&e, "\x1a");
+	type(&e, "echo back-$((1+1)); jobs\n");
+	harness_read_until(e.master, text, sizeof(text), "back-2");
+	if (strstr(text, "Stopped") == NULL)
+		harness_read_until(e.master, text, sizeof(text), "Stopped");
+	type(&e, "fg\n");
+	harness_read_until(e.master, text, sizeof(text), "exec sleep 1000");
+	(void)usleep(200 * 1000); /* the shell hands the terminal over after it has said so */
+	type(&e, "\x03");
+	type(&e, "exit 9\n");
+	harness_expect_exit(&e, 9);
+	program_ends_close(&e);
+}
+
+/* What the program wrote in its last moment is still in the terminal, however late one reads. */
+static void
+test_last_words(void **state)
+{
+	struct program_ends e;
+
+	(void)state;
+	harness_sh_pty(&container, "echo last words", &e);
+	harness_expect_started(&e);
+	harness_expect_exit(&e, 0);
+	(void)usleep(100 * 1000);
+	harness_read_all(e.master, text, sizeof(text));
+	assert_string_equal(text, "last words\r\n");
+	program_ends_close(&e);
+}
+
+/* ---- signals ---- */
+
+static void
+test_signals(void **state)
+{
+	struct program_ends e;
+
+	(void)state;
+	harness_sh(&container, "exec sleep 1000", &e);
+	harness_signal(&e, SIGTERM); /* even before it has started */
+	harness_expect_started(&e);
+	harness_expect_signaled(&e, SIGTERM);
+	harness_signal(&e, SIGKILL); /* too late: nobody's */
+	program_ends_close(&e);
+
+	/* the whole group, not just its leader */
+	harness_sh(&container,
+	    "sh -c 'trap \"echo child; exit\" USR1; echo ready; "
+	    "while :; do sleep 0.05; done' & trap 'wait; exit 4' USR1; wait",
+	    &e);
+	harness_expect_started(&e);
+	harness_read_until(e.out, text, sizeof(text), "ready");
+	harness_signal(&e, SIGUSR1);
+	harness_read_until(e.out, text, sizeof(text), "child");
+	harness_expect_exit(&e, 4);
+	program_ends_close(&e);
+}
+
+/* A worker that breaks the protocol has closed its channel. */
+static void
+test_malformed_ctl(void **state)
+{
+	static const struct {
+		const char *data;
+		size_t len;
+	} cases[] = {
+		{ "\4", 1 },
+		{ "\4\0\0\0", 4 },
+		{ "\4\0\0\0\0", 5 },
+		{ "\4\0\0\0\101", 5 },
+		{ "\4\0\0\0\1\0", 6 },
+		{ "\1", 1 },
+		{ "\3\0\0\0\0\0\0", 7 },
+		{ "\2\0\0\0\1\0\0\0\1", 9 },
+		{ "\0", 1 },
+		{ "\377", 1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(cases); i++) {
+		struct program_ends e;
+
+		harness_sh(&container, "exec sleep 1000", &e);
+		harness_expect_started(&e);
+		assert_int_equal(ipc_chan_send_plain(e.ctl, cases[i].data, cases[i].len, 0), 0);
+		harness_expect_end(e.ctl);
+		assert_true(harness_ends_within(e.out, HARNESS_WAIT_MS));
+		program_ends_close(&e);
+	}
+}
+
+/* Longer than any message, empty, and with descriptors that nobody asked for. */
+static void
+test_odd_ctl_records(void **state)
+{
+	static const char large[GUEST_CTL_MAX + 1] = { GUEST_CTL_SIGNAL };
+	struct program_ends e;
+	int pair[2];
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		harness_sh(&container, "exec sleep 1000", &e);
+		harness_expect_started(&e);
+		if (i == 0)
+			assert_int_equal(ipc_chan_send_plain(e.ctl, large, sizeof(large), 0), 0);
+		else
+			assert_int_equal(send(e.ctl, "", 0, 0), 0);
+		assert_true(harness_ends_within(e.out, HARNESS_WAIT_MS));
+		program_ends_close(&e);
+	}
+	harness_sh(&container, "exec sleep 1000", &e);
+	harness_expect_started(&e);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(ipc_chan_send(e.ctl, "\4\0\0\0\17", 5, pair, 2, 0), 0);
+	fd_close_all(pair, 2);
+	harness_expect_signaled(&e, SIGTERM);
+	program_ends_close(&e);
+}
+
+/* ---- the channel's end ---- */
+
+static void
+test_hang_up(void **state)
+{
+	struct program_ends e;
+
+	(void)state;
+	harness_sh(&container,
+	    "trap 'echo HUP; exit' HUP; echo ready; while :; do sleep 0.05; done", &e);
+	harness_expect_started(&e);
+	harness_read_until(e.out, text, sizeof(text), "ready");
+	fd_close(&e.ctl);
+	harness_read_all(e.out, text, sizeof(text));
+	assert_string_equal(text, "HUP\n");
+	program_ends_close(&e);
+}
+
+/* A stopped program cannot hear HUP: CONT wakes it up. */
+static void
+test_hang_up_of_stopped(void **state)
+{
+	struct program_ends e;
+
+	(void)state;
+	harness_sh(&container, "trap 'echo HUP; exit' HUP; echo ready; kill -STOP $$; echo no", &e);
+	harness_expect_started(&e);
+	harness_read_until(e.out, text, sizeof(text), "ready");
+	(void)usleep(50 * 1000);
+	fd_close(&e.ctl);
+	harness_read_all(e.out, text, sizeof(text));
+	assert_string_equal(text, "HUP\n");
+	program_ends_close(&e);
+}
+
+/* Who ignores HUP has the grace time, and not more. */
+static void
+test_grace(void **state)
+{
+	struct program_ends e;
+	int64_t from;
+
+	(void)state;
+	harness_sh(&container, "trap '' HUP TERM; echo ready; sh -c 'while :; do sleep 0.05; done'",
+	    &e);
+	harness_expect_started(&e);
+	harness_read_until(e.out, text, sizeof(text), "ready");
+	from = harness_now_ms();
+	fd_close(&e.ctl);
+	assert_true(harness_ends_within(e.out, HARNESS_WAIT_MS));
+	assert_in_range(harness_now_ms() - from, 250, 5000);
+	program_ends_close(&e);
+}
+
+/* The program has ended well, but left somebody in its session. */
+static void
+test_leftovers(void **state)
+{
+	struct program_ends e;
+
+	(void)state;
+	harness_sh(&container, "(trap '' HUP; exec sleep 1000) & echo done", &e);
+	harness_expect_started(&e);
+	harness_expect_exit(&e, 0);
+	assert_false(harness_ends_within(e.out, 600)); /* the channel is open: it may live */
+	fd_close(&e.ctl);
+	assert_true(harness_ends_within(e.out, HARNESS_WAIT_MS));
+	program_ends_close(&e);
+}
+
+/* Faster than it is killed, it forks: sweeps until the session is empty. */
+static void
+test_forking_leftovers(void **state)
+{
+	struct program_ends e;
+
+	(void)state;
+	harness_sh(&container,
+	    "trap '' HUP; spin() { while :; do (exec sleep 0.01) & wait; done; }; spin & spin & spin & "
+	    "echo done",
+	    &e);
+	harness_expect_started(&e);
+	harness_expect_exit(&e, 0);
+	fd_close(&e.ctl);
+	assert_true(harness_ends_within(e.out, HARNESS_WAIT_MS));
+	program_ends_close(&e);
+}
+
+/* A daemon has left the session on purpose: it stays, until the container goes. */
+static void
+test_daemon_stays(void **state)
+{
+	struct program_ends e;
+
+	(void)state;
+	harness_sh(&container, "setsid sh -c 'trap \"\" HUP; echo up; exec sleep 1000' & wait", &e);
+	harness_expect_started(&e);
+	harness_read_until(e.out, text, sizeof(text), "up");
+	fd_close(&e.ctl);
+	assert_false(harness_ends_within(e.out, 1500));
+	harness_expect_fds(&container, HARNESS_IDLE_FDS);
+	assert_int_equal(harness_stop(&container), 0);
+	assert_true(harness_ends_within(e.out, 100));
+	program_ends_close(&e);
+}
+
+/* The worker closes the master: the kernel hangs up, because nobody else holds it. */
+static void
+test_terminal_hang_up(void **state)
+{
+	struct program_ends e;
+
+	(void)state;
+	harness_sh_pty(&container, "echo ready; exec sleep 1000", &e);
+	harness_expect_started(&e);
+	harness_read_until(e.master, text, sizeof(text), "ready");
+	fd_close(&e.master);
+	harness_expect_signaled(&e, SIGHUP);
+	program_ends_close(&e);
+}
+
+/* Orders whose worker is gone before anything was said: nothing stays, whatever the timing. */
+static void
+test_gone_at_once(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 100; i++) {
+		struct program_ends e;
+
+		if (i % 2 == 0)
+			harness_sh(&container, "exec sleep 1000", &e);
+		else
+			harness_sh_pty(&container, "exec sleep 1000", &e);
+		(void)usleep((unsigned)(i / 10) * 300);
+		program_ends_close(&e);
+	}
+	harness_expect_fds(&container, HARNESS_IDLE_FDS);
+	(void)usleep(400 * 1000);
+	struct program_ends e;
+	harness_sh(&container, "ps ax | grep -c '[s]leep 1000'", &e);
+	harness_expect_started(&e);
+	harness_read_all(e.out, text, sizeof(text));
+	assert_string_equal(text, "0\n");
+	program_ends_close(&e);
+}
+
+/* ---- the container's end ---- */
+
+static void
+start_stubborn(struct program_ends *e)
+{
+	harness_sh(&container,
+	    "trap '' HUP TERM INT; setsid sh -c 'echo ready; while :; do sleep 0.05; done'", e);
+	harness_expect_started(e);
+	harness_read_until(e->out, text, sizeof(text), "ready");
+}
+
+static void
+test_broker_lets_go(void **state)
+{
+	struct program_ends e;
+	int64_t from;
+
+	(void)state;
+	start_stubborn(&e);
+	from = harness_now_ms();
+	assert_int_equal(harness_stop(&container), 0);
+	assert_in_range(harness_now_ms() - from, 250, 5000);
+	assert_true(harness_ends_within(e.out, 100));
+	program_ends_close(&e);
+}
+
+/* Who obeys is not made to wait, and its worker hears how it ended. */
+static void
+test_broker_lets_go_politely(void **state)
+{
+	static const char *const argv[] = { "/bin/sh", "-c",
+		"trap 'echo TERM; exit 6' TERM; trap '' HUP; echo ready; while :; do sleep 0.05; done",
+		NULL };
+	struct program_ends e;
+	int64_t from;
+
+	(void)state;
+	memset(&order, 0, sizeof(order));
+	order.hangup_grace_ms = 10000;
+	harness_set_argv(&order, argv);
+	harness_order(&container, &order, &e);
+	harness_expect_started(&e);
+	harness_read_until(e.out, text, sizeof(text), "ready");
+	from = harness_now_ms();
+	assert_int_equal(harness_stop(&container), 0);
+	assert_in_range(harness_now_ms() - from, 0, 5000);
+	harness_read_all(e.out, text, sizeof(text));
+	assert_string_equal(text, "TERM\n");
+	harness_expect_exit(&e, 6);
+	program_ends_close(&e);
+}
+
+/* The last orders before the end are still read; they end with everything else. */
+static void
+test_orders_before_the_end(void **state)
+{
+	struct program_ends e[5];
+
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		harness_sh(&container, "exec sleep 1000", &e[i]);
+	assert_int_equal(harness_stop(&container), 0);
+	for (int i = 0; i < 5; i++) {
+		assert_true(harness_ends_within(e[i].out, 100));
+		program_ends_close(&e[i]);
+	}
+}
+
+static void
+test_asked_to_end(void **state)
+{
+	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
+	struct program_ends e;
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(numbers); i++) {
+		if (i > 0)
+			harness_start(&container, HARNESS_ROOT_HOST);
+		start_stubborn(&e);
+		assert_int_equal(kill(container.guest, numbers[i]), 0);
+		assert_int_equal(harness_wait(&container), 0);
+		assert_true(harness_ends_within(e.out, 100));
+		program_ends_close(&e);
+	}
+}
+
+/* Other signals, from inside or outside, do nothing to process 1. */
+static void
+test_other_signals(void **state)
+{
+	struct program_ends e;
+
+	(void)state;
+	assert_int_equal(kill(container.guest, SIGUSR1), 0);
+	assert_int_equal(kill(container.guest, SIGPIPE), 0);
+	harness_sh(&container, "kill -USR1 1; kill -SEGV 1; kill -KILL 1; kill -STOP 1; echo alive",
+	    &e);
+	harness_expect_started(&e);
+	harness_read_all(e.out, text, sizeof(text));
+	assert_string_equal(text, "alive\n");
+	harness_expect_exit(&e, 0);
+	program_ends_close(&e);
+}
+
+/* ---- an image with one static binary in it ---- */
+
+static void
+test_bare_image(void **state)
+{
+	static const char *const argv[] = { "busybox", "sh", "-c",
+		"echo $PATH; busybox tty; busybox ls /; exit 5", NULL };
+	static const char *const missing[] = { "/bin/sh", NULL };
+	struct program_ends e;
+
+	(void)state;
+	if (!harness_has_busybox())
+		skip();
+	for (int pty = 0; pty < 2; pty++) {
+		memset(&order, 0, sizeof(order));
+		order.want_pty = pty == 1;
+		harness_set_argv(&order, argv);
+		harness_order(&container, &order, &e);
+		harness_expect_started(&e);
+		harness_read_all(pty == 1 ? e.master : e.out, text, sizeof(text));
+		assert_non_null(
+		    strstr(text, "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"));
+		assert_non_null(strstr(text, pty == 1 ? "/dev/pts/0" : "not a tty"));
+		assert_null(strstr(text, "lib"));
+		assert_null(strstr(text, "etc"));
+		harness_expect_exit(&e, 5);
+		program_ends_close(&e);
+	}
+	harness_set_argv(&order, missing);
+	harness_order(&container, &order, &e);
+	harness_expect_failed(&e, GUEST_FAIL_EXEC, ENOENT);
+	program_ends_close(&e);
+}
+
+int
+main(int argc, char **argv)
+{
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(test_terminal),
+		CASE(test_terminal_modes),
+		CASE(test_terminal_sizes),
+		CASE(test_window_change),
+		CASE(test_ctrl_c),
+		CASE(test_job_control),
+		CASE(test_last_words),
+		CASE(test_signals),
+		CASE(test_malformed_ctl),
+		CASE(test_odd_ctl_records),
+		CASE(test_hang_up),
+		CASE(test_hang_up_of_stopped),
+		CASE(test_grace),
+		CASE(test_leftovers),
+		CASE(test_forking_leftovers),
+		CASE(test_daemon_stays),
+		CASE(test_terminal_hang_up),
+		CASE(test_gone_at_once),
+		CASE(test_broker_lets_go),
+		CASE(test_broker_lets_go_politely),
+		CASE(test_orders_before_the_end),
+		CASE(test_asked_to_end),
+		CASE(test_other_signals),
+	};
+	const struct CMUnitTest bare[] = {
+		cmocka_unit_test_setup_teardown(test_bare_image, setup_bare, teardown),
+	};
+	int failed;
+
+	harness_set_guest(argc > 1 ? argv[1] : GUEST_FILE);
+	if (!harness_is_possible()) {
+		fprintf(stderr, "skipped: this machine lets nobody make namespaces\n");
+		return 77;
+	}
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	/* The checked build needs a loader and libraries: the bare image is for the one as shipped. */
+	if (argc <= 1)
+		failed += cmocka_run_group_tests(bare, NULL, NULL);
+	return failed;
+}

@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* guest_msg: each message there and back, every truncation, every trailing byte, every bound. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "guest_msg.h"
+#include "test.h"
+
+static uint8_t record[GUEST_ORDER_MAX];
+static struct guest_spawn in, out; /* too large for a stack */
+
+static struct wire_span
+span_of(const char *s)
+{
+	struct wire_span span = { (const uint8_t *)s, strlen(s) };
+
+	return span;
+}
+
+static void
+usual_order(struct guest_spawn *m)
+{
+	memset(m, 0, sizeof(*m));
+	m->want_pty = true;
+	m->columns = 80;
+	m->rows = 24;
+	m->width_px = 640;
+	m->height_px = UINT32_MAX;
+	m->hangup_grace_ms = 10000;
+	m->workdir = span_of("/home/dev");
+	m->argv0 = span_of("-sh");
+	m->n_argv = 3;
+	m->argv[0] = span_of("/bin/sh");
+	m->argv[1] = span_of("-c");
+	m->argv[2] = span_of("echo \xff\x01 'x'");
+	m->n_env = 2;
+	m->env[0] = span_of("TERM=xterm");
+	m->env[1] = span_of("EMPTY=");
+}
+
+/* Encode; 0 when it did not fit. */
+static size_t
+encode(const struct guest_spawn *m)
+{
+	struct wire_writer w;
+
+	wire_writer_init(&w, record, sizeof(record));
+	guest_put_spawn(&w, m);
+	return w.failed ? 0 : w.len;
+}
+
+/* Decode from a block of exactly len bytes, so that a sanitizer sees each byte read beyond it. */
+static int
+decode(const uint8_t *data, size_t len, struct guest_spawn *ret)
+{
+	uint8_t *exact = malloc(len == 0 ? 1 : len);
+	struct wire_reader r;
+	int result;
+
+	assert_non_null(exact);
+	if (len > 0)
+		memcpy(exact, data, len);
+	wire_reader_init(&r, exact, len);
+	result = guest_get_spawn(&r, ret);
+	free(exact);
+	return result;
+}
+
+static void
+assert_span_eq(struct wire_span a, struct wire_span b)
+{
+	assert_int_equal(a.len, b.len);
+	if (a.len > 0)
+		assert_memory_equal(a.data, b.data, a.len);
+}
+
+static void
+test_spawn_round_trip(void **state)
+{
+	struct wire_reader r;
+	size_t len;
+
+	(void)state;
+	usual_order(&in);
+	len = encode(&in);
+	assert_true(len > 0);
+	wire_reader_init(&r, record, len);
+	assert_int_equal(guest_get_spawn(&r, &out), 0);
+	assert_true(out.want_pty);
+	assert_int_equal(out.columns, 80);
+	assert_int_equal(out.rows, 24);
+	assert_int_equal(out.width_px, 640);
+	assert_int_equal(out.height_px, UINT32_MAX);
+	assert_int_equal(out.hangup_grace_ms, 10000);
+	assert_span_eq(out.workdir, in.workdir);
+	assert_span_eq(out.argv0, in.argv0);
+	assert_int_equal(out.n_argv, 3);
+	for (uint32_t i = 0; i < in.n_argv; i++)
+		assert_span_eq(out.argv[i], in.argv[i]);
+	assert_int_equal(out.n_env, 2);
+	for (uint32_t i = 0; i < in.n_env; i++)
+		assert_span_eq(out.env[i], in.env[i]);
+}
+
+static void
+test_spawn_truncated_and_trailing(void **state)
+{
+	size_t len;
+
+	(void)state;
+	usual_order(&in);
+	len = encode(&in);
+	for (size_t n = 0; n < len; n++)
+		assert_int_equal(decode(record, n, &out), WIRE_E_MALFORMED);
+	assert_int_equal(decode(record, len, &out), 0);
+	for (unsigned byte = 0; byte < 256; byte++) {
+		record[len] = (uint8_t)byte;
+		assert_int_equal(decode(record, len + 1, &out), WIRE_E_MALFORMED);
+	}
+}
+
+/* Whatever one byte becomes, decoding is defined; and what decodes, encodes to the same bytes. */
+static void
+test_spawn_each_byte_changed(void **state)
+{
+	static uint8_t changed[512];
+	static uint8_t again[GUEST_ORDER_MAX];
+	size_t len;
+	unsigned accepted = 0;
+
+	(void)state;
+	usual_order(&in);
+	len = encode(&in);
+	assert_in_range(len, 1, sizeof(changed));
+	for (size_t at = 0; at < len; at++) {
+		for (unsigned byte = 0; byte < 256; byte++) {
+			struct wire_reader r;
+			struct wire_writer w;
+
+			memcpy(changed, record, len);
+			changed[at] = (uint8_t)byte;
+			wire_reader_init(&r, changed, len);
+			if (guest_get_spawn(&r, &out) != 0)
+				continue;
+			accepted++;
+			wire_writer_init(&w, again, sizeof(again));
+			guest_put_spawn(&w, &out);
+			assert_false(w.failed);
+			assert_int_equal(w.len, len);
+			assert_memory_equal(again, changed, len);
+		}
+	}
+	assert_true(accepted > len);
+}
+
+static void
+assert_refused(const struct guest_spawn *m)
+{
+	size_t len = encode(m);
+
+	assert_true(len > 0);
+	assert_int_equal(decode(record, len, &out), WIRE_E_MALFORMED);
+}
+
+static void
+test_spawn_bounds(void **state)
+{
+	(void)state;
+	usual_order(&in);
+	in.n_argv = 0;
+	assert_refused(&in);
+	for (uint32_t i = 0; i < GUEST_ARGV_MAX; i++)
+		in.argv[i] = span_of("a");
+	for (uint32_t i = 0; i < GUEST_ENV_MAX; i++)
+		in.env[i] = span_of("A=");
+	in.n_argv = GUEST_ARGV_MAX;
+	in.n_env = GUEST_ENV_MAX;
+	assert_int_equal(decode(record, encode(&in), &out), 0);
+	assert_int_equal(out.n_argv, GUEST_ARGV_MAX);
+	assert_int_equal(out.n_env, GUEST_ENV_MAX);
+}
+
+/* One more than the arrays hold: written by hand, the encoder has no such struct. */
+static void
+test_spawn_too_many(void **state)
+{
+	static const struct {
+		uint32_t n_argv, n_env;
+	} cases[] = { { GUEST_ARGV_MAX + 1, 0 }, { 1, GUEST_ENV_MAX + 1 }, { UINT32_MAX, 0 },
+		{ 1, UINT32_MAX } };
+
+	(void)state;
+	for (size_t c = 0; c < SP_ARRAY_LEN(cases); c++) {
+		struct wire_writer w;
+
+		wire_writer_init(&w, record, sizeof(record));
+		wire_put_u8(&w, GUEST_SPAWN);
+		wire_put_u8(&w, 0);
+		for (int i = 0; i < 5; i++)
+			wire_put_u32(&w, 0);
+		wire_put_cstr(&w, "");
+		wire_put_cstr(&w, "");
+		wire_put_u32(&w, cases[c].n_argv);
+		for (uint32_t i = 0; i < cases[c].n_argv && i <= GUEST_ARGV_MAX; i++)
+			wire_put_cstr(&w, "a");
+		wire_put_u32(&w, cases[c].n_env);
+		for (uint32_t i = 0; i < cases[c].n_env && i <= GUEST_ENV_MAX; i++)
+			wire_put_cstr(&w, "A=");
+		assert_false(w.failed);
+		assert_int_equal(decode(record, w.len, &out), WIRE_E_MALFORMED);
+	}
+}
+
+static void
+test_spawn_texts(void **state)
+{
+	static const uint8_t nul[] = { 'A', '=', 0, 'b' };
+	const struct wire_span with_nul = { nul, sizeof(nul) };
+	static const char *const bad_env[] = { "", "=", "A", "=A", "=A=b", "AB" };
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(bad_env); i++) {
+		usual_order(&in);
+		in.env[1] = span_of(bad_env[i]);
+		assert_refused(&in);
+	}
+	usual_order(&in);
+	in.workdir = with_nul;
+	assert_refused(&in);
+	usual_order(&in);
+	in.argv0 = with_nul;
+	assert_refused(&in);
+	usual_order(&in);
+	in.argv[2] = with_nul;
+	assert_refused(&in);
+	usual_order(&in);
+	in.env[0] = with_nul;
+	assert_refused(&in);
+}
+
+static void
+test_spawn_unknown_id(void **state)
+{
+	size_t len;
+
+	(void)state;
+	usual_order(&in);
+	len = encode(&in);
+	for (unsigned id = 0; id < 256; id++) {
+		record[0] = (uint8_t)id;
+		assert_int_equal(decode(record, len, &out), id == GUEST_SPAWN ? 0 : WIRE_E_MALFORMED);
+	}
+}
+
+static void
+test_spawn_overflow(void **state)
+{
+	static char large[GUEST_ORDER_MAX + 1];
+
+	(void)state;
+	memset(large, 'x', sizeof(large) - 1);
+	usual_order(&in);
+	in.argv[2] = span_of(large);
+	assert_int_equal(encode(&in), 0);
+}
+
+/* ---- ctl ---- */
+
+static size_t
+encode_ctl(const struct guest_ctl *m, uint8_t buf[GUEST_CTL_MAX])
+{
+	struct wire_writer w;
+
+	wire_writer_init(&w, buf, GUEST_CTL_MAX);
+	guest_put_ctl(&w, m);
+	assert_false(w.failed);
+	return w.len;
+}
+
+static int
+decode_ctl(const uint8_t *data, size_t len, struct guest_ctl *ret)
+{
+	struct wire_reader r;
+
+	wire_reader_init(&r, data, len);
+	return guest_get_ctl(&r, ret);
+}
+
+static const struct guest_ctl good_ctl[] = {
+	{ .id = GUEST_CTL_STARTED },
+	{ .id = GUEST_CTL_FAILED, .failed = { GUEST_FAIL_EXEC, 2 } },
+	{ .id = GUEST_CTL_FAILED, .failed = { GUEST_FAIL_ORDER, UINT32_MAX } },
+	{ .id = GUEST_CTL_EXITED, .exited = { false, 0, false } },
+	{ .id = GUEST_CTL_EXITED, .exited = { false, 255, false } },
+	{ .id = GUEST_CTL_EXITED, .exited = { true, 1, false } },
+	{ .id = GUEST_CTL_EXITED, .exited = { true, 64, true } },
+	{ .id = GUEST_CTL_SIGNAL, .signal = { 1 } },
+	{ .id = GUEST_CTL_SIGNAL, .signal = { 64 } },
+};
+
+static void
+assert_ctl_eq(const struct guest_ctl *a, const struct guest_ctl *b)
+{
+	assert_int_equal(a->id, b->id);
+	switch (a->id) {
+	case GUEST_CTL_STARTED:
+		break;
+	case GUEST_CTL_FAILED:
+		assert_int_equal(a->failed.stage, b->failed.stage);
+		assert_int_equal(a->failed.error, b->failed.error);
+		break;
+	case GUEST_CTL_EXITED:
+		assert_int_equal(a->exited.signaled, b->exited.signaled);
+		assert_int_equal(a->exited.value, b->exited.value);
+		assert_int_equal(a->exited.core, b->exited.core);
+		break;
+	case GUEST_CTL_SIGNAL:
+		assert_int_equal(a->signal.number, b->signal.number);
+		break;
+	}
+}
+
+static void
+test_ctl(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(good_ctl); i++) {
+		uint8_t buf[GUEST_CTL_MAX + 1];
+		size_t len = encode_ctl(&good_ctl[i], buf);
+		struct guest_ctl got;
+
+		assert_int_equal(decode_ctl(buf, len, &got), 0);
+		assert_ctl_eq(&got, &good_ctl[i]);
+		for (size_t n = 0; n < len; n++)
+			assert_int_equal(decode_ctl(buf, n, &got), WIRE_E_MALFORMED);
+		for (unsigned byte = 0; byte < 256; byte++) {
+			buf[len] = (uint8_t)byte;
+			assert_int_equal(decode_ctl(buf, len + 1, &got), WIRE_E_MALFORMED);
+		}
+	}
+}
+
+static void
+test_ctl_bounds(void **state)
+{
+	static const struct guest_ctl bad[] = {
+		{ .id = GUEST_CTL_FAILED, .failed = { (enum guest_fail_stage)0, 2 } },
+		{ .id = GUEST_CTL_FAILED, .failed = { (enum guest_fail_stage)6, 2 } },
+		{ .id = GUEST_CTL_EXITED, .exited = { false, 256, false } },
+		{ .id = GUEST_CTL_EXITED, .exited = { true, 0, false } },
+		{ .id = GUEST_CTL_EXITED, .exited = { true, 65, false } },
+		{ .id = GUEST_CTL_EXITED, .exited = { false, 0, true } },
+		{ .id = GUEST_CTL_SIGNAL, .signal = { 0 } },
+		{ .id = GUEST_CTL_SIGNAL, .signal = { 65 } },
+		{ .id = GUEST_CTL_SIGNAL, .signal = { UINT32_MAX } },
+	};
+	struct guest_ctl got;
+	uint8_t buf[GUEST_CTL_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(bad); i++)
+		assert_int_equal(decode_ctl(buf, encode_ctl(&bad[i], buf), &got), WIRE_E_MALFORMED);
+	for (unsigned id = 0; id < 256; id++) {
+		static const uint8_t body[9] = { 0 };
+
+		buf[0] = (uint8_t)id;
+		memcpy(buf + 1, body, sizeof(body));
+		/* No message is 10 bytes long: EXITED has 7, FAILED 9, SIGNAL 5, STARTED 1. */
+		assert_int_equal(decode_ctl(buf, 10, &got), WIRE_E_MALFORMED);
+		if (id != GUEST_CTL_STARTED)
+			assert_int_equal(decode_ctl(buf, 1, &got), WIRE_E_MALFORMED);
+	}
+	/* A bool has two values. */
+	for (unsigned v = 2; v < 256; v++) {
+		size_t len = encode_ctl(&good_ctl[3], buf);
+
+		buf[1] = (uint8_t)v;
+		assert_int_equal(decode_ctl(buf, len, &got), WIRE_E_MALFORMED);
+		len = encode_ctl(&good_ctl[6], buf);
+		buf[len - 1] = (uint8_t)v;
+		assert_int_equal(decode_ctl(buf, len, &got), WIRE_E_MALFORMED);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_spawn_round_trip),
+		cmocka_unit_test(test_spawn_truncated_and_trailing),
+		cmocka_unit_test(test_spawn_each_byte_changed),
+		cmocka_unit_test(test_spawn_bounds),
+		cmocka_unit_test(test_spawn_too_many),
+		cmocka_unit_test(test_spawn_texts),
+		cmocka_unit_test(test_spawn_unknown_id),
+		cmocka_unit_test(test_spawn_overflow),
+		cmocka_unit_test(test_ctl),
+		cmocka_unit_test(test_ctl_bounds),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
