@@ -127,7 +127,8 @@ static const uint64_t worker_namespaces = CLONE_NEWNET | CLONE_NEWNS | CLONE_NEW
     CLONE_NEWPID;
 
 static pid_t
-clone_worker(uint64_t flags, int *ret_pidfd)
+clone_worker(uint64_t flags,
+    int *ret_pidfd) /* NOLINT(readability-non-const-parameter): the kernel writes it */
 {
 	struct clone_args args = {
 		.flags = flags | CLONE_PIDFD,

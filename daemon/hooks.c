@@ -81,6 +81,8 @@ forget_transcript(void)
 	hooks.transcript_len = 0;
 }
 
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): OpenSSL's names are not ours. */
+
 /* The exchange hash is one update with the whole transcript, which begins with V_C. */
 EXPORT int
 EVP_DigestUpdate(EVP_MD_CTX *ctx, const void *data, size_t len)
@@ -186,6 +188,8 @@ EVP_PKEY_new_raw_private_key(int type, ENGINE *engine, const unsigned char *key,
 	}
 	return real_new_private(type, engine, key, len);
 }
+
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
 
 /*
  * An unadvertised "gssapi-with-mic" request steers libssh into the Kerberos library, which opens files,
