@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Broker: checking and hashing a key exchange. The transcript is hostile. */
+/*
+ * Checking and hashing a key exchange. Runs in the broker. The transcript is hostile: a worker that has
+ * been taken over writes it as it likes, to get a signature that is of use elsewhere.
+ */
 #include "transcript.h"
 
 #include <openssl/evp.h>
@@ -10,6 +13,7 @@
 
 #define SSH_MSG_KEXINIT 20
 #define COOKIE_LEN      16
+#define N_NAME_LISTS    10 /* in a KEXINIT, RFC 4253 section 7.1 */
 #define OPAQUE_MIN      40 /* e, f and K of the smallest exchange, with room below it */
 #define VERSION_MIN     9  /* "SSH-2.0-" and a byte */
 #define NAME_MAX_LEN    64
@@ -32,7 +36,11 @@ static const struct {
 	{ "mlkem768x25519-sha256", EVP_sha256 },
 };
 
-/* Clients that send first_only in their first KEXINIT and never again. Others may repeat them. */
+/*
+ * Clients that send first_only in their first KEXINIT and never again. Others do repeat them (Dropbear
+ * and paramiko were seen to), and for those a rekey cannot be told from a first exchange. The signature
+ * is good only towards a client with the same version string, so this is per client.
+ */
 static const char *const strict_clients[] = {
 	"SSH-2.0-OpenSSH_",
 	"SSH-2.0-libssh_",
@@ -104,18 +112,54 @@ struct kexinit {
 	struct wire_span host_key_algorithms;
 };
 
+struct transcript {
+	struct wire_span client_version;
+	struct wire_span server_version;
+	struct kexinit client;
+	struct kexinit server;
+	struct wire_span host_key;
+};
+
+/* All of it, although only two lists decide here: one reading of a message, and no room for others. */
 static bool
 read_kexinit(struct wire_span payload, struct kexinit *ret)
 {
+	struct wire_span lists[N_NAME_LISTS];
 	struct wire_reader r;
 
 	wire_reader_init(&r, payload.data, payload.len);
 	if (wire_get_u8(&r) != SSH_MSG_KEXINIT)
 		return false;
 	(void)wire_get_bytes(&r, COOKIE_LEN);
-	ret->exchanges = wire_get_span(&r);
-	ret->host_key_algorithms = wire_get_span(&r);
-	return !r.failed;
+	for (size_t i = 0; i < N_NAME_LISTS; i++)
+		lists[i] = wire_get_span(&r);
+	(void)wire_get_u8(&r);  /* first_kex_packet_follows */
+	(void)wire_get_u32(&r); /* reserved */
+	ret->exchanges = lists[0];
+	ret->host_key_algorithms = lists[1];
+	return wire_finish(&r) == 0;
+}
+
+static const char *
+read_transcript(struct wire_span text, struct transcript *ret)
+{
+	struct wire_span client;
+	struct wire_span server;
+	struct wire_reader r;
+
+	wire_reader_init(&r, text.data, text.len);
+	ret->client_version = wire_get_span(&r);
+	ret->server_version = wire_get_span(&r);
+	client = wire_get_span(&r);
+	server = wire_get_span(&r);
+	ret->host_key = wire_get_span(&r);
+	if (r.failed || r.left < OPAQUE_MIN)
+		return "the transcript is malformed";
+	if (!read_kexinit(client, &ret->client))
+		return "the client's KEXINIT is malformed";
+	if (!read_kexinit(server, &ret->server))
+		return "the server's KEXINIT is malformed";
+	return NULL;
 }
 
 static bool
@@ -143,73 +187,80 @@ check_rekey(const struct transcript_state *s, struct wire_span version, const st
 }
 
 static const char *
-check_versions(const uint8_t nonce[IPC_NONCE_LEN], struct wire_span client, struct wire_span server)
+check_versions(const uint8_t nonce[IPC_NONCE_LEN], const struct transcript *t)
 {
 	char expected[SSH_VERSION_MAX + 16] = "SSH-2.0-";
 
 	ssh_version_format(nonce, expected + strlen(expected));
-	if (!wire_span_is(server, expected))
+	if (!wire_span_is(t->server_version, expected))
 		return "the server version is not this connection's";
-	if (client.len < VERSION_MIN || client.len > TRANSCRIPT_VERSION_MAX ||
-	    !starts_with(client, "SSH-2.0-"))
+	if (t->client_version.len < VERSION_MIN || t->client_version.len > TRANSCRIPT_VERSION_MAX ||
+	    !starts_with(t->client_version, "SSH-2.0-"))
 		return "the client version is not one";
 	return NULL;
 }
 
 /*
- * I_S is the worker's to choose. That is harmless: the client has hashed the I_S that it received, and
- * every algorithm that this check lets pass is one that we allow.
+ * What client and server lists come to. I_S is the worker's to choose, and that is harmless: a client
+ * hashes the I_S that it received, so the signature is of use only towards a client that was sent this
+ * very list, and such a client has negotiated what is computed here. Whatever the list says, an
+ * algorithm passes only when the client offered it and the tables of the broker have it.
  */
+static const char *
+check_algorithms(const struct transcript *t, const char *algorithm, const EVP_MD **ret)
+{
+	char name[NAME_MAX_LEN + 1];
+
+	negotiate(t->client.host_key_algorithms, t->server.host_key_algorithms, name);
+	if (strcmp(name, algorithm) != 0)
+		return "the algorithm is not the negotiated one";
+	negotiate(t->client.exchanges, t->server.exchanges, name);
+	*ret = digest_of(name);
+	return *ret != NULL ? NULL : "the key exchange is not one that is allowed";
+}
+
+/* The first exchange names the connection for good. */
+static void
+adopt(struct transcript_state *s, const struct transcript *t, const struct host_key *key,
+    const uint8_t *hash, size_t len)
+{
+	memcpy(s->session_id, hash, len);
+	s->session_id_len = len;
+	memcpy(s->client_version, t->client_version.data, t->client_version.len);
+	s->client_version_len = t->client_version.len;
+	s->host_key = key;
+}
+
 const char *
 transcript_check(struct transcript_state *s, const struct host_key_set *keys,
     const uint8_t nonce[IPC_NONCE_LEN], const char *algorithm, struct wire_span transcript,
     const struct host_key **ret_key, uint8_t ret_hash[TRANSCRIPT_HASH_MAX], size_t *ret_len)
 {
 	const struct host_key *key = host_key_set_find(keys, algorithm);
-	struct wire_span client_version;
-	struct wire_span host_blob;
-	struct wire_reader r;
-	struct kexinit client;
-	struct kexinit server;
-	char name[NAME_MAX_LEN + 1];
-	uint8_t hash[TRANSCRIPT_HASH_MAX];
-	unsigned len = 0;
-	const EVP_MD *md;
+	uint8_t hash[EVP_MAX_MD_SIZE];
+	struct transcript t;
+	const EVP_MD *md = NULL;
 	const char *why;
+	unsigned len = 0;
 
+	_Static_assert(sizeof(hash) <= TRANSCRIPT_HASH_MAX, "a hash does not fit");
 	if (key == NULL)
 		return "no host key for this algorithm";
-	wire_reader_init(&r, transcript.data, transcript.len);
-	client_version = wire_get_span(&r);
-	why = check_versions(nonce, client_version, wire_get_span(&r));
-	if (why != NULL)
-		return why;
-	if (!read_kexinit(wire_get_span(&r), &client) || !read_kexinit(wire_get_span(&r), &server))
-		return "a KEXINIT is malformed";
-	host_blob = wire_get_span(&r);
-	if (r.failed || r.left < OPAQUE_MIN)
-		return "the transcript is malformed";
-	if (!wire_span_eq(host_blob, host_key_blob(key).data, host_key_blob(key).len))
-		return "the host key in the transcript is not ours";
-	negotiate(client.host_key_algorithms, server.host_key_algorithms, name);
-	if (strcmp(name, algorithm) != 0)
-		return "the algorithm is not the negotiated one";
-	negotiate(client.exchanges, server.exchanges, name);
-	md = digest_of(name);
-	if (md == NULL)
-		return "the key exchange is not one that is allowed";
-	why = s->session_id_len != 0 ? check_rekey(s, client_version, &client) : NULL;
+	why = read_transcript(transcript, &t);
+	if (why == NULL)
+		why = check_versions(nonce, &t);
+	if (why == NULL && !wire_span_eq(t.host_key, host_key_blob(key).data, host_key_blob(key).len))
+		why = "the host key in the transcript is not the one that signs";
+	if (why == NULL)
+		why = check_algorithms(&t, algorithm, &md);
+	if (why == NULL && s->session_id_len != 0)
+		why = check_rekey(s, t.client_version, &t.client);
 	if (why != NULL)
 		return why;
 	if (EVP_Digest(transcript.data, transcript.len, hash, &len, md, NULL) != 1)
 		return "out of memory";
-	if (s->session_id_len == 0) {
-		memcpy(s->session_id, hash, len);
-		s->session_id_len = len;
-		memcpy(s->client_version, client_version.data, client_version.len);
-		s->client_version_len = client_version.len;
-		s->host_key = key;
-	}
+	if (s->session_id_len == 0)
+		adopt(s, &t, key, hash, len);
 	memcpy(ret_hash, hash, len);
 	*ret_len = len;
 	*ret_key = key;

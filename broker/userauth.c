@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Broker: verifying a public-key login. Everything in the request is hostile. */
+/*
+ * Verifying a public-key login. Runs in the broker. Everything in the request is hostile; what is
+ * believed is the session id and the host key that transcript.c recorded.
+ */
 #include "userauth.h"
 
 #include "host_key.h"
@@ -53,6 +56,8 @@ userauth_verify(const struct transcript_state *s, const struct ipc_req_auth *m, 
 		return "the key cannot be used";
 	if (!ssh_key_fits(key, m->algorithm))
 		return "the algorithm does not fit the key";
+	if (!ssh_key_is_sk(key) && (m->sk_flags != 0 || m->sk_counter != 0))
+		return "the key is no security key, the signature claims one";
 	if (ssh_key_is_sk(key) && (m->sk_flags & SSH_KEY_SK_PRESENT) == 0)
 		return "nobody touched the security key";
 	if (verify_required && (!ssh_key_is_sk(key) || (m->sk_flags & SSH_KEY_SK_VERIFIED) == 0))
