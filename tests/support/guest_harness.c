@@ -169,7 +169,7 @@ become_guest(const char *dir, enum harness_root kind)
 	char *argv[] = { program, NULL };
 	char *const host_env[] = { (char[]){ "HOME=/tmp" }, (char[]){ "IMAGE=image" },
 		(char[]){ "KEPT=kept" }, (char[]){ "PATH=/usr/bin:/bin:/usr/sbin:/sbin" },
-		(char[]){ "ASAN_OPTIONS=detect_leaks=0" }, NULL };
+		(char[]){ "ASAN_OPTIONS=detect_leaks=0:handle_segv=0" }, NULL };
 	char *const bare_env[] = { (char[]){ "HOME=/" }, NULL };
 	int inherited = open("/dev/null", O_RDONLY | O_CLOEXEC);
 

@@ -10,3 +10,8 @@ foreach(name test_guest test_guest_end)
   add_test(NAME ${name}_checked COMMAND ${name} $<TARGET_FILE:sp_guest_checked>)
   set_tests_properties(${name}_checked PROPERTIES LABELS unit TIMEOUT 240 SKIP_RETURN_CODE 77)
 endforeach()
+sp_add_test(NAME test_guest_hostile LABEL unit SIDE none
+  SOURCES unit/test_guest_hostile.c support/guest_harness.c LIBS sp_common)
+target_compile_definitions(test_guest_hostile PRIVATE
+  GUEST_FILE="${PROJECT_BINARY_DIR}/guest/sallyport-guest-hostile")
+add_dependencies(test_guest_hostile sallyport-guest-hostile_program)
