@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+A guest that lies, floods, passes wrong descriptors, never answers or dies
+(tests/support/hostile_guest.c) costs its own session and nothing else: the broker goes on, memory
+stays, a neighbour's session does not notice, and the container is gone afterwards.
+"""
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from kit.broker import BUILD, Broker
+from kit.proc import alive, fds, rss, wait_for
+from kit.target import PATIENCE
+
+LIES = ["exited", "twice", "id", "short", "long", "trailing", "empty", "signal", "stage", "code",
+        "bool", "failed", "after"]
+WRONG = ["none", "two", "three", "file", "socket", "directory", "epoll", "pipe", "slave"]
+
+
+@pytest.fixture(scope="module")
+def hostile(engine, keys):
+    b = Broker(keys, engine.socket)
+    bundle = f"{b.dir}/guest"
+    os.mkdir(bundle)
+    os.chmod(bundle, 0o755)
+    shutil.copy(f"{BUILD}/guest/sallyport-guest-hostile", f"{bundle}/sallyport-guest")
+    os.chmod(f"{bundle}/sallyport-guest", 0o755)
+    b.config["engine"]["guest_dir"] = bundle
+    for p in b.policy["profiles"].values():
+        p["container"]["stop_grace"] = "1s"
+    b.start()
+    yield b
+    b.close()
+
+
+def healthy(broker, engine):
+    """After each misdeed: the broker is there, and its containers go."""
+    assert broker.process.poll() is None
+    wait_for(lambda: not engine.containers(), 30 * PATIENCE, "the container is gone")
+    wait_for(broker.settled, 20 * PATIENCE, "the worker is gone")
+
+
+@pytest.mark.parametrize("kind", LIES)
+def test_lies(hostile, engine, kind):
+    r = hostile.target.ssh(f"lie {kind}", seconds=20)
+    assert r.returncode != 0 or kind in ("after", "twice")
+    healthy(hostile, engine)
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_wrong_descriptors(hostile, engine, kind):
+    r = hostile.target.ssh(f"wrongfds {kind}", options=["-tt"], seconds=20)
+    assert r.returncode == 255
+    assert b"broke the protocol" in r.stdout + r.stderr
+    healthy(hostile, engine)
+
+
+def test_descriptor_without_a_terminal(hostile, engine):
+    r = hostile.target.ssh("wrongfds file", seconds=20)
+    assert r.returncode == 255
+    healthy(hostile, engine)
+
+
+def test_dies(hostile, engine):
+    r = hostile.target.ssh("die", seconds=20)
+    assert r.returncode == 255
+    assert b"The container has ended" in r.stderr
+    healthy(hostile, engine)
+
+
+@pytest.mark.parametrize("what", ["silent", "hold", "order-flood"])
+def test_never_answers(hostile, engine, what):
+    """Nothing comes; the client gives up; nothing is left."""
+    before = rss(hostile.pid)
+    with hostile.target.popen(what) as client:
+        with pytest.raises(subprocess.TimeoutExpired):
+            client.wait(2)
+        client.kill()
+    healthy(hostile, engine)
+    assert rss(hostile.pid) < before + 4 * 1024 * 1024
+
+
+def test_flood_stays_in_its_session(hostile, engine):
+    """Endless control messages; meanwhile the broker serves others, and the worker does not grow."""
+    with hostile.target.popen("flood") as client:
+        wait_for(lambda: any(hostile.has_client(p) for p in hostile.workers()), 20, "a worker")
+        busy = [p for p in hostile.workers() if hostile.has_client(p)]
+        for _ in range(3):
+            assert hostile.target.ssh("die", seconds=20).returncode == 255
+        for pid in busy:
+            if alive(pid):
+                assert rss(pid) < 64 * 1024 * 1024 * PATIENCE
+        client.kill()
+    healthy(hostile, engine)
+
+
+def test_nothing_is_left(hostile, engine):
+    healthy(hostile, engine)
+    before = len(fds(hostile.pid))
+    for misdeed in ("lie short", "die", "wrongfds two"):
+        hostile.target.ssh(misdeed, seconds=20)
+    healthy(hostile, engine)
+    assert len(fds(hostile.pid)) <= before + 2
