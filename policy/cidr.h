@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Networks: "10.0.0.0/8", "2001:db8::/32", or one address. IPv4 in IPv6 (::ffff:a.b.c.d) is IPv4. */
+#ifndef SP_CIDR_H
+#define SP_CIDR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "attr.h"
+
+#define CIDR_TEXT_MAX 64
+
+struct cidr {
+	int family; /* AF_INET or AF_INET6 */
+	unsigned bits;
+	uint8_t address[16]; /* network order; 4 bytes for IPv4 */
+};
+
+#define CIDR_E_SYNTAX    1 /* no address, or no prefix length that fits it */
+#define CIDR_E_HOST_BITS 2 /* bits beyond the prefix are set; *ret is the network without them */
+
+/* 0 or an outcome. */
+SP_MUST_CHECK int cidr_parse(const char *text, struct cidr *ret);
+/* Into out, and returns it. */
+char *cidr_format(const struct cidr *c, char out[CIDR_TEXT_MAX]);
+/* Whether the address is in the network. Other families are in none. */
+bool cidr_contains(const struct cidr *c, const struct sockaddr_storage *address);
+
+#endif

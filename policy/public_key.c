@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Public key lines of the policy: decoded, checked for a type and strength that we take, and kept as
+ * bytes. Runs in the broker and the admin tool. The keys are the administrator's, pasted from who
+ * knows where: every field of the blob is checked, so that nothing later meets a malformed one.
+ */
+#include "public_key.h"
+
+#include <errno.h>
+#include <openssl/evp.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "ipc.h"
+#include "wire.h"
+
+#define RSA_BITS_MIN 2048
+#define RSA_BITS_MAX 8192
+
+_Static_assert(PUBLIC_KEY_BLOB_MAX == IPC_BLOB_MAX, "a key that no client could offer");
+
+static void
+check_ed25519(struct wire_reader *r)
+{
+	if (wire_get_span(r).len != 32)
+		wire_fail(r);
+}
+
+/* An uncompressed point of so many bytes, after the curve's name. */
+static void
+check_point(struct wire_reader *r, const char *curve, size_t len)
+{
+	struct wire_span name = wire_get_span(r);
+	struct wire_span point = wire_get_span(r);
+
+	if (!wire_span_is(name, curve) || point.len != len || point.data[0] != 0x04)
+		wire_fail(r);
+}
+
+static void
+check_nistp256(struct wire_reader *r)
+{
+	check_point(r, "nistp256", 65);
+}
+
+static void
+check_nistp384(struct wire_reader *r)
+{
+	check_point(r, "nistp384", 97);
+}
+
+static void
+check_nistp521(struct wire_reader *r)
+{
+	check_point(r, "nistp521", 133);
+}
+
+static void
+check_application(struct wire_reader *r)
+{
+	if (wire_get_span(r).len == 0)
+		wire_fail(r);
+}
+
+static void
+check_sk_ed25519(struct wire_reader *r)
+{
+	check_ed25519(r);
+	check_application(r);
+}
+
+static void
+check_sk_nistp256(struct wire_reader *r)
+{
+	check_nistp256(r);
+	check_application(r);
+}
+
+/* Bits of a positive mpint in its one valid form; 0: it is none. */
+static size_t
+mpint_bits(struct wire_span number)
+{
+	size_t bits;
+
+	if (number.len > 0 && number.data[0] == 0) {
+		if (number.len == 1 || (number.data[1] & 0x80) == 0)
+			return 0; /* zero, or a zero too many */
+		number.data++;
+		number.len--;
+	} else if (number.len == 0 || (number.data[0] & 0x80) != 0) {
+		return 0; /* negative */
+	}
+	bits = 8 * number.len;
+	for (uint8_t top = number.data[0]; (top & 0x80) == 0; top = (uint8_t)(top << 1))
+		bits--;
+	return bits;
+}
+
+static void
+check_rsa(struct wire_reader *r)
+{
+	struct wire_span e = wire_get_span(r);
+	struct wire_span n = wire_get_span(r);
+
+	if (mpint_bits(e) < 2 || mpint_bits(e) > 64 || (e.data[e.len - 1] & 1) == 0 ||
+	    mpint_bits(n) == 0 || (n.data[n.len - 1] & 1) == 0)
+		wire_fail(r);
+}
+
+static const struct key_type {
+	const char *name;
+	void (*check)(struct wire_reader *r); /* what follows the type in the blob */
+} key_types[] = {
+	{ "ssh-ed25519", check_ed25519 },
+	{ "ecdsa-sha2-nistp256", check_nistp256 },
+	{ "ecdsa-sha2-nistp384", check_nistp384 },
+	{ "ecdsa-sha2-nistp521", check_nistp521 },
+	{ "sk-ssh-ed25519@openssh.com", check_sk_ed25519 },
+	{ "sk-ecdsa-sha2-nistp256@openssh.com", check_sk_nistp256 },
+	{ "ssh-rsa", check_rsa },
+};
+
+static const struct key_type *
+find_type(const char *name, size_t len)
+{
+	for (size_t i = 0; i < SP_ARRAY_LEN(key_types); i++) {
+		if (strlen(key_types[i].name) == len && memcmp(key_types[i].name, name, len) == 0)
+			return &key_types[i];
+	}
+	return NULL;
+}
+
+static int
+base64_value(char c)
+{
+	static const char alphabet[] =
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const char *at = c == '\0' ? NULL : strchr(alphabet, c);
+
+	return at == NULL ? -1 : (int)(at - alphabet);
+}
+
+/* Strict: padded, no unused bits set, so that a blob has one spelling. False: not base64. */
+static bool
+decode_base64(const char *text, size_t len, uint8_t *out, size_t *ret_len)
+{
+	size_t padding = 0;
+	size_t n = 0;
+	uint32_t bits = 0;
+
+	while (padding < 2 && padding < len && text[len - 1 - padding] == '=')
+		padding++;
+	if (len == 0 || len % 4 != 0)
+		return false;
+	for (size_t i = 0; i < len - padding; i++) {
+		int value = base64_value(text[i]);
+
+		if (value < 0)
+			return false;
+		bits = bits << 6 | (uint32_t)value;
+		if (i % 4 == 0)
+			continue;
+		out[n++] = (uint8_t)(bits >> (6 - 2 * (i % 4)));
+	}
+	if ((padding == 1 && (bits & 0x3) != 0) || (padding == 2 && (bits & 0xf) != 0))
+		return false;
+	*ret_len = n;
+	return true;
+}
+
+static int
+make_fingerprint(struct arena *arena, struct public_key *key)
+{
+	unsigned char hash[EVP_MAX_MD_SIZE];
+	unsigned char text[2 * EVP_MAX_MD_SIZE];
+	unsigned n = 0;
+
+	if (EVP_Digest(key->blob, key->len, hash, &n, EVP_sha256(), NULL) != 1 || n != 32) {
+		arena->failed = true; /* libcrypto has no other reason than missing memory */
+		return -ENOMEM;
+	}
+	(void)EVP_EncodeBlock(text, hash, (int)n);
+	key->fingerprint = arena_format(arena, "SHA256:%.43s", (const char *)text);
+	return key->fingerprint == NULL ? -ENOMEM : 0;
+}
+
+/* Lines that are something else, and what to say about them. */
+static bool
+is_something_else(const char *line, const char **ret_why, const char **ret_help)
+{
+	static const struct {
+		const char *mark;
+		bool at_start;
+		const char *why;
+		const char *help;
+	} others[] = {
+		{ "PRIVATE KEY", false, "this is a private key",
+		    "consider it compromised: make a new pair, and put the line of the .pub file here" },
+		{ "PuTTY-User-Key-File", true, "this is a private key in PuTTY's format",
+		    "consider it compromised; PuTTYgen shows the public key \"for pasting into OpenSSH "
+		    "authorized_keys file\"" },
+		{ "---- BEGIN", true, "this is a public key in the format of RFC 4716",
+		    "ssh-keygen -i converts it" },
+		{ "-----BEGIN", true, "this is a key in PEM format",
+		    "ssh-keygen -i -m PKCS8 converts a public one" },
+		{ "ssh-dss ", true, "DSA keys are refused: they are too weak",
+		    "make a new one with ssh-keygen -t ed25519" },
+		{ "-cert-v01@openssh.com ", false, "certificates are not available in this build",
+		    "put the plain public key here" },
+		{ "#", true, "this is a comment, not a key", NULL },
+	};
+
+	for (size_t i = 0; i < SP_ARRAY_LEN(others); i++) {
+		size_t n = strlen(others[i].mark);
+
+		if (others[i].at_start ? strncmp(line, others[i].mark, n) == 0
+				       : strstr(line, others[i].mark) != NULL) {
+			*ret_why = others[i].why;
+			*ret_help = others[i].help;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Whether a known type stands later in the line: then something stands before it. */
+static bool
+has_options(const char *line)
+{
+	for (const char *p = strchr(line, ' '); p != NULL; p = strchr(p + 1, ' ')) {
+		if (find_type(p + 1, strcspn(p + 1, " \t")) != NULL)
+			return true;
+	}
+	return false;
+}
+
+static int
+refuse(const char **ret_why, const char **ret_help, const char *why, const char *help)
+{
+	*ret_why = why;
+	*ret_help = help;
+	return PUBLIC_KEY_E_REFUSED;
+}
+
+static int
+check_blob(const struct key_type *type, const struct public_key *key, const char **ret_why,
+    const char **ret_help)
+{
+	struct wire_reader r;
+	struct wire_span modulus;
+
+	wire_reader_init(&r, key->blob, key->len);
+	if (!wire_span_is(wire_get_span(&r), type->name))
+		return refuse(ret_why, ret_help, "the key is of another type than the line says",
+		    NULL);
+	type->check(&r);
+	if (wire_finish(&r) != 0)
+		return refuse(ret_why, ret_help, "the key is damaged",
+		    "was the line cut off or broken in two when it was pasted?");
+	if (type->check != check_rsa)
+		return 0;
+	wire_reader_init(&r, key->blob, key->len);
+	(void)wire_get_span(&r);
+	(void)wire_get_span(&r);
+	modulus = wire_get_span(&r);
+	if (mpint_bits(modulus) < RSA_BITS_MIN)
+		return refuse(ret_why, ret_help,
+		    "RSA keys below 2048 bits are refused: they are too weak",
+		    "make a new one with ssh-keygen -t ed25519");
+	if (mpint_bits(modulus) > RSA_BITS_MAX)
+		return refuse(ret_why, ret_help, "RSA keys above 8192 bits are refused", NULL);
+	return 0;
+}
+
+int
+public_key_parse(struct arena *arena, const char *line, struct public_key *ret,
+    const char **ret_why, const char **ret_help)
+{
+	size_t n_type = strcspn(line, " ");
+	const char *base64 = line + n_type + (line[n_type] == ' ');
+	size_t n_base64 = strcspn(base64, " ");
+	const struct key_type *type = find_type(line, n_type);
+	struct public_key key = { 0 };
+	uint8_t *blob;
+	int r;
+
+	if (is_something_else(line, ret_why, ret_help))
+		return PUBLIC_KEY_E_REFUSED;
+	if (type == NULL && has_options(line))
+		return refuse(ret_why, ret_help,
+		    "options before the key are not available in this build",
+		    "what a login may do is said in profiles and rules");
+	if (type == NULL)
+		return refuse(ret_why, ret_help, "this is not a public key of a known type",
+		    "one line of a .pub file: type, base64, comment");
+	if (n_base64 / 4 * 3 > PUBLIC_KEY_BLOB_MAX)
+		return refuse(ret_why, ret_help, "the key is too long", NULL);
+	blob = arena_array(arena, n_base64 / 4 * 3 + 3, 1);
+	if (blob == NULL)
+		return -ENOMEM;
+	if (!decode_base64(base64, n_base64, blob, &key.len))
+		return refuse(ret_why, ret_help, "the key is not valid base64",
+		    "was the line cut off or broken in two when it was pasted?");
+	key.blob = blob;
+	r = check_blob(type, &key, ret_why, ret_help);
+	if (r == 0)
+		r = make_fingerprint(arena, &key);
+	if (r == 0)
+		*ret = key;
+	return r;
+}
