@@ -110,9 +110,14 @@ def target(request):
 
 
 @pytest.fixture
-def both(oracle, broker):
-    """Oracle and us, for tests that compare the two."""
-    return oracle.target, broker.target
+def both(oracle, request):
+    """
+    Oracle and us, for tests that compare the two. SALLYPORT_ORACLE_TWICE=1 puts the oracle into both
+    places: a comparison that fails then is the test's own fault.
+    """
+    if os.environ.get("SALLYPORT_ORACLE_TWICE"):
+        return oracle.target, oracle.target
+    return oracle.target, request.getfixturevalue("broker").target
 
 
 @pytest.fixture

@@ -209,7 +209,6 @@ QUOTING = [
     "!",
     "if",
     "echo 'unclosed",
-    "",
 ]
 
 
@@ -223,6 +222,19 @@ def test_quoting(both, line):
         return r.exit_status, r.stdout, r.stderr
     theirs, ours = (run(t) for t in both)
     assert ours == theirs
+
+
+def test_empty_command_line(target):
+    """An exec request without a command is not a request for a shell."""
+    transport = target.paramiko()
+    try:
+        c = transport.open_session()
+        c.settimeout(20 * PATIENCE)
+        c.exec_command("")
+        assert c.makefile("rb").read() == b""
+        assert c.recv_exit_status() == 0
+    finally:
+        transport.close()
 
 
 def test_bytes_that_are_no_text(both):

@@ -27,6 +27,7 @@ AllowStreamLocalForwarding no
 AllowAgentForwarding no
 X11Forwarding no
 PermitTunnel no
+PermitRootLogin no
 PrintMotd no
 PrintLastLog no
 PidFile none

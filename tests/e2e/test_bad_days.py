@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DESIGN section 10: what people and operators get when something else is broken."""
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from kit.broker import HERE, MISSING_IMAGE, PROGRAM
+from kit.proc import wait_for
+from kit.target import PATIENCE
+
+SAYS_ENGINE = b"container engine is not responding"
+
+
+class FakeEngine:
+    """fake_engine.py between the broker and the real engine; rules() changes what it does."""
+
+    def __init__(self, directory, engine):
+        self.socket = f"{directory}/engine.sock"
+        self.rules_file = f"{directory}/rules.json"
+        self.log_file = f"{directory}/requests"
+        self.rules([])
+        self.process = subprocess.Popen(
+            [sys.executable, f"{HERE}/fake_engine.py", "--listen", self.socket, "--engine",
+             engine.socket, "--rules", self.rules_file, "--log", self.log_file])
+        wait_for(lambda: os.path.exists(self.socket), 10, "the fake engine listens")
+
+    def rules(self, rules):
+        with open(f"{self.rules_file}.new", "w", encoding="utf-8") as f:
+            json.dump(rules, f)
+        os.rename(f"{self.rules_file}.new", self.rules_file)
+
+    def requests(self):
+        with open(self.log_file, encoding="utf-8") as f:
+            return [json.loads(line) for line in f]
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(10)
+
+
+@pytest.fixture
+def fake(fresh_broker, engine):
+    f = FakeEngine(fresh_broker.dir, engine)
+    fresh_broker.config["engine"].update(socket=f.socket, call_timeout="2s", start_timeout="4s",
+                                         probe_interval="1s")
+    yield f
+    # Let it work again: what a broker made through it, it has to remove through it.
+    f.rules([])
+    try:
+        if fresh_broker.process is not None and fresh_broker.process.poll() is None:
+            time.sleep(1.5)
+            fresh_broker.stop()
+    finally:
+        f.stop()
+        # A container that the broker had to leave is the next start's: that start is here.
+        fresh_broker.config["engine"]["socket"] = engine.socket
+        if engine.containers():
+            fresh_broker.start()
+            wait_for(lambda: not engine.containers(), 20, "the next start cleans up")
+
+
+def fails(target, words, user=None, seconds=20):
+    start = time.monotonic()
+    r = target.ssh("echo never", user=user, seconds=seconds)
+    assert r.stdout == b""
+    assert r.returncode == 255, r
+    assert words.lower() in r.stderr.lower(), r.stderr
+    return time.monotonic() - start
+
+
+def test_image_is_missing(broker):
+    since = broker.log_size()
+    fails(broker.target, MISSING_IMAGE.encode(), user="lost")
+    assert MISSING_IMAGE in broker.log(since)
+
+
+def test_image_is_missing_on_a_terminal(broker):
+    r = broker.target.ssh("-tt", user="lost")
+    assert r.returncode == 255
+    assert MISSING_IMAGE.encode() in r.stdout + r.stderr
+    # Lines on a raw terminal need both.
+    assert b"\r\n" in r.stdout + r.stderr
+
+
+def test_engine_is_absent(fresh_broker):
+    """The broker starts all the same, says so, and works when the engine comes."""
+    socket = fresh_broker.config["engine"]["socket"]
+    link = f"{fresh_broker.dir}/engine.sock"
+    fresh_broker.config["engine"].update(socket=link, probe_interval="1s", call_timeout="2s")
+    b = fresh_broker.start()
+    fails(b.target, SAYS_ENGINE)
+    assert "not responding" in b.log()
+    os.symlink(socket, link)
+    wait_for(lambda: b.target.ssh("echo back").stdout == b"back\n", 20 * PATIENCE,
+             "logins work once the engine is there")
+
+
+def test_engine_hangs(fresh_broker, fake):
+    """_ping and lists answer, start and networks do not: what a wedged dockerd looks like."""
+    b = fresh_broker.start()
+    held = b.target.popen("echo up; read x; echo $x")
+    assert held.stdout.readline() == b"up\n"
+    fake.rules([{"path": "/start", "action": "hang"}, {"path": "/networks", "action": "hang"},
+                {"path": "/json", "method": "GET", "action": "hang"},
+                {"path": "/kill", "action": "hang"}, {"method": "DELETE", "action": "hang"}])
+    assert fails(b.target, SAYS_ENGINE, seconds=30) < 15 * PATIENCE
+    # Once that is known, nobody waits for it any more.
+    wait_for(lambda: "is not responding" in b.log(), 15 * PATIENCE, "the broker has noticed")
+    assert fails(b.target, SAYS_ENGINE) < 4 * PATIENCE
+    # A session that runs does not notice.
+    held.stdin.write(b"unharmed\n")
+    held.stdin.flush()
+    assert held.stdout.readline() == b"unharmed\n"
+    held.stdin.close()
+    assert held.wait(10) == 0
+    held.stdout.close()
+    held.stderr.close()
+    fake.rules([])
+    wait_for(lambda: b.target.ssh("echo back").stdout == b"back\n", 30 * PATIENCE,
+             "logins work again")
+
+
+@pytest.mark.parametrize("rule", [
+    {"path": "/containers/create", "action": "status", "status": 500,
+     "body": {"message": "no space left on device"}},
+    {"path": "/containers/create", "action": "garble"},
+    {"path": "/containers/create", "action": "truncate"},
+    {"path": "/containers/create", "action": "junk"},
+    {"path": "/containers/create", "action": "endless"},
+    {"path": "/containers/create", "action": "drop"},
+    {"path": "/containers/create", "action": "drop_after"},
+    {"path": "/containers/create", "action": "hang_after"},
+    {"path": "/start", "action": "status", "status": 500, "body": {"message": "nope"}},
+    {"path": "/start", "action": "drop_after"},
+    {"path": "/start", "action": "hang_after"},
+    {"method": "GET", "path": "/containers/[^/]+/json", "action": "garble"},
+    {"method": "GET", "path": "/containers/[^/]+/json", "action": "lie",
+     "set": {"HostConfig.Privileged": True}},
+    {"method": "GET", "path": "/containers/[^/]+/json", "action": "lie",
+     "set": {"HostConfig.CapAdd": ["SYS_ADMIN"]}},
+    {"method": "GET", "path": "/containers/[^/]+/json", "action": "lie",
+     "set": {"Config.User": "0:0"}},
+], ids=lambda rule: f"{rule['path'].strip('/').split('/')[-1]}-{rule['action']}")
+def test_engine_fails_a_start(fresh_broker, fake, engine, rule):
+    """The person gets a sentence, no program runs, and the next login is well again."""
+    b = fresh_broker.start()
+    assert b.target.ssh("echo first").stdout == b"first\n"
+    fake.rules([rule])
+    fails(b.target, b"container")
+    fake.rules([])
+    wait_for(lambda: b.target.ssh("echo again").stdout == b"again\n", 25 * PATIENCE,
+             "the next login works")
+    wait_for(lambda: not engine.containers(), 25 * PATIENCE, "nothing is left of the failed one")
+
+
+def test_engine_restarts_under_a_session(fresh_broker, engine):
+    """Without live-restore the engine ends its containers: the person is told, nothing stays."""
+    fresh_broker.config["engine"].update(probe_interval="1s")
+    b = fresh_broker.start()
+    p = b.target.popen("echo up; sleep 7004")
+    assert p.stdout.readline() == b"up\n"
+    # Not the whole engine, which other tests need: a kill that nobody announced looks the same.
+    [cid] = engine.containers()
+    engine.run("kill", "--signal", "KILL", cid)
+    assert p.wait(15 * PATIENCE) == 255
+    assert b"container" in p.communicate()[1].lower()
+
+
+def check_only(directory, config, policy):
+    for name, text in (("broker.json", config), ("policy.json", policy)):
+        path = f"{directory}/{name}"
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text if isinstance(text, str) else json.dumps(text, indent=2))
+        os.chmod(path, 0o600)
+    r = subprocess.run([PROGRAM, "-t", "-c", f"{directory}/broker.json"], capture_output=True,
+                       text=True, timeout=20, check=False)
+    return r.returncode, r.stderr.replace(f"{directory}/", "")
+
+
+GOOD_CONFIG = {"policy": "policy.json"}
+GOOD_POLICY = {"sallyport_policy": 1}
+
+
+def test_check_accepts_what_runs(fresh_broker):
+    fresh_broker.write()
+    r = subprocess.run([PROGRAM, "-t", "-c", f"{fresh_broker.dir}/broker.json"],
+                       capture_output=True, text=True, timeout=20, check=False)
+    assert r.returncode == 0, r.stderr
+
+
+# config, policy, the place and the words that must be in the answer
+BROKEN = {
+    "config-unknown-key": ('{\n  "policy": "policy.json",\n  "lissten": []\n}', GOOD_POLICY,
+                           "broker.json:3:3: error: ", ['"lissten"', '"listen"']),
+    "config-duplicate-key": ('{\n  "policy": "a",\n  "policy": "b"\n}', GOOD_POLICY,
+                             "broker.json:3:3: error: ", ['"policy"']),
+    "config-wrong-type": ('{\n  "policy": "policy.json",\n  "listen": "0.0.0.0:22"\n}', GOOD_POLICY,
+                          "broker.json:3:13: error: ", []),
+    "config-no-policy": ("{\n}", GOOD_POLICY, "broker.json:1:1: error: ", ['"policy"']),
+    "config-syntax": ('{\n  "policy": ,\n}', GOOD_POLICY, "broker.json:2:", ["error: "]),
+    "config-bad-address": ('{\n  "policy": "policy.json",\n  "listen": ["localhost"]\n}',
+                           GOOD_POLICY, "broker.json:3:14: error: ", ["localhost"]),
+    "policy-unknown-key": (GOOD_CONFIG, '{\n  "sallyport_policy": 1,\n  "usrs": {}\n}',
+                           "policy.json:3:3: error: ", ['"usrs"', '"users"']),
+    "policy-duplicate-key": (GOOD_CONFIG,
+                             '{\n  "sallyport_policy": 1,\n  "sallyport_policy": 1\n}',
+                             "policy.json:3:3: error: ", ['"sallyport_policy"']),
+    "policy-undefined-profile": (GOOD_CONFIG, '{\n  "sallyport_policy": 1,\n  "rules": [\n'
+                                 '    { "id": "r", "use": "nosuch" }\n  ]\n}',
+                                 "policy.json:4:25: error: ", ['"nosuch"']),
+    "policy-root-user": (GOOD_CONFIG, '{\n  "sallyport_policy": 1,\n  "profiles": { "p": {\n'
+                         '    "container": { "image": "a", "user": "0:0" } } }\n}',
+                         "policy.json:4:42: error: ", ["root-user"]),
+    "policy-version": (GOOD_CONFIG, '{\n  "sallyport_policy": 2\n}',
+                       "policy.json:2:23: error: ", []),
+    "policy-empty": (GOOD_CONFIG, "", "policy.json:1:1: error: ", []),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_files_are_refused_with_their_place(tmp_path, name):
+    config, policy, place, words = BROKEN[name]
+    code, text = check_only(str(tmp_path), config, policy)
+    assert code == 1, text
+    assert place in text
+    for word in words:
+        assert word in text
+
+
+def test_broken_files_keep_the_broker_from_starting(fresh_broker):
+    fresh_broker.policy["rules"][0]["use"] = fresh_broker.policy["rules"][0].pop("deny")
+    fresh_broker.write()
+    r = subprocess.run([PROGRAM, "-c", f"{fresh_broker.dir}/broker.json"], capture_output=True,
+                       text=True, timeout=20, check=False)
+    assert r.returncode != 0
+    assert "policy.json:" in r.stderr
+
+
+@pytest.mark.parametrize("what", ["policy.json", "host_ed25519_key", "broker.json"])
+def test_files_that_others_can_change_or_read(fresh_broker, what):
+    fresh_broker.write()
+    os.chmod(f"{fresh_broker.dir}/{what}", 0o666)
+    r = subprocess.run([PROGRAM, "-c", f"{fresh_broker.dir}/broker.json"], capture_output=True,
+                       text=True, timeout=20, check=False)
+    assert r.returncode != 0
+    assert what in r.stderr
+
+
+def test_host_keys_are_made_when_told(fresh_broker):
+    os.unlink(f"{fresh_broker.dir}/host_ecdsa_key")
+    fresh_broker.write()
+    r = subprocess.run([PROGRAM, "-c", f"{fresh_broker.dir}/broker.json"], capture_output=True,
+                       text=True, timeout=20, check=False)
+    assert r.returncode != 0 and "host_ecdsa_key" in r.stderr
+    fresh_broker.config["make_host_keys"] = True
+    b = fresh_broker.start()
+    made = f"{b.dir}/host_ecdsa_key"
+    assert os.stat(made).st_mode & 0o777 == 0o600
+    text = subprocess.run(["ssh-keygen", "-lf", made], capture_output=True, text=True, check=True)
+    assert "(ECDSA)" in text.stdout
+    assert b.target.ssh("echo ok").stdout == b"ok\n"
+
+
+def test_port_is_taken(fresh_broker):
+    b = fresh_broker.start()
+    second = dict(b.config, state_dir="state2", runtime_dir="run2")
+    with open(f"{b.dir}/second.json", "w", encoding="utf-8") as f:
+        json.dump(second, f)
+    os.chmod(f"{b.dir}/second.json", 0o600)
+    r = subprocess.run([PROGRAM, "-c", f"{b.dir}/second.json"], capture_output=True, text=True,
+                       timeout=20, check=False)
+    assert r.returncode != 0
+    assert str(b.port) in r.stderr and "in use" in r.stderr
+
+
+def test_inherited_socket(fresh_broker):
+    """LISTEN_FDS: the service manager's socket is used, and nothing else is opened."""
+    import socket as sockets
+    b = fresh_broker
+    b.config["listen"] = []
+    b.write()
+    with sockets.socket() as s:
+        s.bind(("127.0.0.1", b.port))
+        s.listen(16)
+        script = 'fd=$1; shift; eval "exec 3<&$fd"; export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"'
+        with open(f"{b.dir}/log", "wb") as log:
+            b.process = subprocess.Popen(["bash", "-c", script, "bash", str(s.fileno()), PROGRAM,
+                                          "-c", f"{b.dir}/broker.json"], pass_fds=[s.fileno()],
+                                         stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    wait_for(lambda: "ready: policy" in b.log(), 20 * PATIENCE, "the broker becomes ready")
+    assert b.target.ssh("echo through it").stdout == b"through it\n"
+
+
+def test_stopped_twice(fresh_broker):
+    """The second SIGTERM means: do not wait for people."""
+    fresh_broker.config["limits"]["drain"] = "60s"
+    b = fresh_broker.start()
+    p = b.target.popen("echo up; sleep 7004")
+    assert p.stdout.readline() == b"up\n"
+    b.process.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    assert b.process.poll() is None
+    assert b.stop(seconds=20) == 0
+    p.communicate(timeout=10)

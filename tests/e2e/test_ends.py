@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ends are ends: whoever dies, however it dies, nothing that we started outlives it."""
+import os
+import signal
+import subprocess
+
+import pytest
+
+from kit.docker import LABEL
+from kit.proc import alive, descendants, wait_for
+from kit.target import PATIENCE
+
+# Everything that people do to keep a process alive.
+CLINGING = ("nohup sleep 7001 >/dev/null 2>&1 & "
+            "setsid sleep 7002 >/dev/null 2>&1 </dev/null & "
+            "(setsid sh -c '(trap \"\" HUP TERM INT; sleep 7003) &' >/dev/null 2>&1 </dev/null &); "
+            "trap '' HUP TERM INT; echo up; sleep 7004")
+
+
+def sleepers():
+    """Host pids of the sleeps of CLINGING, from all containers."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                words = f.read().split(b"\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if words[:1] == [b"sleep"] and words[1:2] and words[1].startswith(b"700"):
+            found.append(int(pid))
+    return found
+
+
+def cling(target, user=None):
+    p = target.popen(CLINGING, user=user)
+    assert p.stdout.readline() == b"up\n", p.stderr.read()
+    wait_for(lambda: len(sleepers()) >= 4, 10 * PATIENCE, "all four of them run")
+    return p
+
+
+def all_gone(engine, seconds=20):
+    wait_for(lambda: not engine.containers(), seconds * PATIENCE, "the container is removed")
+    wait_for(lambda: not sleepers(), 5, "every process of the container is gone")
+
+
+@pytest.mark.parametrize("user", ["dev", "solo"])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_client_dies(broker, engine, user, how):
+    p = cling(broker.target, user)
+    p.send_signal(how)
+    p.communicate(timeout=10)
+    all_gone(engine)
+
+
+def test_client_closes_only_the_connection(broker, engine):
+    transport = broker.target.paramiko()
+    c = transport.open_session()
+    c.settimeout(20 * PATIENCE)
+    c.exec_command(CLINGING)
+    assert c.recv(10) == b"up\n"
+    transport.close()
+    all_gone(engine)
+
+
+def test_client_vanishes_before_the_program_starts(broker, engine):
+    """The container is being made while its client is already gone."""
+    for _ in range(5):
+        transport = broker.target.paramiko()
+        transport.close()
+    all_gone(engine)
+
+
+def test_worker_dies(broker, engine):
+    """It costs its own connection and no other."""
+    other = broker.target.paramiko()
+    try:
+        c = other.open_session()
+        c.settimeout(20 * PATIENCE)
+        c.exec_command("echo up; read x; echo $x")
+        assert c.recv(10) == b"up\n"
+        idle = set(broker.workers())
+        theirs = next(pid for pid in idle if broker.has_client(pid))
+        p = cling(broker.target)
+        victim = next(pid for pid in broker.workers()
+                      if pid != theirs and broker.has_client(pid))
+        os.kill(victim, signal.SIGKILL)
+        assert p.wait(10 * PATIENCE) == 255
+        p.communicate()
+        wait_for(lambda: not sleepers(), 20 * PATIENCE, "its processes are gone")
+        wait_for(lambda: len(engine.containers()) == 1, 20 * PATIENCE, "its container is gone")
+        c.sendall(b"unharmed\n")
+        assert c.recv(100) == b"unharmed\n"
+        assert c.recv_exit_status() == 0
+    finally:
+        other.close()
+
+
+def test_waiting_worker_dies(broker):
+    """One of those that wait for a client is replaced."""
+    victim = broker.workers()[0]
+    os.kill(victim, signal.SIGKILL)
+    wait_for(lambda: victim not in broker.workers() and broker.settled(), 10 * PATIENCE,
+             "a new worker waits in its place")
+    assert broker.target.ssh("echo ok").stdout == b"ok\n"
+
+
+def test_container_is_removed_from_outside(broker, engine):
+    p = cling(broker.target)
+    engine.run("rm", "-f", *engine.containers())
+    assert p.wait(15 * PATIENCE) == 255
+    p.communicate()
+    all_gone(engine)
+
+
+def test_first_process_of_the_container_is_killed(broker, engine):
+    p = cling(broker.target)
+    [cid] = engine.containers()
+    os.kill(engine.inspect(cid)["State"]["Pid"], signal.SIGKILL)
+    assert p.wait(15 * PATIENCE) == 255
+    p.communicate()
+    all_gone(engine)
+
+
+def test_broker_is_told_to_stop(fresh_broker, engine):
+    """SIGTERM: a word to the people, the drain time, and everything is taken down in order."""
+    b = fresh_broker.start()
+    p = cling(b.target)
+    below = descendants(b.pid)
+    assert b.stop() == 0, b.log()
+    assert p.wait(10) == 255
+    err = p.communicate()[1]
+    assert b"stopping" in err
+    assert not [pid for pid in below if alive(pid)]
+    all_gone(engine, seconds=1)
+    with pytest.raises(OSError):
+        b.target.paramiko()
+
+
+def test_broker_with_nobody_stops_at_once(fresh_broker):
+    b = fresh_broker.start()
+    assert b.stop(seconds=5) == 0
+
+
+def test_session_that_ends_by_itself_lets_the_broker_go(fresh_broker):
+    """While it drains, sessions go on to their end."""
+    fresh_broker.config["limits"]["drain"] = "20s"
+    b = fresh_broker.start()
+    p = b.target.popen("echo up; sleep 3; echo finished; exit 4")
+    assert p.stdout.readline() == b"up\n"
+    b.process.send_signal(signal.SIGTERM)
+    out, _ = p.communicate(timeout=15 * PATIENCE)
+    assert (p.returncode, out) == (4, b"finished\n")
+    assert b.process.wait(12) == 0
+
+
+def test_broker_is_killed(fresh_broker, engine):
+    """SIGKILL: workers go with it, and the next start leaves no container of the last."""
+    b = fresh_broker.start()
+    p = cling(b.target)
+    [ours] = engine.containers()
+    labels = engine.inspect(ours)["Config"]["Labels"]
+    below = b.kill()
+    assert p.wait(10 * PATIENCE) == 255
+    p.communicate()
+    wait_for(lambda: not [pid for pid in below if alive(pid)], 10, "its workers are gone")
+    # Not ours: the very same labels under another name, as an image or a person could set them.
+    copied = [x for k, v in labels.items() for x in ("--label", f"{k}={v}")]
+    foreign = engine.run("run", "-d", *copied, "--name", "not-of-sallyport",
+                         "sallyport-test/busybox:latest", "sleep", "600")
+    try:
+        b.start()
+        wait_for(lambda: engine.containers() == [foreign], 20 * PATIENCE,
+                 "the next start has removed what was ours")
+        assert engine.inspect(foreign)["State"]["Running"]
+        assert b.target.ssh("echo again").stdout == b"again\n"
+        wait_for(lambda: engine.containers() == [foreign], 20 * PATIENCE, "and only what is ours")
+        assert b.stop() == 0
+        assert engine.inspect(foreign)["State"]["Running"]
+    finally:
+        engine.run("rm", "-f", foreign)
+    assert engine.containers(LABEL) == []
+    wait_for(lambda: not sleepers(), 5, "every process is gone")
+
+
+def test_two_brokers_do_not_share_their_state(fresh_broker):
+    b = fresh_broker.start()
+    r = subprocess.run([b.process.args[0], "-c", f"{b.dir}/broker.json"], capture_output=True,
+                       text=True, timeout=15 * PATIENCE, check=False)
+    assert r.returncode != 0
+    assert b.target.ssh("echo unharmed").stdout == b"unharmed\n"
+
+
+def test_spawner_is_killed(fresh_broker, engine):
+    """Without it no worker can be started: the broker says so and ends, leaving nothing."""
+    b = fresh_broker.start()
+    p = b.target.popen("echo up; sleep 7004")
+    assert p.stdout.readline() == b"up\n"
+    [spawner] = [pid for pid, name in descendants(b.pid).items() if name == "sp-spawner"]
+    os.kill(spawner, signal.SIGKILL)
+    assert b.process.wait(40) != 0
+    p.communicate(timeout=10)
+    b.start()
+    all_gone(engine)
+
+
+def test_reload_of_the_policy(fresh_broker):
+    """SIGHUP swaps a good policy, keeps the old one before a bad one, and touches no session."""
+    b = fresh_broker.start()
+    p = b.target.popen("echo up; read x; echo $x")
+    assert p.stdout.readline() == b"up\n"
+    assert b.target.ssh("echo no", user="refused").returncode != 0
+
+    b.policy["rules"][0] = {"id": "entry", "if": {"user": ["refused"]}, "use": "dev"}
+    b.write()
+    b.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "generation 2" in b.log(), 5, "the new policy is in force")
+    assert b.target.ssh("echo now", user="refused").stdout == b"now\n"
+
+    b.policy["rules"][0]["use"] = "no-such-profile"
+    b.write()
+    b.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "not reloaded" in b.log(), 5, "the bad policy is refused")
+    assert "policy.json:" in b.log() and "no-such-profile" in b.log()
+    assert b.target.ssh("echo still", user="refused").stdout == b"still\n"
+
+    p.stdin.write(b"unharmed\n")
+    p.stdin.flush()
+    assert p.stdout.readline() == b"unharmed\n"
+    assert p.wait(10) == 0
