@@ -1,0 +1,565 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reads the broker's configuration, before any privilege goes. The file is the administrator's; nobody
+ * else can have written it (read_file.h), and every value is checked all the same.
+ */
+#include "config.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "ipc.h"
+#include "json_read.h"
+
+#ifndef SP_WORKER_PATH
+#define SP_WORKER_PATH "/usr/libexec/sallyport/sallyportd"
+#endif
+#ifndef SP_GUEST_DIR
+#define SP_GUEST_DIR "/usr/libexec/sallyport/guest"
+#endif
+
+#define MIB          (UINT64_C(1) << 20)
+#define SECOND       1000u
+#define HOUR         (3600 * SECOND)
+#define PATH_LEN_MAX 4095
+#define WORKER_USER  "sallyport-net"
+
+static const char *const default_listen[] = { "0.0.0.0:22", "[::]:22", NULL };
+static const char *const default_host_keys[] = {
+	"/etc/sallyport/host_ed25519_key",
+	"/etc/sallyport/host_rsa_key",
+	NULL,
+};
+
+/* A configuration together with its memory; config_free() finds one through the other. */
+struct owned_config {
+	struct config config; /* first */
+	struct arena arena;
+};
+
+/* What the tables fill beyond struct config. */
+struct draft {
+	struct config *config;
+	const char *directory;        /* of the file, absolute */
+	const struct json_node *user; /* worker.user */
+	const char *view_guest_dir;   /* engine.host_view */
+	const char *view_runtime_dir;
+};
+
+static const struct config defaults = {
+	.listen = default_listen,
+	.host_keys = default_host_keys,
+	.engine = {
+		.socket = "/var/run/docker.sock",
+		.call_timeout_ms = 10 * SECOND,
+		.start_timeout_ms = 60 * SECOND,
+		.probe_interval_ms = 10 * SECOND,
+		.starts = 4,
+		.guest_dir = SP_GUEST_DIR,
+	},
+	.worker = {
+		.program = SP_WORKER_PATH,
+		.sandbox_required = true,
+		.prespawn = 2,
+		.memory = 256 * MIB,
+	},
+	.login = {
+		.grace_ms = 120 * SECOND,
+		.tries = 6,
+		.banner = "",
+		.keepalive_count = 3,
+		.max_startups = 100,
+	},
+	.limits = {
+		.connections = 1000,
+		.drain_ms = 10 * SECOND,
+	},
+	.log_level = LOG_LEVEL_INFO,
+	.runtime_dir = "/run/sallyport",
+	.state_dir = "/var/lib/sallyport",
+};
+
+#define AT(member) .offset = offsetof(struct config, member)
+
+static struct draft *
+draft_of(const struct json_reader *r)
+{
+	return r->context;
+}
+
+/* ---- values ---- */
+
+/* A path made absolute; NULL after saying what is wrong. */
+static const char *
+absolute(struct json_reader *r, const struct json_node *value, size_t max)
+{
+	const char *path = json_read_text(r, value, 1, max);
+	const char *joined;
+
+	if (path == NULL || path[0] == '/')
+		return path;
+	joined = arena_format(r->arena, "%s/%s", draft_of(r)->directory, path);
+	if (joined == NULL || strlen(joined) <= max)
+		return joined;
+	json_read_error(r, value, JSON_AT_VALUE, NULL,
+	    "%s is too long together with the directory of this file: at most %zu bytes",
+	    json_read_name(r, value), max);
+	return NULL;
+}
+
+static void
+read_path(struct json_reader *r, const struct json_node *value, const struct json_field *field,
+    void *target)
+{
+	const char *path = absolute(r, value, field->max != 0 ? field->max : PATH_LEN_MAX);
+
+	if (path != NULL)
+		*(const char **)target = path;
+}
+
+/* A path on another host, the engine's: ours say nothing about it. */
+static void
+read_foreign_path(struct json_reader *r, const struct json_node *value,
+    const struct json_field *field, void *target)
+{
+	const char *path = json_read_text(r, value, 1, PATH_LEN_MAX);
+
+	(void)field;
+	if (path != NULL && path[0] != '/')
+		json_read_error(r, value, JSON_AT_VALUE, NULL, "%s must be an absolute path",
+		    json_read_name(r, value));
+	else if (path != NULL)
+		*(const char **)target = path;
+}
+
+static void
+read_paths(struct json_reader *r, const struct json_node *value, const struct json_field *field,
+    void *target)
+{
+	const char *const *given = json_read_texts(r, value, field->min, field->max);
+	const struct json_node *e;
+	const char **paths;
+	size_t n = 0;
+
+	if (given == NULL)
+		return;
+	paths = arena_array(r->arena, json_node_count(value) + 1, sizeof(*paths));
+	if (paths == NULL)
+		return;
+	for (e = json_node_first(value); e != NULL; e = json_node_next(e)) {
+		paths[n] = absolute(r, e, PATH_LEN_MAX);
+		if (paths[n] == NULL)
+			return;
+		for (size_t i = 0; i < n; i++) {
+			if (strcmp(paths[i], paths[n]) == 0)
+				json_read_error(r, e, JSON_AT_VALUE, NULL, "\"%s\" is listed twice",
+				    paths[n]);
+		}
+		n++;
+	}
+	*(const char *const **)target = paths;
+}
+
+static bool
+is_port(const char *text)
+{
+	unsigned long port = 0;
+	size_t len = strlen(text);
+
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] < '0' || text[i] > '9')
+			return false;
+		port = port * 10 + (unsigned long)(text[i] - '0');
+		if (port > 65535)
+			return false;
+	}
+	return len >= 1 && len <= 5 && port != 0;
+}
+
+/* Why this is no "address:port", or NULL. Numeric only: names may change under a running service. */
+static const char *
+address_fault(const char *text)
+{
+	const char *colon = strrchr(text, ':');
+	char address[INET6_ADDRSTRLEN] = "";
+	struct in6_addr binary;
+	size_t len;
+	bool v6 = text[0] == '[';
+
+	if (colon == NULL)
+		return "has no port: \"0.0.0.0:22\", \"[::]:22\"";
+	len = (size_t)(colon - text);
+	if (v6 && (len < 2 || text[len - 1] != ']'))
+		return "has no \"]\" before its port";
+	if (v6) {
+		text++;
+		len -= 2;
+	}
+	if (len >= sizeof(address))
+		return "has no valid address";
+	memcpy(address, text, len);
+	if (!v6 && strchr(address, ':') != NULL)
+		return "is IPv6 without brackets: \"[::]:22\"";
+	if (inet_pton(v6 ? AF_INET6 : AF_INET, address, &binary) != 1)
+		return "has no valid numeric address: \"0.0.0.0:22\", \"[::]:22\"";
+	return is_port(colon + 1) ? NULL : "has no valid port; ports are 1 to 65535";
+}
+
+static void
+read_listen(struct json_reader *r, const struct json_node *value, const struct json_field *field,
+    void *target)
+{
+	const char *const *addresses = json_read_texts(r, value, field->min, field->max);
+	const struct json_node *e;
+	size_t n = 0;
+
+	if (addresses == NULL)
+		return;
+	for (e = json_node_first(value); e != NULL; e = json_node_next(e), n++) {
+		const char *fault = address_fault(addresses[n]);
+
+		for (size_t i = 0; fault == NULL && i < n; i++)
+			fault = strcmp(addresses[i], addresses[n]) == 0 ? "is listed twice" : NULL;
+		if (fault != NULL)
+			json_read_error(r, e, JSON_AT_VALUE, NULL, "\"%s\" %s", addresses[n], fault);
+	}
+	*(const char *const **)target = addresses;
+}
+
+/* ---- sections ---- */
+
+static void
+read_host_view(struct json_reader *r, const struct json_node *value, const struct json_field *field,
+    void *target)
+{
+	static const struct json_field fields[] = {
+		{ .key = "guest_dir",
+		    .read = read_foreign_path,
+		    .offset = offsetof(struct draft, view_guest_dir),
+		    .required = true },
+		{ .key = "runtime_dir",
+		    .read = read_foreign_path,
+		    .offset = offsetof(struct draft, view_runtime_dir),
+		    .required = true },
+	};
+
+	(void)field;
+	(void)target;
+	json_read_object(r, value, "\"host_view\"", fields, SP_ARRAY_LEN(fields), draft_of(r));
+}
+
+static void
+read_engine(struct json_reader *r, const struct json_node *value, const struct json_field *field,
+    void *target)
+{
+	static const struct json_field fields[] = {
+		{ .key = "socket",
+		    .read = read_path,
+		    AT(engine.socket),
+		    .max = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1 },
+		{ .key = "call_timeout",
+		    .read = json_read_duration,
+		    AT(engine.call_timeout_ms),
+		    .min = 100,
+		    .max = 600 * SECOND },
+		{ .key = "start_timeout",
+		    .read = json_read_duration,
+		    AT(engine.start_timeout_ms),
+		    .min = SECOND,
+		    .max = HOUR },
+		{ .key = "probe_interval",
+		    .read = json_read_duration,
+		    AT(engine.probe_interval_ms),
+		    .min = SECOND,
+		    .max = HOUR },
+		{ .key = "starts", .read = json_read_u32, AT(engine.starts), .min = 1, .max = 64 },
+		{ .key = "guest_dir", .read = read_path, AT(engine.guest_dir) },
+		{ .key = "host_view", .read = read_host_view },
+	};
+
+	(void)field;
+	json_read_object(r, value, "\"engine\"", fields, SP_ARRAY_LEN(fields), target);
+}
+
+/* Kept for later: who it is depends on who we are. */
+static void
+read_worker_user(struct json_reader *r, const struct json_node *value,
+    const struct json_field *field, void *target)
+{
+	(void)field;
+	(void)target;
+	if (json_node_kind(value) == JSON_KIND_INTEGER ||
+	    json_read_expect(r, value, JSON_KIND_STRING, "the name or the uid of a user"))
+		draft_of(r)->user = value;
+}
+
+static void
+read_sandbox(struct json_reader *r, const struct json_node *value, const struct json_field *field,
+    void *target)
+{
+	int choice = 0;
+
+	json_read_choice(r, value, field, &choice);
+	*(bool *)target = choice == 0;
+}
+
+static void
+read_worker(struct json_reader *r, const struct json_node *value, const struct json_field *field,
+    void *target)
+{
+	static const char *const sandboxes[] = { "required", "best-effort", NULL };
+	static const struct json_field fields[] = {
+		{ .key = "program", .read = read_path, AT(worker.program) },
+		{ .key = "user", .read = read_worker_user },
+		{ .key = "sandbox",
+		    .read = read_sandbox,
+		    AT(worker.sandbox_required),
+		    .choices = sandboxes },
+		{ .key = "prespawn", .read = json_read_u32, AT(worker.prespawn), .max = 64 },
+		{ .key = "memory",
+		    .read = json_read_size,
+		    AT(worker.memory),
+		    .min = 32 * MIB,
+		    .max = 65536 * MIB },
+	};
+
+	(void)field;
+	json_read_object(r, value, "\"worker\"", fields, SP_ARRAY_LEN(fields), target);
+}
+
+/* The protocol between client and server counts in seconds. */
+static void
+read_keepalive(struct json_reader *r, const struct json_node *value, const struct json_field *field,
+    void *target)
+{
+	uint32_t ms = 0;
+
+	json_read_duration(r, value, field, &ms);
+	if (ms % SECOND != 0)
+		json_read_error(r, value, JSON_AT_VALUE, NULL, "%s must be whole seconds",
+		    json_read_name(r, value));
+	else
+		*(uint32_t *)target = ms;
+}
+
+static void
+read_login(struct json_reader *r, const struct json_node *value, const struct json_field *field,
+    void *target)
+{
+	static const struct json_field fields[] = {
+		{ .key = "grace", .read = read_keepalive, AT(login.grace_ms), .min = SECOND, .max = HOUR },
+		{ .key = "tries", .read = json_read_u32, AT(login.tries), .min = 1, .max = 100 },
+		{ .key = "banner", .read = json_read_lines, AT(login.banner), .max = IPC_TEXT_MAX },
+		{ .key = "keepalive", .read = read_keepalive, AT(login.keepalive_ms), .max = 24 * HOUR },
+		{ .key = "keepalive_count",
+		    .read = json_read_u32,
+		    AT(login.keepalive_count),
+		    .min = 1,
+		    .max = 100 },
+		{ .key = "max_startups",
+		    .read = json_read_u32,
+		    AT(login.max_startups),
+		    .min = 1,
+		    .max = 10000 },
+	};
+
+	(void)field;
+	json_read_object(r, value, "\"login\"", fields, SP_ARRAY_LEN(fields), target);
+}
+
+static void
+read_limits(struct json_reader *r, const struct json_node *value, const struct json_field *field,
+    void *target)
+{
+	static const struct json_field fields[] = {
+		{ .key = "connections",
+		    .read = json_read_u32,
+		    AT(limits.connections),
+		    .min = 1,
+		    .max = 100000 },
+		{ .key = "drain", .read = json_read_duration, AT(limits.drain_ms), .max = 24 * HOUR },
+	};
+
+	(void)field;
+	json_read_object(r, value, "\"limits\"", fields, SP_ARRAY_LEN(fields), target);
+}
+
+static void
+read_log(struct json_reader *r, const struct json_node *value, const struct json_field *field,
+    void *target)
+{
+	static const char *const levels[] = {
+		[LOG_LEVEL_ERROR] = "error",
+		[LOG_LEVEL_WARN] = "warn",
+		[LOG_LEVEL_INFO] = "info",
+		[LOG_LEVEL_DEBUG] = "debug",
+		NULL,
+	};
+	static const struct json_field fields[] = {
+		{ .key = "level", .read = json_read_choice, AT(log_level), .choices = levels },
+	};
+
+	(void)field;
+	json_read_object(r, value, "\"log\"", fields, SP_ARRAY_LEN(fields), target);
+}
+
+static const struct json_field top_fields[] = {
+	{ .key = "listen", .read = read_listen, AT(listen), .max = CONFIG_LISTEN_MAX },
+	{ .key = "host_keys", .read = read_paths, AT(host_keys), .min = 1, .max = IPC_HOST_KEYS_MAX },
+	{ .key = "make_host_keys", .read = json_read_bool, AT(make_host_keys) },
+	{ .key = "engine", .read = read_engine },
+	{ .key = "policy", .read = read_path, AT(policy), .required = true },
+	{ .key = "worker", .read = read_worker },
+	{ .key = "login", .read = read_login },
+	{ .key = "limits", .read = read_limits },
+	{ .key = "log", .read = read_log },
+	{ .key = "runtime_dir", .read = read_path, AT(runtime_dir) },
+	{ .key = "state_dir", .read = read_path, AT(state_dir) },
+	{ .key = "audit", .read = json_read_unavailable },
+	{ .key = "recordings", .read = json_read_unavailable },
+	{ .key = "control", .read = json_read_unavailable },
+	{ .key = "metrics", .read = json_read_unavailable },
+};
+
+/* ---- the user of the workers ---- */
+
+static bool
+find_uid(int64_t number, struct config_worker *worker)
+{
+	const struct passwd *entry;
+
+	if (number < 0 || number > 2147483647)
+		return false;
+	entry = getpwuid((uid_t)number);
+	worker->uid = (uid_t)number;
+	worker->gid = entry != NULL ? entry->pw_gid : (gid_t)number;
+	return true;
+}
+
+static bool
+find_name(const char *name, struct config_worker *worker)
+{
+	const struct passwd *entry = getpwnam(name);
+
+	if (entry == NULL)
+		return false;
+	worker->uid = entry->pw_uid;
+	worker->gid = entry->pw_gid;
+	return true;
+}
+
+static void
+find_worker_user(struct json_reader *r, const struct json_node *root)
+{
+	const struct json_node *node = draft_of(r)->user;
+	const struct json_node *place = node != NULL ? node : root;
+	struct config_worker *worker = &draft_of(r)->config->worker;
+	bool found;
+
+	/* Who is not root starts workers as whoever it is. */
+	worker->uid = geteuid();
+	worker->gid = getegid();
+	if (worker->uid != 0)
+		return;
+	if (node != NULL && json_node_kind(node) == JSON_KIND_INTEGER)
+		found = find_uid(json_node_integer(node), worker);
+	else
+		found = find_name(node != NULL ? json_node_string(node) : WORKER_USER, worker);
+	if (!found)
+		json_read_error(r, place, JSON_AT_VALUE,
+		    "the package makes the user \"" WORKER_USER
+		    "\"; \"worker\": { \"user\": ... } names "
+		    "another",
+		    "the user that workers run as does not exist");
+	else if (worker->uid == 0 || worker->gid == 0)
+		json_read_error(r, place, JSON_AT_VALUE, NULL,
+		    "workers face the network and must not run as root");
+}
+
+/* ---- the whole ---- */
+
+static int
+read_document(const struct json_text *text, const char *directory, struct owned_config *owned,
+    struct diag_list *diags)
+{
+	struct draft d = { .config = &owned->config, .directory = directory };
+	struct json_reader r;
+
+	owned->config = defaults;
+	json_read_init(&r, text, diags, &owned->arena, &d);
+	json_read_object(&r, json_text_root(text), "the configuration", top_fields,
+	    SP_ARRAY_LEN(top_fields), &owned->config);
+	find_worker_user(&r, json_text_root(text));
+	owned->config.engine.view_guest_dir =
+	    d.view_guest_dir != NULL ? d.view_guest_dir : owned->config.engine.guest_dir;
+	owned->config.engine.view_runtime_dir =
+	    d.view_runtime_dir != NULL ? d.view_runtime_dir : owned->config.runtime_dir;
+	return json_read_finish(&r);
+}
+
+/* The directory of a file, absolute, from malloc; NULL with errno. */
+static char *
+directory_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *directory = slash == NULL ? strdup(".")
+	    : slash == path             ? strdup("/")
+					: strndup(path, (size_t)(slash - path));
+	char *absolute_path = directory == NULL ? NULL : realpath(directory, NULL);
+
+	free(directory);
+	return absolute_path;
+}
+
+int
+config_load(const char *path, struct config **ret, struct diag_list *diags)
+{
+	SP_CLEANUP(json_text_freep) struct json_text *text = NULL;
+	struct owned_config *owned;
+	char *directory;
+	int r = json_text_load(path, &text, diags);
+
+	if (r != 0)
+		return r < 0 ? r : CONFIG_E_INVALID;
+	directory = directory_of(path);
+	owned = calloc(1, sizeof(*owned));
+	if (directory == NULL || owned == NULL)
+		r = errno != 0 ? -errno : -ENOMEM;
+	else
+		r = read_document(text, directory, owned, diags);
+	free(directory);
+	if (r < 0)
+		diag_add(diags, DIAG_ERROR, path, 0, 0, 0, NULL, NULL, "%s", strerror(-r));
+	if (r != 0) {
+		if (owned != NULL)
+			config_free(&owned->config);
+		return r < 0 ? r : CONFIG_E_INVALID;
+	}
+	*ret = &owned->config;
+	return 0;
+}
+
+void
+config_free(struct config *c)
+{
+	struct owned_config *owned;
+
+	if (c == NULL)
+		return;
+	owned = (struct owned_config *)c;
+	arena_clear(&owned->arena);
+	free(owned);
+}
+
+void
+config_freep(struct config **c)
+{
+	config_free(*c);
+	*c = NULL;
+}
