@@ -29,6 +29,7 @@
 #define HOUR         (3600 * SECOND)
 #define PATH_LEN_MAX 4095
 #define WORKER_USER  "sallyport-net"
+#define NOBODY       65534
 
 static const char *const default_listen[] = { "0.0.0.0:22", "[::]:22", NULL };
 static const char *const default_host_keys[] = {
@@ -442,11 +443,15 @@ find_uid(int64_t number, struct config_worker *worker)
 	return true;
 }
 
+/* A name, or a uid in digits, which needs no entry in the password file. */
 static bool
 find_name(const char *name, struct config_worker *worker)
 {
 	const struct passwd *entry = getpwnam(name);
+	size_t len = strlen(name);
 
+	if (entry == NULL && len > 0 && len <= 10 && strspn(name, "0123456789") == len)
+		return find_uid(strtoll(name, NULL, 10), worker);
 	if (entry == NULL)
 		return false;
 	worker->uid = entry->pw_uid;
@@ -454,32 +459,54 @@ find_name(const char *name, struct config_worker *worker)
 	return true;
 }
 
+/* No user was named. The package makes one; without it nobody's uid will do, and is said aloud. */
+static void
+use_default_user(struct json_reader *r, const struct json_node *root)
+{
+	struct config_worker *worker = &draft_of(r)->config->worker;
+
+	if (find_name(WORKER_USER, worker))
+		return;
+	worker->uid = NOBODY;
+	worker->gid = NOBODY;
+	json_read_warning(r, root, JSON_AT_VALUE,
+	    "make that user, or name another: \"worker\": { \"user\": ... }",
+	    "there is no user \"" WORKER_USER "\": workers run as nobody (%d)", NOBODY);
+}
+
+static void
+use_named_user(struct json_reader *r, const struct json_node *node)
+{
+	struct config_worker *worker = &draft_of(r)->config->worker;
+	bool number = json_node_kind(node) == JSON_KIND_INTEGER;
+	bool found = number ? find_uid(json_node_integer(node), worker)
+			    : find_name(json_node_string(node), worker);
+
+	if (!found && number)
+		json_read_error(r, node, JSON_AT_VALUE, NULL, "this is no uid: 1 to 2147483647");
+	else if (!found)
+		json_read_error(r, node, JSON_AT_VALUE, NULL, "there is no user \"%s\"",
+		    json_node_string(node));
+	else if (worker->uid == 0 || worker->gid == 0)
+		json_read_error(r, node, JSON_AT_VALUE, NULL,
+		    "workers face the network and must not run as root");
+}
+
 static void
 find_worker_user(struct json_reader *r, const struct json_node *root)
 {
 	const struct json_node *node = draft_of(r)->user;
-	const struct json_node *place = node != NULL ? node : root;
 	struct config_worker *worker = &draft_of(r)->config->worker;
-	bool found;
 
-	/* Who is not root starts workers as whoever it is. */
 	worker->uid = geteuid();
 	worker->gid = getegid();
+	/* Who is not root starts workers as whoever it is. */
 	if (worker->uid != 0)
 		return;
-	if (node != NULL && json_node_kind(node) == JSON_KIND_INTEGER)
-		found = find_uid(json_node_integer(node), worker);
+	if (node != NULL)
+		use_named_user(r, node);
 	else
-		found = find_name(node != NULL ? json_node_string(node) : WORKER_USER, worker);
-	if (!found)
-		json_read_error(r, place, JSON_AT_VALUE,
-		    "the package makes the user \"" WORKER_USER
-		    "\"; \"worker\": { \"user\": ... } names "
-		    "another",
-		    "the user that workers run as does not exist");
-	else if (worker->uid == 0 || worker->gid == 0)
-		json_read_error(r, place, JSON_AT_VALUE, NULL,
-		    "workers face the network and must not run as root");
+		use_default_user(r, root);
 }
 
 /* ---- the whole ---- */

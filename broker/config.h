@@ -34,7 +34,7 @@ struct config_engine {
 
 struct config_worker {
 	const char *program; /* sallyportd; default in libexec */
-	uid_t uid;           /* of worker.user, default "sallyport-net"; never 0 when we are root */
+	uid_t uid; /* of worker.user, default "sallyport-net"; never 0; ours when we are not root */
 	gid_t gid;
 	bool sandbox_required; /* worker.sandbox is "required" (default), not "best-effort" */
 	uint32_t prespawn;     /* workers started ahead of need, 0..64; default 2 */

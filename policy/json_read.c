@@ -124,7 +124,7 @@ report_unknown(struct json_reader *r, const struct json_node *member, const char
 
 	suggest_init(&near, json_node_key(member));
 	for (size_t i = 0; i < n; i++) {
-		if (fields[i].read != json_read_unavailable)
+		if (fields[i].read != json_read_unavailable && !fields[i].hidden)
 			suggest_offer(&near, fields[i].key);
 	}
 	json_read_error(r, member, JSON_AT_KEY, json_read_did_you_mean(r, near.best),

@@ -39,6 +39,7 @@ struct json_field {
 	uint64_t max;
 	const char *const *choices; /* json_read_choice(): NULL-ended */
 	bool required;
+	bool hidden; /* never suggested */
 };
 
 #define JSON_READ_STRING_MAX 4096

@@ -84,6 +84,24 @@ read_guarded(struct json_reader *r, const struct json_node *value, const struct 
 }
 
 static void
+read_limit_outside(struct json_reader *r, const struct json_node *value,
+    const struct json_field *field, void *target)
+{
+	(void)target;
+	json_read_error(r, value, JSON_AT_KEY, NULL, "\"%s\" has its place in \"limits\": { ... }",
+	    field->key);
+}
+
+static void
+read_mount_outside(struct json_reader *r, const struct json_node *value,
+    const struct json_field *field, void *target)
+{
+	(void)target;
+	json_read_error(r, value, JSON_AT_KEY, NULL, "\"%s\" has its place in \"mounts\": [ ... ]",
+	    field->key);
+}
+
+static void
 read_mode(struct json_reader *r, const struct json_node *value, const struct json_field *field,
     void *target)
 {
@@ -572,15 +590,22 @@ read_container(struct json_reader *r, const struct json_node *value, const struc
 		{ .key = "hostname", .read = json_read_unavailable },
 		{ .key = "attach", .read = json_read_unavailable },
 		{ .key = "privileged", .read = read_guarded },
-		{ .key = "capabilities", .read = read_guarded },
-		{ .key = "cap_add", .read = read_guarded },
-		{ .key = "devices", .read = read_guarded },
-		{ .key = "security_opt", .read = read_guarded },
-		{ .key = "sysctls", .read = read_guarded },
-		{ .key = "pid", .read = read_guarded },
-		{ .key = "ipc", .read = read_guarded },
-		{ .key = "userns", .read = read_guarded },
-		{ .key = "ports", .read = read_guarded },
+		{ .key = "capabilities", .read = read_guarded, .hidden = true },
+		{ .key = "cap_add", .read = read_guarded, .hidden = true },
+		{ .key = "devices", .read = read_guarded, .hidden = true },
+		{ .key = "security_opt", .read = read_guarded, .hidden = true },
+		{ .key = "sysctls", .read = read_guarded, .hidden = true },
+		{ .key = "pid", .read = read_guarded, .hidden = true },
+		{ .key = "ipc", .read = read_guarded, .hidden = true },
+		{ .key = "userns", .read = read_guarded, .hidden = true },
+		{ .key = "ports", .read = read_guarded, .hidden = true },
+		{ .key = "memory", .read = read_limit_outside, .hidden = true },
+		{ .key = "swap", .read = read_limit_outside, .hidden = true },
+		{ .key = "cpus", .read = read_limit_outside, .hidden = true },
+		{ .key = "pids", .read = read_limit_outside, .hidden = true },
+		{ .key = "nofile", .read = read_limit_outside, .hidden = true },
+		{ .key = "tmpfs", .read = read_mount_outside, .hidden = true },
+		{ .key = "volumes", .read = read_mount_outside, .hidden = true },
 	};
 
 	(void)field;
