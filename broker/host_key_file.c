@@ -400,7 +400,8 @@ parse_openssh(const char *text, EVP_PKEY **ret, char *why, size_t cap)
 
 /* Asked for a passphrase: there is none. */
 static int
-no_passphrase(char *buf, int size, int writing, void *arg)
+no_passphrase(char *buf, /* NOLINT(readability-non-const-parameter): OpenSSL gives the type */
+    int size, int writing, void *arg)
 {
 	bool *asked = arg;
 

@@ -219,7 +219,7 @@ read_fields(struct ssh_key *key, struct wire_reader *r)
 int
 ssh_key_from_blob(const void *blob, size_t len, struct ssh_key **ret)
 {
-	SP_CLEANUP(ssh_key_freep) struct ssh_key *key = NULL;
+	struct ssh_key *key;
 	const struct key_type *type;
 	struct wire_span name;
 	struct wire_reader r;
@@ -237,11 +237,11 @@ ssh_key_from_blob(const void *blob, size_t len, struct ssh_key **ret)
 		return -ENOMEM;
 	key->type = type;
 	result = read_fields(key, &r);
-	if (result != 0)
-		return result;
-	*ret = key;
-	key = NULL;
-	return 0;
+	if (result == 0)
+		*ret = key;
+	else
+		ssh_key_free(key);
+	return result;
 }
 
 const char *

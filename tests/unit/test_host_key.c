@@ -330,17 +330,20 @@ unarmor(const char *name, uint8_t *out, size_t cap)
 	char text[8192];
 	char packed[8192];
 	size_t n = 0;
+	size_t pad = 0;
 	int len;
 
 	(void)data_read(name, text, sizeof(text));
 	for (const char *p = text + strlen(HOST_KEY_FILE_BEGIN); *p != '-'; p++) {
 		if (*p != '\n')
 			packed[n++] = *p;
+		if (*p == '=')
+			pad++;
 	}
 	assert_true(n < cap);
 	len = EVP_DecodeBlock(out, (const uint8_t *)packed, (int)n);
 	assert_true(len > 0);
-	return (size_t)len - (size_t)(packed[n - 1] == '=') - (size_t)(packed[n - 2] == '=');
+	return (size_t)len - pad;
 }
 
 static size_t
