@@ -19,6 +19,7 @@
 #include "ipc_chan.h"
 #include "ssh_signal.h"
 
+#define EOF_MS     100 /* from the streams' end to EOF, while the exit is not known yet */
 #define DRAIN_MS   100 /* silence after which a terminal that others hold open is closed */
 #define CTL_TURN   8   /* ctl messages in one turn: a flood does not stop the loop */
 #define EXIT_ERROR 255
@@ -746,10 +747,29 @@ drained(const struct channel *ch)
 	return ch->out < 0 && ch->err < 0 && ch->output.len == 0 && ch->errors.len == 0;
 }
 
+/*
+ * A program that ends closes its streams a moment before its exit is known, and a client that sees EOF
+ * and has sent its own may close the channel at once: then the exit status would come too late. So EOF
+ * waits for it a little. A program that closed its streams and goes on does not come to harm.
+ */
+static bool
+eof_is_due(struct channel *ch)
+{
+	if (ch->eof_sent || !drained(ch))
+		return false;
+	if (ch->eof_at == 0)
+		ch->eof_at = connection_now_ms() + EOF_MS;
+	return ch->exited || connection_now_ms() >= ch->eof_at;
+}
+
 bool
 channel_wants_time(const struct channel *ch)
 {
-	if (ch->state != CHANNEL_ENDED || ch->ssh == NULL || ch->closed)
+	if (ch->ssh == NULL || ch->closed)
+		return false;
+	if (ch->eof_at != 0 && !ch->eof_sent)
+		return true;
+	if (ch->state != CHANNEL_ENDED)
 		return false;
 	/* A terminal that others hold open, or a CLOSE that waits for its EOF to leave. */
 	return (ch->pty && ch->out >= 0) || (ch->exited && ch->eof_sent);
@@ -763,7 +783,7 @@ channel_settle(struct channel *ch)
 	if (ch->ssh != NULL && !ch->closed) {
 		bool begun = ch->state == CHANNEL_RUNNING || ch->state == CHANNEL_ENDED;
 
-		if (begun && drained(ch) && !ch->eof_sent) {
+		if (begun && eof_is_due(ch)) {
 			ch->eof_sent = true;
 			(void)ssh_channel_send_eof(ch->ssh);
 		}

@@ -76,6 +76,7 @@ struct channel {
 	bool no_more_input; /* the program does not read any more */
 	bool input_closed;
 	bool eof_sent;
+	int64_t eof_at; /* the streams have ended: EOF is sent then, or once the exit is known; 0: not yet */
 	bool exited;
 	bool errors_first;   /* stdout and stderr take turns */
 	int64_t drain_until; /* pty, after the exit: somebody else may hold the terminal open */
