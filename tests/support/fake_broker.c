@@ -448,11 +448,22 @@ be_guest(const struct ipc_req_start *m, char *command, int *fds)
 
 /* ---- misbehaviour on demand: a hostile guest ---- */
 
+/* Until the worker lets go of this channel. */
+static void
+wait_for_worker(int ctl)
+{
+	uint8_t buf[GUEST_CTL_MAX];
+	size_t len;
+
+	while (ipc_chan_recv(ctl, buf, sizeof(buf), &len, 0) == 0)
+		;
+}
+
 static void
 trick_garbage(int *fds)
 {
 	(void)!send(fds[0], "\377garbage", 8, 0);
-	pause();
+	wait_for_worker(fds[0]);
 }
 
 static void
@@ -471,6 +482,9 @@ trick_end(int *fds)
 
 	ctl_tell(fds[0], &m, NULL);
 	(void)!write(fds[2], "last words\n", 11);
+	/* As when the kernel ends a container: its first process lets go before the others do. */
+	fd_close(&fds[0]);
+	(void)usleep(20000);
 }
 
 /* A descriptor that is no terminal multiplexer. */
@@ -481,7 +495,7 @@ trick_null(int *fds)
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	ctl_tell(fds[0], &m, &null);
-	pause();
+	wait_for_worker(fds[0]);
 }
 
 static void
@@ -497,8 +511,7 @@ trick_no_program(int *fds)
 static void
 trick_silent(int *fds)
 {
-	(void)fds;
-	pause();
+	wait_for_worker(fds[0]);
 }
 
 static void
@@ -507,7 +520,7 @@ trick_exit_first(int *fds)
 	struct guest_ctl m = { .id = GUEST_CTL_EXITED };
 
 	ctl_tell(fds[0], &m, NULL);
-	pause();
+	wait_for_worker(fds[0]);
 }
 
 static const struct {
