@@ -139,24 +139,24 @@ fill_env(struct guest_spawn *order, struct order_text *text, const struct peer *
 		add_env(order, span_of(*e));
 }
 
-/* The command is one argument of a program that the profile names; nothing here splits or joins. */
+/*
+ * The command is one argument of a program that the profile names; nothing here splits or joins. As
+ * under sshd, argv[0] is the shell's name without its path, with a "-" before it for a login shell.
+ */
 static void
 fill_argv(struct guest_spawn *order, struct order_text *text, const struct policy_profile *profile,
     const struct ipc_req_start *m)
 {
 	bool shell = m->kind == IPC_START_SHELL;
 	const char *const *argv = shell ? profile->shell_argv : profile->exec_argv;
+	const char *base = strrchr(argv[0], '/');
 
+	(void)snprintf(text->argv0, sizeof(text->argv0), "%s%s",
+	    shell && profile->login_shell ? "-" : "", base != NULL ? base + 1 : argv[0]);
+	order->argv0 = span_of(text->argv0);
 	for (; *argv != NULL && order->n_argv < GUEST_ARGV_MAX; argv++)
 		order->argv[order->n_argv++] = strcmp(*argv, "${command}") == 0 ? m->command
 										: span_of(*argv);
-	if (shell && profile->login_shell) {
-		const char *base = strrchr(profile->shell_argv[0], '/');
-
-		(void)snprintf(text->argv0, sizeof(text->argv0), "-%s",
-		    base != NULL ? base + 1 : profile->shell_argv[0]);
-		order->argv0 = span_of(text->argv0);
-	}
 }
 
 static void
@@ -174,6 +174,15 @@ fill_order(struct guest_spawn *order, struct order_text *text, const struct peer
 		order->workdir = span_of(p->decision.profile->workdir);
 	fill_argv(order, text, p->decision.profile, m);
 	fill_env(order, text, p, m);
+}
+
+/* What the worker names when the guest says that it could not be run. */
+static const char *
+program_name(const struct peer *p, const struct ipc_req_start *m)
+{
+	const struct policy_profile *profile = p->decision.profile;
+
+	return m->kind == IPC_START_SHELL ? profile->shell_argv[0] : profile->exec_argv[0];
 }
 
 /* The container is up: send the order, hand the streams to the worker. */
@@ -200,7 +209,7 @@ run(struct peer *p, uint32_t number, const struct ipc_req_start *m)
 	channel->state = CHANNEL_RUNNING;
 	log_info("connection=%s user=%s channel=%u started: %s%s", p->id, p->user, number,
 	    m->kind == IPC_START_SHELL ? "shell" : "exec", m->want_pty ? " with pty" : "");
-	(void)reply(p, number, IPC_START_OK, m->want_pty, "", &streams);
+	(void)reply(p, number, IPC_START_OK, m->want_pty, program_name(p, m), &streams);
 	fd_close_all(streams.fds, streams.n);
 }
 

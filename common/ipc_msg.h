@@ -123,7 +123,7 @@ struct ipc_ans_start {
 	uint32_t channel;
 	enum ipc_start_result result;
 	bool pty;
-	struct wire_span text; /* for the user, UTF-8, when not OK; may be empty */
+	struct wire_span text; /* a sentence for the user, may be empty; OK: the program's path */
 };
 void ipc_put_ans_start(struct wire_writer *w, const struct ipc_ans_start *m);
 SP_MUST_CHECK int ipc_get_ans_start(struct wire_reader *r, struct ipc_ans_start *ret);

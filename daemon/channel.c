@@ -481,6 +481,7 @@ channel_answer(struct channel *ch, struct ask_event *e)
 		fail(ch, e->text, EXIT_ERROR);
 		return;
 	}
+	(void)snprintf(ch->program, sizeof(ch->program), "%.255s", e->text);
 	ch->ctl = fd_steal(&e->fds[0]);
 	if (!e->pty) {
 		ch->in = fd_steal(&e->fds[1]);
@@ -526,16 +527,17 @@ static void
 guest_failed(struct channel *ch, const struct guest_ctl *m)
 {
 	const char *why = m->failed.error < 256 ? strerror((int)m->failed.error) : "unknown error";
-	const char *what = "The program could not be started in this container";
-	char text[256];
+	char text[512];
 
 	if (m->failed.stage == GUEST_FAIL_WORKDIR)
-		what = "The working directory of this container cannot be entered";
-	else if (m->failed.stage == GUEST_FAIL_EXEC)
-		what = "The shell or program is not in this container, or cannot be run there";
+		(void)snprintf(text, sizeof(text),
+		    "The working directory of this container cannot be entered: %s", why);
 	else if (m->failed.stage == GUEST_FAIL_PTY)
-		what = "No terminal could be made in this container";
-	(void)snprintf(text, sizeof(text), "%s: %s", what, why);
+		(void)snprintf(text, sizeof(text),
+		    "No terminal could be made in this container: %s", why);
+	else
+		(void)snprintf(text, sizeof(text), "%s cannot be run in this container: %s",
+		    ch->program, why);
 	fail(ch, text, m->failed.stage == GUEST_FAIL_EXEC && m->failed.error == ENOENT ? 127 : 126);
 	close_streams(ch);
 }

@@ -66,6 +66,8 @@ struct channel {
 	uint32_t n_env;
 	size_t env_bytes;
 
+	char program[256]; /* what is run, for messages */
+
 	int ctl;
 	int in;  /* stdin; with a pty -1: the master is both */
 	int out; /* stdout, or the pty master */

@@ -108,7 +108,7 @@ def test_last_words_are_not_lost(target):
 def test_one_binary_image(sallyport):
     r = sallyport.ssh("exit 42", user="onebin")
     assert r.returncode == 42
-    assert r.stdout == b"argv[0]=/prog\nargv[1]=exit 42\npid>1=1 uid=1000 tty=0\n"
+    assert r.stdout == b"argv[0]=prog\nargv[1]=exit 42\npid>1=1 uid=1000 tty=0\n"
     assert r.stderr == b"this is stderr\n"
 
 

@@ -239,7 +239,9 @@ def test_terminal_without_size(target):
 
 
 def test_terminal_refused_by_policy(sallyport):
-    """sshd's PermitTTY no: a warning, and the command runs without."""
+    """As with sshd's PermitTTY no, OpenSSH's client gives up; a command without one runs."""
     r = sallyport.ssh("-tt", "tty", user="nopty")
     assert b"PTY allocation request failed on channel 0" in r.stderr
-    assert r.stdout == b"not a tty\n"
+    assert (r.returncode, r.stdout) == (255, b"")
+    r = sallyport.ssh("tty", user="nopty")
+    assert (r.returncode, r.stdout) == (1, b"not a tty\n")
