@@ -266,6 +266,25 @@ fail(char *why, size_t cap, const char *text)
 	return -EINVAL;
 }
 
+/*
+ * The same key, decoded from DER: then its numbers are in OpenSSL's secure heap, as those from PEM
+ * are. A key made of its numbers has them in ordinary memory. Takes pkey; NULL is fine.
+ */
+static EVP_PKEY *
+to_secure_heap(EVP_PKEY *pkey)
+{
+	uint8_t *der = NULL;
+	int len = pkey != NULL ? i2d_PrivateKey(pkey, &der) : 0;
+	const uint8_t *p = der;
+	EVP_PKEY *secure = NULL;
+
+	if (len > 0)
+		secure = d2i_PrivateKey(EVP_PKEY_get_base_id(pkey), NULL, &p, len);
+	OPENSSL_clear_free(der, len > 0 ? (size_t)len : 0);
+	EVP_PKEY_free(pkey);
+	return secure;
+}
+
 /* After the comment come the bytes 1, 2, 3, ... up to the block size. */
 static bool
 padding_is_right(struct wire_reader *r)
@@ -293,7 +312,7 @@ parse_private(struct wire_span section, struct wire_span public, EVP_PKEY **ret,
 	check = wire_get_u32(&r);
 	if (check != wire_get_u32(&r) || r.failed)
 		return fail(why, cap, "is damaged (the check numbers differ)");
-	pkey = get_private_fields(&r);
+	pkey = to_secure_heap(get_private_fields(&r));
 	(void)wire_get_span(&r); /* comment */
 	if (pkey == NULL || !padding_is_right(&r)) {
 		EVP_PKEY_free(pkey);

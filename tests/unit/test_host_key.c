@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/param_build.h>
 #include <openssl/pem.h>
@@ -192,6 +193,36 @@ a_key_signs_with_its_own_algorithms_only(void **state)
 	for (size_t j = 6; j < SP_ARRAY_LEN(algorithms); j++)
 		assert_null(host_key_set_find(set, algorithms[j]));
 	host_key_set_free(set);
+}
+
+/* Each format puts the private numbers there, and takes them away again. */
+static void
+private_halves_live_in_the_secure_heap(void **state)
+{
+	static const struct {
+		const char *name;
+		size_t bytes;
+	} cases[] = {
+		{ "ed25519", 32 },
+		{ "ed25519_pkcs8.pem", 32 },
+		{ "ecdsa256", 32 },
+		{ "ecdsa256_sec1.pem", 32 },
+		{ "rsa2048", 256 },
+		{ "rsa2048_pkcs1.pem", 256 },
+		{ "rsa2048_pkcs8.pem", 256 },
+	};
+
+	host_key_set_free(load_one(dir_copy(*state, "ed25519", 0600))); /* the library's own state */
+	if (CRYPTO_secure_malloc_initialized() == 0)
+		skip();
+	for (size_t i = 0; i < SP_ARRAY_LEN(cases); i++) {
+		size_t before = CRYPTO_secure_used();
+		struct host_key_set *set = load_one(dir_copy(*state, cases[i].name, 0600));
+
+		assert_true(CRYPTO_secure_used() >= before + cases[i].bytes);
+		host_key_set_free(set);
+		assert_int_equal(CRYPTO_secure_used(), before);
+	}
 }
 
 /* ---- files that are not ---- */
@@ -690,6 +721,7 @@ main(void)
 		TEST(modes_0400_and_0700_are_private_too),
 		TEST(best_first_whatever_the_order_of_files),
 		TEST(a_key_signs_with_its_own_algorithms_only),
+		TEST(private_halves_live_in_the_secure_heap),
 		TEST(unusable_keys_say_why),
 		TEST(files_that_others_may_touch_are_refused),
 		TEST(only_regular_files_are_read),
