@@ -110,16 +110,16 @@ copy_line(const struct json_text *t, unsigned line)
 	if (copy == NULL)
 		return NULL;
 	for (size_t i = from; i < end; i++)
-		copy[i - from] = t->bytes[i] == '\0' ? '\x01' : t->bytes[i];
+		copy[i - from] = t->bytes[i] == '\0' ? '?' : t->bytes[i];
 	copy[end - from] = '\0';
 	return copy;
 }
 
 static void
 add_diag(const struct json_text *t, struct diag_list *diags, enum diag_severity severity,
-    struct json_place place, const char *help, const char *message)
+    struct json_place place, bool secret, const char *help, const char *message)
 {
-	char *line = copy_line(t, place.line);
+	char *line = secret ? NULL : copy_line(t, place.line);
 
 	diag_add(diags, severity, t->name, place.line, place.column, place.width, line, help, "%s",
 	    message);
@@ -147,7 +147,7 @@ json_text_diag(const struct json_text *t, struct diag_list *diags, enum diag_sev
 	if (vasprintf(&message, format, args) < 0)
 		message = NULL;
 	va_end(args);
-	add_diag(t, diags, severity, json_text_place(t, node, at), help,
+	add_diag(t, diags, severity, json_text_place(t, node, at), at == JSON_AT_SECRET, help,
 	    message != NULL ? message : "out of memory");
 	free(message);
 }
@@ -284,7 +284,7 @@ report_jansson(const struct json_text *t, struct diag_list *diags, const json_er
 		if (node->n == 0 && node->at <= at && at < (size_t)node->at + node->len)
 			place = json_text_place(t, node, JSON_AT_VALUE);
 	}
-	add_diag(t, diags, DIAG_ERROR, place, NULL, error->text);
+	add_diag(t, diags, DIAG_ERROR, place, false, NULL, error->text);
 	return JSON_TEXT_E_INVALID;
 }
 
@@ -298,8 +298,8 @@ parse(struct json_text *t, struct diag_list *diags)
 	if (r == 0)
 		r = json_index_build(t->bytes, t->len, &t->index, &place);
 	if (r == JSON_INDEX_E_SYNTAX) {
-		add_diag(t, diags, DIAG_ERROR, place_of(t, place.at, place.width), place.help,
-		    place.message);
+		add_diag(t, diags, DIAG_ERROR, place_of(t, place.at, place.width), false,
+		    place.help, place.message);
 		return JSON_TEXT_E_INVALID;
 	}
 	if (r == 0)
@@ -408,7 +408,7 @@ json_node_kind_name(const struct json_node *node)
 		[JSON_KIND_NULL] = "null",
 		[JSON_KIND_BOOLEAN] = "true or false",
 		[JSON_KIND_INTEGER] = "a number",
-		[JSON_KIND_REAL] = "a number",
+		[JSON_KIND_REAL] = "a fraction",
 		[JSON_KIND_STRING] = "a string",
 		[JSON_KIND_ARRAY] = "a list",
 		[JSON_KIND_OBJECT] = "an object",

@@ -75,8 +75,9 @@ int64_t json_node_integer(const struct json_node *node);
 double json_node_real(const struct json_node *node);
 
 enum json_at {
-	JSON_AT_KEY,   /* the key; the value where there is none */
-	JSON_AT_VALUE, /* an object or a list counts as its opening bracket */
+	JSON_AT_KEY,    /* the key; the value where there is none */
+	JSON_AT_VALUE,  /* an object or a list counts as its opening bracket */
+	JSON_AT_SECRET, /* the value, without showing the line that holds it */
 };
 
 struct json_place {

@@ -248,8 +248,9 @@ read_key(struct json_reader *r, const struct json_node *value, struct public_key
 		return false;
 	if (public_key_parse(r->arena, json_node_string(value), ret, &why, &help) == 0)
 		return true;
+	/* A pasted line may be anything, a private key for one: logs and screens keep what they saw. */
 	if (why != NULL)
-		json_read_error(r, value, JSON_AT_VALUE, help, "%s", why);
+		json_read_error(r, value, JSON_AT_SECRET, help, "%s", why);
 	return false;
 }
 

@@ -247,8 +247,13 @@ read_exec_argv(struct json_reader *r, const struct json_node *value, const struc
 	unsigned n = 0;
 
 	(void)field;
-	for (size_t i = 0; argv != NULL && argv[i] != NULL; i++)
-		n += strcmp(argv[i], POLICY_COMMAND) == 0;
+	for (size_t i = 0; argv != NULL && argv[i] != NULL; i++) {
+		bool whole = strcmp(argv[i], POLICY_COMMAND) == 0;
+
+		n += whole;
+		if (!whole && strstr(argv[i], POLICY_COMMAND) != NULL)
+			return; /* the search for templates says so at the element */
+	}
 	if (argv == NULL)
 		return;
 	if (n != 1)

@@ -286,7 +286,7 @@ policy_read_rules(struct policy_draft *d)
 
 	if (rules == NULL)
 		return;
-	if (n == 0)
+	if (n == 0 && d->reader.diags->n_errors == d->reader.errors_before)
 		json_read_warning(&d->reader,
 		    d->rules != NULL ? d->rules : json_text_root(d->reader.text), JSON_AT_KEY, NULL,
 		    "without rules nobody can log in");

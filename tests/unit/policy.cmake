@@ -1,0 +1,10 @@
+# The policy, the broker's configuration, and the JSON layer that both share. jansson is the second
+# reader that the position index is held against.
+pkg_check_modules(jansson REQUIRED IMPORTED_TARGET jansson)
+
+sp_add_test(NAME test_policy_golden LABEL unit SIDE broker
+  SOURCES unit/test_policy_golden.c unit/golden.c LIBS sp_policy)
+
+foreach(test test_policy_golden)
+  target_compile_definitions(${test} PRIVATE SP_TEST_DATA="${CMAKE_CURRENT_SOURCE_DIR}/data")
+endforeach()
