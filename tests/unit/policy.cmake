@@ -1,7 +1,11 @@
 # The policy, the broker's configuration, and the JSON layer that both share. jansson is the second
 # reader that the position index is held against.
 pkg_check_modules(jansson REQUIRED IMPORTED_TARGET jansson)
+sp_side(PkgConfig::jansson broker)
 
+sp_add_test(NAME test_diag LABEL unit SIDE broker SOURCES unit/test_diag.c LIBS sp_policy)
+sp_add_test(NAME test_json_text LABEL unit SIDE broker SOURCES unit/test_json_text.c
+  LIBS sp_policy PkgConfig::jansson)
 sp_add_test(NAME test_policy_golden LABEL unit SIDE broker
   SOURCES unit/test_policy_golden.c unit/golden.c LIBS sp_policy)
 
