@@ -139,11 +139,10 @@ EVP_DigestSign(EVP_MD_CTX *ctx, unsigned char *sig, size_t *sig_len, const unsig
 	if (hooks.sign == NULL)
 		return real_sign(ctx, sig, sig_len, data, len);
 	algorithm = algorithm_of(ctx);
-	if (sig == NULL || algorithm == NULL || hooks.transcript == NULL)
-		return 0;
-	done = hooks.sign(hooks.sign_arg, algorithm, hooks.transcript, hooks.transcript_len, sig,
-	    sig_len);
-	forget_transcript();
+	done = sig != NULL && algorithm != NULL && hooks.transcript != NULL &&
+	    hooks.sign(hooks.sign_arg, algorithm, hooks.transcript, hooks.transcript_len, sig,
+		sig_len);
+	forget_transcript(); /* once only, and not left in memory whatever came of it */
 	return done ? 1 : 0;
 }
 

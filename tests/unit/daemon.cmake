@@ -4,3 +4,10 @@ pkg_check_modules(fake_crypto REQUIRED IMPORTED_TARGET libcrypto)
 add_executable(fake_broker support/fake_broker.c)
 sp_side(fake_broker none)
 target_link_libraries(fake_broker PRIVATE sp_common PkgConfig::fake_crypto)
+
+sp_add_test(NAME test_ssh_signal LABEL unit SIDE daemon SOURCES unit/test_ssh_signal.c
+  LIBS sp_daemon)
+sp_add_test(NAME test_hooks LABEL unit SIDE daemon SOURCES unit/test_hooks.c LIBS sp_daemon)
+sp_add_test(NAME test_ask LABEL unit SIDE daemon SOURCES unit/test_ask.c LIBS sp_daemon)
+sp_add_test(NAME test_worker_sandbox LABEL sandbox SIDE daemon SOURCES unit/test_worker_sandbox.c
+  LIBS sp_daemon)

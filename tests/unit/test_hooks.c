@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Tests: the interposed functions of OpenSSL, and the keys without a secret that lead libssh to them.
+ * Called here as libssh calls them.
+ */
+#include "test.h"
+
+#include <errno.h>
+#include <libssh/libssh.h>
+#include <openssl/evp.h>
+#include <openssl/rsa.h>
+#include <string.h>
+
+#include "dummy_key.h"
+#include "hooks.h"
+#include "wire.h"
+
+#define TRANSCRIPT_LEN 600
+
+static uint8_t transcript[TRANSCRIPT_LEN];
+
+static struct {
+	unsigned calls;
+	char algorithm[IPC_ALGO_MAX + 1];
+	uint8_t seen[TRANSCRIPT_LEN];
+	size_t seen_len;
+	bool refuse;
+} signer;
+
+static bool
+sign(void *arg, const char *algorithm, const void *data, size_t len, uint8_t *sig, size_t *sig_len)
+{
+	assert_ptr_equal(arg, &signer);
+	signer.calls++;
+	if (signer.refuse)
+		return false;
+	assert_true(len <= sizeof(signer.seen) && *sig_len >= 3);
+	(void)strncpy(signer.algorithm, algorithm, IPC_ALGO_MAX);
+	memcpy(signer.seen, data, len);
+	signer.seen_len = len;
+	memcpy(sig, "sig", 3);
+	*sig_len = 3;
+	return true;
+}
+
+static int
+set_up(void **state)
+{
+	struct hooks_signature left;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(transcript); i++)
+		transcript[i] = (uint8_t)i;
+	memcpy(transcript + 4, "SSH-2.0-", 8);
+	memset(&signer, 0, sizeof(signer));
+	while (hooks_take_signature(&left))
+		;
+	hooks_enable(sign, &signer);
+	return 0;
+}
+
+static EVP_PKEY *
+new_key(int type)
+{
+	EVP_PKEY *key = NULL;
+
+	if (type == EVP_PKEY_RSA)
+		key = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048);
+	else if (type == EVP_PKEY_EC)
+		key = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-384");
+	else
+		key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+	assert_non_null(key);
+	return key;
+}
+
+static void
+hash(const void *data, size_t len)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+
+	assert_int_equal(EVP_DigestInit_ex(ctx, EVP_sha256(), NULL), 1);
+	assert_int_equal(EVP_DigestUpdate(ctx, data, len), 1);
+	EVP_MD_CTX_free(ctx);
+}
+
+/* As libssh signs an exchange hash. */
+static int
+sign_hash(EVP_PKEY *key, const EVP_MD *md, uint8_t *sig, size_t *sig_len)
+{
+	static const uint8_t h[32];
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	int r;
+
+	assert_int_equal(EVP_DigestSignInit(ctx, NULL, md, NULL, key), 1);
+	r = EVP_DigestSign(ctx, sig, sig_len, h, sizeof(h));
+	EVP_MD_CTX_free(ctx);
+	return r;
+}
+
+static int
+verify(EVP_PKEY *key, const EVP_MD *md, const void *sig, size_t sig_len, const void *data, size_t len)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	int r;
+
+	assert_int_equal(EVP_DigestVerifyInit(ctx, NULL, md, NULL, key), 1);
+	r = EVP_DigestVerify(ctx, sig, sig_len, data, len);
+	EVP_MD_CTX_free(ctx);
+	return r;
+}
+
+/* Before they are enabled, OpenSSL's own functions run: the library may test itself. */
+static void
+test_not_enabled(void **state)
+{
+	EVP_PKEY *key = new_key(EVP_PKEY_ED25519);
+	uint8_t sig[64];
+	size_t len = sizeof(sig);
+	struct hooks_signature left;
+
+	(void)state;
+	hooks_enable(NULL, NULL);
+	assert_int_equal(sign_hash(key, NULL, sig, &len), 1);
+	assert_int_equal(len, 64);
+	assert_int_equal(verify(key, NULL, sig, len, (const uint8_t[32]){ 0 }, 32), 1);
+	sig[0] ^= 1;
+	assert_int_not_equal(verify(key, NULL, sig, len, (const uint8_t[32]){ 0 }, 32), 1);
+	assert_false(hooks_take_signature(&left));
+	EVP_PKEY_free(key);
+}
+
+static void
+test_sign_asks_with_the_transcript(void **state)
+{
+	EVP_PKEY *key = new_key(EVP_PKEY_ED25519);
+	uint8_t sig[128];
+	size_t len = sizeof(sig);
+
+	(void)state;
+	hash(transcript, sizeof(transcript));
+	assert_int_equal(sign_hash(key, NULL, sig, &len), 1);
+	assert_int_equal(len, 3);
+	assert_memory_equal(sig, "sig", 3);
+	assert_string_equal(signer.algorithm, "ssh-ed25519");
+	assert_int_equal(signer.seen_len, sizeof(transcript));
+	assert_memory_equal(signer.seen, transcript, sizeof(transcript));
+	EVP_PKEY_free(key);
+}
+
+static void
+test_one_signature_for_one_transcript(void **state)
+{
+	EVP_PKEY *key = new_key(EVP_PKEY_ED25519);
+	uint8_t sig[128];
+	size_t len = sizeof(sig);
+
+	(void)state;
+	assert_int_equal(sign_hash(key, NULL, sig, &len), 0);
+	assert_int_equal(signer.calls, 0);
+	hash(transcript, sizeof(transcript));
+	assert_int_equal(sign_hash(key, NULL, sig, &len), 1);
+	len = sizeof(sig);
+	assert_int_equal(sign_hash(key, NULL, sig, &len), 0);
+	assert_int_equal(signer.calls, 1);
+	EVP_PKEY_free(key);
+}
+
+static void
+test_refused_signature(void **state)
+{
+	EVP_PKEY *key = new_key(EVP_PKEY_ED25519);
+	uint8_t sig[128];
+	size_t len = sizeof(sig);
+
+	(void)state;
+	signer.refuse = true;
+	hash(transcript, sizeof(transcript));
+	assert_int_equal(sign_hash(key, NULL, sig, &len), 0);
+	assert_int_equal(signer.calls, 1);
+	EVP_PKEY_free(key);
+}
+
+static void
+test_algorithm_follows_key_and_digest(void **state)
+{
+	EVP_PKEY *rsa = new_key(EVP_PKEY_RSA);
+	EVP_PKEY *ec = new_key(EVP_PKEY_EC);
+	uint8_t sig[512];
+	size_t len = sizeof(sig);
+
+	(void)state;
+	hash(transcript, sizeof(transcript));
+	assert_int_equal(sign_hash(rsa, EVP_sha256(), sig, &len), 1);
+	assert_string_equal(signer.algorithm, "rsa-sha2-256");
+	len = sizeof(sig);
+	hash(transcript, sizeof(transcript));
+	assert_int_equal(sign_hash(rsa, EVP_sha512(), sig, &len), 1);
+	assert_string_equal(signer.algorithm, "rsa-sha2-512");
+	len = sizeof(sig);
+	hash(transcript, sizeof(transcript));
+	assert_int_equal(sign_hash(ec, EVP_sha384(), sig, &len), 1);
+	assert_string_equal(signer.algorithm, "ecdsa-sha2-nistp384");
+	/* SHA-1 is no algorithm of ours */
+	len = sizeof(sig);
+	hash(transcript, sizeof(transcript));
+	assert_int_equal(sign_hash(rsa, EVP_sha1(), sig, &len), 0);
+	EVP_PKEY_free(rsa);
+	EVP_PKEY_free(ec);
+}
+
+static void
+test_what_is_no_transcript(void **state)
+{
+	EVP_PKEY *key = new_key(EVP_PKEY_ED25519);
+	uint8_t other[TRANSCRIPT_LEN];
+	uint8_t sig[128];
+	size_t len = sizeof(sig);
+
+	(void)state;
+	memcpy(other, transcript, sizeof(other));
+	other[11] = '_';
+	hash(other, sizeof(other));
+	hash(transcript, 400);
+	hash(transcript, 12);
+	hash(transcript, 1);
+	assert_int_equal(sign_hash(key, NULL, sig, &len), 0);
+	assert_int_equal(signer.calls, 0);
+	EVP_PKEY_free(key);
+}
+
+/* The verdict is the broker's: here everything is remembered, in order, up to a ceiling. */
+static void
+test_signatures_queue_in_order(void **state)
+{
+	EVP_PKEY *key = new_key(EVP_PKEY_ED25519);
+	struct hooks_signature s;
+	uint8_t sig[8] = { 0 };
+
+	(void)state;
+	for (uint8_t i = 0; i < 4; i++) {
+		sig[0] = i;
+		assert_int_equal(verify(key, NULL, sig, (size_t)i + 1, "data", 4), 1);
+	}
+	assert_int_equal(verify(key, NULL, sig, sizeof(sig), "data", 4), 0);
+	for (uint8_t i = 0; i < 4; i++) {
+		assert_true(hooks_take_signature(&s));
+		assert_int_equal(s.len, (size_t)i + 1);
+		assert_int_equal(s.value[0], i);
+		assert_false(s.rsa_sha512);
+	}
+	assert_false(hooks_take_signature(&s));
+	EVP_PKEY_free(key);
+}
+
+static void
+test_signature_bounds(void **state)
+{
+	static uint8_t big[IPC_SIG_MAX + 1];
+	EVP_PKEY *key = new_key(EVP_PKEY_ED25519);
+	struct hooks_signature s;
+
+	(void)state;
+	assert_int_equal(verify(key, NULL, big, sizeof(big), "data", 4), 0);
+	assert_false(hooks_take_signature(&s));
+	assert_int_equal(verify(key, NULL, big, IPC_SIG_MAX, "data", 4), 1);
+	assert_true(hooks_take_signature(&s));
+	assert_int_equal(s.len, IPC_SIG_MAX);
+	EVP_PKEY_free(key);
+}
+
+static void
+test_signature_details(void **state)
+{
+	EVP_PKEY *rsa = new_key(EVP_PKEY_RSA);
+	EVP_PKEY *key = new_key(EVP_PKEY_ED25519);
+	struct hooks_signature s;
+	uint8_t sk[69] = { 0 };
+
+	(void)state;
+	assert_int_equal(verify(rsa, EVP_sha512(), "x", 1, "data", 4), 1);
+	assert_int_equal(verify(rsa, EVP_sha256(), "x", 1, "data", 4), 1);
+	sk[32] = 5;
+	sk[33] = 1;
+	sk[36] = 2;
+	assert_int_equal(verify(key, NULL, "x", 1, sk, sizeof(sk)), 1);
+	assert_int_equal(verify(key, NULL, "x", 1, sk, sizeof(sk) - 1), 1);
+	assert_true(hooks_take_signature(&s));
+	assert_true(s.rsa_sha512);
+	assert_true(hooks_take_signature(&s));
+	assert_false(s.rsa_sha512);
+	assert_true(hooks_take_signature(&s));
+	assert_int_equal(s.sk_flags, 5);
+	assert_int_equal(s.sk_counter, 0x01000002);
+	assert_true(hooks_take_signature(&s));
+	assert_int_equal(s.sk_flags, 0);
+	assert_int_equal(s.sk_counter, 0);
+	EVP_PKEY_free(rsa);
+	EVP_PKEY_free(key);
+}
+
+static void
+test_interposed(void **state)
+{
+	char why[256] = "";
+
+	(void)state;
+	if (!hooks_in_place(why, sizeof(why)))
+		fail_msg("%s", why);
+}
+
+/* ---- keys without a secret ---- */
+
+static void
+put_number(struct wire_writer *w, EVP_PKEY *key, const char *name)
+{
+	uint8_t bytes[512];
+	BIGNUM *n = NULL;
+	int len;
+
+	assert_int_equal(EVP_PKEY_get_bn_param(key, name, &n), 1);
+	len = BN_bn2bin(n, bytes);
+	wire_put_mpint(w, bytes, (size_t)len);
+	BN_free(n);
+}
+
+/* A public key blob as the broker sends it. */
+static size_t
+make_blob(int type, uint8_t *out, size_t cap)
+{
+	EVP_PKEY *key = new_key(type);
+	uint8_t bytes[256];
+	size_t len = sizeof(bytes);
+	struct wire_writer w;
+
+	wire_writer_init(&w, out, cap);
+	if (type == EVP_PKEY_RSA) {
+		wire_put_cstr(&w, "ssh-rsa");
+		put_number(&w, key, "e");
+		put_number(&w, key, "n");
+	} else if (type == EVP_PKEY_EC) {
+		assert_int_equal(EVP_PKEY_get_octet_string_param(key, "pub", bytes, len, &len), 1);
+		wire_put_cstr(&w, "ecdsa-sha2-nistp384");
+		wire_put_cstr(&w, "nistp384");
+		wire_put_str(&w, bytes, len);
+	} else {
+		assert_int_equal(EVP_PKEY_get_raw_public_key(key, bytes, &len), 1);
+		wire_put_cstr(&w, "ssh-ed25519");
+		wire_put_str(&w, bytes, len);
+	}
+	assert_false(w.failed);
+	EVP_PKEY_free(key);
+	return w.len;
+}
+
+static const int key_types[] = { EVP_PKEY_ED25519, EVP_PKEY_EC, EVP_PKEY_RSA };
+
+static void
+test_public_half_survives_the_import(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(key_types); i++) {
+		char text[DUMMY_KEY_TEXT_MAX];
+		uint8_t blob[1024];
+		uint8_t back[1024];
+		size_t len = make_blob(key_types[i], blob, sizeof(blob));
+		ssh_key key = NULL;
+		char *base64 = NULL;
+
+		assert_int_equal(dummy_key_format((struct wire_span){ blob, len }, text), 0);
+		assert_int_equal(ssh_pki_import_privkey_base64(text, NULL, NULL, NULL, &key), SSH_OK);
+		assert_int_equal(ssh_pki_export_pubkey_base64(key, &base64), SSH_OK);
+		assert_int_equal(strlen(base64), (len + 2) / 3 * 4);
+		assert_true(
+		    EVP_DecodeBlock(back, (uint8_t *)base64, (int)strlen(base64)) >= (int)len);
+		assert_memory_equal(back, blob, len);
+		ssh_string_free_char(base64);
+		ssh_key_free(key);
+	}
+}
+
+static void
+test_bad_blobs(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(key_types); i++) {
+		char text[DUMMY_KEY_TEXT_MAX];
+		uint8_t blob[1024] = { 0 };
+		size_t len = make_blob(key_types[i], blob, sizeof(blob));
+
+		for (size_t cut = 0; cut < len; cut++)
+			assert_int_equal(dummy_key_format((struct wire_span){ blob, cut }, text),
+			    -EINVAL);
+		assert_int_equal(dummy_key_format((struct wire_span){ blob, len + 1 }, text),
+		    -EINVAL);
+	}
+}
+
+/* A blob that is larger than any key is refused, not cut. */
+static void
+test_giant_blob(void **state)
+{
+	static uint8_t blob[16384];
+	static uint8_t number[8000];
+	char text[DUMMY_KEY_TEXT_MAX];
+	struct wire_writer w;
+
+	(void)state;
+	memset(number, 0x7f, sizeof(number));
+	wire_writer_init(&w, blob, sizeof(blob));
+	wire_put_cstr(&w, "ssh-rsa");
+	wire_put_mpint(&w, number, 3);
+	wire_put_mpint(&w, number, sizeof(number));
+	assert_int_equal(dummy_key_format((struct wire_span){ blob, w.len }, text), -EINVAL);
+}
+
+static void
+test_seed_leads_to_the_public_half(void **state)
+{
+	uint8_t seed[32];
+	uint8_t public_half[32];
+	uint8_t got[32];
+	size_t len = sizeof(got);
+	EVP_PKEY *key = new_key(EVP_PKEY_ED25519);
+
+	(void)state;
+	assert_int_equal(EVP_PKEY_get_raw_public_key(key, public_half, &len), 1);
+	EVP_PKEY_free(key);
+	memset(seed, 0x5a, sizeof(seed));
+	hooks_add_ed25519(seed, public_half);
+	key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, sizeof(seed));
+	assert_non_null(key);
+	assert_int_equal(EVP_PKEY_get_raw_public_key(key, got, &len), 1);
+	assert_memory_equal(got, public_half, sizeof(got));
+	EVP_PKEY_free(key);
+	/* any other seed is an ordinary one */
+	seed[0] ^= 1;
+	key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, sizeof(seed));
+	assert_non_null(key);
+	assert_int_equal(EVP_PKEY_get_raw_public_key(key, got, &len), 1);
+	assert_memory_not_equal(got, public_half, sizeof(got));
+	EVP_PKEY_free(key);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_not_enabled, set_up),
+		cmocka_unit_test_setup(test_sign_asks_with_the_transcript, set_up),
+		cmocka_unit_test_setup(test_one_signature_for_one_transcript, set_up),
+		cmocka_unit_test_setup(test_refused_signature, set_up),
+		cmocka_unit_test_setup(test_algorithm_follows_key_and_digest, set_up),
+		cmocka_unit_test_setup(test_what_is_no_transcript, set_up),
+		cmocka_unit_test_setup(test_signatures_queue_in_order, set_up),
+		cmocka_unit_test_setup(test_signature_bounds, set_up),
+		cmocka_unit_test_setup(test_signature_details, set_up),
+		cmocka_unit_test(test_interposed),
+		cmocka_unit_test(test_public_half_survives_the_import),
+		cmocka_unit_test(test_bad_blobs),
+		cmocka_unit_test(test_giant_blob),
+		cmocka_unit_test_setup(test_seed_leads_to_the_public_half, set_up),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
