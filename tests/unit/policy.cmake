@@ -1,14 +1,17 @@
 # The policy, the broker's configuration, and the JSON layer that both share. jansson is the second
-# reader that the position index is held against.
+# reader that the position index is held against; libcrypto's base64 is the second one for keys.
 pkg_check_modules(jansson REQUIRED IMPORTED_TARGET jansson)
+pkg_check_modules(libcrypto REQUIRED IMPORTED_TARGET libcrypto)
 sp_side(PkgConfig::jansson broker)
 
 sp_add_test(NAME test_diag LABEL unit SIDE broker SOURCES unit/test_diag.c LIBS sp_policy)
 sp_add_test(NAME test_json_text LABEL unit SIDE broker SOURCES unit/test_json_text.c
   LIBS sp_policy PkgConfig::jansson)
+sp_add_test(NAME test_policy LABEL unit SIDE broker SOURCES unit/test_policy.c unit/golden.c
+  LIBS sp_policy PkgConfig::jansson PkgConfig::libcrypto)
 sp_add_test(NAME test_policy_golden LABEL unit SIDE broker
   SOURCES unit/test_policy_golden.c unit/golden.c LIBS sp_policy)
 
-foreach(test test_policy_golden)
+foreach(test test_policy test_policy_golden)
   target_compile_definitions(${test} PRIVATE SP_TEST_DATA="${CMAKE_CURRENT_SOURCE_DIR}/data")
 endforeach()
