@@ -67,14 +67,16 @@ answer_sign(struct peer *p, struct wire_reader *body, const char **ret_fault)
 static void
 send_refusal(struct peer *p, uint8_t id)
 {
-	uint8_t buf[16];
+	uint8_t buf[IPC_TEXT_MAX + 64];
+	struct ipc_ans_auth auth = { .accepted = false,
+		.text = { (const uint8_t *)p->refusal, strlen(p->refusal) } };
 	struct wire_writer w;
 
 	wire_writer_init(&w, buf, sizeof(buf));
 	if (id == IPC_REQ_QUERY)
 		ipc_put_ans_query(&w, &(struct ipc_ans_query){ .acceptable = false });
 	else
-		ipc_put_ans_auth(&w, &(struct ipc_ans_auth){ .accepted = false });
+		ipc_put_ans_auth(&w, &auth);
 	(void)peer_send(p, &w, NULL, 0);
 }
 
@@ -185,9 +187,13 @@ judge(struct peer *p, const struct ipc_req_auth *m)
 	memcpy(p->user, m->user.data, m->user.len);
 	p->user[m->user.len] = '\0';
 	login.user = p->user;
-	if (policy_decide(policy, &login, &p->decision) != 0)
+	if (policy_decide(policy, &login, &p->decision) != 0) {
+		/* Who they are is proven: they may hear why. */
+		(void)snprintf(p->refusal, sizeof(p->refusal), "%s",
+		    p->decision.message != NULL ? p->decision.message : "");
 		return p->decision.rule != NULL ? "a rule denies this login"
 						: "no rule allows this login";
+	}
 	p->policy = policy_ref(policy);
 	(void)snprintf(p->fingerprint, sizeof(p->fingerprint), "%s", fingerprint);
 	return NULL;
@@ -224,6 +230,8 @@ answer_auth(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	*ret_fault = count_attempt(p);
 	if (*ret_fault != NULL)
 		return ANSWER_E_PEER_FAULT;
+	p->refusal[0] = '\0';
+	memset(&p->decision, 0, sizeof(p->decision));
 	why = judge(p, &m);
 	if (why != NULL) {
 		log_info("connection=%s from=%s user=%.*s login refused: %s%s%s", p->id,

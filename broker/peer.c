@@ -227,8 +227,10 @@ on_records(evutil_socket_t fd, short what, void *arg)
 			peer_violation(p, "a record is too long");
 			return;
 		}
-		if (r == 0)
+		if (r == 0) {
 			r = dispatch(p, record, len, &fault);
+			explicit_bzero(record, len); /* a transcript holds the shared secret */
+		}
 		if (r > 0)
 			peer_violation(p, fault);
 		else if (r < 0)

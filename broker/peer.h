@@ -78,6 +78,7 @@ struct peer {
 	struct policy_decision decision;
 	char user[IPC_USER_MAX + 1];
 	char fingerprint[64];
+	char refusal[IPC_TEXT_MAX + 1]; /* the sentence of a refusal that is held back */
 
 	struct container *container; /* mode "connection": shared; mode "session": the next channel's */
 	struct peer_channel channels[IPC_CHANNEL_MAX];

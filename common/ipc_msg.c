@@ -211,8 +211,10 @@ ipc_put_ans_auth(struct wire_writer *w, const struct ipc_ans_auth *m)
 {
 	wire_put_u8(w, IPC_ANS_AUTH);
 	wire_put_u8(w, m->accepted);
-	if (!m->accepted)
+	if (!m->accepted) {
+		put_span(w, m->text);
 		return;
+	}
 	wire_put_u8(w, m->pty);
 	wire_put_u8(w, m->shell);
 	wire_put_u8(w, m->exec);
@@ -227,8 +229,10 @@ ipc_get_ans_auth(struct wire_reader *r, struct ipc_ans_auth *ret)
 {
 	memset(ret, 0, sizeof(*ret));
 	ret->accepted = wire_get_bool(r);
-	if (!ret->accepted)
+	if (!ret->accepted) {
+		ret->text = get_text(r, IPC_TEXT_MAX);
 		return wire_finish(r);
+	}
 	ret->pty = wire_get_bool(r);
 	ret->shell = wire_get_bool(r);
 	ret->exec = wire_get_bool(r);

@@ -83,6 +83,7 @@ SP_MUST_CHECK int ipc_get_req_auth(struct wire_reader *r, struct ipc_req_auth *r
  * decides again on each request). */
 struct ipc_ans_auth {
 	bool accepted;
+	struct wire_span text; /* when not accepted: a rule's sentence for the user, or empty */
 	/* the rest only when accepted */
 	bool pty;
 	bool shell;

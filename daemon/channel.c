@@ -512,12 +512,19 @@ take_terminal(struct channel *ch, int *fd)
 }
 
 static void
+guest_broke_protocol(struct channel *ch)
+{
+	if (!ch->exited)
+		fail(ch, "The container broke the protocol.", EXIT_ERROR);
+	close_streams(ch);
+}
+
+static void
 guest_started(struct channel *ch, int *fds, unsigned n_fds)
 {
 	if (ch->state != CHANNEL_STARTING || n_fds != (ch->pty ? 1U : 0U) ||
 	    (ch->pty && !take_terminal(ch, &fds[0]))) {
-		fail(ch, "The container broke the protocol.", EXIT_ERROR);
-		close_streams(ch);
+		guest_broke_protocol(ch);
 		return;
 	}
 	ch->state = CHANNEL_RUNNING;
@@ -552,8 +559,7 @@ guest_said(struct channel *ch, const struct guest_ctl *m, int *fds, unsigned n_f
 	} else if (m->id == GUEST_CTL_EXITED && n_fds == 0 && ch->state == CHANNEL_RUNNING) {
 		finish(ch, m, m->exited.value);
 	} else {
-		fail(ch, "The container broke the protocol.", EXIT_ERROR);
-		close_streams(ch);
+		guest_broke_protocol(ch);
 	}
 }
 
@@ -561,9 +567,11 @@ static void
 guest_gone(struct channel *ch)
 {
 	fd_close(&ch->ctl);
-	/* What the program wrote before is still in the pipes, and they end by themselves. */
-	if (!ch->exited)
-		fail(ch, "The container has ended.", EXIT_ERROR);
+	if (ch->exited)
+		return;
+	/* What the program wrote before is still in the pipes. */
+	ch->lost = true;
+	fail(ch, "The container has ended.", EXIT_ERROR);
 }
 
 static void
@@ -581,15 +589,17 @@ read_ctl(struct channel *ch)
 
 		if (result == IPC_CHAN_E_AGAIN)
 			return;
+		if (result == IPC_CHAN_E_VIOLATION) {
+			guest_broke_protocol(ch);
+			return;
+		}
 		if (result != 0) {
 			guest_gone(ch);
 			return;
 		}
 		wire_reader_init(&r, buf, len);
 		if (guest_get_ctl(&r, &m) != 0 || m.id == GUEST_CTL_SIGNAL || ch->exited) {
-			if (!ch->exited)
-				fail(ch, "The container broke the protocol.", EXIT_ERROR);
-			close_streams(ch);
+			guest_broke_protocol(ch);
 		} else {
 			guest_said(ch, &m, fds, n_fds);
 		}
@@ -647,7 +657,7 @@ send_stream(struct channel *ch, int *fd, struct held *h, bool is_stderr)
 		return false;
 	n = read(*fd, chunk, want);
 	if (n < 0 && (errno == EINTR || errno == EAGAIN)) {
-		if (ch->pty && ch->exited && connection_now_ms() >= ch->drain_until)
+		if ((ch->pty || ch->lost) && ch->exited && connection_now_ms() >= ch->drain_until)
 			fd_close(fd);
 		return false;
 	}
@@ -665,6 +675,13 @@ send_stream(struct channel *ch, int *fd, struct held *h, bool is_stderr)
 	return true;
 }
 
+/* The streams have to be looked at although nothing came: others may hold them open. */
+static bool
+wants_drain(const struct channel *ch)
+{
+	return (ch->pty || ch->lost) && ch->exited && (ch->out >= 0 || ch->err >= 0);
+}
+
 bool
 channel_send_output(struct channel *ch, const struct pollfd *pfds)
 {
@@ -677,10 +694,9 @@ channel_send_output(struct channel *ch, const struct pollfd *pfds)
 		bool is_stderr = (i == 0) == errors_first;
 		bool moved = false;
 
-		if (is_stderr && (pfds[3].revents != 0 || ch->errors.len > 0))
+		if (is_stderr && (pfds[3].revents != 0 || ch->errors.len > 0 || wants_drain(ch)))
 			moved = send_stream(ch, &ch->err, &ch->errors, true);
-		else if (!is_stderr &&
-		    (pfds[2].revents != 0 || ch->output.len > 0 || (ch->pty && ch->exited)))
+		else if (!is_stderr && (pfds[2].revents != 0 || ch->output.len > 0 || wants_drain(ch)))
 			moved = send_stream(ch, &ch->out, &ch->output, false);
 		/* A full queue lets only one of the two through: the other is first the next time. */
 		if (moved)
@@ -774,7 +790,7 @@ channel_wants_time(const struct channel *ch)
 	if (ch->state != CHANNEL_ENDED)
 		return false;
 	/* A terminal that others hold open, or a CLOSE that waits for its EOF to leave. */
-	return (ch->pty && ch->out >= 0) || (ch->exited && ch->eof_sent);
+	return wants_drain(ch) || (ch->exited && ch->eof_sent);
 }
 
 void

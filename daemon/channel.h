@@ -80,8 +80,9 @@ struct channel {
 	bool eof_sent;
 	int64_t eof_at; /* the streams have ended: EOF is sent then, or once the exit is known; 0: not yet */
 	bool exited;
+	bool lost; /* the guest is gone without a word: the streams may be held open for ever */
 	bool errors_first;   /* stdout and stderr take turns */
-	int64_t drain_until; /* pty, after the exit: somebody else may hold the terminal open */
+	int64_t drain_until; /* pty or lost: silence after which the streams are closed */
 };
 
 /* A client opened this channel; it takes the slot. */

@@ -92,6 +92,25 @@ keep_grants(struct grants *g, const struct ipc_ans_auth *answer)
 	}
 }
 
+/* RFC 4252 section 5.4: text that the client shows before the login. Clients end no line for us. */
+static void
+show_banner(struct connection *c, struct wire_span text)
+{
+	bool ended = text.len > 0 && text.data[text.len - 1] == '\n';
+	ssh_string banner;
+
+	if (text.len == 0)
+		return;
+	banner = ssh_string_new(text.len + (ended ? 0 : 2));
+	if (banner == NULL)
+		return;
+	memcpy(ssh_string_data(banner), text.data, text.len);
+	if (!ended)
+		memcpy((char *)ssh_string_data(banner) + text.len, "\r\n", 2);
+	(void)ssh_send_issue_banner(c->session, banner);
+	ssh_string_free(banner);
+}
+
 static void
 try_signature(struct connection *c, ssh_message m, struct wire_span user, struct wire_span blob,
     const struct hooks_signature *sig)
@@ -111,6 +130,7 @@ try_signature(struct connection *c, ssh_message m, struct wire_span user, struct
 		return;
 	}
 	if (!answer.accepted) {
+		show_banner(c, answer.text);
 		refuse(c, m);
 		return;
 	}
@@ -166,13 +186,8 @@ login_request(struct connection *c, ssh_message m)
 		connection_end(c, WORKER_EXIT_PROTOCOL, "Change of username or service not allowed");
 		return;
 	}
-	if (!c->banner_sent && c->banner != NULL) {
-		ssh_string banner = ssh_string_from_char(c->banner);
-
-		if (banner != NULL)
-			(void)ssh_send_issue_banner(c->session, banner);
-		ssh_string_free(banner);
-	}
+	if (!c->banner_sent && c->banner != NULL)
+		show_banner(c, (struct wire_span){ (const uint8_t *)c->banner, strlen(c->banner) });
 	c->banner_sent = true;
 	switch (ssh_message_subtype(m)) {
 	case SSH_AUTH_METHOD_PUBLICKEY:

@@ -282,10 +282,15 @@ next_timeout(const struct guest *g)
 	return next - now > TIMEOUT_MAX_MS ? TIMEOUT_MAX_MS : (int)(next - now);
 }
 
-/* An unused entry holds -1, which poll() skips. */
-static void
+/*
+ * An unused entry holds -1, which poll() skips. Returns how many entries matter: poll() refuses more
+ * than the container's limit of descriptors, which may be low.
+ */
+static nfds_t
 fill_poll(const struct guest *g, struct pollfd fds[POLL_MAX])
 {
+	nfds_t n = POLL_PROGRAMS;
+
 	fds[POLL_SIGNAL] = (struct pollfd){ .fd = g->signal_fd, .events = POLLIN };
 	fds[POLL_ORDER] = (struct pollfd){ .fd = g->order_fd, .events = POLLIN };
 	for (int i = 0; i < PROGRAMS_MAX; i++) {
@@ -295,7 +300,10 @@ fill_poll(const struct guest *g, struct pollfd fds[POLL_MAX])
 		of_program[0] = (struct pollfd){ .fd = p->used ? p->result : -1, .events = POLLIN };
 		of_program[1] =
 		    (struct pollfd){ .fd = p->used ? p->ctl : -1, .events = program_ctl_events(p) };
+		if (p->used)
+			n = (nfds_t)(POLL_PROGRAMS + 2 * i + 2);
 	}
+	return n;
 }
 
 static void
@@ -318,8 +326,9 @@ serve(struct guest *g)
 	static struct pollfd fds[POLL_MAX];
 
 	for (;;) {
-		fill_poll(g, fds);
-		if (poll(fds, POLL_MAX, next_timeout(g)) < 0) {
+		nfds_t n = fill_poll(g, fds);
+
+		if (poll(fds, n, next_timeout(g)) < 0) {
 			if (errno != EINTR && errno != EAGAIN && errno != ENOMEM)
 				_exit(1);
 			continue;
