@@ -12,6 +12,11 @@ sp_add_test(NAME test_policy LABEL unit SIDE broker SOURCES unit/test_policy.c u
 sp_add_test(NAME test_policy_golden LABEL unit SIDE broker
   SOURCES unit/test_policy_golden.c unit/golden.c LIBS sp_policy)
 
-foreach(test test_policy test_policy_golden)
+sp_add_test(NAME test_policy_mangled LABEL unit SIDE broker
+  SOURCES unit/test_policy_mangled.c unit/golden.c LIBS sp_policy)
+sp_add_test(NAME test_policy_values LABEL unit SIDE broker SOURCES unit/test_policy_values.c
+  LIBS sp_policy PkgConfig::libcrypto)
+
+foreach(test test_policy test_policy_golden test_policy_mangled)
   target_compile_definitions(${test} PRIVATE SP_TEST_DATA="${CMAKE_CURRENT_SOURCE_DIR}/data")
 endforeach()
