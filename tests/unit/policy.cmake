@@ -17,6 +17,10 @@ sp_add_test(NAME test_policy_mangled LABEL unit SIDE broker
 sp_add_test(NAME test_policy_values LABEL unit SIDE broker SOURCES unit/test_policy_values.c
   LIBS sp_policy PkgConfig::libcrypto)
 
-foreach(test test_policy test_policy_golden test_policy_mangled)
+sp_add_test(NAME test_config LABEL unit SIDE broker
+  SOURCES unit/test_config.c unit/golden.c ${PROJECT_SOURCE_DIR}/broker/config.c LIBS sp_policy)
+target_include_directories(test_config PRIVATE ${PROJECT_SOURCE_DIR}/broker)
+
+foreach(test test_config test_policy test_policy_golden test_policy_mangled)
   target_compile_definitions(${test} PRIVATE SP_TEST_DATA="${CMAKE_CURRENT_SOURCE_DIR}/data")
 endforeach()

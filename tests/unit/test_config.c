@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The broker's configuration: every message word for word, every value, every default. */
+#include "test.h"
+
+#include "config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "golden.h"
+
+static char directory[] = "/tmp/sp-test-config-XXXXXX";
+static unsigned long seed;
+
+static unsigned
+roll(unsigned n)
+{
+	seed = seed * 1664525ul + 1013904223ul;
+	return (unsigned)(seed >> 16 & 0xffff) % n;
+}
+
+/* Into a file that nobody else can write, whatever mode the source tree's files have. */
+static void
+write_file(const char *path, const char *text, size_t len)
+{
+	FILE *f = fopen(path, "wbe");
+
+	assert_non_null(f);
+	assert_int_equal(fwrite(text, 1, len, f), len);
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(chmod(path, 0600), 0);
+}
+
+static struct config *
+load_text(const char *text)
+{
+	struct diag_list diags = DIAG_LIST_INIT;
+	struct config *c = NULL;
+	int r;
+
+	write_file("c.json", text, strlen(text));
+	r = config_load("c.json", &c, &diags);
+	if (r != 0)
+		diag_print(&diags, stderr);
+	assert_int_equal(r, 0);
+	assert_int_equal(diags.n, 0);
+	diag_list_clear(&diags);
+	assert_int_equal(unlink("c.json"), 0);
+	return c;
+}
+
+/* golden_walk() stands in the directory of the originals; the copy gets their names. */
+static int
+judge(const char *path, const char *text, size_t len, struct diag_list *diags)
+{
+	SP_CLEANUP(config_freep) struct config *c = NULL;
+	char *here = getcwd(NULL, 0);
+	int r;
+
+	assert_non_null(here);
+	assert_int_equal(chdir(directory), 0);
+	write_file(path, text, len);
+	r = config_load(path, &c, diags);
+	assert_int_equal(r == 0, c != NULL);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(chdir(here), 0);
+	free(here);
+	return r;
+}
+
+static void
+test_bad(void **state)
+{
+	(void)state;
+	if (geteuid() != 0)
+		skip(); /* some of the messages are about what only root may choose */
+	assert_true(golden_walk(SP_TEST_DATA "/config/bad", CONFIG_E_INVALID, judge) >= 50);
+}
+
+static void
+test_good(void **state)
+{
+	(void)state;
+	assert_true(golden_walk(SP_TEST_DATA "/config/good", 0, judge) >= 2);
+}
+
+static void
+assert_list(const char *const *list, const char *wanted)
+{
+	char joined[512] = "";
+
+	for (; *list != NULL; list++) {
+		assert_true(strlen(joined) + strlen(*list) + 2 < sizeof(joined));
+		(void)strcat(strcat(joined, *list), "|");
+	}
+	assert_string_equal(joined, wanted);
+}
+
+static void
+assert_below(const char *path, const char *rest)
+{
+	size_t len = strlen(directory);
+
+	assert_memory_equal(path, directory, len);
+	assert_int_equal(path[len], '/');
+	assert_string_equal(path + len + 1, rest);
+}
+
+static void
+test_defaults(void **state)
+{
+	SP_CLEANUP(config_freep) struct config *c = NULL;
+
+	(void)state;
+	assert_int_equal(chdir(directory), 0);
+	c = load_text("{ \"policy\": \"p.json\", \"worker\": { \"user\": 64222 } }");
+	assert_list(c->listen, "0.0.0.0:22|[::]:22|");
+	assert_list(c->host_keys, "/etc/sallyport/host_ed25519_key|/etc/sallyport/host_rsa_key|");
+	assert_false(c->make_host_keys);
+	assert_string_equal(c->engine.socket, "/var/run/docker.sock");
+	assert_int_equal(c->engine.call_timeout_ms, 10000);
+	assert_int_equal(c->engine.start_timeout_ms, 60000);
+	assert_int_equal(c->engine.probe_interval_ms, 10000);
+	assert_int_equal(c->engine.starts, 4);
+	assert_int_equal(c->engine.guest_dir[0], '/');
+	assert_string_equal(c->engine.view_guest_dir, c->engine.guest_dir);
+	assert_string_equal(c->engine.view_runtime_dir, "/run/sallyport");
+	assert_below(c->policy, "p.json");
+	assert_int_equal(c->worker.program[0], '/');
+	assert_int_equal(c->worker.uid, geteuid() == 0 ? 64222 : geteuid());
+	assert_true(c->worker.sandbox_required);
+	assert_int_equal(c->worker.prespawn, 2);
+	assert_int_equal(c->worker.memory, 256 << 20);
+	assert_int_equal(c->login.grace_ms, 120000);
+	assert_int_equal(c->login.tries, 6);
+	assert_string_equal(c->login.banner, "");
+	assert_int_equal(c->login.keepalive_ms, 0);
+	assert_int_equal(c->login.keepalive_count, 3);
+	assert_int_equal(c->login.max_startups, 100);
+	assert_int_equal(c->limits.connections, 1000);
+	assert_int_equal(c->limits.drain_ms, 10000);
+	assert_int_equal(c->log_level, LOG_LEVEL_INFO);
+	assert_string_equal(c->runtime_dir, "/run/sallyport");
+	assert_string_equal(c->state_dir, "/var/lib/sallyport");
+}
+
+static void
+test_every_key(void **state)
+{
+	SP_CLEANUP(config_freep) struct config *c = NULL;
+	size_t len;
+	char *text = golden_read(SP_TEST_DATA "/config/good/every-key.json", &len);
+
+	(void)state;
+	assert_int_equal(chdir(directory), 0);
+	c = load_text(text);
+	free(text);
+	assert_list(c->listen, "127.0.0.1:2222|[::1]:2222|");
+	assert_below(c->host_keys[0], "host_ed25519_key");
+	assert_string_equal(c->host_keys[1], "/keys/host_rsa_key");
+	assert_null(c->host_keys[2]);
+	assert_true(c->make_host_keys);
+	assert_string_equal(c->engine.socket, "/run/docker.sock");
+	assert_int_equal(c->engine.call_timeout_ms, 2000);
+	assert_int_equal(c->engine.start_timeout_ms, 30000);
+	assert_int_equal(c->engine.probe_interval_ms, 5000);
+	assert_int_equal(c->engine.starts, 8);
+	assert_below(c->engine.guest_dir, "guest");
+	assert_string_equal(c->engine.view_guest_dir, "/host/guest");
+	assert_string_equal(c->engine.view_runtime_dir, "/host/run");
+	assert_below(c->policy, "../policy.json");
+	assert_below(c->worker.program, "bin/sallyportd");
+	assert_false(c->worker.sandbox_required);
+	assert_int_equal(c->worker.prespawn, 0);
+	assert_int_equal(c->worker.memory, 128 << 20);
+	assert_int_equal(c->login.grace_ms, 30000);
+	assert_int_equal(c->login.tries, 3);
+	assert_string_equal(c->login.banner, "Welcome.\n\tBehave.\n");
+	assert_int_equal(c->login.keepalive_ms, 15000);
+	assert_int_equal(c->login.keepalive_count, 2);
+	assert_int_equal(c->login.max_startups, 7);
+	assert_int_equal(c->limits.connections, 50);
+	assert_int_equal(c->limits.drain_ms, 60000);
+	assert_int_equal(c->log_level, LOG_LEVEL_DEBUG);
+	assert_below(c->runtime_dir, "run");
+	assert_string_equal(c->state_dir, "/srv/state");
+}
+
+static void
+test_inherited_sockets_only(void **state)
+{
+	SP_CLEANUP(config_freep) struct config *c = NULL;
+
+	(void)state;
+	assert_int_equal(chdir(directory), 0);
+	c = load_text("{ \"policy\": \"p\", \"listen\": [], \"worker\": { \"user\": 64222 } }");
+	assert_null(c->listen[0]);
+}
+
+static void
+test_worker_user(void **state)
+{
+	SP_CLEANUP(config_freep) struct config *by_name = NULL;
+	SP_CLEANUP(config_freep) struct config *by_uid = NULL;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(chdir(directory), 0);
+	by_name = load_text("{ \"policy\": \"p\", \"worker\": { \"user\": \"nobody\" } }");
+	assert_int_equal(by_name->worker.uid, 65534);
+	assert_true(by_name->worker.gid != 0);
+	by_uid = load_text("{ \"policy\": \"p\", \"worker\": { \"user\": 64333 } }");
+	assert_int_equal(by_uid->worker.uid, 64333);
+	assert_int_equal(by_uid->worker.gid, 64333); /* nobody has it: its own group */
+}
+
+/* Paths are relative to the file, wherever we stand. */
+static void
+test_directories(void **state)
+{
+	static const char text[] = "{ \"policy\": \"p.json\", \"worker\": { \"user\": 64222 } }";
+	struct diag_list diags = DIAG_LIST_INIT;
+	char path[128];
+
+	(void)state;
+	(void)snprintf(path, sizeof(path), "%s/c.json", directory);
+	write_file(path, text, strlen(text));
+	for (unsigned i = 0; i < 3; i++) {
+		SP_CLEANUP(config_freep) struct config *c = NULL;
+		static const char *const from[] = { "/", "/tmp", directory };
+		const char *const names[] = { path, path + strlen("/tmp/"), "./c.json" };
+
+		assert_int_equal(chdir(from[i]), 0);
+		assert_int_equal(config_load(names[i], &c, &diags), 0);
+		assert_below(c->policy, "p.json");
+	}
+	assert_int_equal(unlink(path), 0);
+	diag_list_clear(&diags);
+}
+
+static void
+test_files(void **state)
+{
+	static const char text[] = "{ \"policy\": \"p.json\", \"worker\": { \"user\": 64222 } }";
+	struct diag_list diags = DIAG_LIST_INIT;
+	SP_CLEANUP(config_freep) struct config *c = NULL;
+
+	(void)state;
+	assert_int_equal(chdir(directory), 0);
+	assert_int_equal(config_load("none.json", &c, &diags), -ENOENT);
+	write_file("c.json", text, strlen(text));
+	assert_int_equal(chmod("c.json", 0662), 0);
+	assert_int_equal(config_load("c.json", &c, &diags), -EPERM);
+	assert_int_equal(symlink("c.json", "l.json"), 0);
+	assert_int_equal(chmod("c.json", 0600), 0);
+	assert_int_equal(config_load("l.json", &c, &diags), -ELOOP);
+	assert_null(c);
+	assert_int_equal(diags.n_errors, 3);
+	diag_list_clear(&diags);
+	assert_int_equal(unlink("l.json"), 0);
+	assert_int_equal(unlink("c.json"), 0);
+	config_free(NULL);
+}
+
+static void
+test_mangled(void **state)
+{
+	size_t len;
+	char *good = golden_read(SP_TEST_DATA "/config/good/every-key.json", &len);
+	char *text = malloc(len);
+
+	(void)state;
+	assert_non_null(text);
+	assert_int_equal(chdir(directory), 0);
+	for (unsigned i = 0; i < 1500 + len; i++) {
+		struct diag_list diags = DIAG_LIST_INIT;
+		SP_CLEANUP(config_freep) struct config *c = NULL;
+		size_t n = i < len - 2 ? i : len;
+		int r;
+
+		memcpy(text, good, len);
+		if (n == len)
+			text[roll((unsigned)len)] = (char)roll(256);
+		write_file("m.json", text, n);
+		r = config_load("m.json", &c, &diags);
+		assert_true(r == CONFIG_E_INVALID || (r == 0 && n == len));
+		assert_int_equal(r == 0, diags.n_errors == 0);
+		assert_int_equal(r == 0, c != NULL);
+		if (r != 0)
+			assert_true(diags.items[0].line > 0);
+		diag_list_clear(&diags);
+	}
+	assert_int_equal(unlink("m.json"), 0);
+	free(text);
+	free(good);
+}
+
+static int
+make_directory(void **state)
+{
+	(void)state;
+	return mkdtemp(directory) == NULL;
+}
+
+static int
+remove_directory(void **state)
+{
+	(void)state;
+	return rmdir(directory);
+}
+
+int
+main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_good),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_every_key),
+		cmocka_unit_test(test_inherited_sockets_only),
+		cmocka_unit_test(test_worker_user),
+		cmocka_unit_test(test_directories),
+		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_mangled),
+	};
+	const char *given = getenv("SP_TEST_SEED");
+
+	seed = given != NULL ? strtoul(given, NULL, 10) : (unsigned long)time(NULL);
+	print_message("SP_TEST_SEED=%lu\n", seed);
+	return cmocka_run_group_tests(tests, make_directory, remove_directory);
+}
