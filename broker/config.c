@@ -160,7 +160,7 @@ read_paths(struct json_reader *r, const struct json_node *value, const struct js
 		for (size_t i = 0; i < n; i++) {
 			if (strcmp(paths[i], paths[n]) == 0)
 				json_read_error(r, e, JSON_AT_VALUE, NULL, "\"%s\" is listed twice",
-				    paths[n]);
+				    json_node_string(e));
 		}
 		n++;
 	}
@@ -469,6 +469,9 @@ use_default_user(struct json_reader *r, const struct json_node *root)
 		return;
 	worker->uid = NOBODY;
 	worker->gid = NOBODY;
+	/* After an error the user may just be what could not be read. */
+	if (r->diags->n_errors != r->errors_before)
+		return;
 	json_read_warning(r, root, JSON_AT_VALUE,
 	    "make that user, or name another: \"worker\": { \"user\": ... }",
 	    "there is no user \"" WORKER_USER "\": workers run as nobody (%d)", NOBODY);
