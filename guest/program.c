@@ -149,9 +149,9 @@ hang_up(struct program *p, int64_t now_ms)
 {
 	if (p->session == 0 || p->kill_at != 0 || p->result >= 0)
 		return; /* before exec the child may not have its session yet: see program_exec_known() */
-	if (session_signal(p->session, SIGHUP) == 0)
+	/* Who is stopped must be woken up to hear it. */
+	if (session_signal(p->session, SIGHUP, SIGCONT) == 0)
 		return;
-	(void)session_signal(p->session, SIGCONT);
 	p->kill_at = now_ms + (int64_t)p->grace_ms;
 	p->kill_rounds = KILL_ROUNDS;
 }
@@ -170,7 +170,7 @@ program_kill(struct program *p, int64_t now_ms)
 	unsigned left = 1;
 
 	for (int i = 0; i < KILL_SWEEPS && left > 0; i++)
-		left = session_signal(p->session, SIGKILL);
+		left = session_signal(p->session, SIGKILL, 0);
 	p->kill_at = left > 0 && p->kill_rounds-- > 0 ? now_ms + KILL_AGAIN_MS : 0;
 	if (p->kill_at == 0)
 		p->session = 0;
@@ -219,7 +219,7 @@ program_reaped(struct program *p, int status, int64_t now_ms)
 	 * The number of an empty session may soon name somebody else's, so it is forgotten at once. As
 	 * long as one process is in it, the kernel does not give it away.
 	 */
-	if (p->session != 0 && session_signal(p->session, 0) == 0) {
+	if (p->session != 0 && session_signal(p->session, 0, 0) == 0) {
 		p->session = 0;
 		p->kill_at = 0;
 	}

@@ -51,8 +51,19 @@ process_is_in(const char *pid, pid_t session)
 	return stat_is_in(stat, session);
 }
 
+/* False when nobody is there, or nobody who may be signalled. */
+static bool
+send_both(pid_t pid, int number, int then)
+{
+	bool there = kill(pid, number) == 0;
+
+	if (then != 0)
+		(void)kill(pid, then);
+	return there;
+}
+
 unsigned
-session_signal(pid_t session, int number)
+session_signal(pid_t session, int number, int then)
 {
 	DIR *proc = opendir("/proc");
 	const struct dirent *e;
@@ -64,7 +75,7 @@ session_signal(pid_t session, int number)
 			continue;
 		seen++;
 		if (process_is_in(e->d_name, session)) {
-			(void)kill((pid_t)strtol(e->d_name, NULL, 10), number);
+			(void)send_both((pid_t)strtol(e->d_name, NULL, 10), number, then);
 			n++;
 		}
 	}
@@ -72,6 +83,6 @@ session_signal(pid_t session, int number)
 		(void)closedir(proc);
 	/* Not even this process in it: /proc is not mounted. The leader's group is better than nothing. */
 	if (seen == 0)
-		return kill(-session, number) == 0 ? 1 : 0;
+		return send_both(-session, number, then) ? 1 : 0;
 	return n;
 }

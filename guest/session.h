@@ -6,9 +6,9 @@
 #include <sys/types.h>
 
 /*
- * Send a signal to every living process of the session; 0 only counts. Returns how many there were:
- * 0 means that the session is empty and, as nobody can join one, stays so.
+ * Send a signal to every living process of the session, then another one; 0 is none. Returns how many
+ * there were: 0 means that the session is empty and, as nobody can join one, stays so.
  */
-unsigned session_signal(pid_t session, int number);
+unsigned session_signal(pid_t session, int number, int then);
 
 #endif

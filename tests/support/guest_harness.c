@@ -135,9 +135,9 @@ fill_root(const char *dir, enum harness_root kind)
 			bad("bin");
 		bind_in("/bin/busybox", "bin/busybox");
 	}
-	bind_in(guest_file, GUEST_PROGRAM + 1);
+	bind_in(guest_file, &GUEST_PROGRAM[1]);
 	(void)snprintf(rendezvous, sizeof(rendezvous), "%s/rendezvous", dir);
-	bind_in(rendezvous, GUEST_RENDEZVOUS_DIR + 1);
+	bind_in(rendezvous, &GUEST_RENDEZVOUS_DIR[1]);
 	if (mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
 		bad("proc");
 	bind_in("/dev/null", "dev/null");
