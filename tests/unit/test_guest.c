@@ -584,6 +584,44 @@ test_full_ctl(void **state)
 	fd_close(&e.ctl);
 }
 
+/* The same, but the room ends between the first message and the last. */
+static void
+test_full_ctl_at_the_end(void **state)
+{
+	static const char *const argv[] = { "/bin/cat", NULL };
+	uint8_t record[256];
+	struct wire_writer w;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int ctl[2];
+	int in[2];
+	struct program_ends e;
+	unsigned junk = 0;
+	char drop[8];
+	size_t n;
+
+	(void)state;
+	order_for(argv);
+	wire_writer_init(&w, record, sizeof(record));
+	guest_put_spawn(&w, &order);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ctl), 0);
+	assert_int_equal(pipe2(in, O_CLOEXEC), 0);
+	harness_send_raw(&container, record, w.len, (int[]){ ctl[0], in[0], null, null }, 4);
+	e = (struct program_ends){ ctl[1], -1, 0, -1, -1 };
+	harness_expect_started(&e);
+	while (ipc_chan_send_plain(ctl[0], "junk", 4, MSG_DONTWAIT) == 0)
+		junk++;
+	fd_close(&ctl[0]);
+	fd_close_all(in, 2); /* cat ends */
+	fd_close(&null);
+	sh_output("sleep 0.2; cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -c '[/]bin/cat'",
+	    1);
+	assert_string_equal(text, "0\n");
+	for (; junk > 0; junk--)
+		assert_int_equal(ipc_chan_recv(ctl[1], drop, sizeof(drop), &n, 0), 0);
+	harness_expect_exit(&e, 0);
+	fd_close(&e.ctl);
+}
+
 /* Nobody of the same user may look into process 1 or steer it. */
 static void
 test_process_1_is_closed(void **state)
@@ -641,6 +679,7 @@ main(int argc, char **argv)
 		CASE(test_table_full),
 		CASE(test_orphans_are_reaped),
 		CASE(test_full_ctl),
+		CASE(test_full_ctl_at_the_end),
 		CASE(test_process_1_is_closed),
 		CASE(test_by_hand),
 	};
