@@ -44,7 +44,7 @@ peek(const struct scanner *s)
 static void
 skip_blanks(struct scanner *s)
 {
-	while (s->at < s->len && memchr(" \t\n\r", s->text[s->at], 4) != NULL)
+	while (peek(s) == ' ' || peek(s) == '\t' || peek(s) == '\n' || peek(s) == '\r')
 		s->at++;
 }
 

@@ -179,7 +179,7 @@ report_duplicate(const struct json_text *t, struct diag_list *diags, const struc
 static int
 check_object_keys(const struct json_text *t, struct diag_list *diags, const struct json_node *object)
 {
-	const struct json_node **members = calloc(object->n, sizeof(*members));
+	const struct json_node **members = calloc(object->n, sizeof(void *));
 	const struct json_node *first = NULL;
 	size_t n = 0;
 
@@ -187,7 +187,7 @@ check_object_keys(const struct json_text *t, struct diag_list *diags, const stru
 		return -ENOMEM;
 	for (const struct json_node *m = object->first; m != NULL; m = m->next)
 		members[n++] = m;
-	qsort(members, n, sizeof(*members), compare_keys);
+	qsort(members, n, sizeof(void *), compare_keys);
 	for (size_t i = 0; i < n; i++) {
 		if (first != NULL && strcmp(first->key, members[i]->key) == 0)
 			report_duplicate(t, diags, first, members[i]);
@@ -316,24 +316,24 @@ parse(struct json_text *t, struct diag_list *diags)
 static int
 parse_take(const char *name, char *bytes, size_t len, struct json_text **ret, struct diag_list *diags)
 {
-	SP_CLEANUP(json_text_freep) struct json_text *t = calloc(1, sizeof(*t));
+	struct json_text *t = calloc(1, sizeof(*t));
 	int r = -ENOMEM;
 
-	if (t != NULL) {
+	if (t == NULL) {
+		read_file_free(bytes, len);
+	} else {
 		t->bytes = bytes;
 		t->len = len;
 		t->name = strdup(name);
-	} else {
-		read_file_free(bytes, len);
+		r = t->name == NULL ? -ENOMEM : parse(t, diags);
 	}
-	if (t != NULL && t->name != NULL)
-		r = parse(t, diags);
 	if (r < 0)
 		diag_add(diags, DIAG_ERROR, name, 0, 0, 0, NULL, NULL, "%s", strerror(-r));
-	if (r != 0)
+	if (r != 0) {
+		json_text_free(t);
 		return r;
+	}
 	*ret = t;
-	t = NULL;
 	return 0;
 }
 

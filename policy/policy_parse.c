@@ -16,12 +16,6 @@
 #define IMAGES_MAX 16 /* references under one name */
 #define GROUPS_MAX 64 /* of one user */
 
-static struct policy_draft *
-draft_of(const struct json_reader *r)
-{
-	return r->context;
-}
-
 /* ---- top level ---- */
 
 static void
@@ -406,7 +400,7 @@ read_document(const struct json_text *text, struct policy *p, struct diag_list *
 
 	json_read_init(r, text, diags, &p->arena, &d);
 	json_read_object(r, json_text_root(text), "the policy", top_fields,
-	    SP_ARRAY_LEN(top_fields), draft_of(r));
+	    SP_ARRAY_LEN(top_fields), policy_draft_of(r));
 	check_templates(r, json_text_root(text));
 	policy_read_images(&d);
 	policy_read_users(&d);

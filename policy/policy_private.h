@@ -80,6 +80,21 @@ struct policy_draft {
 	unsigned anyone_line;
 };
 
+static inline struct policy_draft *
+policy_draft_of(const struct json_reader *r)
+{
+	return r->context;
+}
+
+/* "container" of a profile, into a struct policy_profile; and its "mounts". */
+json_read_fn policy_read_container;
+json_read_fn policy_read_mounts;
+/* A key that no container of ours ever has, however it is spelt: always an error. */
+json_read_fn policy_read_guarded;
+/* An absolute path in none of these directories (NULL-ended); NULL after saying what is wrong. */
+const char *policy_read_path(struct json_reader *r, const struct json_node *value,
+    const char *const *guarded);
+
 /* Each reads one section; errors go to the reader. The order of these calls matters. */
 void policy_read_images(struct policy_draft *d);
 void policy_read_users(struct policy_draft *d);

@@ -12,12 +12,6 @@
 
 _Static_assert(POLICY_MESSAGE_MAX <= IPC_TEXT_MAX, "a sentence that no message carries");
 
-static struct policy_draft *
-draft_of(const struct json_reader *r)
-{
-	return r->context;
-}
-
 static void
 read_id(struct json_reader *r, const struct json_node *value, const struct json_field *field,
     void *target)
@@ -60,7 +54,7 @@ next_string(const struct json_node *e)
 static void
 check_user(struct json_reader *r, const struct json_node *value)
 {
-	const struct policy *p = draft_of(r)->policy;
+	const struct policy *p = policy_draft_of(r)->policy;
 	const char *name = json_node_string(value);
 	struct suggest near;
 
@@ -110,7 +104,7 @@ read_groups(struct json_reader *r, const struct json_node *value, const struct j
 		struct suggest near;
 
 		if (json_node_string(e)[0] != '\0' &&
-		    !find_group(draft_of(r)->policy, json_node_string(e), &near))
+		    !find_group(policy_draft_of(r)->policy, json_node_string(e), &near))
 			json_read_warning(r, e, JSON_AT_VALUE, json_read_did_you_mean(r, near.best),
 			    "no user is in group \"%s\"", json_node_string(e));
 	}
@@ -188,7 +182,7 @@ static void
 read_use(struct json_reader *r, const struct json_node *value, const struct json_field *field,
     void *target)
 {
-	struct policy_draft *d = draft_of(r);
+	struct policy_draft *d = policy_draft_of(r);
 	struct policy_draft_profile *profile;
 	struct suggest near;
 

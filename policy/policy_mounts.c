@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is mounted into a container: volumes by name and tmpfs with a size, nothing of the host. Runs in
+ * the broker and the admin tool.
+ */
+#include "policy_private.h"
+
+#include <string.h>
+
+#include "names.h"
+
+#define KIB UINT64_C(1024)
+#define TIB (UINT64_C(1) << 40)
+
+#define MOUNTS_MAX 32
+
+struct draft_mount {
+	const char *volume;
+	const char *to;
+	const char *tmpfs;
+	uint64_t size;
+	bool read_only;
+};
+
+static void
+read_volume(struct json_reader *r, const struct json_node *value, const struct json_field *field,
+    void *target)
+{
+	const char *fault;
+
+	(void)field;
+	if (!json_read_expect(r, value, JSON_KIND_STRING, "a string"))
+		return;
+	fault = names_label_fault(json_node_string(value));
+	if (fault != NULL)
+		json_read_error(r, value, JSON_AT_VALUE,
+		    strchr(json_node_string(value), '/') == NULL
+			? NULL
+			: "a volume is named; directories of the host are refused by the guardrails",
+		    "the name \"%s\" of a volume %s", json_node_string(value), fault);
+	else
+		*(const char **)target =
+		    arena_copy(r->arena, json_node_string(value), strlen(json_node_string(value)));
+}
+
+static void
+read_target(struct json_reader *r, const struct json_node *value, const struct json_field *field,
+    void *target)
+{
+	static const char *const guarded[] = { "/proc", "/sys", "/dev", "/.sallyport", NULL };
+	const char *path = policy_read_path(r, value, guarded);
+
+	(void)field;
+	if (path != NULL && strcmp(path, "/") == 0)
+		json_read_error(r, value, JSON_AT_VALUE, NULL,
+		    "%s: \"/\" itself is refused by the guardrails (" POLICY_GUARDRAILS ")",
+		    json_read_name(r, value));
+	else if (path != NULL)
+		*(const char **)target = path;
+}
+
+#define MOUNT_AT(member) .offset = offsetof(struct draft_mount, member)
+
+static const struct json_field mount_fields[] = {
+	{ .key = "volume", .read = read_volume, MOUNT_AT(volume) },
+	{ .key = "to", .read = read_target, MOUNT_AT(to) },
+	{ .key = "read_only", .read = json_read_bool, MOUNT_AT(read_only) },
+	{ .key = "tmpfs", .read = read_target, MOUNT_AT(tmpfs) },
+	{ .key = "size", .read = json_read_size, MOUNT_AT(size), .min = 4 * KIB, .max = TIB },
+	{ .key = "bind", .read = policy_read_guarded },
+	{ .key = "options", .read = policy_read_guarded },
+};
+
+/* Whether the keys of one mount fit together. Their values were judged already. */
+static bool
+check_mount(struct json_reader *r, const struct json_node *node)
+{
+	bool volume = json_node_find(node, "volume") != NULL;
+	bool tmpfs = json_node_find(node, "tmpfs") != NULL;
+	const char *why = NULL;
+
+	if (volume == tmpfs)
+		why = "a mount has either \"volume\" or \"tmpfs\"";
+	else if (volume && json_node_find(node, "to") == NULL)
+		why = "a volume needs \"to\", the path in the container";
+	else if (volume && json_node_find(node, "size") != NULL)
+		why = "\"size\" goes with \"tmpfs\" only";
+	else if (tmpfs && json_node_find(node, "size") == NULL)
+		why = "a tmpfs needs \"size\": without one it may fill the host's memory";
+	else if (tmpfs && json_node_find(node, "to") != NULL)
+		why = "\"to\" goes with \"volume\" only; \"tmpfs\" names the path itself";
+	else if (tmpfs && json_node_find(node, "read_only") != NULL)
+		why = "\"read_only\" goes with \"volume\" only";
+	if (why != NULL)
+		json_read_error(r, node, JSON_AT_VALUE, NULL, "%s", why);
+	return why == NULL;
+}
+
+static bool
+is_target_taken(const struct policy_profile *p, const char *path)
+{
+	for (size_t i = 0; i < p->n_tmpfs; i++) {
+		if (strcmp(p->tmpfs[i].target, path) == 0)
+			return true;
+	}
+	for (size_t i = 0; i < p->n_volumes; i++) {
+		if (strcmp(p->volumes[i].target, path) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+add_mount(struct json_reader *r, const struct json_node *node, struct policy_profile *p,
+    struct policy_tmpfs *tmpfs, struct policy_volume *volumes)
+{
+	struct draft_mount m = { 0 };
+	size_t errors = r->diags->n_errors;
+	const char *path;
+
+	json_read_object(r, node, "a mount", mount_fields, SP_ARRAY_LEN(mount_fields), &m);
+	if (r->diags->n_errors != errors || !check_mount(r, node) || r->arena->failed)
+		return;
+	path = m.tmpfs != NULL ? m.tmpfs : m.to;
+	if (is_target_taken(p, path))
+		json_read_error(r, node, JSON_AT_VALUE, NULL, "\"%s\" is mounted over twice", path);
+	else if (m.tmpfs != NULL)
+		tmpfs[p->n_tmpfs++] = (struct policy_tmpfs){ path, m.size };
+	else
+		volumes[p->n_volumes++] = (struct policy_volume){ m.volume, path, m.read_only };
+}
+
+void
+policy_read_mounts(struct json_reader *r, const struct json_node *value,
+    const struct json_field *field, void *target)
+{
+	struct policy_profile *p = target;
+	struct policy_tmpfs *tmpfs;
+	struct policy_volume *volumes;
+	const struct json_node *e;
+	size_t n;
+
+	(void)field;
+	if (!json_read_expect(r, value, JSON_KIND_ARRAY, "a list of mounts"))
+		return;
+	n = json_node_count(value);
+	if (n > MOUNTS_MAX) {
+		json_read_error(r, value, JSON_AT_VALUE, NULL,
+		    "\"mounts\" has %zu elements, at most %d are allowed", n, MOUNTS_MAX);
+		return;
+	}
+	tmpfs = arena_array(r->arena, n, sizeof(*tmpfs));
+	volumes = arena_array(r->arena, n, sizeof(*volumes));
+	if (tmpfs == NULL || volumes == NULL)
+		return;
+	/* Lists replace: neither the default nor inherited mounts stay. */
+	p->tmpfs = tmpfs;
+	p->volumes = volumes;
+	p->n_tmpfs = 0;
+	p->n_volumes = 0;
+	for (e = json_node_first(value); e != NULL; e = json_node_next(e))
+		add_mount(r, e, p, tmpfs, volumes);
+}
