@@ -449,7 +449,11 @@ next_timeout(const struct connection *c)
 	int64_t now = connection_now_ms();
 	int64_t timeout = -1;
 
-	if (c->ask.n_events > 0)
+	/*
+	 * libssh reads from the socket inside of calls that send: what came in that way is in its queue
+	 * or in a channel's buffer, and poll() would not tell.
+	 */
+	if (c->ask.n_events > 0 || c->inside.in_packets != c->served_packets)
 		return 0;
 	if (c->keepalive_seconds > 0 && c->logged_in)
 		timeout = c->next_keepalive > now ? c->next_keepalive - now : 0;
@@ -512,6 +516,9 @@ turn(struct connection *c)
 		return;
 	if (pfds[0].revents != 0)
 		read_client(c);
+	else
+		take_messages(c);
+	c->served_packets = c->inside.in_packets;
 	if (pfds[1].revents != 0 || c->ask.n_events > 0)
 		read_broker(c);
 	/* A channel that has been opened just now has its turn in the next round. */

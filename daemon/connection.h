@@ -42,8 +42,9 @@ struct connection {
 	struct ssh_counter_struct inside; /* packets, and bytes before encryption */
 	uint64_t data_packets;            /* channel data, which makes no message */
 	uint64_t seen_packets;
-	uint64_t quiet_packets; /* received when everything had last been sent */
-	int64_t last_heard;     /* ms */
+	uint64_t served_packets; /* received before the channels were served the last time */
+	uint64_t quiet_packets;  /* received when everything had last been sent */
+	int64_t last_heard;      /* ms */
 	int64_t next_keepalive;
 	unsigned keepalives; /* unanswered */
 

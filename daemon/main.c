@@ -44,7 +44,7 @@ is_pair(int fd)
 static int
 complain(const char *text)
 {
-	dprintf(STDERR_FILENO, "%s\n", text);
+	log_error("%s", text);
 	return WORKER_EXIT_LOCKDOWN;
 }
 

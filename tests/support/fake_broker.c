@@ -87,8 +87,9 @@ say(const char *what, unsigned pid, unsigned value)
 	char line[128];
 	int n = snprintf(line, sizeof(line), "worker %u %s %u\n", pid, what, value);
 
+	/* A test that has seen enough does not read any more. */
 	if (n < 0 || write(STDOUT_FILENO, line, (size_t)n) < 0)
-		broken("standard output");
+		_exit(0);
 }
 
 static void
@@ -600,7 +601,7 @@ start(const struct client *c, const struct ipc_req_start *m, char *command)
 		be_guest(m, command, guest);
 	}
 	fd_close_all(guest, 4);
-	answer_with(c, m, IPC_START_OK, "", worker, n);
+	answer_with(c, m, IPC_START_OK, "sh", worker, n);
 	fd_close_all(worker, 4);
 }
 

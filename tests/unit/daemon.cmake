@@ -11,3 +11,10 @@ sp_add_test(NAME test_hooks LABEL unit SIDE daemon SOURCES unit/test_hooks.c LIB
 sp_add_test(NAME test_ask LABEL unit SIDE daemon SOURCES unit/test_ask.c LIBS sp_daemon)
 sp_add_test(NAME test_worker_sandbox LABEL sandbox SIDE daemon SOURCES unit/test_worker_sandbox.c
   LIBS sp_daemon)
+
+sp_add_test(NAME test_worker LABEL regress SIDE none SOURCES unit/test_worker.c LIBS sp_common
+  TIMEOUT 300)
+target_compile_definitions(test_worker PRIVATE FAKE_BROKER="$<TARGET_FILE:fake_broker>"
+  SALLYPORTD="$<TARGET_FILE:sallyportd>"
+  HOSTILE_CLIENT="${PROJECT_SOURCE_DIR}/tests/support/hostile_client.py")
+add_dependencies(test_worker fake_broker sallyportd)

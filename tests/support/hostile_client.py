@@ -1,0 +1,367 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Tests: SSH clients that break rules, against the worker behind fake_broker.
+
+hostile_client.py PORT KEY CASE: exits 0 when the server did what it should.
+How the worker ended is checked by whoever started this.
+"""
+import os
+import socket
+import sys
+import threading
+import time
+
+import paramiko
+from paramiko.message import Message
+
+PORT = int(sys.argv[1])
+KEY = paramiko.Ed25519Key.from_private_key_file(sys.argv[2])
+LIMIT_KB = 40000  # resident memory of one worker, whatever its client does
+USERAUTH_REQUEST, CHANNEL_OPEN, CHANNEL_DATA, CHANNEL_REQUEST = 50, 90, 94, 98
+paramiko.util.logging.getLogger("paramiko").setLevel("CRITICAL")
+
+
+def message(kind, *fields):
+    m = Message()
+    m.add_byte(bytes([kind]))
+    for f in fields:
+        if isinstance(f, bool):
+            m.add_boolean(f)
+        elif isinstance(f, int):
+            m.add_int(f)
+        else:
+            m.add_string(f)
+    return m
+
+
+def connect(user="u"):
+    t = paramiko.Transport(socket.create_connection(("127.0.0.1", PORT)))
+    t.start_client(timeout=10)
+    if user:
+        t.auth_publickey(user, KEY)
+    return t
+
+
+def service(t):
+    t._send_message(message(5, "ssh-userauth"))
+    time.sleep(0.2)
+
+
+def worker_pid(t):
+    """The process at the other end of the connection."""
+    port = t.sock.getsockname()[1]
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if open(f"/proc/{pid}/comm").read().strip() != "sallyportd":
+                continue
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                link = os.readlink(f"/proc/{pid}/fd/{fd}")
+                if link.startswith("socket:") and link[8:-1] in inodes(port):
+                    return pid
+        except OSError:
+            continue
+    raise AssertionError("no worker")
+
+
+def inodes(port):
+    rows = [line.split() for line in open("/proc/net/tcp")][1:]
+    return [r[9] for r in rows if int(r[2].split(":")[1], 16) == port]
+
+
+def memory(pid):
+    for line in open(f"/proc/{pid}/status"):
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    return 0
+
+
+def ended(t, seconds=5):
+    stop = time.time() + seconds
+    while t.is_active() and time.time() < stop:
+        time.sleep(0.05)
+    return not t.is_active()
+
+
+def stop_reading(t):
+    """From its next message on, the client reads nothing more."""
+    t.packetizer.read_message = lambda: time.sleep(3600)
+
+
+def request(c, name, *fields):
+    """success, failure or none: what a channel request with want_reply was answered."""
+    c.event.clear()
+    c.event_ready = False
+    c.transport._send_user_message(message(CHANNEL_REQUEST, c.remote_chanid, name, True, *fields))
+    if not c.event.wait(2):
+        return "none"
+    return "success" if c.event_ready else "failure"
+
+
+def gssapi():
+    """A method that was not announced must not reach a Kerberos library."""
+    t = connect(None)
+    service(t)
+    for _ in range(3):
+        oid = bytes.fromhex("06092a864886f712010202")
+        t._send_message(message(USERAUTH_REQUEST, "u", "ssh-connection", "gssapi-with-mic", 1, oid))
+    time.sleep(0.3)
+    t.auth_publickey("u", KEY)
+    assert t.is_authenticated()
+    t.close()
+
+
+def user_change():
+    t = connect(None)
+    try:
+        t.auth_none("a")
+    except paramiko.BadAuthenticationType:
+        pass
+    try:
+        t.auth_publickey("b", KEY)
+    except paramiko.SSHException:
+        pass
+    assert not t.is_authenticated() and ended(t)
+
+
+def password():
+    t = connect(None)
+    try:
+        t.auth_password("u", "secret")
+        raise AssertionError("logged in")
+    except paramiko.BadAuthenticationType as e:
+        assert e.allowed_types == ["publickey"]
+    t.close()
+
+
+def none_again():
+    """The first "none" asks for the methods; the others are tries."""
+    t = connect(None)
+    service(t)
+    for _ in range(7):
+        t._send_message(message(USERAUTH_REQUEST, "u", "ssh-connection", "none"))
+    assert ended(t)
+
+
+def pipelined_logins():
+    """A bad signature and a good one without waiting: each request is judged by its own."""
+    t = connect(None)
+    service(t)
+    for flip in (1, 0):
+        m = message(USERAUTH_REQUEST, "u", "ssh-connection", "publickey", True, "ssh-ed25519",
+                    KEY.asbytes())
+        signed = Message()
+        signed.add_string(t.session_id)
+        sig = KEY.sign_ssh_data(signed.asbytes() + m.asbytes()).asbytes()
+        m.add_string(sig[:-1] + bytes([sig[-1] ^ flip]))
+        t._send_message(m)
+    time.sleep(0.5)
+    c = t.open_session(timeout=5)
+    c.exec_command("echo in")
+    assert c.recv(100) == b"in\n"
+    t.close()
+
+
+def channel_before_login():
+    t = connect(None)
+    service(t)
+    t._send_message(message(CHANNEL_OPEN, "session", 0, 1 << 20, 32768))
+    assert ended(t)
+
+
+def channel_flood():
+    t = connect()
+    kept = []
+    try:
+        while len(kept) < 100:
+            kept.append(t.open_session(timeout=5))
+    except paramiko.ChannelException as e:
+        assert e.code == 1
+    assert len(kept) == 10, len(kept)
+    kept.pop().close()
+    time.sleep(0.3)
+    c = t.open_session(timeout=5)
+    c.exec_command("echo again")
+    assert c.recv(100) == b"again\n"
+    t.close()
+
+
+def unknown_requests():
+    t = connect()
+    for fields in (("break", 500), ("xon-xoff", True), ("winadj@putty.projects.tartarus.org",),
+                   ("auth-agent-req@openssh.com",), ("subsystem", "sftp"),
+                   ("x11-req", False, "MIT-MAGIC-COOKIE-1", "00", 0)):
+        # paramiko closes a channel on which something failed
+        assert request(t.open_session(), *fields) == "failure", fields
+    c = t.open_session()
+    assert request(c, "exec", "echo fine") == "success"
+    assert c.recv(100) == b"fine\n"
+    t.close()
+
+
+def second_program():
+    t = connect()
+    for fields in (("exec", "echo two"), ("shell",), ("pty-req", "vt100", 80, 24, 0, 0, "")):
+        c = t.open_session()
+        assert request(c, "exec", "sleep 5; echo one") == "success"
+        assert request(c, *fields) == "failure", fields
+    t.close()
+
+
+def variables_without_end():
+    t = connect()
+    c = t.open_session()
+    taken = 0
+    while taken < 1000 and request(c, "env", f"LC_{taken}", "v" * 100) == "success":
+        taken += 1
+    assert taken == 64, taken
+    for name, value in (("LC_" + "A" * 200, "v"), ("LC_A", "v" * 5000), ("LC_A=B", "v"),
+                        ("LD_PRELOAD", "v"), ("", "v")):
+        assert request(t.open_session(), "env", name, value) == "failure", name
+    assert request(t.open_session(), "env", "LC_B", "v" * 4096) == "success"
+    t.close()
+
+
+def input_never_read():
+    """The window is the limit when a program does not read."""
+    t = connect()
+    c = t.open_session()
+    c.exec_command("sleep 60")
+    pid = worker_pid(t)
+    time.sleep(0.3)
+    c.settimeout(1)
+    sent = 0
+    try:
+        while sent < 50_000_000:
+            sent += c.send(b"x" * 32000)
+    except socket.timeout:
+        pass
+    assert sent < 5_000_000 and memory(pid) < LIMIT_KB, (sent, memory(pid))
+    t.close()
+
+
+def window_ignored():
+    t = connect()
+    c = t.open_session()
+    c.exec_command("sleep 60")
+    time.sleep(0.3)
+    sent = 0
+    try:
+        while sent < 60_000_000 and t.is_active():
+            t._send_user_message(message(CHANNEL_DATA, c.remote_chanid, b"y" * 30000))
+            sent += 30000
+    except (EOFError, OSError):
+        pass
+    assert ended(t) and sent < 60_000_000
+
+
+def output_never_read():
+    """A window of two GiB, and nobody who reads."""
+    t = connect()
+    c = t.open_channel("session", window_size=2**31 - 1)
+    pid = worker_pid(t)
+    c.exec_command("cat /dev/zero")
+    stop_reading(t)
+    worst = 0
+    for _ in range(15):
+        time.sleep(0.1)
+        worst = max(worst, memory(pid))
+    t.sock.close()
+    assert worst < LIMIT_KB, worst
+
+
+def replies_never_read():
+    """Requests without end whose replies are not read."""
+    t = connect()
+    c = t.open_session()
+    pid = worker_pid(t)
+    stop_reading(t)
+    until = time.time() + 4
+
+    def ask():
+        try:
+            while time.time() < until:
+                t._send_message(message(CHANNEL_REQUEST, c.remote_chanid, "env", True, "NO", "x"))
+        except (EOFError, OSError):
+            pass
+
+    threading.Thread(target=ask, daemon=True).start()
+    worst = 0
+    while time.time() < until:
+        time.sleep(0.1)
+        worst = max(worst, memory(pid))
+    t.sock.close()
+    assert worst < LIMIT_KB, worst
+
+
+def signals():
+    t = connect()
+    c = t.open_session()
+    c.exec_command('trap "echo got; exit 5" USR1; echo ready; while :; do sleep 0.05; done')
+    assert c.recv(100) == b"ready\n"
+    for name in ("", "NOSUCH", "USR1\0", "x" * 20000, "USR1"):
+        t._send_user_message(message(CHANNEL_REQUEST, c.remote_chanid, "signal", False, name))
+    assert c.recv(100) == b"got\n" and c.recv_exit_status() == 5
+    t.close()
+
+
+def window_change():
+    t = connect()
+    c = t.open_session()
+    c.get_pty("vt100", 80, 24)
+    c.resize_pty(90, 30)
+    c.exec_command("stty -echo; stty size; read x; stty size; read x; stty size")
+    c.settimeout(5)
+    assert c.recv(100) == b"30 90\r\n"
+    c.resize_pty(132, 50)
+    c.send(b"\n")
+    assert c.recv(100) == b"50 132\r\n"
+    c.resize_pty(4294967295, 70000)
+    c.send(b"\n")
+    assert c.recv(100) == b"65535 65535\r\n"
+    t.close()
+
+
+def small_packets():
+    t = connect()
+    c = t.open_channel("session", max_packet_size=4096)
+    c.exec_command("head -c 100000 /dev/zero")
+    got = 0
+    while True:
+        data = c.recv(65536)
+        if not data:
+            break
+        got += len(data)
+    assert got == 100000, got
+    t.close()
+
+
+def raw(data):
+    s = socket.create_connection(("127.0.0.1", PORT))
+    s.settimeout(5)
+    if data:
+        s.sendall(data)
+        try:
+            while s.recv(4096):
+                pass
+        except ConnectionResetError:
+            pass
+    s.close()
+
+
+def http():
+    raw(b"GET / HTTP/1.0\r\n\r\n")
+
+
+def giant_packet():
+    raw(b"SSH-2.0-x\r\n" + b"\xff" * 5000)
+
+
+def nothing():
+    raw(b"")
+
+
+CASES = [gssapi, user_change, password, none_again, pipelined_logins, channel_before_login,
+         channel_flood, unknown_requests, second_program, variables_without_end, input_never_read,
+         window_ignored, output_never_read, replies_never_read, signals, window_change,
+         small_packets, http, giant_packet, nothing]
+{f.__name__: f for f in CASES}[sys.argv[3]]()
