@@ -278,6 +278,8 @@ report_jansson(const struct json_text *t, struct diag_list *diags, const json_er
 	size_t at = error->position > 0 ? (size_t)error->position - 1 : 0;
 	struct json_place place = place_of(t, at < t->len ? at : t->len, 1);
 
+	if (json_error_code(error) == json_error_out_of_memory)
+		return -ENOMEM;
 	for (size_t i = 0; i < t->index.n; i++) {
 		const struct json_node *node = &t->index.nodes[i];
 

@@ -9,6 +9,11 @@ sp_add_test(NAME test_json_text LABEL unit SIDE broker SOURCES unit/test_json_te
   LIBS sp_policy PkgConfig::jansson)
 sp_add_test(NAME test_policy LABEL unit SIDE broker SOURCES unit/test_policy.c unit/golden.c
   LIBS sp_policy PkgConfig::jansson PkgConfig::libcrypto)
+sp_add_test(NAME test_policy_fault LABEL unit SIDE broker
+  SOURCES unit/test_policy_fault.c unit/golden.c LIBS sp_policy)
+foreach(call malloc calloc reallocarray strdup strndup vasprintf)
+  target_link_options(test_policy_fault PRIVATE -Wl,--wrap=${call})
+endforeach()
 sp_add_test(NAME test_policy_golden LABEL unit SIDE broker
   SOURCES unit/test_policy_golden.c unit/golden.c LIBS sp_policy)
 
@@ -21,6 +26,6 @@ sp_add_test(NAME test_config LABEL unit SIDE broker
   SOURCES unit/test_config.c unit/golden.c ${PROJECT_SOURCE_DIR}/broker/config.c LIBS sp_policy)
 target_include_directories(test_config PRIVATE ${PROJECT_SOURCE_DIR}/broker)
 
-foreach(test test_config test_policy test_policy_golden test_policy_mangled)
+foreach(test test_config test_policy test_policy_fault test_policy_golden test_policy_mangled)
   target_compile_definitions(${test} PRIVATE SP_TEST_DATA="${CMAKE_CURRENT_SOURCE_DIR}/data")
 endforeach()
