@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures: one engine, one oracle and one broker for the whole run; a fresh broker where asked."""
+import fcntl
 import os
 import re
 import tempfile
@@ -36,11 +37,17 @@ def engine():
     """
     given = os.environ.get("SALLYPORT_ENGINE_DIR")
     e = Engine(given or f"{TREE}/.dev/engine")
-    e.start()
-    e.images()
-    yield e
-    if not given:
-        e.stop()
+    with open(e.lock(), "w", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pytest.exit(f"another run uses the engine in {e.directory}: wait for it, or set "
+                        "SALLYPORT_ENGINE_DIR to a directory of your own", 2)
+        e.start()
+        e.images()
+        yield e
+        if not given:
+            e.stop()
 
 
 @pytest.fixture(autouse=True)

@@ -162,7 +162,7 @@ def test_engine_restarts_under_a_session(fresh_broker, engine):
     """Without live-restore the engine ends its containers: the person is told, nothing stays."""
     fresh_broker.config["engine"].update(probe_interval="1s")
     b = fresh_broker.start()
-    p = b.target.popen("echo up; sleep 7004")
+    p = b.target.popen("echo up; sleep 1000")
     assert p.stdout.readline() == b"up\n"
     # Not the whole engine, which other tests need: a kill that nobody announced looks the same.
     [cid] = engine.containers()
@@ -300,7 +300,7 @@ def test_stopped_twice(fresh_broker):
     """The second SIGTERM means: do not wait for people."""
     fresh_broker.config["limits"]["drain"] = "60s"
     b = fresh_broker.start()
-    p = b.target.popen("echo up; sleep 7004")
+    p = b.target.popen("echo up; sleep 1000")
     assert p.stdout.readline() == b"up\n"
     b.process.send_signal(signal.SIGTERM)
     time.sleep(0.5)

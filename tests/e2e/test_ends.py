@@ -10,11 +10,13 @@ from kit.docker import LABEL
 from kit.proc import alive, descendants, wait_for
 from kit.target import PATIENCE
 
+# By this the processes of this run are known on the host.
+MARK = f"7{os.getpid():08d}"
 # Everything that people do to keep a process alive.
-CLINGING = ("nohup sleep 7001 >/dev/null 2>&1 & "
-            "setsid sleep 7002 >/dev/null 2>&1 </dev/null & "
-            "(setsid sh -c '(trap \"\" HUP TERM INT; sleep 7003) &' >/dev/null 2>&1 </dev/null &); "
-            "trap '' HUP TERM INT; echo up; sleep 7004")
+CLINGING = (f"nohup sleep {MARK} >/dev/null 2>&1 & "
+            f"setsid sleep {MARK} >/dev/null 2>&1 </dev/null & "
+            f"(setsid sh -c '(trap \"\" HUP TERM INT; sleep {MARK}) &' >/dev/null 2>&1 </dev/null &); "
+            f"trap '' HUP TERM INT; echo up; sleep {MARK}")
 
 
 def sleepers():
@@ -26,7 +28,7 @@ def sleepers():
                 words = f.read().split(b"\0")
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if words[:1] == [b"sleep"] and words[1:2] and words[1].startswith(b"700"):
+        if words[:1] == [b"sleep"] and words[1:2] == [MARK.encode()]:
             found.append(int(pid))
     return found
 
@@ -193,7 +195,7 @@ def test_two_brokers_do_not_share_their_state(fresh_broker):
 def test_spawner_is_killed(fresh_broker, engine):
     """Without it no worker can be started: the broker says so and ends, leaving nothing."""
     b = fresh_broker.start()
-    p = b.target.popen("echo up; sleep 7004")
+    p = b.target.popen(f"echo up; sleep {MARK}")
     assert p.stdout.readline() == b"up\n"
     [spawner] = [pid for pid, name in descendants(b.pid).items() if name == "sp-spawner"]
     os.kill(spawner, signal.SIGKILL)

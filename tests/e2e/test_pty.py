@@ -72,12 +72,12 @@ def test_window_change_while_running(target):
     with start_shell(target, rows=24, columns=80) as t:
         t.send(b"stty size\r")
         t.expect(rb"\n24 80\r\n")
-        t.send(b"trap 'echo WINCH' WINCH; while :; do sleep 0.1; stty size; done\r")
+        t.send(b"trap 'echo WINCH' WINCH; until read -t 0.1 x; do stty size; done\r")
         t.expect(rb"24 80\r\n")
         t.resize(51, 133)
         t.expect(rb"51 133\r\n")
         assert b"WINCH" in t.seen
-        t.send(b"\x03")
+        t.send(b"enough\r")
         t.expect(rb"> ")
         t.send(b"exit 0\r")
         _, code = t.finish()
