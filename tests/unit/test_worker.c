@@ -543,6 +543,10 @@ main(void)
 	char out[OUTPUT_MAX];
 	int failed;
 
+#ifdef SP_SANITIZE
+	if (setenv("SALLYPORT_SANITIZER_KB", "600000", 1) < 0)
+		return 1;
+#endif
 	if (mkdtemp(dir) == NULL || setenv("dir", dir, 1) < 0 || setenv("port", "0", 1) < 0)
 		return 1;
 	if (!have("ssh") || run("ssh-keygen -q -t ed25519 -N '' -f $dir/key", out, sizeof(out)) != 0)
