@@ -872,6 +872,7 @@ engine_counts(const struct engine *e)
 		.queued = e->n_queued,
 		.starting = e->n_starting,
 		.discarding = e->n_discards,
+		.absent = engine_discards_absent(e),
 		.requests = e->n_sent,
 		.connections = engine_http_connections(e->http),
 		.api_minor = e->minor,

@@ -144,10 +144,11 @@ enum engine_health engine_health(const struct engine *e);
 const char *engine_health_reason(const struct engine *e);
 
 struct engine_counts {
-	unsigned calls;       /* everything under way */
-	unsigned queued;      /* launches and starts waiting */
-	unsigned starting;    /* launches and starts in flight */
-	unsigned discarding;  /* containers to be removed */
+	unsigned calls;      /* everything under way */
+	unsigned queued;     /* launches and starts waiting */
+	unsigned starting;   /* launches and starts in flight */
+	unsigned discarding; /* containers to be removed */
+	unsigned absent; /* of these: not there so far; a create that was given up may still bring them */
 	uint64_t requests;    /* sent since engine_new() */
 	uint64_t connections; /* opened since engine_new() */
 	unsigned api_minor;   /* negotiated 1.x, 0 before */

@@ -29,6 +29,7 @@ struct engine_discard_item {
 	char id[ENGINE_NAME_MAX + 1];
 	unsigned tries, refusals, looks;
 	int64_t due_ms;
+	bool absent; /* it was not there when it was last looked for */
 	struct engine_call *call;
 };
 
@@ -47,6 +48,17 @@ item_free(struct engine_discard_item *d)
 	TAILQ_REMOVE(&d->engine->discards, d, link);
 	d->engine->n_discards--;
 	free(d);
+}
+
+unsigned
+engine_discards_absent(const struct engine *e)
+{
+	const struct engine_discard_item *d;
+	unsigned n = 0;
+
+	TAILQ_FOREACH(d, &e->discards, link)
+	n += d->absent && d->call == NULL;
+	return n;
 }
 
 static void
@@ -77,6 +89,7 @@ on_removed(void *arg, const struct engine_result *result)
 	case ENGINE_E_NOT_FOUND:
 		if (d->looks > 0) {
 			d->looks--;
+			d->absent = true;
 			again(d, UNSURE_MS);
 			return;
 		}

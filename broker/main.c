@@ -179,8 +179,10 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 		    counts.discarding + container_set_count(s->broker.containers));
 		(void)event_base_loopbreak(s->broker.base);
 	}
+	/* A container that is not there yet, and may never be, is not waited for: should it come, the
+	 * next start finds it. */
 	if (worker_pool_is_empty(s->broker.workers) &&
-	    container_set_count(s->broker.containers) == 0 && counts.discarding == 0 &&
+	    container_set_count(s->broker.containers) == 0 && counts.discarding == counts.absent &&
 	    counts.calls == 0)
 		(void)event_base_loopbreak(s->broker.base);
 }
