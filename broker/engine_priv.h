@@ -58,10 +58,9 @@ struct engine {
 
 /* engine.c: copy text into out[cap] with everything but printable ASCII as '?'. */
 void engine_sanitize(char *out, size_t cap, const char *text);
-/* Run engine_on_kick() soon, from the event loop. */
 /* How many of the containers to be removed were not there at the last look. */
 unsigned engine_discards_absent(const struct engine *e);
-
+/* Run engine_on_kick() soon, from the event loop. */
 void engine_kick(struct engine *e);
 /* Unhealthy, with the reason; probed again soon. */
 void engine_set_unhealthy(struct engine *e, const char *reason);
