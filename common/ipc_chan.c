@@ -76,14 +76,22 @@ ipc_chan_send(int fd, const void *data, size_t len, const int *fds, unsigned n_f
 	return send_outcome(n, len);
 }
 
+/*
+ * A peer that closes before it has read all that we sent leaves ECONNRESET, once, in front of what it
+ * said last: an exit status, for instance. That is still there.
+ */
+static bool
+receive_again(int error)
+{
+	return error == EINTR || error == ECONNRESET;
+}
+
 static int
 recv_outcome(ssize_t n, int msg_flags, size_t *ret_len)
 {
 	if (n < 0) {
 		if (errno == EAGAIN)
 			return IPC_CHAN_E_AGAIN;
-		if (errno == ECONNRESET)
-			return IPC_CHAN_E_END;
 		return -errno;
 	}
 	if (n == 0)
@@ -103,7 +111,7 @@ ipc_chan_recv(int fd, void *buf, size_t cap, size_t *ret_len, int flags)
 
 	do
 		n = recvmsg(fd, &msg, flags);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && receive_again(errno));
 	return recv_outcome(n, msg.msg_flags, ret_len);
 }
 
@@ -159,7 +167,7 @@ ipc_chan_recv_fds(int fd, void *buf, size_t cap, size_t *ret_len, int *fds, unsi
 	msg.msg_controllen = sizeof(control.space);
 	do
 		n = recvmsg(fd, &msg, flags | MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && receive_again(errno));
 	fits = n < 0 || take_fds(&msg, fds, max_fds, &n_fds);
 	r = recv_outcome(n, msg.msg_flags, ret_len);
 	if (r == 0 && !fits)

@@ -51,6 +51,36 @@ test_plain(void **state)
 	assert_memory_equal(buf, "abc", 3);
 }
 
+/* What a peer said last counts although it left without reading what it was sent. */
+static void
+test_last_words_of_a_peer_that_does_not_read(void **state)
+{
+	struct fixture *f = *state;
+	unsigned n_fds = 0;
+	char buf[16];
+	size_t len;
+	int fd = -1;
+
+	for (int round = 0; round < 2; round++) {
+		bool with_fds = round == 1;
+
+		assert_int_equal(ipc_chan_send(f->pair[0], "unread", 6, NULL, 0, 0), 0);
+		assert_int_equal(ipc_chan_send(f->pair[1], "last", 4, NULL, 0, 0), 0);
+		fd_close(&f->pair[1]);
+		for (int i = 0; i < 2; i++) {
+			int r = with_fds
+			    ? ipc_chan_recv_fds(f->pair[0], buf, sizeof(buf), &len, &fd, 1, &n_fds, 0)
+			    : ipc_chan_recv(f->pair[0], buf, sizeof(buf), &len, 0);
+
+			assert_int_equal(r, i == 0 ? 0 : IPC_CHAN_E_END);
+		}
+		assert_int_equal(len, 4);
+		assert_memory_equal(buf, "last", 4);
+		fd_close(&f->pair[0]);
+		assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, f->pair), 0);
+	}
+}
+
 static void
 test_too_long_is_seen(void **state)
 {
@@ -160,6 +190,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_plain, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_last_words_of_a_peer_that_does_not_read, setup,
+		    teardown),
 		cmocka_unit_test_setup_teardown(test_too_long_is_seen, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full_queue, setup, teardown),
