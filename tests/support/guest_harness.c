@@ -222,15 +222,14 @@ harness_is_possible(void)
 	    WEXITSTATUS(status) == 0;
 }
 
-/* A dynamic one would need a loader, which a bare root does not have. */
 bool
-harness_has_busybox(void)
+harness_is_static(const char *path)
 {
-	SP_CLEANUP_FD int fd = open("/bin/busybox", O_RDONLY | O_CLOEXEC);
+	SP_CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ElfW(Ehdr) head;
 	ElfW(Phdr) program;
 
-	if (fd < 0 || access("/bin/busybox", X_OK) < 0 ||
+	if (fd < 0 || access(path, X_OK) < 0 ||
 	    pread(fd, &head, sizeof(head), 0) != (ssize_t)sizeof(head))
 		return false;
 	for (unsigned i = 0; i < head.e_phnum; i++) {

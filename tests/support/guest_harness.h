@@ -37,7 +37,8 @@ void harness_set_guest(const char *path);
 
 /* Can this process make namespaces at all? */
 bool harness_is_possible(void);
-bool harness_has_busybox(void);
+/* Is this an executable that needs no loader, so that it runs in a bare root? */
+bool harness_is_static(const char *path);
 
 /* Start a container and wait for its guest's report; fails the running test when it does not come. */
 void harness_start(struct harness *h, enum harness_root root);
