@@ -11,6 +11,7 @@
 
 #include <event2/event.h>
 
+#include "clock.h"
 #include "engine_priv.h"
 #include "log.h"
 
@@ -32,15 +33,6 @@ struct engine_discard_item {
 	bool absent; /* it was not there when it was last looked for */
 	struct engine_call *call;
 };
-
-static int64_t
-now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 static void
 item_free(struct engine_discard_item *d)
@@ -64,7 +56,7 @@ engine_discards_absent(const struct engine *e)
 static void
 again(struct engine_discard_item *d, int64_t ms)
 {
-	d->due_ms = now_ms() + ms;
+	d->due_ms = clock_now_ms() + ms;
 	engine_kick(d->engine);
 }
 
@@ -127,7 +119,7 @@ remove_now(struct engine_discard_item *d)
 {
 	d->tries++;
 	if (engine_remove(d->engine, d->id, true, on_removed, d, &d->call) < 0) {
-		d->due_ms = now_ms() + backoff(d);
+		d->due_ms = clock_now_ms() + backoff(d);
 		return;
 	}
 	d->engine->n_discarding++;
@@ -138,7 +130,7 @@ void
 engine_discard_kick(struct engine *e)
 {
 	struct engine_discard_item *d;
-	int64_t now = now_ms(), next = INT64_MAX;
+	int64_t now = clock_now_ms(), next = INT64_MAX;
 	struct timeval tv;
 
 	/* An unhealthy engine gets no new work; its recovery kicks us. */

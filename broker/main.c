@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "broker.h"
+#include "clock.h"
 #include "config.h"
 #include "container.h"
 #include "diag.h"
@@ -64,15 +65,6 @@ struct service {
 	bool told_to_end;
 	int exit_code;
 };
-
-static int64_t
-now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* Load the policy and say what is wrong with it. NULL: it has errors. */
 static struct policy *
@@ -132,7 +124,7 @@ reload(struct service *s)
 {
 	struct policy *policy;
 
-	notify_send("RELOADING=1\nMONOTONIC_USEC=%" PRId64, now_ms() * 1000);
+	notify_send("RELOADING=1\nMONOTONIC_USEC=%" PRId64, clock_now_ms() * 1000);
 	policy = load_policy(s->config->policy);
 	if (policy == NULL) {
 		log_error("policy not reloaded: generation %u (sha256 %.12s) stays in force",
@@ -161,7 +153,7 @@ static void
 on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct service *s = arg;
-	int64_t over = now_ms() - s->stop_since - (int64_t)s->config->limits.drain_ms;
+	int64_t over = clock_now_ms() - s->stop_since - (int64_t)s->config->limits.drain_ms;
 	struct engine_counts counts = engine_counts(s->broker.engine);
 
 	(void)fd;
@@ -195,11 +187,11 @@ stop(struct service *s)
 
 	if (s->broker.draining) {
 		/* Asked twice: no more waiting for people, still for containers. */
-		s->stop_since = now_ms() - (int64_t)s->config->limits.drain_ms;
+		s->stop_since = clock_now_ms() - (int64_t)s->config->limits.drain_ms;
 		return;
 	}
 	s->broker.draining = true;
-	s->stop_since = now_ms();
+	s->stop_since = clock_now_ms();
 	log_info("stopping: no new connections, %u are open",
 	    worker_pool_connections(s->broker.workers));
 	notify_send("STOPPING=1");

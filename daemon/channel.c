@@ -13,6 +13,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "connection.h"
 #include "fd.h"
 #include "guest_msg.h"
@@ -81,7 +82,7 @@ finish(struct channel *ch, const struct guest_ctl *exit, unsigned code)
 	ch->no_more_input = true;
 	held_clear(&ch->input);
 	fd_close(&ch->in); /* as sshd: what it left behind reads the end, and may still write */
-	ch->drain_until = connection_now_ms() + DRAIN_MS;
+	ch->drain_until = clock_now_ms() + DRAIN_MS;
 	ch->state = CHANNEL_ENDED;
 }
 
@@ -657,7 +658,7 @@ send_stream(struct channel *ch, int *fd, struct held *h, bool is_stderr)
 		return false;
 	n = read(*fd, chunk, want);
 	if (n < 0 && (errno == EINTR || errno == EAGAIN)) {
-		if ((ch->pty || ch->lost) && ch->exited && connection_now_ms() >= ch->drain_until)
+		if ((ch->pty || ch->lost) && ch->exited && clock_now_ms() >= ch->drain_until)
 			fd_close(fd);
 		return false;
 	}
@@ -665,7 +666,7 @@ send_stream(struct channel *ch, int *fd, struct held *h, bool is_stderr)
 		fd_close(fd);
 		return false;
 	}
-	ch->drain_until = connection_now_ms() + DRAIN_MS;
+	ch->drain_until = clock_now_ms() + DRAIN_MS;
 	sent = is_stderr ? ssh_channel_write_stderr(ch->ssh, chunk, (uint32_t)n)
 			 : ssh_channel_write(ch->ssh, chunk, (uint32_t)n);
 	if (sent < 0)
@@ -776,8 +777,8 @@ eof_is_due(struct channel *ch)
 	if (ch->eof_sent || !drained(ch))
 		return false;
 	if (ch->eof_at == 0)
-		ch->eof_at = connection_now_ms() + EOF_MS;
-	return ch->exited || connection_now_ms() >= ch->eof_at;
+		ch->eof_at = clock_now_ms() + EOF_MS;
+	return ch->exited || clock_now_ms() >= ch->eof_at;
 }
 
 bool

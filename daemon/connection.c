@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "dummy_key.h"
 #include "fd.h"
 #include "hooks.h"
@@ -45,15 +46,6 @@
 #define USER_KEYS                                                                               \
 	"ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512," \
 	"rsa-sha2-256,sk-ssh-ed25519@openssh.com,sk-ecdsa-sha2-nistp256@openssh.com"
-
-int64_t
-connection_now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 void
 connection_end(struct connection *c, enum worker_exit code, const char *goodbye)
@@ -377,7 +369,7 @@ read_client(struct connection *c)
 	uint64_t before;
 	int turns = 0;
 
-	c->last_heard = connection_now_ms();
+	c->last_heard = clock_now_ms();
 	c->keepalives = 0;
 	do {
 		before = c->socket.in_bytes;
@@ -427,7 +419,7 @@ read_broker(struct connection *c)
 static void
 keep_alive(struct connection *c)
 {
-	int64_t now = connection_now_ms();
+	int64_t now = clock_now_ms();
 
 	if (c->keepalive_seconds == 0 || !c->logged_in || now < c->next_keepalive)
 		return;
@@ -446,7 +438,7 @@ keep_alive(struct connection *c)
 static int
 next_timeout(const struct connection *c)
 {
-	int64_t now = connection_now_ms();
+	int64_t now = clock_now_ms();
 	int64_t timeout = -1;
 
 	/*
@@ -551,11 +543,11 @@ exchange_keys(struct connection *c)
 static void
 flush(struct connection *c)
 {
-	int64_t until = connection_now_ms() + FLUSH_MS;
+	int64_t until = clock_now_ms() + FLUSH_MS;
 	struct pollfd p = { .fd = c->fd, .events = POLLOUT };
 
 	while ((ssh_get_status(c->session) & SSH_WRITE_PENDING) != 0 && !session_is_closed(c) &&
-	    connection_now_ms() < until) {
+	    clock_now_ms() < until) {
 		if (poll(&p, 1, 100) > 0 && ssh_event_dopoll(c->event, 0) == SSH_ERROR)
 			return;
 	}
@@ -596,7 +588,7 @@ connection_serve(struct connection *c, int fd)
 	/* What came with the last packet of the exchange is queued already. */
 	c->seen_packets = UINT64_MAX;
 	take_messages(c);
-	c->last_heard = connection_now_ms();
+	c->last_heard = clock_now_ms();
 	while (!c->ending)
 		turn(c);
 	return finish(c);

@@ -72,8 +72,6 @@ enum worker_exit connection_serve(struct connection *c, int fd);
 /* Begin the end: the first reason counts. */
 void connection_end(struct connection *c, enum worker_exit code, const char *goodbye);
 
-int64_t connection_now_ms(void);
-
 /* login.c: one SSH_REQUEST_AUTH or SSH_REQUEST_SERVICE message. */
 void login_service(struct connection *c, ssh_message m);
 void login_request(struct connection *c, ssh_message m);

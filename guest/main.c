@@ -25,6 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "fd.h"
 #include "guest_msg.h"
 #include "ipc_chan.h"
@@ -53,15 +54,6 @@ struct guest {
 	uint32_t grace_ms; /* the longest of the orders': before the first there is nothing to wait for */
 	struct program programs[PROGRAMS_MAX];
 };
-
-static int64_t
-now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* ---- start-up ---- */
 
@@ -146,7 +138,7 @@ begin_to_end(struct guest *g)
 	if (g->ending)
 		return;
 	g->ending = true;
-	g->end_at = now_ms() + (int64_t)g->grace_ms;
+	g->end_at = clock_now_ms() + (int64_t)g->grace_ms;
 	fd_close(&g->order_fd);
 	/* Shells obey HUP, the others TERM; who is stopped must wake up to see either. */
 	(void)kill(-1, SIGHUP);
@@ -238,7 +230,7 @@ reap(struct guest *g)
 			struct program *p = &g->programs[i];
 
 			if (p->used && p->pid == pid)
-				program_reaped(p, status, now_ms());
+				program_reaped(p, status, clock_now_ms());
 		}
 	}
 	g->childless = pid < 0 && errno == ECHILD;
@@ -247,7 +239,7 @@ reap(struct guest *g)
 static void
 on_deadlines(struct guest *g)
 {
-	int64_t now = now_ms();
+	int64_t now = clock_now_ms();
 
 	for (int i = 0; i < PROGRAMS_MAX; i++) {
 		struct program *p = &g->programs[i];
@@ -266,7 +258,7 @@ on_deadlines(struct guest *g)
 static int
 next_timeout(const struct guest *g)
 {
-	int64_t now = now_ms();
+	int64_t now = clock_now_ms();
 	int64_t next = g->ending ? g->end_at : 0;
 
 	for (int i = 0; i < PROGRAMS_MAX; i++) {
@@ -314,9 +306,9 @@ wake_programs(struct guest *g, const struct pollfd fds[POLL_MAX])
 		const struct pollfd *of_program = &fds[POLL_PROGRAMS + 2 * i];
 
 		if (of_program[0].revents != 0)
-			program_exec_known(p, now_ms());
+			program_exec_known(p, clock_now_ms());
 		if (of_program[1].revents != 0 && p->ctl >= 0)
-			program_ctl_ready(p, now_ms());
+			program_ctl_ready(p, clock_now_ms());
 	}
 }
 
