@@ -631,6 +631,7 @@ answer_start(const struct client *c, struct wire_reader *body)
 		strcpy(command, "sleep 0.3; echo ran");
 	} else if (strcmp(command, "fake:notice-end") == 0) {
 		notice(c, IPC_NOTICE_END, "The administrator ended this session.");
+		return; /* the worker is on its way out: nothing more can be told */
 	} else if (strncmp(command, "fake:slow ", 10) == 0) {
 		(void)sleep(3);
 		memmove(command, command + 10, strlen(command + 10) + 1);

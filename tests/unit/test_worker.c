@@ -8,6 +8,7 @@
  */
 #include "test.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,19 +29,23 @@ struct scene {
 	const char *output;
 };
 
+#define LINE_MS 30000
+
 static char dir[] = "/tmp/test_worker.XXXXXX";
 static pid_t broker;
 static int broker_out = -1;
 
 /* ---- surroundings ---- */
 
-/* One line of fake_broker's. */
+/* One line of fake_broker's, or what there is of it after a while. */
 static void
 read_line(char *out, size_t cap)
 {
+	struct pollfd p = { .fd = broker_out, .events = POLLIN };
 	size_t n = 0;
 
-	while (n < cap - 1 && read(broker_out, out + n, 1) == 1 && out[n] != '\n')
+	while (n < cap - 1 && poll(&p, 1, LINE_MS) == 1 && read(broker_out, out + n, 1) == 1 &&
+	    out[n] != '\n')
 		n++;
 	out[n] = '\0';
 }
