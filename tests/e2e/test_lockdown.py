@@ -15,6 +15,7 @@ from kit.target import PATIENCE
 def serving(broker):
     """A worker in the middle of a session with and without a terminal, and one that waits."""
     transport = broker.target.paramiko()
+    held = []
     for pty in (False, True):
         c = transport.open_session()
         c.settimeout(20 * PATIENCE)
@@ -22,6 +23,7 @@ def serving(broker):
             c.get_pty()
         c.exec_command("echo up; read x")
         assert c.recv(10).strip() == b"up"
+        held.append(c)
     wait_for(lambda: len(broker.workers()) == 3, 5, "the pool is full again")
     workers = broker.workers()
     [busy] = [pid for pid in workers if broker.has_client(pid)]

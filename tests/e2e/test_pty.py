@@ -231,6 +231,24 @@ def test_hang_up_when_the_channel_closes(target):
         transport.close()
 
 
+def test_terminal_while_another_channel_closes(target):
+    """Requests that arrive in the shadow of another channel's end are answered, too."""
+    transport = target.paramiko()
+    try:
+        for _ in range(8):
+            one = transport.open_session()
+            one.exec_command("read x")
+            two = transport.open_session()
+            two.settimeout(10 * PATIENCE)
+            one.close()
+            two.get_pty()
+            two.exec_command("echo up; exit 3")
+            assert two.recv(10) == b"up\r\n"
+            assert two.recv_exit_status() == 3
+    finally:
+        transport.close()
+
+
 def test_terminal_without_size(target):
     """A client without a terminal of its own may ask for one all the same."""
     r = target.ssh("-tt", "stty size; test -t 0 && echo yes")
