@@ -20,8 +20,6 @@
 #define PATH_LEN_MAX 4096
 #define SIGNAL_LAST  64
 
-extern char **environ;
-
 static _Noreturn void
 give_up(const struct child_plan *plan, enum guest_fail_stage stage)
 {
@@ -192,7 +190,7 @@ child_run(const struct child_plan *plan)
 {
 	char **argv = make_argv(plan->order);
 	char **env = make_env(plan);
-	const char *program = argv[0];
+	const char *program = argv[0] != NULL ? argv[0] : "";
 
 	take_session(plan);
 	take_streams(plan);

@@ -37,13 +37,22 @@
 #define TIMEOUT_MAX_MS     60000
 #define CLOSE_FALLBACK_MAX 65536
 
-/* Where poll() finds what; two entries for each program. */
+/*
+ * What poll() waits for: open descriptors only, because it refuses more entries than the container's
+ * limit of descriptors, which may be low.
+ */
 enum poll_slot {
 	POLL_SIGNAL,
 	POLL_ORDER,
 	POLL_PROGRAMS,
 };
 #define POLL_MAX (POLL_PROGRAMS + 2 * PROGRAMS_MAX)
+
+struct poll_set {
+	struct pollfd fds[POLL_MAX];
+	struct program *owner[POLL_MAX]; /* from POLL_PROGRAMS on */
+	nfds_t n;
+};
 
 struct guest {
 	int order_fd;
@@ -67,9 +76,10 @@ clean_fds(void)
 	struct rlimit limit = { .rlim_cur = CLOSE_FALLBACK_MAX };
 
 	for (int fd = 0; fd <= 2; fd++) {
-		if (fcntl(fd, F_GETFD) >= 0 || open("/dev/null", O_RDWR) == fd)
+		if (fcntl(fd, F_GETFD) >= 0 || open("/dev/null", O_RDWR | O_CLOEXEC) == fd)
 			continue;
-		if (socket(AF_UNIX, SOCK_SEQPACKET, 0) != fd) /* an image without /dev/null */
+		/* An image without /dev/null. */
+		if (socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0) != fd)
 			return -1;
 	}
 	if (syscall(SYS_close_range, 3U, ~0U, 0U) == 0)
@@ -274,40 +284,42 @@ next_timeout(const struct guest *g)
 	return next - now > TIMEOUT_MAX_MS ? TIMEOUT_MAX_MS : (int)(next - now);
 }
 
-/*
- * An unused entry holds -1, which poll() skips. Returns how many entries matter: poll() refuses more
- * than the container's limit of descriptors, which may be low.
- */
-static nfds_t
-fill_poll(const struct guest *g, struct pollfd fds[POLL_MAX])
+static void
+add_poll(struct poll_set *set, int fd, short events, struct program *owner)
 {
-	nfds_t n = POLL_PROGRAMS;
-
-	fds[POLL_SIGNAL] = (struct pollfd){ .fd = g->signal_fd, .events = POLLIN };
-	fds[POLL_ORDER] = (struct pollfd){ .fd = g->order_fd, .events = POLLIN };
-	for (int i = 0; i < PROGRAMS_MAX; i++) {
-		const struct program *p = &g->programs[i];
-		struct pollfd *of_program = &fds[POLL_PROGRAMS + 2 * i];
-
-		of_program[0] = (struct pollfd){ .fd = p->used ? p->result : -1, .events = POLLIN };
-		of_program[1] =
-		    (struct pollfd){ .fd = p->used ? p->ctl : -1, .events = program_ctl_events(p) };
-		if (p->used)
-			n = (nfds_t)(POLL_PROGRAMS + 2 * i + 2);
-	}
-	return n;
+	set->fds[set->n] = (struct pollfd){ .fd = fd, .events = events };
+	set->owner[set->n] = owner;
+	set->n++;
 }
 
 static void
-wake_programs(struct guest *g, const struct pollfd fds[POLL_MAX])
+fill_poll(struct guest *g, struct poll_set *set)
 {
+	set->n = 0;
+	add_poll(set, g->signal_fd, POLLIN, NULL);
+	add_poll(set, g->order_fd, POLLIN, NULL); /* -1 once it is closed: skipped */
 	for (int i = 0; i < PROGRAMS_MAX; i++) {
 		struct program *p = &g->programs[i];
-		const struct pollfd *of_program = &fds[POLL_PROGRAMS + 2 * i];
 
-		if (of_program[0].revents != 0)
+		if (p->used && p->result >= 0)
+			add_poll(set, p->result, POLLIN, p);
+		if (p->used && p->ctl >= 0)
+			add_poll(set, p->ctl, program_ctl_events(p), p);
+	}
+}
+
+/* A descriptor that was closed meanwhile is its program's no more, and no new one begins in here. */
+static void
+wake_programs(const struct poll_set *set)
+{
+	for (nfds_t i = POLL_PROGRAMS; i < set->n; i++) {
+		struct program *p = set->owner[i];
+
+		if (set->fds[i].revents == 0)
+			continue;
+		if (set->fds[i].fd == p->result)
 			program_exec_known(p, clock_now_ms());
-		if (of_program[1].revents != 0 && p->ctl >= 0)
+		else if (set->fds[i].fd == p->ctl)
 			program_ctl_ready(p, clock_now_ms());
 	}
 }
@@ -315,20 +327,19 @@ wake_programs(struct guest *g, const struct pollfd fds[POLL_MAX])
 static _Noreturn void
 serve(struct guest *g)
 {
-	static struct pollfd fds[POLL_MAX];
+	static struct poll_set set;
 
 	for (;;) {
-		nfds_t n = fill_poll(g, fds);
-
-		if (poll(fds, n, next_timeout(g)) < 0) {
+		fill_poll(g, &set);
+		if (poll(set.fds, set.n, next_timeout(g)) < 0) {
 			if (errno != EINTR && errno != EAGAIN && errno != ENOMEM)
 				_exit(1);
 			continue;
 		}
-		wake_programs(g, fds);
-		if (fds[POLL_SIGNAL].revents != 0 && read_signals(g->signal_fd))
+		wake_programs(&set);
+		if (set.fds[POLL_SIGNAL].revents != 0 && read_signals(g->signal_fd))
 			begin_to_end(g);
-		if (fds[POLL_ORDER].revents != 0 && g->order_fd >= 0)
+		if (set.fds[POLL_ORDER].revents != 0 && g->order_fd >= 0)
 			on_order(g);
 		reap(g);
 		on_deadlines(g);

@@ -24,12 +24,20 @@
 static bool
 stat_is_in(const char *stat, pid_t session)
 {
-	const char *end = strrchr(stat, ')');
-	char state;
-	int sid;
+	const char *name_end = strrchr(stat, ')');
+	const char *next;
+	long sid = 0;
 
-	return end != NULL && sscanf(end, ") %c %*d %*d %d", &state, &sid) == 2 && sid == session &&
-	    state != 'Z' && state != 'X';
+	if (name_end == NULL || strlen(name_end) < 4 || name_end[2] == 'Z' || name_end[2] == 'X')
+		return false;
+	next = name_end + 3;
+	for (int field = 0; field < 3; field++) {
+		char *end;
+
+		sid = strtol(next, &end, 10);
+		next = end;
+	}
+	return sid == session;
 }
 
 static bool

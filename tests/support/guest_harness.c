@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -26,11 +27,18 @@
 #include "test.h"
 
 static const char *guest_file;
+static unsigned max_fds;
 
 void
 harness_set_guest(const char *path)
 {
 	guest_file = path;
+}
+
+void
+harness_set_max_fds(unsigned n)
+{
+	max_fds = n;
 }
 
 int64_t
@@ -177,6 +185,8 @@ become_guest(const char *dir, enum harness_root kind)
 	/* A runtime's mistake: a descriptor that nobody closed. No program may see it. */
 	if (dup2(inherited, 50) < 0)
 		bad("dup2");
+	if (max_fds != 0 && setrlimit(RLIMIT_NOFILE, &(struct rlimit){ max_fds, max_fds }) < 0)
+		bad("setrlimit");
 	if (getuid() != HARNESS_UID &&
 	    (setresgid(HARNESS_UID, HARNESS_UID, HARNESS_UID) < 0 ||
 		setresuid(HARNESS_UID, HARNESS_UID, HARNESS_UID) < 0))

@@ -35,6 +35,9 @@ struct harness {
 /* Which executable the containers start. Loan, for good. */
 void harness_set_guest(const char *path);
 
+/* Limit of descriptors in the containers that are started from now on; 0: this machine's. */
+void harness_set_max_fds(unsigned n);
+
 /* Can this process make namespaces at all? */
 bool harness_is_possible(void);
 /* Is this an executable that needs no loader, so that it runs in a bare root? */

@@ -23,6 +23,7 @@
 #include "test.h"
 
 #define BUSYBOX "/bin/busybox"
+#define FEW_FDS 40
 
 static struct harness container;
 static struct guest_spawn order;
@@ -35,6 +36,17 @@ setup(void **state)
 	(void)state;
 	fds_before = count_fds();
 	harness_start(&container, HARNESS_ROOT_HOST);
+	return 0;
+}
+
+static int
+setup_few(void **state)
+{
+	(void)state;
+	fds_before = count_fds();
+	harness_set_max_fds(FEW_FDS);
+	harness_start(&container, HARNESS_ROOT_HOST);
+	harness_set_max_fds(0);
 	return 0;
 }
 
@@ -576,6 +588,53 @@ test_other_signals(void **state)
 	program_ends_close(&e);
 }
 
+/*
+ * A container with few descriptors: what is too much fails, what runs goes on, and when there is room
+ * again there is room again.
+ */
+static void
+test_few_descriptors(void **state)
+{
+	struct program_ends e[60];
+	struct program_ends last;
+	unsigned n_started = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < SP_ARRAY_LEN(e); i++) {
+		struct pollfd p;
+		struct guest_ctl m;
+		struct wire_reader r;
+		uint8_t buf[GUEST_CTL_MAX];
+		size_t len;
+		int result;
+
+		harness_sh(&container, "exec cat", &e[i]);
+		p = (struct pollfd){ .fd = e[i].ctl, .events = POLLIN };
+		assert_int_equal(poll(&p, 1, HARNESS_WAIT_MS), 1);
+		result = ipc_chan_recv(e[i].ctl, buf, sizeof(buf), &len, 0);
+		if (result == IPC_CHAN_E_END)
+			continue; /* it could not even be received */
+		assert_int_equal(result, 0);
+		wire_reader_init(&r, buf, len);
+		assert_int_equal(guest_get_ctl(&r, &m), 0);
+		if (m.id == GUEST_CTL_STARTED)
+			n_started++;
+		else
+			assert_int_equal(m.failed.error, EMFILE);
+	}
+	assert_in_range(n_started, FEW_FDS / 2 + 1, FEW_FDS);
+	assert_int_equal(write(e[0].in, "alive", 5), 5);
+	harness_read_until(e[0].out, text, sizeof(text), "alive");
+	for (unsigned i = 0; i < SP_ARRAY_LEN(e); i++)
+		program_ends_close(&e[i]);
+	harness_expect_fds(&container, HARNESS_IDLE_FDS);
+	(void)usleep(100 * 1000);
+	harness_sh(&container, "exit 4", &last);
+	harness_expect_started(&last);
+	harness_expect_exit(&last, 4);
+	program_ends_close(&last);
+}
+
 /* ---- an image with one static binary in it ---- */
 
 static void
@@ -638,6 +697,7 @@ main(int argc, char **argv)
 		CASE(test_orders_before_the_end),
 		CASE(test_asked_to_end),
 		CASE(test_other_signals),
+		cmocka_unit_test_setup_teardown(test_few_descriptors, setup_few, teardown),
 	};
 	const struct CMUnitTest bare[] = {
 		cmocka_unit_test_setup_teardown(test_bare_image, setup_bare, teardown),
