@@ -134,5 +134,17 @@ def control(tmp_path):
         yield f"{d}/s"
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A test that failed shows what its broker had to say."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        for value in getattr(item, "funcargs", {}).values():
+            if isinstance(value, Broker) and os.path.exists(f"{value.dir}/log"):
+                lines = value.log().splitlines()[-40:]
+                report.sections.append(("the broker's log", "\n".join(lines)))
+
+
 def pytest_report_header():
     return [f"binaries under test: {BUILD}"]
