@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/close_range.h>
 #include <seccomp.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "fd.h"
@@ -105,6 +107,13 @@ sandbox_broker(char *why, size_t cap)
 	if (status < 0) {
 		r = -errno;
 		(void)snprintf(why, cap, "cannot open /proc/self/status: %s", strerror(errno));
+		return r;
+	}
+	/* Libraries open descriptors of their own and do not all mark them. */
+	if (syscall(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC) < 0) {
+		r = -errno;
+		(void)snprintf(why, cap, "cannot mark descriptors close-on-exec: %s",
+		    strerror(errno));
 		return r;
 	}
 	r = geteuid() == 0 ? lockdown_keep_caps(capabilities, SP_ARRAY_LEN(capabilities)) : 0;
