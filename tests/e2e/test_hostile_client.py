@@ -13,7 +13,7 @@ from paramiko.common import cMSG_CHANNEL_DATA, cMSG_CHANNEL_REQUEST
 from kit.proc import alive, cpu_seconds, rss, wait_for
 from kit.target import PATIENCE
 
-pytestmark = pytest.mark.quick
+# Not with sanitizers: these are about memory, and there a worker has no limit of address space.
 
 # Sanitizers keep freed memory for a while; the bounds are about the release build.
 ROOM = (16 << 20) * PATIENCE
