@@ -66,6 +66,7 @@ static size_t host_blob_len;
 
 /* One connection, in a process of its own. */
 struct client {
+	pid_t pid;
 	int ipc;
 	int log;
 	uint8_t nonce[IPC_NONCE_LEN];
@@ -93,10 +94,45 @@ say(const char *what, unsigned pid, unsigned value)
 }
 
 static void
-tell(const struct client *c, const struct wire_writer *w, const int *fds, unsigned n)
+copy_log(struct client *c)
+{
+	char text[1024];
+	ssize_t n = read(c->log, text, sizeof(text));
+
+	if (n <= 0)
+		fd_close(&c->log);
+	else
+		fprintf(stderr, "worker: %.*s", (int)n, text);
+}
+
+static void
+report(pid_t pid)
+{
+	int status;
+
+	if (waitpid(pid, &status, 0) != pid)
+		broken("waitpid");
+	if (WIFSIGNALED(status))
+		say("signal", (unsigned)pid, (unsigned)WTERMSIG(status));
+	else
+		say("exit", (unsigned)pid, (unsigned)WEXITSTATUS(status));
+}
+
+/* The worker has gone, or let go of its pair: say how it ended. */
+static _Noreturn void
+finish(struct client *c)
+{
+	while (c->log >= 0)
+		copy_log(c);
+	report(c->pid);
+	_exit(0);
+}
+
+static void
+tell(struct client *c, const struct wire_writer *w, const int *fds, unsigned n)
 {
 	if (w->failed || ipc_chan_send(c->ipc, w->data, w->len, fds, n, 0) != 0)
-		_exit(0); /* the worker is gone */
+		finish(c);
 }
 
 /* ---- keys ---- */
@@ -233,7 +269,7 @@ answer_sign(struct client *c, struct wire_reader *body)
 /* ---- logins ---- */
 
 static void
-answer_query(const struct client *c, struct wire_reader *body)
+answer_query(struct client *c, struct wire_reader *body)
 {
 	struct ipc_req_query m;
 	struct wire_writer w;
@@ -538,7 +574,7 @@ static const struct {
 };
 
 static void
-answer_with(const struct client *c, const struct ipc_req_start *m, enum ipc_start_result result,
+answer_with(struct client *c, const struct ipc_req_start *m, enum ipc_start_result result,
     const char *text, const int *fds, unsigned n)
 {
 	uint8_t buf[IPC_TEXT_MAX + 64];
@@ -554,7 +590,7 @@ answer_with(const struct client *c, const struct ipc_req_start *m, enum ipc_star
 }
 
 static void
-notice(const struct client *c, enum ipc_notice_kind kind, const char *text)
+notice(struct client *c, enum ipc_notice_kind kind, const char *text)
 {
 	uint8_t buf[IPC_TEXT_MAX + 64];
 	struct ipc_notice m = { .kind = kind, .text = { (const uint8_t *)text, strlen(text) } };
@@ -566,7 +602,7 @@ notice(const struct client *c, enum ipc_notice_kind kind, const char *text)
 }
 
 static void
-start(const struct client *c, const struct ipc_req_start *m, char *command)
+start(struct client *c, const struct ipc_req_start *m, char *command)
 {
 	int worker[4] = { -1, -1, -1, -1 };
 	int guest[4] = { -1, -1, -1, -1 };
@@ -606,7 +642,7 @@ start(const struct client *c, const struct ipc_req_start *m, char *command)
 }
 
 static void
-answer_start(const struct client *c, struct wire_reader *body)
+answer_start(struct client *c, struct wire_reader *body)
 {
 	static char command[IPC_COMMAND_MAX + 1];
 	struct ipc_req_start m;
@@ -733,31 +769,6 @@ send_hello(struct client *c)
 }
 
 static void
-copy_log(struct client *c)
-{
-	char text[1024];
-	ssize_t n = read(c->log, text, sizeof(text));
-
-	if (n <= 0)
-		fd_close(&c->log);
-	else
-		fprintf(stderr, "worker: %.*s", (int)n, text);
-}
-
-static void
-report(pid_t pid)
-{
-	int status;
-
-	if (waitpid(pid, &status, 0) != pid)
-		broken("waitpid");
-	if (WIFSIGNALED(status))
-		say("signal", (unsigned)pid, (unsigned)WTERMSIG(status));
-	else
-		say("exit", (unsigned)pid, (unsigned)WEXITSTATUS(status));
-}
-
-static void
 wait_ready(struct client *c, uint8_t *record)
 {
 	struct wire_reader r;
@@ -781,9 +792,8 @@ serve(int fd)
 	struct client c = { .ipc = -1, .log = -1 };
 	struct wire_writer w;
 	int on = 1;
-	pid_t pid;
 
-	pid = start_worker(&c);
+	c.pid = start_worker(&c);
 	send_hello(&c);
 	wait_ready(&c, record);
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -806,10 +816,7 @@ serve(int fd)
 			break;
 		dispatch(&c, record, len);
 	}
-	while (c.log >= 0)
-		copy_log(&c);
-	report(pid);
-	_exit(0);
+	finish(&c);
 }
 
 static int

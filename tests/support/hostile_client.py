@@ -83,6 +83,17 @@ def ended(t, seconds=5):
     return not t.is_active()
 
 
+def line(c):
+    """What the program writes up to the end of a line, in however many pieces."""
+    got = b""
+    while not got.endswith(b"\n"):
+        piece = c.recv(1)
+        if not piece:
+            break
+        got += piece
+    return got
+
+
 def stop_reading(t):
     """From its next message on, the client reads nothing more."""
     t.packetizer.read_message = lambda: time.sleep(3600)
@@ -158,7 +169,7 @@ def pipelined_logins():
     time.sleep(0.5)
     c = t.open_session(timeout=5)
     c.exec_command("echo in")
-    assert c.recv(100) == b"in\n"
+    assert line(c) == b"in\n"
     t.close()
 
 
@@ -182,7 +193,7 @@ def channel_flood():
     time.sleep(0.3)
     c = t.open_session(timeout=5)
     c.exec_command("echo again")
-    assert c.recv(100) == b"again\n"
+    assert line(c) == b"again\n"
     t.close()
 
 
@@ -195,7 +206,7 @@ def unknown_requests():
         assert request(t.open_session(), *fields) == "failure", fields
     c = t.open_session()
     assert request(c, "exec", "echo fine") == "success"
-    assert c.recv(100) == b"fine\n"
+    assert line(c) == b"fine\n"
     t.close()
 
 
@@ -298,10 +309,10 @@ def signals():
     t = connect()
     c = t.open_session()
     c.exec_command('trap "echo got; exit 5" USR1; echo ready; while :; do sleep 0.05; done')
-    assert c.recv(100) == b"ready\n"
+    assert line(c) == b"ready\n"
     for name in ("", "NOSUCH", "USR1\0", "x" * 20000, "USR1"):
         t._send_user_message(message(CHANNEL_REQUEST, c.remote_chanid, "signal", False, name))
-    assert c.recv(100) == b"got\n" and c.recv_exit_status() == 5
+    assert line(c) == b"got\n" and c.recv_exit_status() == 5
     t.close()
 
 
@@ -312,13 +323,13 @@ def window_change():
     c.resize_pty(90, 30)
     c.exec_command("stty -echo; stty size; read x; stty size; read x; stty size")
     c.settimeout(5)
-    assert c.recv(100) == b"30 90\r\n"
+    assert line(c) == b"30 90\r\n"
     c.resize_pty(132, 50)
     c.send(b"\n")
-    assert c.recv(100) == b"50 132\r\n"
+    assert line(c) == b"50 132\r\n"
     c.resize_pty(4294967295, 70000)
     c.send(b"\n")
-    assert c.recv(100) == b"65535 65535\r\n"
+    assert line(c) == b"65535 65535\r\n"
     t.close()
 
 
