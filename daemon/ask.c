@@ -227,7 +227,8 @@ ask_next_event(struct ask *a, struct ask_event **ret)
 	if (a->n_events > 0) {
 		*ret = a->events[0];
 		a->n_events--;
-		memmove(&a->events[0], &a->events[1], a->n_events * sizeof(a->events[0]));
+		for (unsigned i = 0; i < a->n_events; i++)
+			a->events[i] = a->events[i + 1];
 		return 0;
 	}
 	r = receive(a, MSG_DONTWAIT, &id, &body, ret);

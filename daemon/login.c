@@ -148,16 +148,16 @@ public_key(struct connection *c, ssh_message m, const char *name)
 	enum ssh_publickey_state_e state = ssh_message_auth_publickey_state(m);
 	/* Taken first, whatever comes of the request: the next one has the next signature. */
 	bool is_signed = state == SSH_PUBLICKEY_STATE_VALID && hooks_take_signature(&sig);
+	bool is_offer = state == SSH_PUBLICKEY_STATE_NONE;
 	struct wire_span blob;
 
-	if (user.len > IPC_USER_MAX || !export_blob(m, blob_bytes, sizeof(blob_bytes), &blob))
+	if ((!is_offer && !is_signed) || user.len > IPC_USER_MAX ||
+	    !export_blob(m, blob_bytes, sizeof(blob_bytes), &blob))
 		refuse(c, m);
-	else if (state == SSH_PUBLICKEY_STATE_NONE)
+	else if (is_offer)
 		probe(c, m, &(struct ipc_req_query){ .user = user, .blob = blob });
-	else if (is_signed)
-		try_signature(c, m, user, blob, &sig);
 	else
-		refuse(c, m);
+		try_signature(c, m, user, blob, &sig);
 }
 
 /* As sshd: the user of the first request is the user of the connection. */

@@ -106,15 +106,9 @@ warm_up(void)
 static bool
 library_is_supported(void)
 {
-	const char *version = ssh_version(0);
-	unsigned major_number;
-	unsigned minor_number;
-	unsigned micro;
-
-	if (version == NULL || ssh_version(SSH_VERSION_INT(0, 10, 6)) == NULL ||
-	    sscanf(version, "%u.%u.%u", &major_number, &minor_number, &micro) != 3)
-		return false;
-	return major_number == 0 && minor_number >= 10 && minor_number < 13;
+	/* It answers with NULL when it is older than it is asked for. */
+	return ssh_version(SSH_VERSION_INT(0, 10, 6)) != NULL &&
+	    ssh_version(SSH_VERSION_INT(0, 13, 0)) == NULL;
 }
 
 /* HELLO, and all that can be made ready with it. 0 or an exit code. */

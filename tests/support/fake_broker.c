@@ -59,7 +59,11 @@ struct options {
 	bool no_exec;
 };
 
-static struct options options = { .banner = "", .tries = 6, .keepalive_seconds = 0, .channels = 10 };
+static struct options options = { .worker = "",
+	.banner = "",
+	.tries = 6,
+	.keepalive_seconds = 0,
+	.channels = 10 };
 static EVP_PKEY *host_key;
 static uint8_t host_blob[128];
 static size_t host_blob_len;

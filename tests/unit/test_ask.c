@@ -265,7 +265,7 @@ test_cut_answers(void **state)
 	struct wire_writer w;
 
 	wire_writer_init(&w, whole + 8, sizeof(whole) - 8);
-	memcpy(whole, "abc", 3);
+	memset(whole, 'a', 3);
 	ipc_put_ans_start(&w, &m);
 	for (size_t n = 1; n <= w.len + 1; n++) {
 		struct ask_event *e = NULL;

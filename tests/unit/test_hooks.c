@@ -30,6 +30,8 @@ static struct {
 static bool
 sign(void *arg, const char *algorithm, const void *data, size_t len, uint8_t *sig, size_t *sig_len)
 {
+	static const uint8_t answer[] = { 's', 'i', 'g' };
+
 	assert_ptr_equal(arg, &signer);
 	signer.calls++;
 	if (signer.refuse)
@@ -38,7 +40,7 @@ sign(void *arg, const char *algorithm, const void *data, size_t len, uint8_t *si
 	(void)strncpy(signer.algorithm, algorithm, IPC_ALGO_MAX);
 	memcpy(signer.seen, data, len);
 	signer.seen_len = len;
-	memcpy(sig, "sig", 3);
+	memcpy(sig, answer, sizeof(answer));
 	*sig_len = 3;
 	return true;
 }
@@ -46,12 +48,13 @@ sign(void *arg, const char *algorithm, const void *data, size_t len, uint8_t *si
 static int
 set_up(void **state)
 {
+	static const uint8_t version[] = { 'S', 'S', 'H', '-', '2', '.', '0', '-' };
 	struct hooks_signature left;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(transcript); i++)
 		transcript[i] = (uint8_t)i;
-	memcpy(transcript + 4, "SSH-2.0-", 8);
+	memcpy(transcript + 4, version, sizeof(version));
 	memset(&signer, 0, sizeof(signer));
 	while (hooks_take_signature(&left))
 		;

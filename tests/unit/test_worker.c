@@ -8,6 +8,7 @@
  */
 #include "test.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -57,16 +58,15 @@ start_broker(const char *option, const char *value)
 	char line[512];
 	char type[64];
 	char key[256];
-	unsigned port;
+	char port[8];
 	int ends[2];
 	FILE *f;
 
-	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
 	broker = fork();
 	assert_true(broker >= 0);
 	if (broker == 0) {
 		(void)dup2(ends[1], STDOUT_FILENO);
-		(void)close(ends[0]);
 		execl(FAKE_BROKER, "fake_broker", option != NULL ? option : SALLYPORTD,
 		    option != NULL ? value : (char *)NULL, SALLYPORTD, (char *)NULL);
 		_exit(127);
@@ -76,14 +76,13 @@ start_broker(const char *option, const char *value)
 	read_line(line, sizeof(line));
 	assert_int_equal(sscanf(line, "host-key %63s %255s", type, key), 2);
 	read_line(line, sizeof(line));
-	assert_int_equal(sscanf(line, "listening %u", &port), 1);
+	assert_int_equal(sscanf(line, "listening %7s", port), 1);
 	(void)snprintf(known, sizeof(known), "%s/known", dir);
 	f = fopen(known, "we");
 	assert_non_null(f);
-	fprintf(f, "[127.0.0.1]:%u %s %s\n", port, type, key);
+	fprintf(f, "[127.0.0.1]:%s %s %s\n", port, type, key);
 	assert_int_equal(fclose(f), 0);
-	(void)snprintf(line, sizeof(line), "%u", port);
-	assert_int_equal(setenv("port", line, 1), 0);
+	assert_int_equal(setenv("port", port, 1), 0);
 }
 
 static void
@@ -99,11 +98,11 @@ static void
 expect_worker_end(const char *end)
 {
 	char line[128];
-	unsigned pid;
+	char pid[16];
 	int at = 0;
 
 	read_line(line, sizeof(line));
-	if (sscanf(line, "worker %u %n", &pid, &at) != 1 || strcmp(line + at, end) != 0)
+	if (sscanf(line, "worker %15s %n", pid, &at) != 1 || strcmp(line + at, end) != 0)
 		fail_msg("the worker ended with \"%s\", not with \"%s\"", line, end);
 }
 
@@ -300,7 +299,7 @@ test_other_channels_go_on(void **state)
 
 	(void)state;
 	assert_int_equal(run(scenes[0].line, out, sizeof(out)), 0);
-	for (char i = '1'; i <= '4'; i++)
+	for (int i = '1'; i <= '4'; i++)
 		assert_non_null(strchr(out, i));
 	expect_worker_end("exit 0");
 }
