@@ -12,6 +12,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
 #include <sys/un.h>
 
 #include <curl/curl.h>
@@ -452,6 +453,15 @@ set_transport(struct engine_http_call *c)
 	return curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
 }
 
+/* libcurl's own sockets are not marked close-on-exec. */
+static curl_socket_t
+open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	(void)arg;
+	(void)purpose;
+	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
 static CURLcode
 set_callbacks(struct engine_http_call *c)
 {
@@ -463,6 +473,7 @@ set_callbacks(struct engine_http_call *c)
 	    (r = curl_easy_setopt(easy, CURLOPT_WRITEDATA, c)) != CURLE_OK ||
 	    (r = curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header)) != CURLE_OK ||
 	    (r = curl_easy_setopt(easy, CURLOPT_HEADERDATA, c)) != CURLE_OK ||
+	    (r = curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket)) != CURLE_OK ||
 	    (r = curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_send)) != CURLE_OK)
 		return r;
 	return curl_easy_setopt(easy, CURLOPT_PREREQDATA, c);
