@@ -95,7 +95,7 @@ def test_openssh_control_master_ten_channels(target, control):
             out, err = c.communicate(f"{i}\n".encode(), timeout=20 * PATIENCE)
             assert (c.returncode, out, err) == (i, f"got {i}\n".encode(), b"")
     finally:
-        master.terminate()
+        master.kill()
         master.wait(10)
 
 
