@@ -140,8 +140,9 @@ def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
     if report.failed:
-        for value in getattr(item, "funcargs", {}).values():
-            if isinstance(value, Broker) and os.path.exists(f"{value.dir}/log"):
+        found = getattr(item, "funcargs", {}).values()
+        for value in {id(v): v for v in found if isinstance(v, Broker)}.values():
+            if os.path.exists(f"{value.dir}/log"):
                 lines = value.log().splitlines()[-40:]
                 report.sections.append(("the broker's log", "\n".join(lines)))
 
