@@ -42,6 +42,7 @@ def peak_rss(pid, seconds):
     return peak
 
 
+@pytest.mark.memory
 def test_window_is_ignored(broker):
     """A program that never reads, and a client that sends all the same: it is shown the door."""
     transport = broker.target.paramiko()
@@ -73,6 +74,7 @@ def test_window_is_ignored(broker):
     well(broker)
 
 
+@pytest.mark.memory
 def test_huge_window_and_no_reader(broker):
     """The client promises to take two GiB and reads nothing."""
     transport = broker.target.paramiko()
@@ -102,6 +104,7 @@ def test_huge_window_and_no_reader(broker):
         transport.close()
 
 
+@pytest.mark.memory
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize("size", [0, 1, 10, 11, 64])
 def test_tiny_maximum_packet(broker, size):
@@ -157,6 +160,7 @@ def test_no_spin_while_the_program_has_closed_its_input(broker):
         transport.close()
 
 
+@pytest.mark.memory
 def test_flood_of_channels(broker):
     """More channels than allowed, opened and closed for a while: refused, bounded, survived."""
     transport = broker.target.paramiko()
@@ -175,6 +179,7 @@ def test_flood_of_channels(broker):
     well(broker)
 
 
+@pytest.mark.memory
 def test_flood_of_requests(broker):
     """Environment, window changes and terminals without end on one channel."""
     transport = broker.target.paramiko()

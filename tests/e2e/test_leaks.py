@@ -84,6 +84,7 @@ def test_refused_and_broken_logins(broker, engine):
     nothing_left(broker, engine, before, files, memory)
 
 
+@pytest.mark.memory
 @pytest.mark.quick
 def test_many_programs_in_one_connection(broker, engine):
     transport = broker.target.paramiko()

@@ -118,6 +118,7 @@ def test_slow_reader_loses_nothing(target):
     p.stderr.close()
 
 
+@pytest.mark.memory
 def test_slow_program_bounds_memory(broker):
     """A program that does not read stops the client; what waits in the worker is bounded."""
     target = broker.target
