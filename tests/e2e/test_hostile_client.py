@@ -13,10 +13,10 @@ from paramiko.common import cMSG_CHANNEL_DATA, cMSG_CHANNEL_REQUEST
 from kit.proc import alive, cpu_seconds, rss, wait_for
 from kit.target import PATIENCE
 
-# Not with sanitizers: these are about memory, and there a worker has no limit of address space.
+# Those that bound memory carry the mark "memory": with sanitizers a worker has no such bounds.
+pytestmark = pytest.mark.quick
 
-# Sanitizers keep freed memory for a while; the bounds are about the release build.
-ROOM = (16 << 20) * PATIENCE
+ROOM = 16 << 20
 
 
 def worker_of(broker):

@@ -36,7 +36,8 @@ def test_connection_mode_shares_one_container(sallyport, engine):
 def test_processes_outlive_their_channel_in_one_connection(sallyport):
     transport = sallyport.paramiko()
     try:
-        run(transport, "setsid sleep 1234 >/dev/null 2>&1 </dev/null &")
+        # The end of the channel hangs up what has not left its session by then.
+        run(transport, "setsid sleep 1234 >/dev/null 2>&1 </dev/null & sleep 0.5")
         out, code = run(transport, "pgrep -fc 'sleep 123[4]'")
         assert (out, code) == ("1\n", 0)
     finally:
