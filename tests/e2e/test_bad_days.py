@@ -193,6 +193,25 @@ def test_check_accepts_what_runs(fresh_broker):
     assert r.returncode == 0, r.stderr
 
 
+def test_check_reads_the_host_keys(fresh_broker):
+    """What would stop a start is said by -t; what a start would make is no error, and is not made."""
+    def check():
+        fresh_broker.write()
+        return subprocess.run([PROGRAM, "-t", "-c", f"{fresh_broker.dir}/broker.json"],
+                              capture_output=True, text=True, timeout=20, check=False)
+
+    key = f"{fresh_broker.dir}/host_rsa_key"
+    os.chmod(key, 0o644)
+    r = check()
+    assert r.returncode == 1 and "host_rsa_key" in r.stderr and "chmod 600" in r.stderr
+    os.unlink(key)
+    r = check()
+    assert r.returncode == 1 and "make_host_keys" in r.stderr
+    fresh_broker.config["make_host_keys"] = True
+    assert check().returncode == 0
+    assert not os.path.exists(key)
+
+
 # config, policy, the place and the words that must be in the answer
 BROKEN = {
     "config-unknown-key": ('{\n  "policy": "policy.json",\n  "lissten": []\n}', GOOD_POLICY,
