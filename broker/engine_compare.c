@@ -181,20 +181,6 @@ same_masks(const struct report *r, const struct engine_container *c)
 	return true;
 }
 
-static const char *
-network_mode(const struct engine_container_spec *s)
-{
-	switch (s->network) {
-	case ENGINE_NETWORK_NONE:
-		return "none";
-	case ENGINE_NETWORK_BRIDGE:
-		return "bridge";
-	case ENGINE_NETWORK_NAMED:
-		return s->network_name;
-	}
-	return "";
-}
-
 static bool
 same_confinement(const struct report *r, const struct engine_container_spec *s,
     const struct engine_container *c)
@@ -206,7 +192,7 @@ same_confinement(const struct report *r, const struct engine_container_spec *s,
 	    same_flag(r, "AutoRemove", false, c->auto_remove) &&
 	    same_flag(r, "PublishAllPorts", false, c->publish_all_ports) &&
 	    same_flag(r, "NetworkDisabled", s->network == ENGINE_NETWORK_NONE, c->network_disabled) &&
-	    same_text(r, "NetworkMode", network_mode(s), c->network_mode) &&
+	    same_text(r, "NetworkMode", engine_spec_network_mode(s), c->network_mode) &&
 	    same_text(r, "IpcMode", "private", c->ipc_mode) &&
 	    same_text(r, "CgroupnsMode", "private", c->cgroupns_mode) &&
 	    same_text(r, "LogConfig", "none", c->log_driver) &&

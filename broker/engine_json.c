@@ -126,26 +126,12 @@ mounts_array(const struct engine_container_spec *s)
 	return array;
 }
 
-static const char *
-network_mode(const struct engine_container_spec *s)
-{
-	switch (s->network) {
-	case ENGINE_NETWORK_NONE:
-		return "none";
-	case ENGINE_NETWORK_BRIDGE:
-		return "bridge";
-	case ENGINE_NETWORK_NAMED:
-		return s->network_name;
-	}
-	return NULL;
-}
-
 /* The part that confines. Init is absent: the entrypoint is a PID 1 that reaps. */
 static json_t *
 host_config(const struct engine_container_spec *s)
 {
 	json_t *o = json_object();
-	const char *network = network_mode(s);
+	const char *network = engine_spec_network_mode(s);
 
 	if (o == NULL || network == NULL || !set(o, "NetworkMode", json_string(network)) ||
 	    !set(o, "Privileged", json_false()) || !set(o, "CapAdd", json_array()) ||

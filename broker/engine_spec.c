@@ -276,3 +276,17 @@ engine_spec_free(struct engine_container_spec *spec)
 	free(c);
 	return NULL;
 }
+
+const char *
+engine_spec_network_mode(const struct engine_container_spec *spec)
+{
+	switch (spec->network) {
+	case ENGINE_NETWORK_BRIDGE:
+		return "bridge";
+	case ENGINE_NETWORK_NAMED:
+		return spec->network_name;
+	case ENGINE_NETWORK_NONE:
+		break;
+	}
+	return "none";
+}

@@ -93,6 +93,9 @@ SP_MUST_CHECK int engine_spec_copy(const struct engine_container_spec *spec,
 /* NULL is fine. Always returns NULL. */
 struct engine_container_spec *engine_spec_free(struct engine_container_spec *spec);
 
+/* HostConfig.NetworkMode for the spec: what is asked for is what is compared with. */
+const char *engine_spec_network_mode(const struct engine_container_spec *spec);
+
 /* Exactly 64 lower-case hex digits. */
 bool engine_id_valid(const char *id);
 /* [a-zA-Z0-9][a-zA-Z0-9_.-]{1,127}, which is also what an id looks like. */
