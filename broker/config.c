@@ -108,7 +108,7 @@ absolute(struct json_reader *r, const struct json_node *value, size_t max)
 	joined = arena_format(r->arena, "%s/%s", draft_of(r)->directory, path);
 	if (joined == NULL || strlen(joined) <= max)
 		return joined;
-	json_read_error(r, value, JSON_AT_VALUE, NULL,
+	json_read_diag(r, DIAG_E_TOO_LONG, value, JSON_AT_VALUE, NULL,
 	    "%s is too long together with the directory of this file: at most %zu bytes",
 	    json_read_name(r, value), max);
 	return NULL;
@@ -133,8 +133,8 @@ read_foreign_path(struct json_reader *r, const struct json_node *value,
 
 	(void)field;
 	if (path != NULL && path[0] != '/')
-		json_read_error(r, value, JSON_AT_VALUE, NULL, "%s must be an absolute path",
-		    json_read_name(r, value));
+		json_read_diag(r, DIAG_E_PATH, value, JSON_AT_VALUE, NULL,
+		    "%s must be an absolute path", json_read_name(r, value));
 	else if (path != NULL)
 		*(const char **)target = path;
 }
@@ -159,8 +159,8 @@ read_paths(struct json_reader *r, const struct json_node *value, const struct js
 			return;
 		for (size_t i = 0; i < n; i++) {
 			if (strcmp(paths[i], paths[n]) == 0)
-				json_read_error(r, e, JSON_AT_VALUE, NULL, "\"%s\" is listed twice",
-				    json_node_string(e));
+				json_read_diag(r, DIAG_E_TWICE, e, JSON_AT_VALUE, NULL,
+				    "\"%s\" is listed twice", json_node_string(e));
 		}
 		n++;
 	}
@@ -228,7 +228,8 @@ read_listen(struct json_reader *r, const struct json_node *value, const struct j
 		for (size_t i = 0; fault == NULL && i < n; i++)
 			fault = strcmp(addresses[i], addresses[n]) == 0 ? "is listed twice" : NULL;
 		if (fault != NULL)
-			json_read_error(r, e, JSON_AT_VALUE, NULL, "\"%s\" %s", addresses[n], fault);
+			json_read_diag(r, DIAG_E_ADDRESS, e, JSON_AT_VALUE, NULL, "\"%s\" %s",
+			    addresses[n], fault);
 	}
 	*(const char *const **)target = addresses;
 }
@@ -343,8 +344,8 @@ read_keepalive(struct json_reader *r, const struct json_node *value, const struc
 
 	json_read_duration(r, value, field, &ms);
 	if (ms % SECOND != 0)
-		json_read_error(r, value, JSON_AT_VALUE, NULL, "%s must be whole seconds",
-		    json_read_name(r, value));
+		json_read_diag(r, DIAG_E_RANGE, value, JSON_AT_VALUE, NULL,
+		    "%s must be whole seconds", json_read_name(r, value));
 	else
 		*(uint32_t *)target = ms;
 }
@@ -472,7 +473,7 @@ use_default_user(struct json_reader *r, const struct json_node *root)
 	/* After an error the user may just be what could not be read. */
 	if (r->diags->n_errors != r->errors_before)
 		return;
-	json_read_warning(r, root, JSON_AT_VALUE,
+	json_read_diag(r, DIAG_W_NO_WORKER_USER, root, JSON_AT_VALUE,
 	    "make that user, or name another: \"worker\": { \"user\": ... }",
 	    "there is no user \"" WORKER_USER "\": workers run as nobody (%d)", NOBODY);
 }
@@ -486,12 +487,13 @@ use_named_user(struct json_reader *r, const struct json_node *node)
 			    : find_name(json_node_string(node), worker);
 
 	if (!found && number)
-		json_read_error(r, node, JSON_AT_VALUE, NULL, "this is no uid: 1 to 2147483647");
+		json_read_diag(r, DIAG_E_WORKER_USER, node, JSON_AT_VALUE, NULL,
+		    "this is no uid: 1 to 2147483647");
 	else if (!found)
-		json_read_error(r, node, JSON_AT_VALUE, NULL, "there is no user \"%s\"",
-		    json_node_string(node));
+		json_read_diag(r, DIAG_E_WORKER_USER, node, JSON_AT_VALUE, NULL,
+		    "there is no user \"%s\"", json_node_string(node));
 	else if (worker->uid == 0 || worker->gid == 0)
-		json_read_error(r, node, JSON_AT_VALUE, NULL,
+		json_read_diag(r, DIAG_E_WORKER_USER, node, JSON_AT_VALUE, NULL,
 		    "workers face the network and must not run as root");
 }
 
@@ -522,7 +524,7 @@ read_document(const struct json_text *text, const char *directory, struct owned_
 	struct json_reader r;
 
 	owned->config = defaults;
-	json_read_init(&r, text, diags, &owned->arena, &d);
+	json_read_init(&r, diags, &owned->arena, &d);
 	json_read_object(&r, json_text_root(text), "the configuration", top_fields,
 	    SP_ARRAY_LEN(top_fields), &owned->config);
 	find_worker_user(&r, json_text_root(text));
@@ -565,7 +567,7 @@ config_load(const char *path, struct config **ret, struct diag_list *diags)
 		r = read_document(text, directory, owned, diags);
 	free(directory);
 	if (r < 0)
-		diag_add(diags, DIAG_ERROR, path, 0, 0, 0, NULL, NULL, "%s", strerror(-r));
+		diag_add(diags, DIAG_E_FILE, path, 0, 0, 0, NULL, NULL, "%s", strerror(-r));
 	if (r != 0) {
 		if (owned != NULL)
 			config_free(&owned->config);

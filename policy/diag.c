@@ -16,6 +16,24 @@
 #define SOURCE_MAX    160
 #define SOURCE_BEFORE 60
 
+const char *
+diag_code_name(enum diag_code code)
+{
+	static const char *const names[] = {
+#define X(code, name) [code] = (name),
+		DIAG_CODES(X)
+#undef X
+	};
+
+	return names[code];
+}
+
+bool
+diag_is_error(enum diag_code code)
+{
+	return code < DIAG_W_NO_WORKER_USER;
+}
+
 static void
 free_item(struct diag *d)
 {
@@ -84,15 +102,15 @@ push_item(struct diag_list *list, const struct diag *d)
 }
 
 void
-diag_add(struct diag_list *list, enum diag_severity severity, const char *file, unsigned line,
+diag_add(struct diag_list *list, enum diag_code code, const char *file, unsigned line,
     unsigned column, unsigned width, const char *source, const char *help, const char *format, ...)
 {
-	struct diag d = { .severity = severity, .line = line, .column = column, .width = width };
+	struct diag d = { .code = code, .line = line, .column = column, .width = width };
 	va_list args;
 	bool ok;
 
 	/* Counted first: an error without room for its words is still an error. */
-	if (severity == DIAG_ERROR)
+	if (diag_is_error(code))
 		list->n_errors++;
 	if (list->n >= DIAG_MAX) {
 		list->n_left_out++;
@@ -168,14 +186,12 @@ print_caret(FILE *out, const struct diag *d)
 static void
 print_item(FILE *out, const struct diag *d)
 {
-	static const char *const names[] = { [DIAG_ERROR] = "error", [DIAG_WARNING] = "warning" };
-
 	print_text(out, d->file, false);
 	if (d->line != 0)
 		(void)fprintf(out, ":%u:%u", d->line, d->column);
-	(void)fprintf(out, ": %s: ", names[d->severity]);
+	(void)fprintf(out, ": %s: ", diag_is_error(d->code) ? "error" : "warning");
 	print_text(out, d->message, false);
-	(void)fputc('\n', out);
+	(void)fprintf(out, " [%s]\n", diag_code_name(d->code));
 	if (d->source != NULL && d->line != 0 && d->column > d->skipped) {
 		(void)fprintf(out, "%5u | %s", d->line, d->skipped != 0 ? "..." : "");
 		print_text(out, d->source, true);

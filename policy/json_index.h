@@ -26,7 +26,9 @@ struct json_node {
 	uint32_t key_len;
 	uint32_t at; /* offset of the value */
 	uint32_t len;
-	struct json_t *value; /* jansson's, borrowed; set by json_text.c */
+	/* set by json_text.c */
+	struct json_t *value; /* jansson's, borrowed */
+	const struct json_text *text;
 };
 
 struct json_index {

@@ -16,11 +16,9 @@
 _Static_assert(sizeof(enum json_kind) == sizeof(int), "json_read_choice() stores enums as int");
 
 void
-json_read_init(struct json_reader *r, const struct json_text *text, struct diag_list *diags,
-    struct arena *arena, void *context)
+json_read_init(struct json_reader *r, struct diag_list *diags, struct arena *arena, void *context)
 {
 	*r = (struct json_reader){
-		.text = text,
 		.diags = diags,
 		.arena = arena,
 		.errors_before = diags->n_errors,
@@ -36,42 +34,20 @@ json_read_finish(const struct json_reader *r)
 	return r->diags->n_errors != r->errors_before ? JSON_READ_E_INVALID : 0;
 }
 
-static void report(struct json_reader *r, enum diag_severity severity, const struct json_node *node,
-    enum json_at at, const char *help, const char *format, va_list args) SP_PRINTF(6, 0);
-
-static void
-report(struct json_reader *r, enum diag_severity severity, const struct json_node *node,
-    enum json_at at, const char *help, const char *format, va_list args)
+void
+json_read_diag(struct json_reader *r, enum diag_code code, const struct json_node *node,
+    enum json_at at, const char *help, const char *format, ...)
 {
 	char *message = NULL;
+	va_list args;
 
+	va_start(args, format);
 	if (vasprintf(&message, format, args) < 0)
 		message = NULL;
-	json_text_diag(r->text, r->diags, severity, node, at, help, "%s",
+	va_end(args);
+	json_text_diag(json_node_text(node), r->diags, code, node, at, help, "%s",
 	    message != NULL ? message : "out of memory");
 	free(message);
-}
-
-void
-json_read_error(struct json_reader *r, const struct json_node *node, enum json_at at,
-    const char *help, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	report(r, DIAG_ERROR, node, at, help, format, args);
-	va_end(args);
-}
-
-void
-json_read_warning(struct json_reader *r, const struct json_node *node, enum json_at at,
-    const char *help, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	report(r, DIAG_WARNING, node, at, help, format, args);
-	va_end(args);
 }
 
 const char *
@@ -101,7 +77,7 @@ json_read_expect(struct json_reader *r, const struct json_node *value, enum json
 {
 	if (json_node_kind(value) == kind)
 		return true;
-	json_read_error(r, value, JSON_AT_VALUE, NULL, "%s must be %s, not %s",
+	json_read_diag(r, DIAG_E_TYPE, value, JSON_AT_VALUE, NULL, "%s must be %s, not %s",
 	    json_read_name(r, value), expected, json_node_kind_name(value));
 	return false;
 }
@@ -127,8 +103,9 @@ report_unknown(struct json_reader *r, const struct json_node *member, const char
 		if (fields[i].read != json_read_unavailable && !fields[i].hidden)
 			suggest_offer(&near, fields[i].key);
 	}
-	json_read_error(r, member, JSON_AT_KEY, json_read_did_you_mean(r, near.best),
-	    "unknown key \"%s\" in %s", json_node_key(member), what);
+	json_read_diag(r, DIAG_E_UNKNOWN_KEY, member, JSON_AT_KEY,
+	    json_read_did_you_mean(r, near.best), "unknown key \"%s\" in %s", json_node_key(member),
+	    what);
 }
 
 void
@@ -149,8 +126,8 @@ json_read_object(struct json_reader *r, const struct json_node *node, const char
 	}
 	for (size_t i = 0; i < n; i++) {
 		if (fields[i].required && json_node_find(node, fields[i].key) == NULL)
-			json_read_error(r, node, JSON_AT_KEY, NULL, "%s needs \"%s\"", what,
-			    fields[i].key);
+			json_read_diag(r, DIAG_E_MISSING_KEY, node, JSON_AT_KEY, NULL,
+			    "%s needs \"%s\"", what, fields[i].key);
 	}
 }
 
@@ -184,15 +161,15 @@ read_text(struct json_reader *r, const struct json_node *value, uint64_t min, ui
 	len = strlen(text);
 	fault = find_fault(text, len, lines);
 	if (len < min)
-		json_read_error(r, value, JSON_AT_VALUE, NULL, "%s must not be empty",
+		json_read_diag(r, DIAG_E_EMPTY, value, JSON_AT_VALUE, NULL, "%s must not be empty",
 		    json_read_name(r, value));
 	else if (len > max)
-		json_read_error(r, value, JSON_AT_VALUE, NULL,
+		json_read_diag(r, DIAG_E_TOO_LONG, value, JSON_AT_VALUE, NULL,
 		    "%s is too long: %zu bytes, at most %" PRIu64, json_read_name(r, value), len,
 		    max);
 	else if (fault != NULL)
-		json_read_error(r, value, JSON_AT_VALUE, NULL, "%s %s", json_read_name(r, value),
-		    fault);
+		json_read_diag(r, DIAG_E_TEXT, value, JSON_AT_VALUE, NULL, "%s %s",
+		    json_read_name(r, value), fault);
 	else
 		return arena_copy(r->arena, text, len);
 	return NULL;
@@ -212,10 +189,10 @@ count_fits(struct json_reader *r, const struct json_node *list, uint64_t min, ui
 	if (n >= min && n <= max)
 		return true;
 	if (n < min)
-		json_read_error(r, list, JSON_AT_VALUE, NULL, "%s must not be empty",
+		json_read_diag(r, DIAG_E_EMPTY, list, JSON_AT_VALUE, NULL, "%s must not be empty",
 		    json_read_name(r, list));
 	else
-		json_read_error(r, list, JSON_AT_VALUE, NULL,
+		json_read_diag(r, DIAG_E_TOO_MANY, list, JSON_AT_VALUE, NULL,
 		    "%s has %zu elements, at most %" PRIu64 " are allowed", json_read_name(r, list),
 		    n, max);
 	return false;
@@ -291,7 +268,7 @@ json_read_u32(struct json_reader *r, const struct json_node *value, const struct
 		return;
 	number = json_node_integer(value);
 	if (number < 0 || (uint64_t)number < field->min || (uint64_t)number > field->max) {
-		json_read_error(r, value, JSON_AT_VALUE, NULL,
+		json_read_diag(r, DIAG_E_RANGE, value, JSON_AT_VALUE, NULL,
 		    "%s is %" PRId64 "; it must be %" PRIu64 " to %" PRIu64,
 		    json_read_name(r, value), number, field->min, field->max);
 		return;
@@ -319,13 +296,13 @@ json_read_size(struct json_reader *r, const struct json_node *value, const struc
 	uint64_t size = 0;
 
 	if (!size_of(value, &size)) {
-		json_read_error(r, value, JSON_AT_VALUE, NULL,
+		json_read_diag(r, DIAG_E_SIZE, value, JSON_AT_VALUE, NULL,
 		    "%s must be a size, such as \"256M\" or \"1G\", or a number of bytes",
 		    json_read_name(r, value));
 		return;
 	}
 	if (size < field->min || size > field->max) {
-		json_read_error(r, value, JSON_AT_VALUE, NULL, "%s must be %s to %s",
+		json_read_diag(r, DIAG_E_RANGE, value, JSON_AT_VALUE, NULL, "%s must be %s to %s",
 		    json_read_name(r, value), units_format_size(field->min, least),
 		    units_format_size(field->max, most));
 		return;
@@ -343,13 +320,13 @@ json_read_duration(struct json_reader *r, const struct json_node *value,
 
 	if (json_node_kind(value) != JSON_KIND_STRING ||
 	    units_parse_duration(json_node_string(value), &ms) != 0) {
-		json_read_error(r, value, JSON_AT_VALUE, NULL,
+		json_read_diag(r, DIAG_E_DURATION, value, JSON_AT_VALUE, NULL,
 		    "%s must be a duration, such as \"500ms\", \"10s\", \"20m\" or \"8h\"",
 		    json_read_name(r, value));
 		return;
 	}
 	if (ms < field->min || ms > field->max) {
-		json_read_error(r, value, JSON_AT_VALUE, NULL, "%s must be %s to %s",
+		json_read_diag(r, DIAG_E_RANGE, value, JSON_AT_VALUE, NULL, "%s must be %s to %s",
 		    json_read_name(r, value), units_format_duration(field->min, least),
 		    units_format_duration(field->max, most));
 		return;
@@ -389,7 +366,7 @@ json_read_choice(struct json_reader *r, const struct json_node *value,
 		}
 		suggest_offer(&near, field->choices[i]);
 	}
-	json_read_error(r, value, JSON_AT_VALUE, json_read_did_you_mean(r, near.best),
+	json_read_diag(r, DIAG_E_CHOICE, value, JSON_AT_VALUE, json_read_did_you_mean(r, near.best),
 	    "%s is \"%s\"; it must be %s", json_read_name(r, value), word,
 	    list_choices(r, field->choices));
 }
@@ -399,6 +376,6 @@ json_read_unavailable(struct json_reader *r, const struct json_node *value,
     const struct json_field *field, void *target)
 {
 	(void)target;
-	json_read_error(r, value, JSON_AT_KEY, NULL, "\"%s\" is not available in this build",
-	    field->key);
+	json_read_diag(r, DIAG_E_UNAVAILABLE, value, JSON_AT_KEY, NULL,
+	    "\"%s\" is not available in this build", field->key);
 }

@@ -16,7 +16,6 @@
 #define JSON_READ_E_INVALID 1
 
 struct json_reader {
-	const struct json_text *text;
 	struct diag_list *diags;
 	struct arena *arena;  /* owns what is read */
 	size_t errors_before; /* of the list, when reading began */
@@ -44,8 +43,8 @@ struct json_field {
 
 #define JSON_READ_STRING_MAX 4096
 
-void json_read_init(struct json_reader *r, const struct json_text *text, struct diag_list *diags,
-    struct arena *arena, void *context);
+void json_read_init(struct json_reader *r, struct diag_list *diags, struct arena *arena,
+    void *context);
 /* 0, JSON_READ_E_INVALID or -ENOMEM. */
 SP_MUST_CHECK int json_read_finish(const struct json_reader *r);
 
@@ -62,11 +61,9 @@ bool json_read_expect(struct json_reader *r, const struct json_node *value, enum
 /* The name of a node in messages: "\"memory\"", "an element of \"keys\"". Owned by the arena. */
 const char *json_read_name(struct json_reader *r, const struct json_node *node);
 
-/* Add an error. help may be NULL. */
-void json_read_error(struct json_reader *r, const struct json_node *node, enum json_at at,
-    const char *help, const char *format, ...) SP_PRINTF(5, 6);
-void json_read_warning(struct json_reader *r, const struct json_node *node, enum json_at at,
-    const char *help, const char *format, ...) SP_PRINTF(5, 6);
+/* Add a message. help may be NULL. */
+void json_read_diag(struct json_reader *r, enum diag_code code, const struct json_node *node,
+    enum json_at at, const char *help, const char *format, ...) SP_PRINTF(6, 7);
 /* help for a misspelt name: "did you mean \"x\"?", or NULL when near is NULL. */
 const char *json_read_did_you_mean(struct json_reader *r, const char *near);
 

@@ -116,12 +116,12 @@ copy_line(const struct json_text *t, unsigned line)
 }
 
 static void
-add_diag(const struct json_text *t, struct diag_list *diags, enum diag_severity severity,
+add_diag(const struct json_text *t, struct diag_list *diags, enum diag_code code,
     struct json_place place, bool secret, const char *help, const char *message)
 {
 	char *line = secret ? NULL : copy_line(t, place.line);
 
-	diag_add(diags, severity, t->name, place.line, place.column, place.width, line, help, "%s",
+	diag_add(diags, code, t->name, place.line, place.column, place.width, line, help, "%s",
 	    message);
 	free(line);
 }
@@ -137,7 +137,7 @@ json_text_place(const struct json_text *t, const struct json_node *node, enum js
 }
 
 void
-json_text_diag(const struct json_text *t, struct diag_list *diags, enum diag_severity severity,
+json_text_diag(const struct json_text *t, struct diag_list *diags, enum diag_code code,
     const struct json_node *node, enum json_at at, const char *help, const char *format, ...)
 {
 	char *message = NULL;
@@ -147,7 +147,7 @@ json_text_diag(const struct json_text *t, struct diag_list *diags, enum diag_sev
 	if (vasprintf(&message, format, args) < 0)
 		message = NULL;
 	va_end(args);
-	add_diag(t, diags, severity, json_text_place(t, node, at), at == JSON_AT_SECRET, help,
+	add_diag(t, diags, code, json_text_place(t, node, at), at == JSON_AT_SECRET, help,
 	    message != NULL ? message : "out of memory");
 	free(message);
 }
@@ -172,8 +172,8 @@ report_duplicate(const struct json_text *t, struct diag_list *diags, const struc
 
 	(void)snprintf(help, sizeof(help), "the first one is at line %u, column %u", place.line,
 	    place.column);
-	json_text_diag(t, diags, DIAG_ERROR, again, JSON_AT_KEY, help, "duplicate key \"%s\"",
-	    again->key);
+	json_text_diag(t, diags, DIAG_E_DUPLICATE_KEY, again, JSON_AT_KEY, help,
+	    "duplicate key \"%s\"", again->key);
 }
 
 static int
@@ -259,10 +259,11 @@ join(struct json_text *t, struct diag_list *diags)
 {
 	t->index.nodes[0].value = t->values;
 	for (size_t i = 0; i < t->index.n; i++) {
-		const struct json_node *node = &t->index.nodes[i];
+		struct json_node *node = &t->index.nodes[i];
 
+		node->text = t;
 		if (!same_kind(node, node->value) || !join_children(node)) {
-			json_text_diag(t, diags, DIAG_ERROR, node, JSON_AT_VALUE,
+			json_text_diag(t, diags, DIAG_E_BUG, node, JSON_AT_VALUE,
 			    "this is a bug in sallyport; please report it with the file",
 			    "two readings of this value differ");
 			return JSON_TEXT_E_INVALID;
@@ -286,7 +287,7 @@ report_jansson(const struct json_text *t, struct diag_list *diags, const json_er
 		if (node->n == 0 && node->at <= at && at < (size_t)node->at + node->len)
 			place = json_text_place(t, node, JSON_AT_VALUE);
 	}
-	add_diag(t, diags, DIAG_ERROR, place, false, NULL, error->text);
+	add_diag(t, diags, DIAG_E_SYNTAX, place, false, NULL, error->text);
 	return JSON_TEXT_E_INVALID;
 }
 
@@ -300,7 +301,7 @@ parse(struct json_text *t, struct diag_list *diags)
 	if (r == 0)
 		r = json_index_build(t->bytes, t->len, &t->index, &place);
 	if (r == JSON_INDEX_E_SYNTAX) {
-		add_diag(t, diags, DIAG_ERROR, place_of(t, place.at, place.width), false,
+		add_diag(t, diags, DIAG_E_SYNTAX, place_of(t, place.at, place.width), false,
 		    place.help, place.message);
 		return JSON_TEXT_E_INVALID;
 	}
@@ -330,7 +331,7 @@ parse_take(const char *name, char *bytes, size_t len, struct json_text **ret, st
 		r = t->name == NULL ? -ENOMEM : parse(t, diags);
 	}
 	if (r < 0)
-		diag_add(diags, DIAG_ERROR, name, 0, 0, 0, NULL, NULL, "%s", strerror(-r));
+		diag_add(diags, DIAG_E_MEMORY, name, 0, 0, 0, NULL, NULL, "%s", strerror(-r));
 	if (r != 0) {
 		json_text_free(t);
 		return r;
@@ -351,7 +352,7 @@ json_text_load(const char *path, struct json_text **ret, struct diag_list *diags
 		size_t n = strlen(path);
 		bool named = strncmp(why, path, n) == 0 && strncmp(why + n, ": ", 2) == 0;
 
-		diag_add(diags, DIAG_ERROR, path, 0, 0, 0, NULL, NULL, "%s",
+		diag_add(diags, DIAG_E_FILE, path, 0, 0, 0, NULL, NULL, "%s",
 		    named ? why + n + 2 : why);
 		return r;
 	}
@@ -365,12 +366,12 @@ json_text_parse(const char *name, const char *bytes, size_t len, struct json_tex
 	char *copy;
 
 	if (len > JSON_TEXT_MAX) {
-		diag_add(diags, DIAG_ERROR, name, 0, 0, 0, NULL, NULL, "is too large");
+		diag_add(diags, DIAG_E_FILE, name, 0, 0, 0, NULL, NULL, "is too large");
 		return JSON_TEXT_E_INVALID;
 	}
 	copy = malloc(len + 1);
 	if (copy == NULL) {
-		diag_add(diags, DIAG_ERROR, name, 0, 0, 0, NULL, NULL, "out of memory");
+		diag_add(diags, DIAG_E_MEMORY, name, 0, 0, 0, NULL, NULL, "out of memory");
 		return -ENOMEM;
 	}
 	memcpy(copy, bytes, len);
@@ -417,6 +418,12 @@ json_node_kind_name(const struct json_node *node)
 	};
 
 	return names[node->kind];
+}
+
+const struct json_text *
+json_node_text(const struct json_node *node)
+{
+	return node->text;
 }
 
 const char *

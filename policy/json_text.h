@@ -88,8 +88,10 @@ struct json_place {
 
 struct json_place json_text_place(const struct json_text *t, const struct json_node *node,
     enum json_at at);
+/* The text that a node is of. */
+const struct json_text *json_node_text(const struct json_node *node);
 /* Add a message about node. help may be NULL. */
-void json_text_diag(const struct json_text *t, struct diag_list *diags, enum diag_severity severity,
+void json_text_diag(const struct json_text *t, struct diag_list *diags, enum diag_code code,
     const struct json_node *node, enum json_at at, const char *help, const char *format, ...)
     SP_PRINTF(7, 8);
 

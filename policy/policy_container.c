@@ -38,7 +38,7 @@ policy_read_guarded(struct json_reader *r, const struct json_node *value,
     const struct json_field *field, void *target)
 {
 	(void)target;
-	json_read_error(r, value, JSON_AT_KEY, "remove it",
+	json_read_diag(r, DIAG_E_GUARDRAIL, value, JSON_AT_KEY, "remove it",
 	    "\"%s\" is refused by the guardrails (" POLICY_GUARDRAILS ")", field->key);
 }
 
@@ -47,8 +47,8 @@ read_limit_outside(struct json_reader *r, const struct json_node *value,
     const struct json_field *field, void *target)
 {
 	(void)target;
-	json_read_error(r, value, JSON_AT_KEY, NULL, "\"%s\" has its place in \"limits\": { ... }",
-	    field->key);
+	json_read_diag(r, DIAG_E_MISPLACED, value, JSON_AT_KEY, NULL,
+	    "\"%s\" has its place in \"limits\": { ... }", field->key);
 }
 
 static void
@@ -56,8 +56,8 @@ read_mount_outside(struct json_reader *r, const struct json_node *value,
     const struct json_field *field, void *target)
 {
 	(void)target;
-	json_read_error(r, value, JSON_AT_KEY, NULL, "\"%s\" has its place in \"mounts\": [ ... ]",
-	    field->key);
+	json_read_diag(r, DIAG_E_MISPLACED, value, JSON_AT_KEY, NULL,
+	    "\"%s\" has its place in \"mounts\": [ ... ]", field->key);
 }
 
 static void
@@ -67,7 +67,7 @@ read_mode(struct json_reader *r, const struct json_node *value, const struct jso
 	const char *word = json_node_kind(value) == JSON_KIND_STRING ? json_node_string(value) : "";
 
 	if (strcmp(word, "user") == 0 || strcmp(word, "per-user") == 0)
-		json_read_error(r, value, JSON_AT_VALUE, NULL,
+		json_read_diag(r, DIAG_E_UNAVAILABLE, value, JSON_AT_VALUE, NULL,
 		    "mode \"%s\" is not available in this build", word);
 	else
 		json_read_choice(r, value, field, target);
@@ -118,13 +118,13 @@ read_user(struct json_reader *r, const struct json_node *value, const struct jso
 	if (ok && *end == ':')
 		ok = parse_id(end + 1, &end, &gid);
 	if (!ok || *end != '\0') {
-		json_read_error(r, value, JSON_AT_VALUE,
+		json_read_diag(r, DIAG_E_CONTAINER_USER, value, JSON_AT_VALUE,
 		    "names are not looked up in the image, whose files anybody may have written",
 		    "\"user\" must be numeric, \"uid\" or \"uid:gid\", each at most %d", ID_MAX);
 		return;
 	}
 	if (uid == 0 && !policy_draft_of(r)->root_user) {
-		json_read_error(r, value, JSON_AT_VALUE,
+		json_read_diag(r, DIAG_E_GUARDRAIL, value, JSON_AT_VALUE,
 		    "\"unsafe\": [\"root-user\"] at the top level allows it",
 		    "uid 0 is refused by the guardrails (" POLICY_GUARDRAILS ")");
 		return;
@@ -141,13 +141,13 @@ policy_read_path(struct json_reader *r, const struct json_node *value, const cha
 	const char *fault = path == NULL ? NULL : names_path_fault(path);
 
 	if (fault != NULL) {
-		json_read_error(r, value, JSON_AT_VALUE, NULL, "%s %s", json_read_name(r, value),
-		    fault);
+		json_read_diag(r, DIAG_E_PATH, value, JSON_AT_VALUE, NULL, "%s %s",
+		    json_read_name(r, value), fault);
 		return NULL;
 	}
 	for (; path != NULL && *guarded != NULL; guarded++) {
 		if (names_path_within(path, *guarded)) {
-			json_read_error(r, value, JSON_AT_VALUE, NULL,
+			json_read_diag(r, DIAG_E_GUARDRAIL, value, JSON_AT_VALUE, NULL,
 			    "%s: paths under %s are refused by the guardrails (" POLICY_GUARDRAILS
 			    ")",
 			    json_read_name(r, value), *guarded);
@@ -179,7 +179,7 @@ read_argv(struct json_reader *r, const struct json_node *value)
 	for (size_t i = 0; argv != NULL && argv[i] != NULL; i++)
 		bytes += strlen(argv[i]);
 	if (bytes > ARGV_BYTES_MAX) {
-		json_read_error(r, value, JSON_AT_VALUE, NULL,
+		json_read_diag(r, DIAG_E_TOO_LONG, value, JSON_AT_VALUE, NULL,
 		    "the arguments have %zu bytes together, at most %d are allowed", bytes,
 		    ARGV_BYTES_MAX);
 		return NULL;
@@ -216,11 +216,11 @@ read_exec_argv(struct json_reader *r, const struct json_node *value, const struc
 	if (argv == NULL)
 		return;
 	if (n != 1)
-		json_read_error(r, value, JSON_AT_VALUE,
+		json_read_diag(r, DIAG_E_ARGV, value, JSON_AT_VALUE,
 		    "for example [\"/bin/sh\", \"-c\", \"" POLICY_COMMAND "\"]",
 		    "\"exec\" must hold \"" POLICY_COMMAND "\" exactly once, not %u times", n);
 	else if (strcmp(argv[0], POLICY_COMMAND) == 0)
-		json_read_error(r, value, JSON_AT_VALUE,
+		json_read_diag(r, DIAG_E_ARGV, value, JSON_AT_VALUE,
 		    "for example [\"/bin/sh\", \"-c\", \"" POLICY_COMMAND "\"]",
 		    "the program itself cannot be \"" POLICY_COMMAND
 		    "\": a command is a line of text");
@@ -261,7 +261,8 @@ read_variable(struct json_reader *r, const struct json_node *value, const char *
 	const char *fault = names_variable_fault(name, false);
 
 	if (fault != NULL) {
-		json_read_error(r, value, JSON_AT_KEY, NULL, "variable \"%s\" %s", name, fault);
+		json_read_diag(r, DIAG_E_NAME, value, JSON_AT_KEY, NULL, "variable \"%s\" %s", name,
+		    fault);
 		return;
 	}
 	/* Any byte may be in a value; the parser lets no NUL in. */
@@ -295,7 +296,7 @@ read_env(struct json_reader *r, const struct json_node *value, const struct json
 	for (n = 0; env[n] != NULL; n++)
 		bytes += strlen(env[n]) + 1;
 	if (n > ENV_MAX || bytes > ENV_BYTES_MAX)
-		json_read_error(r, value, JSON_AT_KEY, NULL,
+		json_read_diag(r, DIAG_E_TOO_MANY, value, JSON_AT_KEY, NULL,
 		    "\"env\" has %zu variables and %zu bytes together; at most %d and %d are allowed",
 		    n, bytes, ENV_MAX, ENV_BYTES_MAX);
 	*(const char *const **)target = env;
@@ -319,12 +320,12 @@ read_network(struct json_reader *r, const struct json_node *value, const struct 
 		p->network = POLICY_NETWORK_BRIDGE;
 	} else if (strcmp(name, "host") == 0 || strcmp(name, "default") == 0 ||
 	    strncmp(name, "container:", 10) == 0) {
-		json_read_error(r, value, JSON_AT_VALUE,
+		json_read_diag(r, DIAG_E_GUARDRAIL, value, JSON_AT_VALUE,
 		    "\"none\", \"bridge\", or the name of a network made for this",
 		    "network \"%s\" is refused by the guardrails (" POLICY_GUARDRAILS ")", name);
 	} else if (names_label_fault(name) != NULL) {
-		json_read_error(r, value, JSON_AT_VALUE, NULL, "the name \"%s\" of a network %s",
-		    name, names_label_fault(name));
+		json_read_diag(r, DIAG_E_NAME, value, JSON_AT_VALUE, NULL,
+		    "the name \"%s\" of a network %s", name, names_label_fault(name));
 	} else {
 		p->network = POLICY_NETWORK_NAMED;
 		p->network_name = arena_copy(r->arena, name, strlen(name));
@@ -345,7 +346,7 @@ read_cpus(struct json_reader *r, const struct json_node *value, const struct jso
 		return;
 	cpus = json_node_real(value);
 	if (!(cpus >= 0.01 && cpus <= 1024))
-		json_read_error(r, value, JSON_AT_VALUE, NULL,
+		json_read_diag(r, DIAG_E_RANGE, value, JSON_AT_VALUE, NULL,
 		    "\"cpus\" must be 0.01 to 1024, such as 1.5");
 	else
 		*(uint64_t *)target = (uint64_t)(cpus * 1e9 + 0.5);

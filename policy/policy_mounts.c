@@ -33,7 +33,7 @@ read_volume(struct json_reader *r, const struct json_node *value, const struct j
 		return;
 	fault = names_label_fault(json_node_string(value));
 	if (fault != NULL)
-		json_read_error(r, value, JSON_AT_VALUE,
+		json_read_diag(r, DIAG_E_NAME, value, JSON_AT_VALUE,
 		    strchr(json_node_string(value), '/') == NULL
 			? NULL
 			: "a volume is named; directories of the host are refused by the guardrails",
@@ -52,7 +52,7 @@ read_target(struct json_reader *r, const struct json_node *value, const struct j
 
 	(void)field;
 	if (path != NULL && strcmp(path, "/") == 0)
-		json_read_error(r, value, JSON_AT_VALUE, NULL,
+		json_read_diag(r, DIAG_E_GUARDRAIL, value, JSON_AT_VALUE, NULL,
 		    "%s: \"/\" itself is refused by the guardrails (" POLICY_GUARDRAILS ")",
 		    json_read_name(r, value));
 	else if (path != NULL)
@@ -92,7 +92,7 @@ check_mount(struct json_reader *r, const struct json_node *node)
 	else if (tmpfs && json_node_find(node, "read_only") != NULL)
 		why = "\"read_only\" goes with \"volume\" only";
 	if (why != NULL)
-		json_read_error(r, node, JSON_AT_VALUE, NULL, "%s", why);
+		json_read_diag(r, DIAG_E_MOUNT, node, JSON_AT_VALUE, NULL, "%s", why);
 	return why == NULL;
 }
 
@@ -123,7 +123,8 @@ add_mount(struct json_reader *r, const struct json_node *node, struct policy_pro
 		return;
 	path = m.tmpfs != NULL ? m.tmpfs : m.to;
 	if (is_target_taken(p, path))
-		json_read_error(r, node, JSON_AT_VALUE, NULL, "\"%s\" is mounted over twice", path);
+		json_read_diag(r, DIAG_E_MOUNT, node, JSON_AT_VALUE, NULL,
+		    "\"%s\" is mounted over twice", path);
 	else if (m.tmpfs != NULL)
 		tmpfs[p->n_tmpfs++] = (struct policy_tmpfs){ path, m.size };
 	else
@@ -145,7 +146,7 @@ policy_read_mounts(struct json_reader *r, const struct json_node *value,
 		return;
 	n = json_node_count(value);
 	if (n > MOUNTS_MAX) {
-		json_read_error(r, value, JSON_AT_VALUE, NULL,
+		json_read_diag(r, DIAG_E_TOO_MANY, value, JSON_AT_VALUE, NULL,
 		    "\"mounts\" has %zu elements, at most %d are allowed", n, MOUNTS_MAX);
 		return;
 	}

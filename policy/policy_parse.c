@@ -27,7 +27,7 @@ read_version(struct json_reader *r, const struct json_node *value, const struct 
 	if (!json_read_expect(r, value, JSON_KIND_INTEGER, "the number 1"))
 		return;
 	if (json_node_integer(value) != 1)
-		json_read_error(r, value, JSON_AT_VALUE, NULL,
+		json_read_diag(r, DIAG_E_VERSION, value, JSON_AT_VALUE, NULL,
 		    "this build reads version 1 of the policy language, not %lld",
 		    (long long)json_node_integer(value));
 }
@@ -41,7 +41,7 @@ read_guardrails(struct json_reader *r, const struct json_node *value,
 	if (!json_read_expect(r, value, JSON_KIND_STRING, "\"" POLICY_GUARDRAILS "\""))
 		return;
 	if (strcmp(json_node_string(value), POLICY_GUARDRAILS) != 0)
-		json_read_error(r, value, JSON_AT_VALUE, NULL,
+		json_read_diag(r, DIAG_E_VERSION, value, JSON_AT_VALUE, NULL,
 		    "unknown guardrails \"%s\"; this build has \"" POLICY_GUARDRAILS "\"",
 		    json_node_string(value));
 }
@@ -66,7 +66,8 @@ read_unsafe(struct json_reader *r, const struct json_node *value, const struct j
 		if (strcmp(json_node_string(e), "root-user") == 0)
 			d->root_user = true;
 		else
-			json_read_error(r, e, JSON_AT_VALUE, json_read_did_you_mean(r, near.best),
+			json_read_diag(r, DIAG_E_UNSAFE, e, JSON_AT_VALUE,
+			    json_read_did_you_mean(r, near.best),
 			    "no guardrail can be relaxed by \"%s\"; \"unsafe\" may hold \"root-user\"",
 			    json_node_string(e));
 	}
@@ -118,15 +119,15 @@ check_template(struct json_reader *r, const struct json_node *node)
 	if (is_exec_argument(node) && strcmp(text, POLICY_COMMAND) == 0)
 		return;
 	if (is_exec_argument(node) && strstr(text, POLICY_COMMAND) != NULL)
-		json_read_error(r, node, JSON_AT_VALUE,
+		json_read_diag(r, DIAG_E_TEMPLATE, node, JSON_AT_VALUE,
 		    "for example [\"/bin/sh\", \"-c\", \"" POLICY_COMMAND "\"]",
 		    "\"" POLICY_COMMAND
 		    "\" must be an argument of its own; it is never spliced into text");
 	else if (strstr(text, POLICY_COMMAND) != NULL)
-		json_read_error(r, node, JSON_AT_VALUE, NULL,
+		json_read_diag(r, DIAG_E_TEMPLATE, node, JSON_AT_VALUE, NULL,
 		    "\"" POLICY_COMMAND "\" has a meaning in \"argv\": { \"exec\": [...] } only");
 	else
-		json_read_error(r, node, JSON_AT_VALUE, NULL,
+		json_read_diag(r, DIAG_E_UNAVAILABLE, node, JSON_AT_VALUE, NULL,
 		    "templates (\"${...}\") are not available in this build");
 }
 
@@ -151,7 +152,7 @@ check_image(struct json_reader *r, const struct json_node *value)
 		return false;
 	fault = names_image_fault(json_node_string(value));
 	if (fault != NULL)
-		json_read_error(r, value, JSON_AT_VALUE, NULL, "image \"%s\" %s",
+		json_read_diag(r, DIAG_E_IMAGE, value, JSON_AT_VALUE, NULL, "image \"%s\" %s",
 		    json_node_string(value), fault);
 	return fault == NULL;
 }
@@ -163,8 +164,8 @@ read_image_entry(struct json_reader *r, const struct json_node *entry)
 	const struct json_node *e;
 
 	if (fault != NULL)
-		json_read_error(r, entry, JSON_AT_KEY, NULL, "the name \"%s\" of an image %s",
-		    json_node_key(entry), fault);
+		json_read_diag(r, DIAG_E_NAME, entry, JSON_AT_KEY, NULL,
+		    "the name \"%s\" of an image %s", json_node_key(entry), fault);
 	if (json_node_kind(entry) == JSON_KIND_STRING) {
 		(void)check_image(r, entry);
 		return;
@@ -172,8 +173,8 @@ read_image_entry(struct json_reader *r, const struct json_node *entry)
 	if (!json_read_expect(r, entry, JSON_KIND_ARRAY, "an image or a list of images"))
 		return;
 	if (json_node_count(entry) == 0 || json_node_count(entry) > IMAGES_MAX)
-		json_read_error(r, entry, JSON_AT_VALUE, NULL, "%s must list 1 to %d images",
-		    json_read_name(r, entry), IMAGES_MAX);
+		json_read_diag(r, DIAG_E_TOO_MANY, entry, JSON_AT_VALUE, NULL,
+		    "%s must list 1 to %d images", json_read_name(r, entry), IMAGES_MAX);
 	for (e = json_node_first(entry); e != NULL; e = json_node_next(e))
 		(void)check_image(r, e);
 }
@@ -196,7 +197,7 @@ refuse_image(struct policy_draft *d, const struct json_node *value, const char *
 	suggest_init(&near, name);
 	for (; e != NULL; e = json_node_next(e))
 		suggest_offer(&near, json_node_key(e));
-	json_read_error(&d->reader, value, JSON_AT_VALUE,
+	json_read_diag(&d->reader, DIAG_E_NO_SUCH_IMAGE, value, JSON_AT_VALUE,
 	    near.best == NULL ? NULL
 			      : arena_format(d->reader.arena, "did you mean \"@%s\"?", near.best),
 	    "\"images\" has no \"%s\"", name);
@@ -244,7 +245,7 @@ read_key(struct json_reader *r, const struct json_node *value, struct public_key
 		return true;
 	/* A pasted line may be anything, a private key for one: logs and screens keep what they saw. */
 	if (why != NULL)
-		json_read_error(r, value, JSON_AT_SECRET, help, "%s", why);
+		json_read_diag(r, DIAG_E_KEY, value, JSON_AT_SECRET, help, "%s", why);
 	return false;
 }
 
@@ -255,7 +256,8 @@ warn_double_key(struct json_reader *r, const struct json_node *value, const stru
 	for (size_t i = 0; i < n; i++) {
 		if (keys[i].len == keys[n].len &&
 		    memcmp(keys[i].blob, keys[n].blob, keys[n].len) == 0) {
-			json_read_warning(r, value, JSON_AT_VALUE, NULL, "this key is listed twice");
+			json_read_diag(r, DIAG_W_KEY_TWICE, value, JSON_AT_VALUE, NULL,
+			    "this key is listed twice");
 			return;
 		}
 	}
@@ -273,7 +275,7 @@ read_keys(struct json_reader *r, const struct json_node *value, const struct jso
 	if (!json_read_expect(r, value, JSON_KIND_ARRAY, "a list of public keys"))
 		return;
 	if (json_node_count(value) > POLICY_KEYS_MAX) {
-		json_read_error(r, value, JSON_AT_VALUE, NULL,
+		json_read_diag(r, DIAG_E_TOO_MANY, value, JSON_AT_VALUE, NULL,
 		    "\"keys\" has %zu elements, at most %d are allowed", json_node_count(value),
 		    POLICY_KEYS_MAX);
 		return;
@@ -301,7 +303,7 @@ read_groups(struct json_reader *r, const struct json_node *value, const struct j
 		const char *name = json_node_kind(e) == JSON_KIND_STRING ? json_node_string(e) : NULL;
 
 		if (name != NULL && name[0] != '\0' && !names_login_valid(name, strlen(name)))
-			json_read_error(r, e, JSON_AT_VALUE, NULL,
+			json_read_diag(r, DIAG_E_NAME, e, JSON_AT_VALUE, NULL,
 			    "\"%s\" is no group name: [a-z_][a-z0-9_.-]*, at most 64 characters",
 			    name);
 	}
@@ -336,12 +338,12 @@ read_user(struct policy_draft *d, const struct json_node *node, struct policy_us
 	user->name = arena_copy(r->arena, name, user->name_len);
 	user->groups = no_groups;
 	if (!names_login_valid(name, user->name_len))
-		json_read_error(r, node, JSON_AT_KEY, NULL,
+		json_read_diag(r, DIAG_E_NAME, node, JSON_AT_KEY, NULL,
 		    "\"%s\" is no user name: [a-z_][a-z0-9_.-]*, at most 64 characters", name);
 	if (what != NULL)
 		json_read_object(r, node, what, user_fields, SP_ARRAY_LEN(user_fields), user);
 	if (user->n_keys == 0 && r->diags->n_errors == errors)
-		json_read_warning(r, node, JSON_AT_KEY, NULL,
+		json_read_diag(r, DIAG_W_USER_WITHOUT_KEYS, node, JSON_AT_KEY, NULL,
 		    "user \"%s\" has no keys and can never log in", name);
 }
 
@@ -395,10 +397,10 @@ set_digest(struct policy *p, const char *bytes, size_t len)
 static int
 read_document(const struct json_text *text, struct policy *p, struct diag_list *diags)
 {
-	struct policy_draft d = { .policy = p };
+	struct policy_draft d = { .policy = p, .root = json_text_root(text) };
 	struct json_reader *r = &d.reader;
 
-	json_read_init(r, text, diags, &p->arena, &d);
+	json_read_init(r, diags, &p->arena, &d);
 	json_read_object(r, json_text_root(text), "the policy", top_fields,
 	    SP_ARRAY_LEN(top_fields), policy_draft_of(r));
 	check_templates(r, json_text_root(text));
@@ -429,7 +431,7 @@ build(struct json_text *text, struct policy **ret, struct diag_list *diags)
 	if (r == 0)
 		r = read_document(owned, p, diags);
 	if (r < 0)
-		diag_add(diags, DIAG_ERROR, name, 0, 0, 0, NULL, NULL, "%s", strerror(-r));
+		diag_add(diags, DIAG_E_MEMORY, name, 0, 0, 0, NULL, NULL, "%s", strerror(-r));
 	if (r != 0)
 		return r < 0 ? r : POLICY_E_INVALID;
 	*ret = p;

@@ -67,6 +67,7 @@ struct policy_draft_profile {
 struct policy_draft {
 	struct policy *policy;
 	struct json_reader reader;
+	const struct json_node *root;
 	bool root_user; /* "unsafe": ["root-user"] */
 	/* sections, NULL when they are missing */
 	const struct json_node *images;

@@ -51,7 +51,8 @@ read_exec_allowed(struct json_reader *r, const struct json_node *value,
     const struct json_field *field, void *target)
 {
 	if (json_node_kind(value) == JSON_KIND_ARRAY)
-		json_read_error(r, value, JSON_AT_VALUE, "\"exec\" is true or false",
+		json_read_diag(r, DIAG_E_UNAVAILABLE, value, JSON_AT_VALUE,
+		    "\"exec\" is true or false",
 		    "a list of allowed commands is not available in this build");
 	else
 		json_read_bool(r, value, field, target);
@@ -70,8 +71,8 @@ read_accept_env(struct json_reader *r, const struct json_node *value,
 		const char *name = json_node_kind(e) == JSON_KIND_STRING ? json_node_string(e) : NULL;
 
 		if (name != NULL && name[0] != '\0' && names_variable_fault(name, true) != NULL)
-			json_read_error(r, e, JSON_AT_VALUE, NULL, "pattern \"%s\" %s", name,
-			    names_variable_fault(name, true));
+			json_read_diag(r, DIAG_E_NAME, e, JSON_AT_VALUE, NULL, "pattern \"%s\" %s",
+			    name, names_variable_fault(name, true));
 	}
 }
 
@@ -149,7 +150,7 @@ link_parent(struct policy_draft *d, struct policy_draft_profile *profile)
 	suggest_init(&near, json_node_string(extends));
 	for (size_t i = 0; i < d->n_draft_profiles; i++)
 		suggest_offer(&near, json_node_key(d->draft_profiles[i].node));
-	json_read_error(&d->reader, extends, JSON_AT_VALUE,
+	json_read_diag(&d->reader, DIAG_E_NO_SUCH_PROFILE, extends, JSON_AT_VALUE,
 	    json_read_did_you_mean(&d->reader, near.best), "there is no profile \"%s\"",
 	    json_node_string(extends));
 }
@@ -176,7 +177,8 @@ check_line(struct policy_draft *d, struct policy_draft_profile *profile)
 
 	if (has_end(profile, &circle))
 		return;
-	json_read_error(&d->reader, json_node_find(profile->node, "extends"), JSON_AT_VALUE, NULL,
+	json_read_diag(&d->reader, DIAG_E_EXTENDS, json_node_find(profile->node, "extends"),
+	    JSON_AT_VALUE, NULL,
 	    circle ? "profile \"%s\" extends itself in a circle"
 		   : "profile \"%s\" extends more than 8 others, or a circle of them",
 	    json_node_key(profile->node));
@@ -217,7 +219,7 @@ policy_read_profiles(struct policy_draft *d)
 
 		d->draft_profiles[d->n_draft_profiles++].node = e;
 		if (fault != NULL)
-			json_read_error(&d->reader, e, JSON_AT_KEY, NULL,
+			json_read_diag(&d->reader, DIAG_E_NAME, e, JSON_AT_KEY, NULL,
 			    "the name \"%s\" of a profile %s", json_node_key(e), fault);
 	}
 	for (size_t i = 0; i < n; i++)
@@ -238,8 +240,9 @@ check_image(struct policy_draft *d, const struct policy_draft_profile *profile, 
 {
 	if (profile->profile.image != NULL || (profile->extended && !profile->used) || broken)
 		return;
-	json_read_error(&d->reader, profile->node, JSON_AT_KEY, "\"container\": { \"image\": ... }",
-	    "profile \"%s\" has no image", json_node_key(profile->node));
+	json_read_diag(&d->reader, DIAG_E_NO_IMAGE, profile->node, JSON_AT_KEY,
+	    "\"container\": { \"image\": ... }", "profile \"%s\" has no image",
+	    json_node_key(profile->node));
 }
 
 void
@@ -256,8 +259,8 @@ policy_finish_profiles(struct policy_draft *d)
 
 		check_image(d, profile, broken);
 		if (!profile->used && !profile->extended && !broken)
-			json_read_warning(&d->reader, profile->node, JSON_AT_KEY, NULL,
-			    "profile \"%s\" is used by no rule", json_node_key(profile->node));
+			json_read_diag(&d->reader, DIAG_W_UNUSED_PROFILE, profile->node, JSON_AT_KEY,
+			    NULL, "profile \"%s\" is used by no rule", json_node_key(profile->node));
 		if (profile->profile.image != NULL)
 			list[n++] = &profile->profile;
 	}

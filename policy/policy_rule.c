@@ -23,8 +23,8 @@ read_id(struct json_reader *r, const struct json_node *value, const struct json_
 		return;
 	fault = names_label_fault(json_node_string(value));
 	if (fault != NULL)
-		json_read_error(r, value, JSON_AT_VALUE, NULL, "the id \"%s\" of a rule %s",
-		    json_node_string(value), fault);
+		json_read_diag(r, DIAG_E_NAME, value, JSON_AT_VALUE, NULL,
+		    "the id \"%s\" of a rule %s", json_node_string(value), fault);
 	else
 		*(const char **)target =
 		    arena_copy(r->arena, json_node_string(value), strlen(json_node_string(value)));
@@ -63,8 +63,8 @@ check_user(struct json_reader *r, const struct json_node *value)
 	suggest_init(&near, name);
 	for (size_t i = 0; i < p->n_users; i++)
 		suggest_offer(&near, p->users[i].name);
-	json_read_error(r, value, JSON_AT_VALUE, json_read_did_you_mean(r, near.best),
-	    "\"users\" has no \"%s\"", name);
+	json_read_diag(r, DIAG_E_NO_SUCH_USER, value, JSON_AT_VALUE,
+	    json_read_did_you_mean(r, near.best), "\"users\" has no \"%s\"", name);
 }
 
 static void
@@ -105,8 +105,9 @@ read_groups(struct json_reader *r, const struct json_node *value, const struct j
 
 		if (json_node_string(e)[0] != '\0' &&
 		    !find_group(policy_draft_of(r)->policy, json_node_string(e), &near))
-			json_read_warning(r, e, JSON_AT_VALUE, json_read_did_you_mean(r, near.best),
-			    "no user is in group \"%s\"", json_node_string(e));
+			json_read_diag(r, DIAG_W_GROUP_OF_NOBODY, e, JSON_AT_VALUE,
+			    json_read_did_you_mean(r, near.best), "no user is in group \"%s\"",
+			    json_node_string(e));
 	}
 }
 
@@ -117,11 +118,11 @@ read_network(struct json_reader *r, const struct json_node *value, struct cidr *
 	int outcome = cidr_parse(json_node_string(value), ret);
 
 	if (outcome == CIDR_E_HOST_BITS)
-		json_read_error(r, value, JSON_AT_VALUE,
+		json_read_diag(r, DIAG_E_NETWORK, value, JSON_AT_VALUE,
 		    json_read_did_you_mean(r, cidr_format(ret, network)),
 		    "\"%s\" has bits set beyond its prefix", json_node_string(value));
 	else if (outcome != 0)
-		json_read_error(r, value, JSON_AT_VALUE, NULL,
+		json_read_diag(r, DIAG_E_NETWORK, value, JSON_AT_VALUE, NULL,
 		    "\"%s\" is no network: \"192.0.2.0/24\", \"2001:db8::/32\" or one address",
 		    json_node_string(value));
 	return outcome == 0;
@@ -198,8 +199,9 @@ read_use(struct json_reader *r, const struct json_node *value, const struct json
 	suggest_init(&near, json_node_string(value));
 	for (size_t i = 0; i < d->n_draft_profiles; i++)
 		suggest_offer(&near, json_node_key(d->draft_profiles[i].node));
-	json_read_error(r, value, JSON_AT_VALUE, json_read_did_you_mean(r, near.best),
-	    "there is no profile \"%s\"", json_node_string(value));
+	json_read_diag(r, DIAG_E_NO_SUCH_PROFILE, value, JSON_AT_VALUE,
+	    json_read_did_you_mean(r, near.best), "there is no profile \"%s\"",
+	    json_node_string(value));
 }
 
 static const struct json_field rule_fields[] = {
@@ -223,8 +225,9 @@ check_id(struct policy_draft *d, const struct json_node *node, const struct poli
 	for (size_t i = 0; rules[n].id != NULL && i < n; i++) {
 		if (rules[i].id == NULL || strcmp(rules[i].id, rules[n].id) != 0)
 			continue;
-		json_read_error(&d->reader, json_node_find(node, "id"), JSON_AT_VALUE, NULL,
-		    "the rule of line %u has the id \"%s\" already", rules[i].line, rules[n].id);
+		json_read_diag(&d->reader, DIAG_E_TWICE, json_node_find(node, "id"), JSON_AT_VALUE,
+		    NULL, "the rule of line %u has the id \"%s\" already", rules[i].line,
+		    rules[n].id);
 		return;
 	}
 }
@@ -238,7 +241,7 @@ check_reached(struct policy_draft *d, const struct json_node *node, const struct
 	    (json_node_kind(conditions) == JSON_KIND_OBJECT && json_node_count(conditions) == 0);
 
 	if (d->anyone_before)
-		json_read_warning(&d->reader, node, JSON_AT_VALUE, NULL,
+		json_read_diag(&d->reader, DIAG_W_SHADOWED_RULE, node, JSON_AT_VALUE, NULL,
 		    "rule \"%s\" can never match: rule \"%s\" (line %u) has no conditions and comes "
 		    "first",
 		    rule->id != NULL ? rule->id : "", d->anyone_id, d->anyone_line);
@@ -257,14 +260,14 @@ read_rule(struct policy_draft *d, const struct json_node *node, struct policy_ru
 	bool use;
 	bool deny;
 
-	rule->line = json_text_place(r->text, node, JSON_AT_VALUE).line;
+	rule->line = json_text_place(json_node_text(node), node, JSON_AT_VALUE).line;
 	json_read_object(r, node, "a rule", rule_fields, SP_ARRAY_LEN(rule_fields), rule);
 	if (json_node_kind(node) != JSON_KIND_OBJECT)
 		return;
 	use = json_node_find(node, "use") != NULL;
 	deny = json_node_find(node, "deny") != NULL;
 	if (use == deny)
-		json_read_error(r, node, JSON_AT_VALUE, NULL,
+		json_read_diag(r, DIAG_E_RULE, node, JSON_AT_VALUE, NULL,
 		    use ? "a rule has \"use\" or \"deny\", not both"
 			: "a rule needs \"use\", a profile, or \"deny\", a sentence");
 	check_id(d, node, rules, n);
@@ -281,9 +284,8 @@ policy_read_rules(struct policy_draft *d)
 	if (rules == NULL)
 		return;
 	if (n == 0 && d->reader.diags->n_errors == d->reader.errors_before)
-		json_read_warning(&d->reader,
-		    d->rules != NULL ? d->rules : json_text_root(d->reader.text), JSON_AT_KEY, NULL,
-		    "without rules nobody can log in");
+		json_read_diag(&d->reader, DIAG_W_NO_RULES, d->rules != NULL ? d->rules : d->root,
+		    JSON_AT_KEY, NULL, "without rules nobody can log in");
 	for (size_t i = 0; e != NULL; e = json_node_next(e), i++)
 		read_rule(d, e, rules, i);
 	d->policy->rules = rules;

@@ -33,12 +33,12 @@ test_form(void **state)
 	struct diag_list list = DIAG_LIST_INIT;
 
 	(void)state;
-	diag_add(&list, DIAG_ERROR, "policy.json", 19, 9, 12, "        \"privledged\": true,",
+	diag_add(&list, DIAG_E_SYNTAX, "policy.json", 19, 9, 12, "        \"privledged\": true,",
 	    "did you mean \"privileged\"?", "unknown key \"%s\" in \"%s\"", "privledged",
 	    "container");
 	assert_int_equal(list.n_errors, 1);
 	assert_prints(&list,
-	    "policy.json:19:9: error: unknown key \"privledged\" in \"container\"\n"
+	    "policy.json:19:9: error: unknown key \"privledged\" in \"container\" [E-syntax]\n"
 	    "   19 |         \"privledged\": true,\n"
 	    "      |         ^^^^^^^^^^^^\n"
 	    "   help: did you mean \"privileged\"?\n");
@@ -50,9 +50,9 @@ test_without_place(void **state)
 	struct diag_list list = DIAG_LIST_INIT;
 
 	(void)state;
-	diag_add(&list, DIAG_WARNING, "a.json", 0, 0, 0, NULL, NULL, "is old");
+	diag_add(&list, DIAG_W_NO_RULES, "a.json", 0, 0, 0, NULL, NULL, "is old");
 	assert_int_equal(list.n_errors, 0);
-	assert_prints(&list, "a.json: warning: is old\n");
+	assert_prints(&list, "a.json: warning: is old [W-no-rules]\n");
 }
 
 static void
@@ -61,15 +61,15 @@ test_order(void **state)
 	struct diag_list list = DIAG_LIST_INIT;
 
 	(void)state;
-	diag_add(&list, DIAG_ERROR, "a", 10, 1, 1, NULL, NULL, "fourth");
-	diag_add(&list, DIAG_ERROR, "a", 2, 9, 1, NULL, NULL, "third");
-	diag_add(&list, DIAG_ERROR, "a", 2, 3, 1, NULL, NULL, "first");
-	diag_add(&list, DIAG_WARNING, "a", 2, 3, 1, NULL, NULL, "second");
+	diag_add(&list, DIAG_E_SYNTAX, "a", 10, 1, 1, NULL, NULL, "fourth");
+	diag_add(&list, DIAG_E_SYNTAX, "a", 2, 9, 1, NULL, NULL, "third");
+	diag_add(&list, DIAG_E_SYNTAX, "a", 2, 3, 1, NULL, NULL, "first");
+	diag_add(&list, DIAG_W_NO_RULES, "a", 2, 3, 1, NULL, NULL, "second");
 	assert_prints(&list,
-	    "a:2:3: error: first\n"
-	    "a:2:3: warning: second\n"
-	    "a:2:9: error: third\n"
-	    "a:10:1: error: fourth\n");
+	    "a:2:3: error: first [E-syntax]\n"
+	    "a:2:3: warning: second [W-no-rules]\n"
+	    "a:2:9: error: third [E-syntax]\n"
+	    "a:10:1: error: fourth [E-syntax]\n");
 }
 
 static void
@@ -79,10 +79,10 @@ test_escapes(void **state)
 
 	(void)state;
 	/* A control character, an invalid byte, C1, a change of direction; plain UTF-8 stays. */
-	diag_add(&list, DIAG_ERROR, "a\nb", 1, 1, 1,
+	diag_add(&list, DIAG_E_SYNTAX, "a\nb", 1, 1, 1,
 	    "\x1b]0;x\x07 \xff \xc2\x9b \xe2\x80\xae \xc3\xa4", "\x7f", "bell \x07");
 	assert_prints(&list,
-	    "a\\x0ab:1:1: error: bell \\x07\n"
+	    "a\\x0ab:1:1: error: bell \\x07 [E-syntax]\n"
 	    "    1 | \\x1b]0;x\\x07 \\xff \\xc2\\x9b \\xe2\\x80\\xae \xc3\xa4\n"
 	    "      | ^^^^\n"
 	    "   help: \\x7f\n");
@@ -95,9 +95,9 @@ test_caret(void **state)
 
 	(void)state;
 	/* Column 7: after a tab, a two-byte letter and three bytes that are shown as \xNN. */
-	diag_add(&list, DIAG_ERROR, "a", 1, 7, 3, "\t\xc3\xa4\x01\x02\x03-\xc3\xb6", NULL, "x");
+	diag_add(&list, DIAG_E_SYNTAX, "a", 1, 7, 3, "\t\xc3\xa4\x01\x02\x03-\xc3\xb6", NULL, "x");
 	assert_prints(&list,
-	    "a:1:7: error: x\n"
+	    "a:1:7: error: x [E-syntax]\n"
 	    "    1 | \t\xc3\xa4\\x01\\x02\\x03-\xc3\xb6\n"
 	    "      | \t             ^^\n");
 }
@@ -108,13 +108,13 @@ test_caret_beyond_the_line(void **state)
 	struct diag_list list = DIAG_LIST_INIT;
 
 	(void)state;
-	diag_add(&list, DIAG_ERROR, "a", 1, 4, 9, "abc", NULL, "x");
-	diag_add(&list, DIAG_ERROR, "a", 2, 4000000000u, 4000000000u, "abc", NULL, "x");
-	diag_add(&list, DIAG_ERROR, "a", 3, 1, 0, "", NULL, "x");
+	diag_add(&list, DIAG_E_SYNTAX, "a", 1, 4, 9, "abc", NULL, "x");
+	diag_add(&list, DIAG_E_SYNTAX, "a", 2, 4000000000u, 4000000000u, "abc", NULL, "x");
+	diag_add(&list, DIAG_E_SYNTAX, "a", 3, 1, 0, "", NULL, "x");
 	assert_prints(&list,
-	    "a:1:4: error: x\n    1 | abc\n      |    ^\n"
-	    "a:2:4000000000: error: x\n    2 | abc\n      |    ^\n"
-	    "a:3:1: error: x\n    3 | \n      | ^\n");
+	    "a:1:4: error: x [E-syntax]\n    1 | abc\n      |    ^\n"
+	    "a:2:4000000000: error: x [E-syntax]\n    2 | abc\n      |    ^\n"
+	    "a:3:1: error: x [E-syntax]\n    3 | \n      | ^\n");
 }
 
 /* A file may be one line of megabytes: neither kept nor shown. */
@@ -129,9 +129,9 @@ test_long_line(void **state)
 	assert_non_null(line);
 	memset(line, 'x', len);
 	line[len] = '\0';
-	diag_add(&list, DIAG_ERROR, "a", 1, 1, 1, line, NULL, "x");
-	diag_add(&list, DIAG_ERROR, "a", 1, 2000000, 10, line, NULL, "x");
-	diag_add(&list, DIAG_ERROR, "a", 1, (unsigned)len + 1, 10, line, NULL, "x");
+	diag_add(&list, DIAG_E_SYNTAX, "a", 1, 1, 1, line, NULL, "x");
+	diag_add(&list, DIAG_E_SYNTAX, "a", 1, 2000000, 10, line, NULL, "x");
+	diag_add(&list, DIAG_E_SYNTAX, "a", 1, (unsigned)len + 1, 10, line, NULL, "x");
 	free(line);
 	for (size_t i = 0; i < list.n; i++)
 		assert_in_range(strlen(list.items[i].source), 1, 160);
@@ -147,7 +147,7 @@ test_too_many(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < DIAG_MAX + 50; i++)
-		diag_add(&list, DIAG_ERROR, "a", i + 1, 1, 1, NULL, NULL, "x");
+		diag_add(&list, DIAG_E_SYNTAX, "a", i + 1, 1, 1, NULL, NULL, "x");
 	assert_int_equal(list.n, DIAG_MAX);
 	assert_int_equal(list.n_errors, DIAG_MAX + 50);
 	assert_int_equal(list.n_left_out, 50);

@@ -2,6 +2,10 @@
 /* Every message of the policy parser, word for word, and files that give none. */
 #include "test.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "golden.h"
 #include "policy.h"
 
@@ -38,6 +42,54 @@ test_good(void **state)
 	assert_true(golden_walk(SP_TEST_DATA "/policy/good", 0, judge) >= 2);
 }
 
+/* Mark every code that a line of dir's .err files ends with. */
+static void
+mark_codes(const char *dir, bool seen[DIAG_N_CODES])
+{
+	DIR *d = opendir(dir);
+	const struct dirent *entry;
+	char name[64];
+
+	assert_non_null(d);
+	while ((entry = readdir(d)) != NULL) {
+		char path[512];
+		size_t len;
+		char *text;
+
+		if (strstr(entry->d_name, ".err") == NULL)
+			continue;
+		assert_true(snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name) > 0);
+		text = golden_read(path, &len);
+		for (unsigned code = 0; code < DIAG_N_CODES; code++) {
+			(void)snprintf(name, sizeof(name), " [%s]\n", diag_code_name(code));
+			seen[code] = seen[code] || strstr(text, name) != NULL;
+		}
+		free(text);
+	}
+	assert_int_equal(closedir(d), 0);
+}
+
+/* No code without a file that earns it, but for those that no file's words can. */
+static void
+test_every_code(void **state)
+{
+	bool seen[DIAG_N_CODES] = {
+		[DIAG_E_FILE] = true,
+		[DIAG_E_MEMORY] = true,
+		[DIAG_E_BUG] = true,
+		[DIAG_W_NO_WORKER_USER] = true, /* a machine's */
+	};
+
+	(void)state;
+	mark_codes(SP_TEST_DATA "/policy/bad", seen);
+	mark_codes(SP_TEST_DATA "/policy/warn", seen);
+	mark_codes(SP_TEST_DATA "/config/bad", seen);
+	for (unsigned code = 0; code < DIAG_N_CODES; code++) {
+		if (!seen[code])
+			fail_msg("no file earns %s", diag_code_name(code));
+	}
+}
+
 int
 main(void)
 {
@@ -45,6 +97,7 @@ main(void)
 		cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_warn),
 		cmocka_unit_test(test_good),
+		cmocka_unit_test(test_every_code),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
