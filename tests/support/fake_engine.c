@@ -147,7 +147,6 @@ act(int fd, const struct fake_rule *r)
 	static const char chunked[] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 	char text[BUFFER];
 
-	nap(r->delay_ms);
 	answer(fd, r, text, sizeof(text));
 	switch (r->act) {
 	case FAKE_ANSWER:
@@ -301,9 +300,11 @@ serve(void *arg)
 		if (sscanf(buf, "%15s %4095s", method, path) != 2)
 			break;
 		r = choose(c->fake, method, path, body);
+		/* It counts until its answer begins: after that the next may come on another connection. */
 		count_start(c->fake, path, 1);
-		alive = act(c->fd, &r);
+		nap(r.delay_ms);
 		count_start(c->fake, path, -1);
+		alive = act(c->fd, &r);
 	}
 	free(buf);
 	(void)shutdown(c->fd, SHUT_RDWR);

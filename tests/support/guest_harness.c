@@ -456,6 +456,25 @@ program_ends_close(struct program_ends *e)
 	fd_close(&e->master);
 }
 
+void
+harness_expect_gone(const struct harness *h, const char *file, const char *pattern)
+{
+	struct program_ends e;
+	char script[256], text[64];
+
+	(void)snprintf(script, sizeof(script),
+	    "while cat /proc/[0-9]*/%s 2>/dev/null | tr '\\0' ' ' | grep -q '%s'; do sleep 0.05; done; "
+	    "echo gone",
+	    file, pattern);
+	harness_sh(h, script, &e);
+	harness_expect_started(&e);
+	wait_readable(e.out, pattern);
+	harness_read_all(e.out, text, sizeof(text));
+	assert_string_equal(text, "gone\n");
+	harness_expect_exit(&e, 0);
+	program_ends_close(&e);
+}
+
 /* ---- the worker's side ---- */
 
 void

@@ -16,7 +16,7 @@
 
 /* Descriptors of an idle guest: 0 to 2, signals, orders. */
 #define HARNESS_IDLE_FDS 5
-#define HARNESS_WAIT_MS  15000 /* for whatever must happen: a failed test, not a slow machine */
+#define HARNESS_WAIT_MS  60000 /* for whatever must happen: a failed test, not a slow machine */
 #define HARNESS_UID      1000
 
 enum harness_root {
@@ -57,6 +57,12 @@ unsigned harness_guest_fds(const struct harness *h);
 
 /* Wait until the guest has exactly n descriptors open; fails the test when it does not come to that. */
 void harness_expect_fds(const struct harness *h, unsigned n);
+
+/*
+ * Wait until no process in the container has pattern (grep's) in its /proc/PID/file; "[x]" for an "x"
+ * keeps the pattern from finding itself.
+ */
+void harness_expect_gone(const struct harness *h, const char *file, const char *pattern);
 
 /* What the worker holds of one program. -1: none, or closed. */
 struct program_ends {

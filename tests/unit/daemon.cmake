@@ -13,7 +13,7 @@ sp_add_test(NAME test_worker_sandbox LABEL sandbox SIDE daemon SOURCES unit/test
   LIBS sp_daemon)
 
 sp_add_test(NAME test_worker LABEL regress SIDE none SOURCES unit/test_worker.c LIBS sp_common
-  TIMEOUT 300)
+  TIMEOUT 900)
 target_compile_definitions(test_worker PRIVATE FAKE_BROKER="$<TARGET_FILE:fake_broker>"
   SALLYPORTD="$<TARGET_FILE:sallyportd>"
   HOSTILE_CLIENT="${PROJECT_SOURCE_DIR}/tests/support/hostile_client.py")

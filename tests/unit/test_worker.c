@@ -191,7 +191,7 @@ test_commands(void **state)
 		{ "input is not read", "head -c 3000000 /dev/zero | $ssh $h 'echo no'", 0, "no\n" },
 		{ "closed streams", "$ssh $h 'exec >&- 2>&-; sleep 0.3; exit 5'", 5, "" },
 		{ "nobody reads", "$ssh $h yes | head -1", 0, "y\n" },
-		{ "background, detached", "timeout 5 $ssh $h 'sleep 30 >/dev/null 2>&1 & echo x'",
+		{ "background, detached", "timeout 50 $ssh $h 'sleep 60 >/dev/null 2>&1 & echo x'",
 		    0, "x\n" },
 		{ "background, holds output", "$ssh $h '(sleep 0.5; echo late) & exit 9'", 9,
 		    "late\n" },
@@ -214,7 +214,7 @@ test_terminals(void **state)
 		{ "no terminal", "$ssh $h 'test -t 0'", 1, "" },
 		{ "shell", "printf 'echo $((40+2))\\nexit 4\\n' | $ssh -tt $h | grep -c 42", 0,
 		    "1\n" },
-		{ "background", "timeout 5 $ssh -tt $h 'sleep 30 & echo x; exit 3'", 3, "x\r\n" },
+		{ "background", "timeout 50 $ssh -tt $h 'sleep 60 & echo x; exit 3'", 3, "x\r\n" },
 		{ "input ends, terminal goes on", "$ssh -tt $h 'sleep 0.3; echo on' </dev/null", 0,
 		    "on\r\n" },
 		{ "output up to the last byte", "$ssh -tt $h 'head -c 200000 /dev/zero' | wc -c", 0,
@@ -276,7 +276,7 @@ test_hostile_guest(void **state)
 		{ "ended", "$ssh $h fake:end | sort", 0, "The container has ended.\nlast words\n" },
 		{ "no program", "$ssh $h fake:no-program", 127,
 		    "sh cannot be run in this container: No such file or directory\n" },
-		{ "silent", "timeout 2 $ssh $h fake:silent", 124, "" },
+		{ "silent", "timeout 4 $ssh $h fake:silent", 124, "" },
 	};
 
 	(void)state;
@@ -433,10 +433,14 @@ test_silent_client(void **state)
 	(void)state;
 	start_broker("-k", "1");
 	/* It logs in, and is then stopped: its kernel still acknowledges everything. */
-	assert_int_equal(run("$ssh $h 'sleep 60' & c=$!; sleep 1; kill -STOP $c; sleep 7; kill -KILL $c",
+	assert_int_equal(run("$ssh $h 'echo in; sleep 600' >in 2>&1 & c=$!; echo $c >pid; n=0; "
+			     "until [ -s in ] || [ $n = 300 ]; do sleep 0.1; n=$((n+1)); done; "
+			     "kill -STOP $c; cat in",
 			     out, sizeof(out)),
 	    0);
+	assert_string_equal(out, "in\n");
 	expect_worker_end("exit 13");
+	assert_int_equal(run("kill -KILL $(cat pid)", out, sizeof(out)), 0);
 	stop_broker();
 }
 
