@@ -16,6 +16,7 @@
 
 #include "ipc.h"
 #include "json_read.h"
+#include "uid_range.h"
 
 #ifndef SP_WORKER_PATH
 #define SP_WORKER_PATH "/usr/libexec/sallyport/sallyportd"
@@ -30,6 +31,9 @@
 #define PATH_LEN_MAX 4095
 #define WORKER_USER  "sallyport-net"
 #define NOBODY       65534
+
+/* Of each worker, where no other is named: far above what Debian and its tools hand out. */
+static const struct uid_range default_uids = { 1900000000, 131072 };
 
 static const char *const default_listen[] = { "0.0.0.0:22", "[::]:22", NULL };
 static const char *const default_host_keys[] = {
@@ -49,6 +53,7 @@ struct draft {
 	struct config *config;
 	const char *directory;        /* of the file, absolute */
 	const struct json_node *user; /* worker.user */
+	const struct json_node *uids; /* worker.uids */
 	const char *view_guest_dir;   /* engine.host_view */
 	const char *view_runtime_dir;
 };
@@ -302,6 +307,27 @@ read_worker_user(struct json_reader *r, const struct json_node *value,
 }
 
 static void
+read_worker_uids(struct json_reader *r, const struct json_node *value,
+    const struct json_field *field, void *target)
+{
+	struct config_worker *worker = &draft_of(r)->config->worker;
+	struct uid_range range = { 0, 0 };
+	const char *text = json_read_text(r, value, 1, 64);
+	const char *fault = text != NULL ? uid_range_parse(text, &range) : NULL;
+
+	(void)field;
+	(void)target;
+	if (fault != NULL)
+		json_read_error(r, value, JSON_AT_VALUE, NULL, "%s %s", json_read_name(r, value),
+		    fault);
+	if (text == NULL || fault != NULL)
+		return;
+	draft_of(r)->uids = value;
+	worker->uid = range.first;
+	worker->n_uids = range.count;
+}
+
+static void
 read_sandbox(struct json_reader *r, const struct json_node *value, const struct json_field *field,
     void *target)
 {
@@ -319,6 +345,7 @@ read_worker(struct json_reader *r, const struct json_node *value, const struct j
 	static const struct json_field fields[] = {
 		{ .key = "program", .read = read_path, AT(worker.program) },
 		{ .key = "user", .read = read_worker_user },
+		{ .key = "uids", .read = read_worker_uids },
 		{ .key = "sandbox",
 		    .read = read_sandbox,
 		    AT(worker.sandbox_required),
@@ -460,7 +487,10 @@ find_name(const char *name, struct config_worker *worker)
 	return true;
 }
 
-/* No user was named. The package makes one; without it nobody's uid will do, and is said aloud. */
+/*
+ * No range is to be had: this is a user namespace that does not have the numbers. All workers share a
+ * user then; without the one that the package makes nobody's uid will do, and is said aloud.
+ */
 static void
 use_default_user(struct json_reader *r, const struct json_node *root)
 {
@@ -497,21 +527,69 @@ use_named_user(struct json_reader *r, const struct json_node *node)
 		    "workers face the network and must not run as root");
 }
 
+/* Is the range good for this host and for as many workers as there may be? */
+static void
+check_uids(struct json_reader *r, const struct json_node *node)
+{
+	const struct config *c = draft_of(r)->config;
+	const struct uid_range range = { c->worker.uid, c->worker.n_uids };
+	uint32_t workers = c->limits.connections + c->worker.prespawn;
+	char why[512];
+
+	if (range.count < workers)
+		json_read_error(r, node, JSON_AT_VALUE, NULL,
+		    "\"uids\" has %u uids for up to %u workers: \"limits.connections\" is %u and "
+		    "\"worker.prespawn\" is %u",
+		    range.count, workers, c->limits.connections, c->worker.prespawn);
+	else if (uid_range_taken(&range, &uid_range_system_files, why, sizeof(why)) != 0)
+		json_read_error(r, node, JSON_AT_VALUE, "name a range that nobody uses",
+		    "\"uids\" %s: no other user may have a worker's uid", why);
+	else if (uid_range_unmapped(&range, &uid_range_system_files, why, sizeof(why)) != 0)
+		json_read_error(r, node, JSON_AT_VALUE, NULL, "\"uids\" %s", why);
+}
+
+static void
+use_default_uids(struct json_reader *r, const struct json_node *root)
+{
+	struct config_worker *worker = &draft_of(r)->config->worker;
+	char why[512];
+
+	if (uid_range_unmapped(&default_uids, &uid_range_system_files, why, sizeof(why)) != 0) {
+		use_default_user(r, root);
+		return;
+	}
+	worker->uid = default_uids.first;
+	worker->n_uids = default_uids.count;
+	if (uid_range_taken(&default_uids, &uid_range_system_files, why, sizeof(why)) != 0)
+		json_read_error(r, root, JSON_AT_VALUE,
+		    "name another: \"worker\": { \"uids\": \"FIRST-LAST\" }",
+		    "the default range of the workers' uids %s", why);
+}
+
 static void
 find_worker_user(struct json_reader *r, const struct json_node *root)
 {
-	const struct json_node *node = draft_of(r)->user;
-	struct config_worker *worker = &draft_of(r)->config->worker;
+	const struct draft *d = draft_of(r);
+	struct config_worker *worker = &d->config->worker;
 
-	worker->uid = geteuid();
-	worker->gid = getegid();
 	/* Who is not root starts workers as whoever it is. */
-	if (worker->uid != 0)
-		return;
-	if (node != NULL)
-		use_named_user(r, node);
-	else
-		use_default_user(r, root);
+	if (geteuid() != 0) {
+		worker->uid = geteuid();
+		worker->gid = getegid();
+		worker->n_uids = 0;
+	} else if (d->user != NULL && d->uids != NULL) {
+		json_read_error(r, d->user, JSON_AT_KEY, "leave \"user\" out",
+		    "\"user\" and \"uids\" exclude each other: one user for all workers, or a uid for "
+		    "each");
+	} else if (d->user != NULL) {
+		use_named_user(r, d->user);
+	} else if (d->uids != NULL) {
+		check_uids(r, d->uids);
+	} else {
+		use_default_uids(r, root);
+	}
+	if (worker->n_uids != 0)
+		worker->gid = (gid_t)worker->uid;
 }
 
 /* ---- the whole ---- */

@@ -34,8 +34,12 @@ struct config_engine {
 
 struct config_worker {
 	const char *program; /* sallyportd; default in libexec */
-	uid_t uid; /* of worker.user, default "sallyport-net"; never 0; ours when we are not root */
+	/* A range of n_uids from uid on, worker.uids: each worker has a uid and a gid of its own, both
+	 * the same number. Or n_uids is 0 and all workers have uid and gid: those of worker.user, or
+	 * ours when we are not root. Never 0. */
+	uid_t uid;
 	gid_t gid;
+	uint32_t n_uids;
 	bool sandbox_required; /* worker.sandbox is "required" (default), not "best-effort" */
 	uint32_t prespawn;     /* workers started ahead of need, 0..64; default 2 */
 	uint64_t memory;       /* bytes, RLIMIT_AS of each; default 256 MiB */

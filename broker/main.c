@@ -381,6 +381,7 @@ start_spawner(const struct service *s, int *ret_fd)
 		.program = c->worker.program,
 		.uid = c->worker.uid,
 		.gid = c->worker.gid,
+		.n_uids = c->worker.n_uids,
 		.memory = c->worker.memory,
 		.best_effort = !c->worker.sandbox_required,
 	};
@@ -393,6 +394,11 @@ start_spawner(const struct service *s, int *ret_fd)
 	r = spawner_start(&options, ret_fd, &pid);
 	if (r < 0)
 		log_error("cannot start the spawner: %s", strerror(-r));
+	else if (options.n_uids != 0)
+		log_info("each worker gets a uid of its own: %u to %u", (unsigned)options.uid,
+		    (unsigned)(options.uid + options.n_uids - 1));
+	else
+		log_info("workers share uid %u", (unsigned)options.uid);
 	return r;
 }
 

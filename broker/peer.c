@@ -536,7 +536,8 @@ peer_exited(struct peer *p, int status)
 void
 peer_not_started(struct peer *p, int error)
 {
-	log_error("connection=%s cannot start a worker: %s", p->id, strerror(error));
+	log_error("connection=%s cannot start a worker: %s", p->id,
+	    error == EUSERS ? "every uid of worker.uids has a worker that lives" : strerror(error));
 	p->exited = true;
 	if (p->state != PEER_ENDED)
 		peer_end(p, "no worker");

@@ -44,11 +44,14 @@ struct child {
 	struct child *next;
 	pid_t pid;
 	uint32_t token;
+	uint32_t uid_slot;
 };
 
 struct spawner {
 	struct spawner_options options;
 	struct child *children;
+	bool *uid_taken;    /* options.n_uids of them */
+	uint32_t next_slot; /* the search begins after the last one: a uid rests before its next use */
 };
 
 static void
@@ -82,8 +85,9 @@ worker_limits(const struct spawner_options *o)
  * broker, and nothing else is open when the worker's program starts.
  */
 static void
-exec_worker(const struct spawner_options *o, int ipc_fd, int log_fd)
+exec_worker(const struct spawner_options *o, uint32_t uid_slot, int ipc_fd, int log_fd)
 {
+	uid_t own_uid = o->uid + uid_slot;
 	char uid[24];
 	char gid[24];
 	char program_name[] = "sallyportd";
@@ -99,8 +103,8 @@ exec_worker(const struct spawner_options *o, int ipc_fd, int log_fd)
 	char *envp[] = { no_openssl_conf, lang, NULL, NULL };
 	sigset_t none;
 
-	(void)snprintf(uid, sizeof(uid), "%u", (unsigned)o->uid);
-	(void)snprintf(gid, sizeof(gid), "%u", (unsigned)o->gid);
+	(void)snprintf(uid, sizeof(uid), "%u", (unsigned)own_uid);
+	(void)snprintf(gid, sizeof(gid), "%u", o->n_uids != 0 ? (unsigned)own_uid : (unsigned)o->gid);
 	/* The two may sit on each other's place: move both out of the way first. */
 	ipc_fd = fcntl(ipc_fd, F_DUPFD_CLOEXEC, 10);
 	log_fd = fcntl(log_fd, F_DUPFD_CLOEXEC, 10);
@@ -139,32 +143,75 @@ clone_worker(uint64_t flags,
 	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 }
 
+/* A uid that no living worker has, or 0 when all share one. false: none is left. */
+static bool
+take_uid(struct spawner *s, uint32_t *ret_slot)
+{
+	uint32_t n = s->options.n_uids;
+
+	*ret_slot = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t slot = (s->next_slot + i) % n;
+
+		if (s->uid_taken[slot])
+			continue;
+		s->uid_taken[slot] = true;
+		s->next_slot = slot + 1;
+		*ret_slot = slot;
+		return true;
+	}
+	return n == 0;
+}
+
+static void
+free_uid(struct spawner *s, uint32_t slot)
+{
+	if (s->options.n_uids != 0)
+		s->uid_taken[slot] = false;
+}
+
+/* 0 with a process that the caller's list has, or -errno. */
+static int
+start_worker(struct spawner *s, struct child *child, int ipc_fd, int log_fd, int *ret_pidfd)
+{
+	pid_t pid;
+
+	if (!take_uid(s, &child->uid_slot))
+		return -EUSERS;
+	pid = clone_worker(worker_namespaces, ret_pidfd);
+	if (pid < 0 && s->options.best_effort)
+		pid = clone_worker(0, ret_pidfd);
+	if (pid == 0)
+		exec_worker(&s->options, child->uid_slot, ipc_fd, log_fd);
+	if (pid < 0) {
+		int r = -errno;
+
+		free_uid(s, child->uid_slot);
+		return r;
+	}
+	child->pid = pid;
+	child->next = s->children;
+	s->children = child;
+	return 0;
+}
+
 static void
 spawn(struct spawner *s, uint32_t token, int ipc_fd, int log_fd)
 {
 	SP_CLEANUP_FD int pidfd = -1;
 	struct child *child = calloc(1, sizeof(*child));
-	pid_t pid = -1;
+	int r = -ENOMEM;
 
 	if (child != NULL) {
-		pid = clone_worker(worker_namespaces, &pidfd);
-		if (pid < 0 && s->options.best_effort)
-			pid = clone_worker(0, &pidfd);
+		child->token = token;
+		r = start_worker(s, child, ipc_fd, log_fd, &pidfd);
 	}
-	if (pid == 0)
-		exec_worker(&s->options, ipc_fd, log_fd);
-	if (pid < 0) {
-		int error = child == NULL ? ENOMEM : errno;
-
-		free(child);
-		report(RECORD_FAILED, token, (uint32_t)error, -1);
+	if (r == 0) {
+		report(RECORD_STARTED, token, (uint32_t)child->pid, pidfd);
 		return;
 	}
-	child->pid = pid;
-	child->token = token;
-	child->next = s->children;
-	s->children = child;
-	report(RECORD_STARTED, token, (uint32_t)pid, pidfd);
+	free(child);
+	report(RECORD_FAILED, token, (uint32_t)-r, -1);
 }
 
 static void
@@ -182,6 +229,8 @@ reap(struct spawner *s)
 			struct child *gone = *at;
 
 			*at = gone->next;
+			/* Only now: nothing of that uid runs any more. */
+			free_uid(s, gone->uid_slot);
 			report(RECORD_EXITED, gone->token, (uint32_t)status, -1);
 			free(gone);
 		}
@@ -238,6 +287,9 @@ run(int own, const struct spawner_options *options)
 	struct pollfd fds[2] = { { .fd = FD_SELF, .events = POLLIN }, { .fd = -1, .events = POLLIN } };
 	sigset_t mask;
 
+	s.uid_taken = calloc(options->n_uids, sizeof(*s.uid_taken));
+	if (options->n_uids != 0 && s.uid_taken == NULL)
+		_exit(1);
 	take_descriptors(own);
 	(void)prctl(PR_SET_NAME, "sp-spawner", 0, 0, 0);
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);

@@ -18,8 +18,11 @@
 
 struct spawner_options {
 	const char *program; /* absolute path of sallyportd */
-	uid_t uid;           /* of the workers */
+	/* n_uids not 0: each worker has a uid of its own, uid to uid + n_uids - 1, as uid and gid, and
+	 * no two that live have the same. 0: all have uid and gid. */
+	uid_t uid;
 	gid_t gid;
+	uint32_t n_uids;
 	uint64_t memory;  /* bytes, RLIMIT_AS of a worker; 0: unlimited (sanitizer builds) */
 	bool best_effort; /* go on where the kernel grants less; else fail */
 };
@@ -28,7 +31,7 @@ struct spawner_options {
 struct spawner_event {
 	enum {
 		SPAWNER_STARTED, /* pid and pidfd (the caller owns it) */
-		SPAWNER_FAILED,  /* error: errno of the step that failed */
+		SPAWNER_FAILED,  /* error: errno of the step that failed; EUSERS: no uid is free */
 		SPAWNER_EXITED,  /* status: as from waitpid() */
 	} kind;
 	uint32_t token;

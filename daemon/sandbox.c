@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -149,6 +150,11 @@ sandbox_worker(const struct sandbox_options *o, char *why, size_t cap)
 		r = lockdown_drop_ids(o->uid, o->gid);
 		if (r < 0 && !privileged && tolerable(o, r, what))
 			r = 0;
+	}
+	if (r == 0) {
+		/* Whatever has taken this process over: it ends when the spawner does. */
+		what = "end with the spawner";
+		r = prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ? -errno : 0;
 	}
 	if (r == 0) {
 		what = "system call filter";

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from kit.broker import BUILD, WORKER_UID
+from kit.broker import BUILD, WORKER_UIDS
 from kit.proc import descendants, fds, status, wait_for
 from kit.target import PATIENCE
 
@@ -39,9 +39,17 @@ def test_worker_has_no_rights(serving, which):
     assert s["NoNewPrivs"] == "1"
     for caps in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
         assert int(s[caps], 16) == 0, caps
-    assert s["Uid"].split() == [str(WORKER_UID)] * 4
-    assert s["Gid"].split() == [str(WORKER_UID)] * 4
+    uid = s["Uid"].split()[0]
+    assert int(uid) in WORKER_UIDS
+    assert s["Uid"].split() == s["Gid"].split() == [uid] * 4
     assert s["Groups"] == ""
+
+
+@pytest.mark.quick
+def test_no_two_workers_have_the_same_uid(serving, broker):
+    uids = [status(pid)["Uid"].split()[0] for pid in broker.workers()]
+    assert len(uids) == 3
+    assert len(set(uids)) == 3
 
 
 @pytest.mark.parametrize("which", ["busy", "idle"])

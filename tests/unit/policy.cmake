@@ -23,7 +23,8 @@ sp_add_test(NAME test_policy_values LABEL unit SIDE broker SOURCES unit/test_pol
   LIBS sp_policy PkgConfig::libcrypto)
 
 sp_add_test(NAME test_config LABEL unit SIDE broker
-  SOURCES unit/test_config.c unit/golden.c ${PROJECT_SOURCE_DIR}/broker/config.c LIBS sp_policy)
+  SOURCES unit/test_config.c unit/golden.c ${PROJECT_SOURCE_DIR}/broker/config.c
+  ${PROJECT_SOURCE_DIR}/broker/uid_range.c LIBS sp_policy)
 target_include_directories(test_config PRIVATE ${PROJECT_SOURCE_DIR}/broker)
 
 foreach(test test_config test_policy test_policy_fault test_policy_golden test_policy_mangled)

@@ -133,6 +133,7 @@ test_defaults(void **state)
 	assert_below(c->policy, "p.json");
 	assert_int_equal(c->worker.program[0], '/');
 	assert_int_equal(c->worker.uid, geteuid() == 0 ? 64222 : geteuid());
+	assert_int_equal(c->worker.n_uids, 0);
 	assert_true(c->worker.sandbox_required);
 	assert_int_equal(c->worker.prespawn, 2);
 	assert_int_equal(c->worker.memory, 256 << 20);
@@ -175,6 +176,9 @@ test_every_key(void **state)
 	assert_string_equal(c->engine.view_runtime_dir, "/host/run");
 	assert_below(c->policy, "../policy.json");
 	assert_below(c->worker.program, "bin/sallyportd");
+	assert_int_equal(c->worker.uid, geteuid() == 0 ? 1700000000 : geteuid());
+	assert_int_equal(c->worker.gid, geteuid() == 0 ? 1700000000 : getegid());
+	assert_int_equal(c->worker.n_uids, geteuid() == 0 ? 50 : 0);
 	assert_false(c->worker.sandbox_required);
 	assert_int_equal(c->worker.prespawn, 0);
 	assert_int_equal(c->worker.memory, 128 << 20);
@@ -218,6 +222,20 @@ test_worker_user(void **state)
 	by_uid = load_text("{ \"policy\": \"p\", \"worker\": { \"user\": 64333 } }");
 	assert_int_equal(by_uid->worker.uid, 64333);
 	assert_int_equal(by_uid->worker.gid, 64333); /* nobody has it: its own group */
+}
+
+/* Root's workers have a uid each, unless the file says otherwise; anybody else's are anybody's own. */
+static void
+test_worker_uids(void **state)
+{
+	SP_CLEANUP(config_freep) struct config *c = NULL;
+
+	(void)state;
+	assert_int_equal(chdir(directory), 0);
+	c = load_text("{ \"policy\": \"p\" }");
+	assert_int_equal(c->worker.uid, geteuid() == 0 ? 1900000000 : geteuid());
+	assert_int_equal(c->worker.gid, geteuid() == 0 ? 1900000000 : getegid());
+	assert_int_equal(c->worker.n_uids, geteuid() == 0 ? 131072 : 0);
 }
 
 /* Paths are relative to the file, wherever we stand. */
@@ -325,6 +343,7 @@ main(void)
 		cmocka_unit_test(test_every_key),
 		cmocka_unit_test(test_inherited_sockets_only),
 		cmocka_unit_test(test_worker_user),
+		cmocka_unit_test(test_worker_uids),
 		cmocka_unit_test(test_directories),
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_mangled),

@@ -14,7 +14,7 @@ HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TREE = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.environ.get("SALLYPORT_BUILD", f"{TREE}/build/release")
 PROGRAM = f"{BUILD}/broker/sallyport-broker"
-WORKER_UID = 64222
+WORKER_UIDS = range(1900000000, 1900131072)  # the default
 PRESPAWN = 2
 MISSING_IMAGE = "sallyport-test/not-there:latest"
 
@@ -77,8 +77,7 @@ class Broker:
             "host_keys": [f"host_{kind}_key" for kind in ("ed25519", "ecdsa", "rsa")],
             "policy": "policy.json",
             "engine": {"socket": socket, "guest_dir": f"{BUILD}/guest"},
-            "worker": {"program": f"{BUILD}/daemon/sallyportd", "user": str(WORKER_UID),
-                       "prespawn": PRESPAWN},
+            "worker": {"program": f"{BUILD}/daemon/sallyportd", "prespawn": PRESPAWN},
             "limits": {"drain": "2s"},
             "log": {"level": "debug"},
             "runtime_dir": "run",
