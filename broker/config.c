@@ -318,8 +318,8 @@ read_worker_uids(struct json_reader *r, const struct json_node *value,
 	(void)field;
 	(void)target;
 	if (fault != NULL)
-		json_read_error(r, value, JSON_AT_VALUE, NULL, "%s %s", json_read_name(r, value),
-		    fault);
+		json_read_diag(r, DIAG_E_WORKER_USER, value, JSON_AT_VALUE, NULL, "%s %s",
+		    json_read_name(r, value), fault);
 	if (text == NULL || fault != NULL)
 		return;
 	draft_of(r)->uids = value;
@@ -537,15 +537,16 @@ check_uids(struct json_reader *r, const struct json_node *node)
 	char why[512];
 
 	if (range.count < workers)
-		json_read_error(r, node, JSON_AT_VALUE, NULL,
+		json_read_diag(r, DIAG_E_WORKER_USER, node, JSON_AT_VALUE, NULL,
 		    "\"uids\" has %u uids for up to %u workers: \"limits.connections\" is %u and "
 		    "\"worker.prespawn\" is %u",
 		    range.count, workers, c->limits.connections, c->worker.prespawn);
 	else if (uid_range_taken(&range, &uid_range_system_files, why, sizeof(why)) != 0)
-		json_read_error(r, node, JSON_AT_VALUE, "name a range that nobody uses",
+		json_read_diag(r, DIAG_E_WORKER_USER, node, JSON_AT_VALUE,
+		    "name a range that nobody uses",
 		    "\"uids\" %s: no other user may have a worker's uid", why);
 	else if (uid_range_unmapped(&range, &uid_range_system_files, why, sizeof(why)) != 0)
-		json_read_error(r, node, JSON_AT_VALUE, NULL, "\"uids\" %s", why);
+		json_read_diag(r, DIAG_E_WORKER_USER, node, JSON_AT_VALUE, NULL, "\"uids\" %s", why);
 }
 
 static void
@@ -561,7 +562,7 @@ use_default_uids(struct json_reader *r, const struct json_node *root)
 	worker->uid = default_uids.first;
 	worker->n_uids = default_uids.count;
 	if (uid_range_taken(&default_uids, &uid_range_system_files, why, sizeof(why)) != 0)
-		json_read_error(r, root, JSON_AT_VALUE,
+		json_read_diag(r, DIAG_E_WORKER_USER, root, JSON_AT_VALUE,
 		    "name another: \"worker\": { \"uids\": \"FIRST-LAST\" }",
 		    "the default range of the workers' uids %s", why);
 }
@@ -578,7 +579,7 @@ find_worker_user(struct json_reader *r, const struct json_node *root)
 		worker->gid = getegid();
 		worker->n_uids = 0;
 	} else if (d->user != NULL && d->uids != NULL) {
-		json_read_error(r, d->user, JSON_AT_KEY, "leave \"user\" out",
+		json_read_diag(r, DIAG_E_WORKER_USER, d->user, JSON_AT_KEY, "leave \"user\" out",
 		    "\"user\" and \"uids\" exclude each other: one user for all workers, or a uid for "
 		    "each");
 	} else if (d->user != NULL) {
