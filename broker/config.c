@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <netinet/in.h>
 #include <pwd.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 
 #include "ipc.h"
 #include "json_read.h"
+#include "lockdown.h"
 #include "uid_range.h"
 
 #ifndef SP_WORKER_PATH
@@ -573,8 +575,8 @@ find_worker_user(struct json_reader *r, const struct json_node *root)
 	const struct draft *d = draft_of(r);
 	struct config_worker *worker = &d->config->worker;
 
-	/* Who is not root starts workers as whoever it is. */
-	if (geteuid() != 0) {
+	/* Who may not change its uid starts workers as whoever it is. */
+	if (!lockdown_has_cap(CAP_SETUID) || !lockdown_has_cap(CAP_SETGID)) {
 		worker->uid = geteuid();
 		worker->gid = getegid();
 		worker->n_uids = 0;

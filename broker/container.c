@@ -381,7 +381,7 @@ container_down_text(const struct container *c)
 int
 container_start(struct container *c, const struct guest_spawn *order, struct data_path_streams *ret)
 {
-	return c->ops->start(c->path, order, c->profile->uid, c->profile->gid, ret);
+	return c->ops->start(c->path, order, ret);
 }
 
 static void

@@ -7,9 +7,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sched.h>
+#include <grp.h>
+#include <linux/capability.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +18,6 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,6 +27,7 @@
 #include "lockdown.h"
 #include "log.h"
 #include "wire.h"
+#include "worker_clone.h"
 
 #define RECORD_MAX 64
 #define FD_SELF    3 /* the spawner's end of its pair, fixed after the fork */
@@ -53,6 +53,18 @@ struct spawner {
 	bool *uid_taken;    /* options.n_uids of them */
 	uint32_t next_slot; /* the search begins after the last one: a uid rests before its next use */
 };
+
+static uid_t
+uid_of(const struct spawner_options *o, const struct child *child)
+{
+	return o->uid + child->uid_slot;
+}
+
+static gid_t
+gid_of(const struct spawner_options *o, const struct child *child)
+{
+	return o->n_uids != 0 ? (gid_t)uid_of(o, child) : o->gid;
+}
 
 static void
 report(enum record kind, uint32_t token, uint32_t value, int pidfd)
@@ -85,9 +97,8 @@ worker_limits(const struct spawner_options *o)
  * broker, and nothing else is open when the worker's program starts.
  */
 static void
-exec_worker(const struct spawner_options *o, uint32_t uid_slot, int ipc_fd, int log_fd)
+exec_worker(const struct spawner_options *o, const struct child *child, int ipc_fd, int log_fd)
 {
-	uid_t own_uid = o->uid + uid_slot;
 	char uid[24];
 	char gid[24];
 	char program_name[] = "sallyportd";
@@ -103,8 +114,8 @@ exec_worker(const struct spawner_options *o, uint32_t uid_slot, int ipc_fd, int 
 	char *envp[] = { no_openssl_conf, lang, NULL, NULL };
 	sigset_t none;
 
-	(void)snprintf(uid, sizeof(uid), "%u", (unsigned)own_uid);
-	(void)snprintf(gid, sizeof(gid), "%u", o->n_uids != 0 ? (unsigned)own_uid : (unsigned)o->gid);
+	(void)snprintf(uid, sizeof(uid), "%u", (unsigned)uid_of(o, child));
+	(void)snprintf(gid, sizeof(gid), "%u", (unsigned)gid_of(o, child));
 	/* The two may sit on each other's place: move both out of the way first. */
 	ipc_fd = fcntl(ipc_fd, F_DUPFD_CLOEXEC, 10);
 	log_fd = fcntl(log_fd, F_DUPFD_CLOEXEC, 10);
@@ -121,26 +132,6 @@ exec_worker(const struct spawner_options *o, uint32_t uid_slot, int ipc_fd, int 
 	execve(o->program, argv, envp);
 	dprintf(STDERR_FILENO, "cannot run %s: %s\n", o->program, strerror(errno));
 	_exit(126);
-}
-
-/*
- * Each worker has namespaces of its own: no network device, no view of other processes, no System V
- * IPC or host name shared with anybody. Mounts are its own so that it can leave the tree.
- */
-static const uint64_t worker_namespaces = CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
-    CLONE_NEWPID;
-
-static pid_t
-clone_worker(uint64_t flags,
-    int *ret_pidfd) /* NOLINT(readability-non-const-parameter): the kernel writes it */
-{
-	struct clone_args args = {
-		.flags = flags | CLONE_PIDFD,
-		.pidfd = (uint64_t)(uintptr_t)ret_pidfd,
-		.exit_signal = SIGCHLD,
-	};
-
-	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 }
 
 /* A uid that no living worker has, or 0 when all share one. false: none is left. */
@@ -174,15 +165,16 @@ free_uid(struct spawner *s, uint32_t slot)
 static int
 start_worker(struct spawner *s, struct child *child, int ipc_fd, int log_fd, int *ret_pidfd)
 {
+	const struct spawner_options *o = &s->options;
 	pid_t pid;
 
 	if (!take_uid(s, &child->uid_slot))
 		return -EUSERS;
-	pid = clone_worker(worker_namespaces, ret_pidfd);
-	if (pid < 0 && s->options.best_effort)
-		pid = clone_worker(0, ret_pidfd);
+	pid = worker_clone(uid_of(o, child), gid_of(o, child), false, ret_pidfd);
+	if (pid < 0 && o->best_effort)
+		pid = worker_clone(uid_of(o, child), gid_of(o, child), true, ret_pidfd);
 	if (pid == 0)
-		exec_worker(&s->options, child->uid_slot, ipc_fd, log_fd);
+		exec_worker(o, child, ipc_fd, log_fd);
 	if (pid < 0) {
 		int r = -errno;
 
@@ -242,7 +234,7 @@ static void
 end_all(const struct spawner *s)
 {
 	for (const struct child *c = s->children; c != NULL; c = c->next)
-		(void)kill(c->pid, SIGKILL);
+		worker_kill(c->pid, uid_of(&s->options, c));
 	_exit(0);
 }
 
@@ -293,6 +285,9 @@ run(int own, const struct spawner_options *options)
 	take_descriptors(own);
 	(void)prctl(PR_SET_NAME, "sp-spawner", 0, 0, 0);
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	/* The service's groups, the engine's above all, are not for workers. */
+	if (lockdown_has_cap(CAP_SETGID) && setgroups(0, NULL) < 0)
+		_exit(1);
 	/* Signals for the service are the broker's: this process ends when the pair does. */
 	if (sigfillset(&mask) < 0 || sigprocmask(SIG_SETMASK, &mask, NULL) < 0)
 		_exit(1);

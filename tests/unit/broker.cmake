@@ -4,6 +4,8 @@ sp_add_test(NAME test_dispatch LABEL unit SIDE broker SOURCES unit/test_dispatch
 target_compile_definitions(test_dispatch PRIVATE
   SP_PROTOCOL_MD="${PROJECT_SOURCE_DIR}/common/PROTOCOL.md")
 sp_add_test(NAME test_instance LABEL unit SIDE broker SOURCES unit/test_instance.c LIBS sp_broker)
+sp_add_test(NAME test_worker_clone LABEL sandbox SIDE broker
+  SOURCES unit/test_worker_clone.c LIBS sp_broker)
 sp_add_test(NAME test_notify LABEL unit SIDE broker SOURCES unit/test_notify.c LIBS sp_broker)
 sp_add_test(NAME test_uid_range LABEL unit SIDE broker SOURCES unit/test_uid_range.c LIBS sp_broker)
 sp_add_test(NAME test_spawner LABEL sandbox SIDE broker SOURCES unit/test_spawner.c LIBS sp_broker)
