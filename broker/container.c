@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "audit.h"
 #include "broker.h"
 #include "config.h"
 #include "engine.h"
@@ -126,6 +127,16 @@ container_set_has(const struct container_set *set, const char *name)
 	return false;
 }
 
+/* What became of a container of some connection. reason: NULL: none. */
+static void
+audit_container(const struct container *c, const char *event, const char *reason)
+{
+	struct audit_subject who = { .connection = c->connection };
+
+	audit_note(c->broker->audit, event, &who, AUDIT_TEXT("container", c->name),
+	    AUDIT_TEXT("id", c->id[0] != '\0' ? c->id : NULL), AUDIT_TEXT("reason", reason));
+}
+
 static void
 kill_first_process(struct container *c)
 {
@@ -139,6 +150,7 @@ static void
 discard(struct container *c)
 {
 	kill_first_process(c);
+	audit_container(c, "container.remove", NULL);
 	if (c->id[0] != '\0' && engine_discard(c->broker->engine, c->id) < 0)
 		log_error("connection=%s container=%s cannot be removed now; the next start will",
 		    c->connection, c->name);
@@ -152,6 +164,7 @@ go_down(struct container *c, const char *text)
 		return;
 	c->state = CONTAINER_DOWN;
 	(void)snprintf(c->down_text, sizeof(c->down_text), "%s", text);
+	audit_container(c, "container.down", text);
 	c->owner.down(c->owner.arg, c, c->down_text);
 }
 
@@ -238,6 +251,7 @@ on_ready(void *arg, int *pidfd)
 		return;
 	}
 	c->state = CONTAINER_UP;
+	audit_container(c, "container.up", NULL);
 	log_info("connection=%s container=%s id=%.12s image=%s up", c->connection, c->name, c->id,
 	    c->profile->image);
 	c->owner.up(c->owner.arg, c);
@@ -331,6 +345,18 @@ launch(struct container *c, const char *user)
 	return r;
 }
 
+/* Before the engine hears of it. */
+static bool
+audit_create(const struct container *c, const char *user)
+{
+	struct audit_subject who = { .connection = c->connection, .user = user };
+
+	return audit_event(c->broker->audit, "container.create", &who,
+	    AUDIT_TEXT("container", c->name), AUDIT_TEXT("profile", c->profile->name),
+	    AUDIT_TEXT("image", c->profile->image), AUDIT_NUMBER("uid", c->profile->uid),
+	    AUDIT_NUMBER("gid", c->profile->gid));
+}
+
 int
 container_new(struct broker *b, struct policy *policy, const struct policy_profile *profile,
     const char *connection, const char *user, const struct container_owner *owner,
@@ -356,6 +382,8 @@ container_new(struct broker *b, struct policy *policy, const struct policy_profi
 		instance_proof(&b->instance, c->name, c->proof);
 		r = c->ops->open(b, c->name, &events, &c->path);
 	}
+	if (r == 0 && !audit_create(c, user))
+		r = -EIO;
 	if (r == 0)
 		r = launch(c, user);
 	if (r < 0) {
@@ -381,7 +409,7 @@ container_down_text(const struct container *c)
 int
 container_start(struct container *c, const struct guest_spawn *order, struct data_path_streams *ret)
 {
-	return c->ops->start(c->path, order, ret);
+	return c->ops->start(c->path, order, c->profile->uid, c->profile->gid, ret);
 }
 
 static void

@@ -50,8 +50,8 @@ struct data_path_ops {
 	    struct engine_mount *mounts);
 	/* The container runs, as the engine describes it. */
 	void (*launched)(struct data_path *d, const struct engine_container *seen);
-	/* Start a program. 0, DATA_PATH_E_BUSY or -errno. */
-	int (*start)(struct data_path *d, const struct guest_spawn *order,
+	/* Start a program; streams belong to uid:gid. 0, DATA_PATH_E_BUSY or -errno. */
+	int (*start)(struct data_path *d, const struct guest_spawn *order, uid_t uid, gid_t gid,
 	    struct data_path_streams *ret);
 	/* No more programs; those that run are to end. */
 	void (*hang_up)(struct data_path *d);
