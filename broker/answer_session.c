@@ -417,7 +417,9 @@ answer_close(struct peer *p, struct wire_reader *body, const char **ret_fault)
 
 	if (ipc_get_req_close(body, &m) != 0)
 		return ANSWER_E_PEER_FAULT;
-	*ret_fault = "";
+	*ret_fault = "a channel that has no program is closed";
+	if (p->channels[m.channel].state == CHANNEL_FREE)
+		return ANSWER_E_PEER_FAULT;
 	/* Every request gets its one answer, also one that nobody waits for any more: the worker keeps
 	 * the number until then. */
 	if (p->channels[m.channel].state == CHANNEL_WAITING)

@@ -36,8 +36,10 @@
 
 #define START_SECONDS    15 /* from fork to a proven lock-down */
 #define EXIT_SECONDS     3 /* from the end of the pair to SIGKILL: time for a last word to the client */
-#define RECORDS_PER_TURN 16 /* then the others have their turn */
-#define LOG_LINES        20 /* per second and worker */
+#define RECORDS_PER_TURN 16   /* then the others have their turn */
+#define RECORDS_BURST    1000 /* at once; then one in a millisecond: an honest worker is far below */
+#define LOG_LINES        20   /* per second and worker */
+#define REST_MS          20   /* for a worker that says more than that */
 
 static const char *
 state_name(enum peer_state state)
@@ -119,6 +121,7 @@ free_peer(struct peer *p)
 	free_event(&p->log_event);
 	free_event(&p->deadline);
 	free_event(&p->answer);
+	free_event(&p->rest);
 	fd_close(&p->ipc_fd);
 	fd_close(&p->log_fd);
 	fd_close(&p->client_fd);
@@ -229,6 +232,42 @@ peer_notice(struct peer *p, enum ipc_notice_kind kind, const char *text)
 	(void)peer_send(p, &w, NULL, 0);
 }
 
+/*
+ * A worker that floods is not ended, since a client can make an honest one busy, but it waits: what it
+ * sends stays in its own buffers, and the broker's time is the others'.
+ */
+static void
+let_rest(struct peer *p, struct event *source)
+{
+	struct timeval tv = { .tv_usec = REST_MS * 1000 };
+
+	if (event_del(source) < 0 || event_add(p->rest, &tv) < 0)
+		peer_end(p, "cannot arm a timer");
+}
+
+static void
+on_rested(evutil_socket_t fd, short what, void *arg)
+{
+	struct peer *p = arg;
+
+	(void)fd;
+	(void)what;
+	if ((p->ipc_event != NULL && event_add(p->ipc_event, NULL) < 0) ||
+	    (p->log_event != NULL && event_add(p->log_event, NULL) < 0))
+		peer_end(p, "cannot listen to the worker");
+}
+
+static bool
+record_allowed(struct peer *p)
+{
+	int64_t now = clock_now_ms();
+	int64_t credit = p->record_credit + (now - p->record_ms);
+
+	p->record_credit = credit < RECORDS_BURST ? (unsigned)credit : RECORDS_BURST;
+	p->record_ms = now;
+	return p->record_credit > 0;
+}
+
 static void
 on_records(evutil_socket_t fd, short what, void *arg)
 {
@@ -240,8 +279,13 @@ on_records(evutil_socket_t fd, short what, void *arg)
 	for (int i = 0; i < RECORDS_PER_TURN && p->state != PEER_ENDED; i++) {
 		const char *fault = "malformed message";
 		size_t len;
-		int r = ipc_chan_recv(p->ipc_fd, record, sizeof(record), &len, MSG_DONTWAIT);
+		int r;
 
+		if (!record_allowed(p)) {
+			let_rest(p, p->ipc_event);
+			return;
+		}
+		r = ipc_chan_recv(p->ipc_fd, record, sizeof(record), &len, MSG_DONTWAIT);
 		if (r == IPC_CHAN_E_AGAIN)
 			return;
 		if (r == IPC_CHAN_E_END) {
@@ -249,10 +293,11 @@ on_records(evutil_socket_t fd, short what, void *arg)
 			return;
 		}
 		if (r == IPC_CHAN_E_VIOLATION) {
-			peer_violation(p, "a record is too long");
+			peer_violation(p, "a record is too long, or carries descriptors");
 			return;
 		}
 		if (r == 0) {
+			p->record_credit--;
 			r = dispatch(p, record, len, &fault);
 			explicit_bzero(record, len); /* a transcript holds the shared secret */
 		}
@@ -307,6 +352,8 @@ on_log(evutil_socket_t fd, short what, void *arg)
 		if (*line != '\0' && log_allowed(p))
 			log_info("connection=%s worker: %s", p->id, line);
 	}
+	if (p->log_lost > 0)
+		let_rest(p, p->log_event);
 }
 
 static void
@@ -384,7 +431,8 @@ make_events(struct peer *p)
 	p->ipc_event = event_new(base, p->ipc_fd, EV_READ | EV_PERSIST, on_records, p);
 	p->log_event = event_new(base, p->log_fd, EV_READ | EV_PERSIST, on_log, p);
 	p->deadline = evtimer_new(base, on_deadline, p);
-	if (p->ipc_event == NULL || p->log_event == NULL || p->deadline == NULL ||
+	p->rest = evtimer_new(base, on_rested, p);
+	if (p->ipc_event == NULL || p->log_event == NULL || p->deadline == NULL || p->rest == NULL ||
 	    event_add(p->ipc_event, NULL) < 0 || event_add(p->log_event, NULL) < 0)
 		return -ENOMEM;
 	set_deadline(p, START_SECONDS);
@@ -397,6 +445,7 @@ discard(struct peer *p)
 	free_event(&p->ipc_event);
 	free_event(&p->log_event);
 	free_event(&p->deadline);
+	free_event(&p->rest);
 	fd_close(&p->ipc_fd);
 	fd_close(&p->log_fd);
 	free(p);

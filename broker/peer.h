@@ -65,6 +65,9 @@ struct peer {
 	struct event *log_event;
 	struct event *deadline; /* start, login grace, or end of the process */
 	struct event *answer;   /* a refusal that is held back, see answer_login.c */
+	struct event *rest;     /* until it is listened to again: it said too much */
+	unsigned record_credit; /* records that may come at once */
+	int64_t record_ms;      /* when the credit was counted last */
 	bool exited;
 
 	int64_t connected_at; /* ms of clock_now_ms(); 0: no client yet */

@@ -96,7 +96,8 @@ recv_outcome(ssize_t n, int msg_flags, size_t *ret_len)
 	}
 	if (n == 0)
 		return IPC_CHAN_E_END;
-	if ((msg_flags & MSG_TRUNC) != 0)
+	/* MSG_CTRUNC: there was control data, and no room for it. */
+	if ((msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
 		return IPC_CHAN_E_VIOLATION;
 	*ret_len = (size_t)n;
 	return 0;

@@ -33,9 +33,9 @@ SP_MUST_CHECK int ipc_chan_send_plain(int fd, const void *data, size_t len, int 
 
 /*
  * Receive one record of at most cap bytes and no descriptor: control data is not even offered room,
- * so descriptors that a hostile peer attaches are dropped by the kernel.
- * 0 with *ret_len > 0, IPC_CHAN_E_END, IPC_CHAN_E_AGAIN, IPC_CHAN_E_VIOLATION (longer than cap) or
- * -errno.
+ * so descriptors that a hostile peer attaches are dropped by the kernel, which says so.
+ * 0 with *ret_len > 0, IPC_CHAN_E_END, IPC_CHAN_E_AGAIN, IPC_CHAN_E_VIOLATION (longer than cap, or with
+ * descriptors) or -errno.
  */
 SP_MUST_CHECK int ipc_chan_recv(int fd, void *buf, size_t cap, size_t *ret_len, int flags);
 
