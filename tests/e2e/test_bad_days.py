@@ -4,43 +4,16 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 
-from kit.broker import HERE, MISSING_IMAGE, PROGRAM
+from kit.broker import MISSING_IMAGE, PROGRAM
+from kit.fake_engine import FakeEngine
 from kit.proc import wait_for
 from kit.target import PATIENCE
 
 SAYS_ENGINE = b"container engine is not responding"
-
-
-class FakeEngine:
-    """fake_engine.py between the broker and the real engine; rules() changes what it does."""
-
-    def __init__(self, directory, engine):
-        self.socket = f"{directory}/engine.sock"
-        self.rules_file = f"{directory}/rules.json"
-        self.log_file = f"{directory}/requests"
-        self.rules([])
-        self.process = subprocess.Popen(
-            [sys.executable, f"{HERE}/fake_engine.py", "--listen", self.socket, "--engine",
-             engine.socket, "--rules", self.rules_file, "--log", self.log_file])
-        wait_for(lambda: os.path.exists(self.socket), 10, "the fake engine listens")
-
-    def rules(self, rules):
-        with open(f"{self.rules_file}.new", "w", encoding="utf-8") as f:
-            json.dump(rules, f)
-        os.rename(f"{self.rules_file}.new", self.rules_file)
-
-    def requests(self):
-        with open(self.log_file, encoding="utf-8") as f:
-            return [json.loads(line) for line in f]
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(10)
 
 
 @pytest.fixture

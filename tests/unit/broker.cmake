@@ -8,8 +8,3 @@ sp_add_test(NAME test_instance LABEL unit SIDE broker SOURCES unit/test_instance
 sp_add_test(NAME test_notify LABEL unit SIDE broker SOURCES unit/test_notify.c LIBS sp_broker)
 sp_add_test(NAME test_uid_range LABEL unit SIDE broker SOURCES unit/test_uid_range.c LIBS sp_broker)
 sp_add_test(NAME test_spawner LABEL sandbox SIDE broker SOURCES unit/test_spawner.c LIBS sp_broker)
-
-# A worker that lies; the black-box tests have the real broker start it.
-add_executable(sallyportd-evil support/evil_worker.c)
-sp_side(sallyportd-evil none)
-target_link_libraries(sallyportd-evil PRIVATE sp_common PkgConfig::libcrypto)

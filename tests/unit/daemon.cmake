@@ -18,3 +18,9 @@ target_compile_definitions(test_worker PRIVATE FAKE_BROKER="$<TARGET_FILE:fake_b
   SALLYPORTD="$<TARGET_FILE:sallyportd>"
   HOSTILE_CLIENT="${PROJECT_SOURCE_DIR}/tests/support/hostile_client.py")
 add_dependencies(test_worker fake_broker sallyportd)
+
+# A worker that has been taken over: the real broker starts it in the black-box tests. It has the
+# worker's own lock-down, from the objects of this build, and is never installed.
+add_executable(sallyportd-evil support/evil_worker.c support/evil_calls.c)
+sp_side(sallyportd-evil daemon)
+target_link_libraries(sallyportd-evil PRIVATE sp_daemon)
