@@ -10,7 +10,9 @@ sp_add_test(NAME test_ssh_signal LABEL unit SIDE daemon SOURCES unit/test_ssh_si
 sp_add_test(NAME test_hooks LABEL unit SIDE daemon SOURCES unit/test_hooks.c LIBS sp_daemon)
 sp_add_test(NAME test_ask LABEL unit SIDE daemon SOURCES unit/test_ask.c LIBS sp_daemon)
 sp_add_test(NAME test_worker_sandbox LABEL sandbox SIDE daemon SOURCES unit/test_worker_sandbox.c
-  LIBS sp_daemon)
+  LIBS sp_daemon PkgConfig::libseccomp TIMEOUT 180)
+target_compile_definitions(test_worker_sandbox PRIVATE
+  SP_TEST_DATA="${CMAKE_CURRENT_SOURCE_DIR}/data")
 
 sp_add_test(NAME test_worker LABEL regress SIDE none SOURCES unit/test_worker.c LIBS sp_common
   TIMEOUT 900)
