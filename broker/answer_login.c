@@ -11,9 +11,9 @@
 #include <openssl/hmac.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "answer.h"
-#include "audit.h"
 #include "dispatch.h"
 #include "host_key.h"
 #include "ipc_msg.h"
@@ -167,15 +167,31 @@ answer_query(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	return 0;
 }
 
+/* The user and the target of a name that policy_find_key() has found: each ends with a NUL of its own. */
+static void
+take_name(struct peer *p, struct wire_span name, struct policy_login *login)
+{
+	size_t target;
+	size_t n = policy_split_name(name.data, name.len, &target);
+
+	memcpy(p->user, name.data, name.len);
+	p->user[name.len] = '\0';
+	p->user[n] = '\0';
+	login->user = p->user;
+	login->target = target < name.len ? p->user + target : NULL;
+}
+
 /* Why this is no login, or NULL with everything about it in p. */
 static const char *
 judge(struct peer *p, const struct ipc_req_auth *m)
 {
 	struct policy *policy = p->broker->policy;
-	struct policy_login login = { .source = &p->source };
+	struct policy_login login = { .source = &p->source, .time = time(NULL) };
 	const char *fingerprint = NULL;
 	bool verify_required = false;
+	char value[256];
 	const char *why;
+	int r;
 	bool known = policy_find_key(policy, m->user.data, m->user.len, m->blob.data, m->blob.len,
 	    &fingerprint, &verify_required);
 
@@ -185,17 +201,24 @@ judge(struct peer *p, const struct ipc_req_auth *m)
 	why = userauth_verify(&p->transcript, m, verify_required);
 	if (why != NULL)
 		return why;
-	memcpy(p->user, m->user.data, m->user.len);
-	p->user[m->user.len] = '\0';
-	login.user = p->user;
+	login.fingerprint = fingerprint;
+	login.auth = policy_auth_of_key(m->blob.data, m->blob.len);
+	take_name(p, m->user, &login);
 	if (policy_decide(policy, &login, &p->decision) != 0) {
 		/* Who they are is proven: they may hear why. */
 		(void)snprintf(p->refusal, sizeof(p->refusal), "%s",
 		    p->decision.message != NULL ? p->decision.message : "");
-		return p->decision.rule != NULL ? "a rule denies this login"
-						: "no rule allows this login";
+		return p->decision.expired     ? "the user has expired"
+		    : p->decision.rule != NULL ? "a rule denies this login"
+					       : "no rule allows this login";
 	}
-	p->policy = policy_ref(policy);
+	r = policy_grant_new(policy, &login, &p->decision, &p->grant, value, sizeof(value));
+	if (r == POLICY_E_REFUSED)
+		log_error("connection=%s user=%s the profile does not suit this login: %s", p->id,
+		    p->user, value);
+	if (r != 0)
+		return r < 0 ? strerror(-r) : "a template cannot be filled in";
+	p->decision.profile = policy_grant_profile(p->grant);
 	(void)snprintf(p->fingerprint, sizeof(p->fingerprint), "%s", fingerprint);
 	return NULL;
 }
@@ -220,37 +243,6 @@ send_accepted(struct peer *p)
 	(void)peer_send(p, &w, NULL, 0);
 }
 
-static void
-audit_refusal(const struct peer *p, const struct ipc_req_auth *m, const char *why)
-{
-	/* Nobody has proven to be this user: it is what was claimed. */
-	struct audit_subject who = { .connection = p->id, .from = p->source_text };
-
-	audit_note(p->broker->audit, "login", &who, AUDIT_TEXT("outcome", "refused"),
-	    AUDIT_TEXT("method", "publickey"), AUDIT_BYTES("claimed", m->user.data, m->user.len),
-	    AUDIT_TEXT("reason", why), AUDIT_TEXT("rule", p->decision.rule),
-	    AUDIT_NUMBER("generation", p->broker->generation));
-}
-
-/* Before anything of it happens: a login that cannot be written down is none. */
-static const char *
-audit_login(struct peer *p)
-{
-	struct audit_subject who = peer_audit_subject(p);
-
-	if (audit_event(p->broker->audit, "login", &who, AUDIT_TEXT("outcome", "accepted"),
-		AUDIT_TEXT("method", "publickey"), AUDIT_TEXT("key", p->fingerprint),
-		AUDIT_TEXT("rule", p->decision.rule), AUDIT_TEXT("profile", p->decision.profile->name),
-		AUDIT_NUMBER("generation", p->broker->generation),
-		AUDIT_TEXT("sha256", policy_digest(p->policy))))
-		return NULL;
-	(void)snprintf(p->refusal, sizeof(p->refusal),
-	    "The audit log cannot be written, so nobody is let in. Tell the administrator.");
-	p->policy = policy_unref(p->policy);
-	memset(&p->decision, 0, sizeof(p->decision));
-	return "the audit log cannot be written";
-}
-
 int
 answer_auth(struct peer *p, struct wire_reader *body, const char **ret_fault)
 {
@@ -265,10 +257,7 @@ answer_auth(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	p->refusal[0] = '\0';
 	memset(&p->decision, 0, sizeof(p->decision));
 	why = judge(p, &m);
-	if (why == NULL)
-		why = audit_login(p);
 	if (why != NULL) {
-		audit_refusal(p, &m, why);
 		log_info("connection=%s from=%s user=%.*s login refused: %s%s%s", p->id,
 		    p->source_text, (int)m.user.len, (const char *)m.user.data, why,
 		    p->decision.rule != NULL ? ", rule " : "",

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "answer.h"
-#include "audit.h"
 #include "container.h"
 #include "dispatch.h"
 #include "fd.h"
@@ -27,7 +26,10 @@ struct order_text {
 	char client_env[IPC_ENV_BYTES_MAX + 2 * IPC_ENV_MAX];
 	char own_env[OWN_ENV_MAX][256];
 	char argv0[64];
+	struct policy_words words;
 };
+
+_Static_assert(POLICY_WORDS_MAX <= GUEST_ARGV_MAX, "words that the guest refuses");
 
 static struct wire_span
 span_of(const char *s)
@@ -70,11 +72,6 @@ free_channel(struct peer *p, struct peer_channel *channel)
 static void
 refuse(struct peer *p, uint32_t channel, enum ipc_start_result result, const char *text)
 {
-	struct audit_subject who = peer_audit_subject(p);
-
-	audit_note(p->broker->audit, "request.failed", &who, AUDIT_NUMBER("channel", channel),
-	    AUDIT_TEXT("reason",
-		text[0] != '\0' ? text : "the channel was closed before its program ran"));
 	free_channel(p, &p->channels[channel]);
 	(void)reply(p, channel, result, false, text, NULL);
 }
@@ -145,9 +142,24 @@ fill_env(struct guest_spawn *order, struct order_text *text, const struct peer *
 		add_env(order, span_of(*e));
 }
 
+/* What policy says of the request; words as policy_refuse() has it. */
+static const char *
+refuse_by_policy(const struct peer *p, const struct ipc_req_start *m, struct policy_words *words)
+{
+	struct policy_request request = {
+		.kind = m->kind == IPC_START_SHELL ? POLICY_REQUEST_SHELL : POLICY_REQUEST_EXEC,
+		.pty = m->want_pty,
+		.command = m->command.data,
+		.command_len = m->command.len,
+	};
+
+	return policy_refuse(p->decision.profile, &request, words);
+}
+
 /*
  * The command is one argument of a program that the profile names; nothing here splits or joins. As
- * under sshd, argv[0] is the shell's name without its path, with a "-" before it for a login shell.
+ * under sshd, argv[0] is the shell's name without its path, with a "-" before it for a login shell. Or
+ * it is the words that were judged, without a shell.
  */
 static void
 fill_argv(struct guest_spawn *order, struct order_text *text, const struct policy_profile *profile,
@@ -157,6 +169,11 @@ fill_argv(struct guest_spawn *order, struct order_text *text, const struct polic
 	const char *const *argv = shell ? profile->shell_argv : profile->exec_argv;
 	const char *base = strrchr(argv[0], '/');
 
+	if (text->words.n > 0) {
+		for (; order->n_argv < text->words.n; order->n_argv++)
+			order->argv[order->n_argv] = span_of(text->words.argv[order->n_argv]);
+		return;
+	}
 	(void)snprintf(text->argv0, sizeof(text->argv0), "%s%s",
 	    shell && profile->login_shell ? "-" : "", base != NULL ? base + 1 : argv[0]);
 	order->argv0 = span_of(text->argv0);
@@ -184,10 +201,12 @@ fill_order(struct guest_spawn *order, struct order_text *text, const struct peer
 
 /* What the worker names when the guest says that it could not be run. */
 static const char *
-program_name(const struct peer *p, const struct ipc_req_start *m)
+program_name(const struct peer *p, const struct order_text *text, const struct ipc_req_start *m)
 {
 	const struct policy_profile *profile = p->decision.profile;
 
+	if (text->words.n > 0)
+		return text->words.argv[0];
 	return m->kind == IPC_START_SHELL ? profile->shell_argv[0] : profile->exec_argv[0];
 }
 
@@ -201,6 +220,11 @@ run(struct peer *p, uint32_t number, const struct ipc_req_start *m)
 	struct data_path_streams streams;
 	int r;
 
+	/* It was allowed when it came, by the same profile; this is for the words. */
+	if (refuse_by_policy(p, m, &text.words) != NULL) {
+		refuse(p, number, IPC_START_REFUSED, "This request is not allowed.");
+		return;
+	}
 	fill_order(&order, &text, p, m);
 	r = container_start(channel->container, &order, &streams);
 	if (r != 0) {
@@ -215,7 +239,7 @@ run(struct peer *p, uint32_t number, const struct ipc_req_start *m)
 	channel->state = CHANNEL_RUNNING;
 	log_info("connection=%s user=%s channel=%u started: %s%s", p->id, p->user, number,
 	    m->kind == IPC_START_SHELL ? "shell" : "exec", m->want_pty ? " with pty" : "");
-	(void)reply(p, number, IPC_START_OK, m->want_pty, program_name(p, m), &streams);
+	(void)reply(p, number, IPC_START_OK, m->want_pty, program_name(p, &text, m), &streams);
 	fd_close_all(streams.fds, streams.n);
 }
 
@@ -264,7 +288,7 @@ make_container(struct peer *p, struct container **ret)
 {
 	struct container_owner owner = { on_up, on_down, p };
 
-	return container_new(p->broker, p->policy, p->decision.profile, p->id, p->user, &owner, ret);
+	return container_new(p->broker, p->grant, p->id, p->user, &owner, ret);
 }
 
 void
@@ -315,40 +339,10 @@ keep_request(struct peer_channel *channel, const struct wire_reader *body)
 	return 0;
 }
 
-/* What the profile does not allow is refused with a sentence; NULL: it is allowed. */
-static const char *
-why_refused(const struct policy_profile *profile, const struct ipc_req_start *m)
-{
-	if (m->kind == IPC_START_SHELL && !profile->shell)
-		return "Shells are not allowed for this login.";
-	if (m->kind == IPC_START_EXEC && !profile->exec)
-		return "Commands are not allowed for this login.";
-	if (m->want_pty && !profile->pty)
-		return "Terminals are not allowed for this login.";
-	return NULL;
-}
-
-/*
- * What was asked for and what is done about it, before it is done. outcome is "allowed" or "refused";
- * with a reason when refused. false: it may not happen.
- */
-static bool
-audit_request(const struct peer *p, const struct ipc_req_start *m, const char *outcome,
-    const char *reason)
-{
-	struct audit_subject who = peer_audit_subject(p);
-	bool exec = m->kind == IPC_START_EXEC;
-
-	return audit_event(p->broker->audit, "request", &who, AUDIT_NUMBER("channel", m->channel),
-	    AUDIT_TEXT("kind", exec ? "exec" : "shell"),
-	    AUDIT_BYTES("command", exec ? m->command.data : NULL, m->command.len),
-	    AUDIT_BOOL("pty", m->want_pty), AUDIT_TEXT("outcome", outcome),
-	    AUDIT_TEXT("reason", reason));
-}
-
 int
 answer_start(struct peer *p, struct wire_reader *body, const char **ret_fault)
 {
+	static struct policy_words words;
 	struct wire_reader raw = *body;
 	struct peer_channel *channel;
 	struct ipc_req_start m;
@@ -361,18 +355,11 @@ answer_start(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	*ret_fault = "a second program on one channel, or more channels than allowed";
 	if (channel->state != CHANNEL_FREE || p->n_channels >= p->decision.profile->channels)
 		return ANSWER_E_PEER_FAULT;
-	why = why_refused(p->decision.profile, &m);
+	why = refuse_by_policy(p, &m, &words);
 	if (why != NULL) {
 		log_info("connection=%s user=%s channel=%u refused: %s", p->id, p->user, m.channel,
 		    why);
-		(void)audit_request(p, &m, "refused", why);
 		(void)reply(p, m.channel, IPC_START_REFUSED, false, why, NULL);
-		return 0;
-	}
-	if (!audit_request(p, &m, "allowed", NULL)) {
-		(void)reply(p, m.channel, IPC_START_FAILED, false,
-		    "The audit log cannot be written, so nothing is started. Tell the administrator.",
-		    NULL);
 		return 0;
 	}
 	channel->state = CHANNEL_WAITING;
@@ -400,16 +387,6 @@ answer_start(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	return 0;
 }
 
-static void
-end_channel(struct peer *p, uint32_t number)
-{
-	struct audit_subject who = peer_audit_subject(p);
-
-	if (p->channels[number].state == CHANNEL_RUNNING)
-		audit_note(p->broker->audit, "channel.closed", &who, AUDIT_NUMBER("channel", number));
-	free_channel(p, &p->channels[number]);
-}
-
 int
 answer_close(struct peer *p, struct wire_reader *body, const char **ret_fault)
 {
@@ -425,6 +402,6 @@ answer_close(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	if (p->channels[m.channel].state == CHANNEL_WAITING)
 		refuse(p, m.channel, IPC_START_FAILED, "");
 	else
-		end_channel(p, m.channel);
+		free_channel(p, &p->channels[m.channel]);
 	return 0;
 }

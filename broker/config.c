@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <netinet/in.h>
 #include <pwd.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 
 #include "ipc.h"
 #include "json_read.h"
+#include "lockdown.h"
 #include "uid_range.h"
 
 #ifndef SP_WORKER_PATH
@@ -87,7 +89,6 @@ static const struct config defaults = {
 		.drain_ms = 10 * SECOND,
 	},
 	.log_level = LOG_LEVEL_INFO,
-	.audit = { .required = true },
 	.runtime_dir = "/run/sallyport",
 	.state_dir = "/var/lib/sallyport",
 };
@@ -439,19 +440,6 @@ read_log(struct json_reader *r, const struct json_node *value, const struct json
 	json_read_object(r, value, "\"log\"", fields, SP_ARRAY_LEN(fields), target);
 }
 
-static void
-read_audit(struct json_reader *r, const struct json_node *value, const struct json_field *field,
-    void *target)
-{
-	static const struct json_field fields[] = {
-		{ .key = "file", .read = read_path, AT(audit.file), .required = true },
-		{ .key = "required", .read = json_read_bool, AT(audit.required) },
-	};
-
-	(void)field;
-	json_read_object(r, value, "\"audit\"", fields, SP_ARRAY_LEN(fields), target);
-}
-
 static const struct json_field top_fields[] = {
 	{ .key = "listen", .read = read_listen, AT(listen), .max = CONFIG_LISTEN_MAX },
 	{ .key = "host_keys", .read = read_paths, AT(host_keys), .min = 1, .max = IPC_HOST_KEYS_MAX },
@@ -464,7 +452,7 @@ static const struct json_field top_fields[] = {
 	{ .key = "log", .read = read_log },
 	{ .key = "runtime_dir", .read = read_path, AT(runtime_dir) },
 	{ .key = "state_dir", .read = read_path, AT(state_dir) },
-	{ .key = "audit", .read = read_audit },
+	{ .key = "audit", .read = json_read_unavailable },
 	{ .key = "recordings", .read = json_read_unavailable },
 	{ .key = "control", .read = json_read_unavailable },
 	{ .key = "metrics", .read = json_read_unavailable },
@@ -587,8 +575,8 @@ find_worker_user(struct json_reader *r, const struct json_node *root)
 	const struct draft *d = draft_of(r);
 	struct config_worker *worker = &d->config->worker;
 
-	/* Who is not root starts workers as whoever it is. */
-	if (geteuid() != 0) {
+	/* Who may not change its uid starts workers as whoever it is. */
+	if (!lockdown_has_cap(CAP_SETUID) || !lockdown_has_cap(CAP_SETGID)) {
 		worker->uid = geteuid();
 		worker->gid = getegid();
 		worker->n_uids = 0;

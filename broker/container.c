@@ -15,17 +15,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "audit.h"
 #include "broker.h"
 #include "config.h"
+#include "container_plan.h"
 #include "engine.h"
 #include "fd.h"
 #include "instance.h"
 #include "log.h"
 #include "policy.h"
-
-/* stop_grace is ours to keep; the engine's own patience when it shuts down is short. */
-#define ENGINE_STOP_SECONDS 2
 
 enum container_state {
 	CONTAINER_LAUNCHING, /* the engine makes and starts it */
@@ -39,8 +36,8 @@ struct container {
 	TAILQ_ENTRY(container) link;
 	struct container_set *set;
 	struct broker *broker;
+	struct policy_grant *grant; /* keeps the profile alive while the container leaves */
 	const struct policy_profile *profile;
-	struct policy *policy; /* keeps the profile alive while the container leaves */
 	struct container_owner owner;
 	enum container_state state;
 	char name[INSTANCE_NAME_LEN + 1];
@@ -86,7 +83,7 @@ forget(struct container *c)
 	if (c->grace != NULL)
 		event_free(c->grace);
 	fd_close(&c->pidfd);
-	policy_unref(c->policy);
+	policy_grant_unref(c->grant);
 	TAILQ_REMOVE(&c->set->list, c, link);
 	free(c);
 }
@@ -127,16 +124,6 @@ container_set_has(const struct container_set *set, const char *name)
 	return false;
 }
 
-/* What became of a container of some connection. reason: NULL: none. */
-static void
-audit_container(const struct container *c, const char *event, const char *reason)
-{
-	struct audit_subject who = { .connection = c->connection };
-
-	audit_note(c->broker->audit, event, &who, AUDIT_TEXT("container", c->name),
-	    AUDIT_TEXT("id", c->id[0] != '\0' ? c->id : NULL), AUDIT_TEXT("reason", reason));
-}
-
 static void
 kill_first_process(struct container *c)
 {
@@ -150,7 +137,6 @@ static void
 discard(struct container *c)
 {
 	kill_first_process(c);
-	audit_container(c, "container.remove", NULL);
 	if (c->id[0] != '\0' && engine_discard(c->broker->engine, c->id) < 0)
 		log_error("connection=%s container=%s cannot be removed now; the next start will",
 		    c->connection, c->name);
@@ -164,7 +150,6 @@ go_down(struct container *c, const char *text)
 		return;
 	c->state = CONTAINER_DOWN;
 	(void)snprintf(c->down_text, sizeof(c->down_text), "%s", text);
-	audit_container(c, "container.down", text);
 	c->owner.down(c->owner.arg, c, c->down_text);
 }
 
@@ -251,7 +236,6 @@ on_ready(void *arg, int *pidfd)
 		return;
 	}
 	c->state = CONTAINER_UP;
-	audit_container(c, "container.up", NULL);
 	log_info("connection=%s container=%s id=%.12s image=%s up", c->connection, c->name, c->id,
 	    c->profile->image);
 	c->owner.up(c->owner.arg, c);
@@ -270,97 +254,26 @@ on_path_failed(void *arg, const char *why)
 	go_down(c, text);
 }
 
-/* Mounts of the profile behind those of the data path. Returns how many. */
-static size_t
-add_profile_mounts(const struct policy_profile *p, struct engine_mount *mounts)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < p->n_tmpfs; i++)
-		mounts[n++] = (struct engine_mount){ .kind = ENGINE_MOUNT_TMPFS,
-			.target = p->tmpfs[i].target,
-			.size = p->tmpfs[i].size };
-	for (size_t i = 0; i < p->n_volumes; i++)
-		mounts[n++] = (struct engine_mount){ .kind = ENGINE_MOUNT_VOLUME,
-			.source = p->volumes[i].volume,
-			.target = p->volumes[i].target,
-			.read_only = p->volumes[i].read_only };
-	return n;
-}
-
-static enum engine_network
-network_of(const struct policy_profile *p)
-{
-	switch (p->network) {
-	case POLICY_NETWORK_BRIDGE:
-		return ENGINE_NETWORK_BRIDGE;
-	case POLICY_NETWORK_NAMED:
-		return ENGINE_NETWORK_NAMED;
-	case POLICY_NETWORK_NONE:
-		break;
-	}
-	return ENGINE_NETWORK_NONE;
-}
-
 static int
 launch(struct container *c, const char *user)
 {
-	const struct policy_profile *p = c->profile;
-	size_t n_own = p->n_tmpfs + p->n_volumes;
-	struct engine_mount *mounts = calloc(DATA_PATH_MOUNTS + n_own, sizeof(*mounts));
-	struct engine_label labels[] = {
-		{ INSTANCE_LABEL, c->broker->instance.id },
-		{ INSTANCE_LABEL_PROOF, c->proof },
-		{ "sallyport.user", user },
-		{ "sallyport.connection", c->connection },
-	};
-	struct engine_container_spec spec = {
+	struct container_names names = {
 		.name = c->name,
-		.image = p->image,
-		.uid = p->uid,
-		.gid = p->gid,
-		.workdir = p->workdir,
-		.labels = labels,
-		.n_labels = SP_ARRAY_LEN(labels),
-		.network = network_of(p),
-		.network_name = p->network_name,
-		.read_only_root = p->read_only_root,
-		.mounts = mounts,
-		.n_mounts = DATA_PATH_MOUNTS + n_own,
-		.memory = p->memory,
-		.swap = p->swap,
-		.nano_cpus = p->nano_cpus,
-		.pids = p->pids,
-		.nofile = p->nofile,
-		.stop_timeout = ENGINE_STOP_SECONDS,
+		.instance = c->broker->instance.id,
+		.proof = c->proof,
+		.connection = c->connection,
+		.user = user,
 	};
-	int r;
+	struct container_plan plan;
 
-	if (mounts == NULL)
-		return -ENOMEM;
-	c->ops->describe(c->path, &spec, mounts);
-	(void)add_profile_mounts(p, mounts + DATA_PATH_MOUNTS);
-	r = engine_launch(c->broker->engine, &spec, on_launched, c, &c->launch);
-	free(mounts);
-	return r;
-}
-
-/* Before the engine hears of it. */
-static bool
-audit_create(const struct container *c, const char *user)
-{
-	struct audit_subject who = { .connection = c->connection, .user = user };
-
-	return audit_event(c->broker->audit, "container.create", &who,
-	    AUDIT_TEXT("container", c->name), AUDIT_TEXT("profile", c->profile->name),
-	    AUDIT_TEXT("image", c->profile->image), AUDIT_NUMBER("uid", c->profile->uid),
-	    AUDIT_NUMBER("gid", c->profile->gid));
+	container_plan_make(&plan, c->profile, &names);
+	c->ops->describe(c->path, &plan.spec, plan.mounts);
+	return engine_launch(c->broker->engine, &plan.spec, on_launched, c, &c->launch);
 }
 
 int
-container_new(struct broker *b, struct policy *policy, const struct policy_profile *profile,
-    const char *connection, const char *user, const struct container_owner *owner,
-    struct container **ret)
+container_new(struct broker *b, struct policy_grant *grant, const char *connection,
+    const char *user, const struct container_owner *owner, struct container **ret)
 {
 	struct container *c = calloc(1, sizeof(*c));
 	struct data_path_events events = { on_ready, on_path_failed, c };
@@ -370,8 +283,8 @@ container_new(struct broker *b, struct policy *policy, const struct policy_profi
 		return -ENOMEM;
 	c->set = b->containers;
 	c->broker = b;
-	c->profile = profile;
-	c->policy = policy_ref(policy);
+	c->grant = policy_grant_ref(grant);
+	c->profile = policy_grant_profile(grant);
 	c->owner = *owner;
 	c->pidfd = -1;
 	c->ops = &data_path_direct;
@@ -382,8 +295,6 @@ container_new(struct broker *b, struct policy *policy, const struct policy_profi
 		instance_proof(&b->instance, c->name, c->proof);
 		r = c->ops->open(b, c->name, &events, &c->path);
 	}
-	if (r == 0 && !audit_create(c, user))
-		r = -EIO;
 	if (r == 0)
 		r = launch(c, user);
 	if (r < 0) {
@@ -409,7 +320,7 @@ container_down_text(const struct container *c)
 int
 container_start(struct container *c, const struct guest_spawn *order, struct data_path_streams *ret)
 {
-	return c->ops->start(c->path, order, c->profile->uid, c->profile->gid, ret);
+	return c->ops->start(c->path, order, ret);
 }
 
 static void

@@ -17,8 +17,7 @@ struct broker;
 struct container;
 struct container_set;
 struct guest_spawn;
-struct policy;
-struct policy_profile;
+struct policy_grant;
 
 struct container_owner {
 	void (*up)(void *arg, struct container *c);
@@ -39,12 +38,11 @@ bool container_set_has(const struct container_set *set, const char *name);
 void container_set_hurry(struct container_set *set);
 
 /*
- * Begin to make a container from the profile, one of policy's (a reference is taken).
+ * Begin to make a container for the grant (a reference is taken).
  * connection and user are for labels and logs. 0 or -errno.
  */
-SP_MUST_CHECK int container_new(struct broker *b, struct policy *policy,
-    const struct policy_profile *profile, const char *connection, const char *user,
-    const struct container_owner *owner, struct container **ret);
+SP_MUST_CHECK int container_new(struct broker *b, struct policy_grant *grant, const char *connection,
+    const char *user, const struct container_owner *owner, struct container **ret);
 
 bool container_is_up(const struct container *c);
 /* Why it is down, or NULL. */

@@ -44,22 +44,20 @@ struct data_path_ops {
 	/* Before the container is made. name: the container's. 0 or -errno. */
 	int (*open)(struct broker *b, const char *name, const struct data_path_events *events,
 	    struct data_path **ret);
-	/* Put what this path needs into the spec: mounts (room for DATA_PATH_MOUNTS), entrypoint. What
+	/* Put what this path needs into the spec: mounts (room for CONTAINER_PLAN_OWN_MOUNTS), entrypoint. What
 	 * it points to lives as long as the path. */
 	void (*describe)(struct data_path *d, struct engine_container_spec *spec,
 	    struct engine_mount *mounts);
 	/* The container runs, as the engine describes it. */
 	void (*launched)(struct data_path *d, const struct engine_container *seen);
-	/* Start a program; streams belong to uid:gid. 0, DATA_PATH_E_BUSY or -errno. */
-	int (*start)(struct data_path *d, const struct guest_spawn *order, uid_t uid, gid_t gid,
+	/* Start a program. 0, DATA_PATH_E_BUSY or -errno. */
+	int (*start)(struct data_path *d, const struct guest_spawn *order,
 	    struct data_path_streams *ret);
 	/* No more programs; those that run are to end. */
 	void (*hang_up)(struct data_path *d);
 	/* Free. NULL is fine. No event after this. */
 	void (*close)(struct data_path *d);
 };
-
-#define DATA_PATH_MOUNTS 2
 
 extern const struct data_path_ops data_path_direct;
 

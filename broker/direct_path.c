@@ -24,6 +24,7 @@
 
 #include "broker.h"
 #include "config.h"
+#include "container_plan.h"
 #include "engine.h"
 #include "fd.h"
 #include "guest_msg.h"
@@ -253,17 +254,8 @@ direct_open(struct broker *b, const char *name, const struct data_path_events *e
 static void
 direct_describe(struct data_path *d, struct engine_container_spec *spec, struct engine_mount *mounts)
 {
-	static const char *const entrypoint[] = { GUEST_PROGRAM, NULL };
-
-	spec->entrypoint = entrypoint;
-	mounts[0] = (struct engine_mount){ .kind = ENGINE_MOUNT_BIND,
-		.source = d->broker->config->engine.view_guest_dir,
-		.target = GUEST_BUNDLE_DIR,
-		.read_only = true };
-	mounts[1] = (struct engine_mount){ .kind = ENGINE_MOUNT_BIND,
-		.source = d->directory_view,
-		.target = GUEST_RENDEZVOUS_DIR,
-		.read_only = true };
+	container_plan_direct(spec, mounts, d->broker->config->engine.view_guest_dir,
+	    d->directory_view);
 }
 
 static void
@@ -286,23 +278,23 @@ direct_launched(struct data_path *d, const struct engine_container *seen)
 }
 
 /*
- * One pipe. Its inode belongs to the container's user, as docker does it for its own: a program that
- * opens /dev/stdout again must be allowed to. A pipe that stays small works too.
+ * One pipe. A program that opens /dev/stdout again must be allowed to, whoever it runs as; who may
+ * try is decided before that, by whose /proc files one can reach. A pipe that stays small works too.
  */
 static int
-make_pipe(int pipe_fds[2], uid_t uid, gid_t gid)
+make_pipe(int pipe_fds[2])
 {
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
 		return -errno;
 	(void)fcntl(pipe_fds[0], F_SETPIPE_SZ, PIPE_BYTES);
-	if (fchown(pipe_fds[0], uid, gid) < 0)
-		log_debug("cannot give a pipe to uid %u: %s", (unsigned)uid, strerror(errno));
+	if (fchmod(pipe_fds[0], 0666) < 0)
+		log_debug("cannot open a pipe's mode: %s", strerror(errno));
 	return 0;
 }
 
 /* The program's ends in child[], the worker's in worker[], both in the order of the protocol. */
 static int
-make_streams(bool pty, uid_t uid, gid_t gid, int child[IPC_START_FDS], int worker[IPC_START_FDS])
+make_streams(bool pty, int child[IPC_START_FDS], int worker[IPC_START_FDS])
 {
 	int pair[2];
 
@@ -314,7 +306,7 @@ make_streams(bool pty, uid_t uid, gid_t gid, int child[IPC_START_FDS], int worke
 	worker[0] = pair[1];
 	for (unsigned i = 1; !pty && i < IPC_START_FDS; i++) {
 		bool input = i == 1; /* stdin: the program reads */
-		int r = make_pipe(pair, uid, gid);
+		int r = make_pipe(pair);
 
 		if (r < 0)
 			return r;
@@ -325,8 +317,7 @@ make_streams(bool pty, uid_t uid, gid_t gid, int child[IPC_START_FDS], int worke
 }
 
 static int
-direct_start(struct data_path *d, const struct guest_spawn *order, uid_t uid, gid_t gid,
-    struct data_path_streams *ret)
+direct_start(struct data_path *d, const struct guest_spawn *order, struct data_path_streams *ret)
 {
 	static uint8_t record[GUEST_ORDER_MAX]; /* one loop, one order at a time */
 	unsigned n = order->want_pty ? 1 : IPC_START_FDS;
@@ -339,7 +330,7 @@ direct_start(struct data_path *d, const struct guest_spawn *order, uid_t uid, gi
 	guest_put_spawn(&w, order);
 	if (w.failed)
 		return -E2BIG;
-	r = make_streams(order->want_pty, uid, gid, child, worker);
+	r = make_streams(order->want_pty, child, worker);
 	if (r == 0)
 		r = ipc_chan_send(d->order_fd, w.data, w.len, child, n, MSG_DONTWAIT);
 	fd_close_all(child, IPC_START_FDS);

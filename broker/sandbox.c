@@ -58,7 +58,7 @@ static const struct lockdown_rule rules[] = {
 	/* descriptors that exist */
 	ALLOW(read), ALLOW(write), ALLOW(readv), ALLOW(writev), ALLOW(close), ALLOW(lseek),
 	ALLOW(pread64), ALLOW(fcntl), ALLOW(dup), ALLOW(fstat), ALLOW(newfstatat), ALLOW(statx),
-	ALLOW(getdents64), ALLOW(fchown), ALLOW(fsync),
+	ALLOW(getdents64), ALLOW(fsync),
 	ALLOW_EQ(ioctl, 1, FIONREAD), ALLOW_EQ(ioctl, 1, FIONBIO),
 	/* connections: the engine, the guests' rendezvous. Only AF_UNIX, never a new network socket */
 	ALLOW_EQ(socket, 0, AF_UNIX), DENY_NE(socket, 0, AF_UNIX, EAFNOSUPPORT),
@@ -91,11 +91,10 @@ static const struct lockdown_rule rules[] = {
 };
 
 /*
- * CAP_KILL: end a container's first process when the engine does not.  CAP_CHOWN: a stream's pipe
- * belongs to the container's user.  Everything else is gone, also CAP_DAC_OVERRIDE: files are read
- * as their owner.
+ * CAP_KILL: end a worker, and a container's first process when the engine does not. Everything else
+ * is gone, also CAP_DAC_OVERRIDE: files are read as their owner.
  */
-static const int capabilities[] = { CAP_KILL, CAP_CHOWN };
+static const int capabilities[] = { CAP_KILL };
 
 int
 sandbox_broker(char *why, size_t cap)
@@ -116,7 +115,7 @@ sandbox_broker(char *why, size_t cap)
 		    strerror(errno));
 		return r;
 	}
-	r = geteuid() == 0 ? lockdown_keep_caps(capabilities, SP_ARRAY_LEN(capabilities)) : 0;
+	r = lockdown_keep_caps(capabilities, SP_ARRAY_LEN(capabilities));
 	if (r == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		r = -errno;
 	if (r == 0)

@@ -7,9 +7,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sched.h>
+#include <grp.h>
+#include <linux/capability.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,17 +18,16 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "audit.h"
 #include "fd.h"
 #include "ipc.h"
 #include "ipc_chan.h"
 #include "lockdown.h"
 #include "log.h"
 #include "wire.h"
+#include "worker_clone.h"
 
 #define RECORD_MAX 64
 #define FD_SELF    3 /* the spawner's end of its pair, fixed after the fork */
@@ -38,9 +37,6 @@ enum record {
 	RECORD_STARTED = 2,
 	RECORD_FAILED = 3,
 	RECORD_EXITED = 4,
-	RECORD_OPEN_AUDIT = 5,
-	RECORD_AUDIT_OPENED = 6,
-	RECORD_AUDIT_FAILED = 7,
 };
 
 /* A running worker, so that its end can be reported under the broker's token. */
@@ -58,8 +54,20 @@ struct spawner {
 	uint32_t next_slot; /* the search begins after the last one: a uid rests before its next use */
 };
 
+static uid_t
+uid_of(const struct spawner_options *o, const struct child *child)
+{
+	return o->uid + child->uid_slot;
+}
+
+static gid_t
+gid_of(const struct spawner_options *o, const struct child *child)
+{
+	return o->n_uids != 0 ? (gid_t)uid_of(o, child) : o->gid;
+}
+
 static void
-report(enum record kind, uint32_t token, uint32_t value, int fd)
+report(enum record kind, uint32_t token, uint32_t value, int pidfd)
 {
 	uint8_t buf[RECORD_MAX];
 	struct wire_writer w;
@@ -70,7 +78,7 @@ report(enum record kind, uint32_t token, uint32_t value, int fd)
 	wire_put_u32(&w, token);
 	wire_put_u32(&w, value);
 	/* Blocking: the broker always reads these, and the spawner has nothing better to do. */
-	r = ipc_chan_send(FD_SELF, w.data, w.len, &fd, fd >= 0 ? 1 : 0, 0);
+	r = ipc_chan_send(FD_SELF, w.data, w.len, &pidfd, pidfd >= 0 ? 1 : 0, 0);
 	if (r != 0)
 		_exit(1);
 }
@@ -89,9 +97,8 @@ worker_limits(const struct spawner_options *o)
  * broker, and nothing else is open when the worker's program starts.
  */
 static void
-exec_worker(const struct spawner_options *o, uint32_t uid_slot, int ipc_fd, int log_fd)
+exec_worker(const struct spawner_options *o, const struct child *child, int ipc_fd, int log_fd)
 {
-	uid_t own_uid = o->uid + uid_slot;
 	char uid[24];
 	char gid[24];
 	char program_name[] = "sallyportd";
@@ -107,8 +114,8 @@ exec_worker(const struct spawner_options *o, uint32_t uid_slot, int ipc_fd, int 
 	char *envp[] = { no_openssl_conf, lang, NULL, NULL };
 	sigset_t none;
 
-	(void)snprintf(uid, sizeof(uid), "%u", (unsigned)own_uid);
-	(void)snprintf(gid, sizeof(gid), "%u", o->n_uids != 0 ? (unsigned)own_uid : (unsigned)o->gid);
+	(void)snprintf(uid, sizeof(uid), "%u", (unsigned)uid_of(o, child));
+	(void)snprintf(gid, sizeof(gid), "%u", (unsigned)gid_of(o, child));
 	/* The two may sit on each other's place: move both out of the way first. */
 	ipc_fd = fcntl(ipc_fd, F_DUPFD_CLOEXEC, 10);
 	log_fd = fcntl(log_fd, F_DUPFD_CLOEXEC, 10);
@@ -125,26 +132,6 @@ exec_worker(const struct spawner_options *o, uint32_t uid_slot, int ipc_fd, int 
 	execve(o->program, argv, envp);
 	dprintf(STDERR_FILENO, "cannot run %s: %s\n", o->program, strerror(errno));
 	_exit(126);
-}
-
-/*
- * Each worker has namespaces of its own: no network device, no view of other processes, no System V
- * IPC or host name shared with anybody. Mounts are its own so that it can leave the tree.
- */
-static const uint64_t worker_namespaces = CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
-    CLONE_NEWPID;
-
-static pid_t
-clone_worker(uint64_t flags,
-    int *ret_pidfd) /* NOLINT(readability-non-const-parameter): the kernel writes it */
-{
-	struct clone_args args = {
-		.flags = flags | CLONE_PIDFD,
-		.pidfd = (uint64_t)(uintptr_t)ret_pidfd,
-		.exit_signal = SIGCHLD,
-	};
-
-	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 }
 
 /* A uid that no living worker has, or 0 when all share one. false: none is left. */
@@ -178,15 +165,16 @@ free_uid(struct spawner *s, uint32_t slot)
 static int
 start_worker(struct spawner *s, struct child *child, int ipc_fd, int log_fd, int *ret_pidfd)
 {
+	const struct spawner_options *o = &s->options;
 	pid_t pid;
 
 	if (!take_uid(s, &child->uid_slot))
 		return -EUSERS;
-	pid = clone_worker(worker_namespaces, ret_pidfd);
-	if (pid < 0 && s->options.best_effort)
-		pid = clone_worker(0, ret_pidfd);
+	pid = worker_clone(uid_of(o, child), gid_of(o, child), false, ret_pidfd);
+	if (pid < 0 && o->best_effort)
+		pid = worker_clone(uid_of(o, child), gid_of(o, child), true, ret_pidfd);
 	if (pid == 0)
-		exec_worker(&s->options, child->uid_slot, ipc_fd, log_fd);
+		exec_worker(o, child, ipc_fd, log_fd);
 	if (pid < 0) {
 		int r = -errno;
 
@@ -246,24 +234,8 @@ static void
 end_all(const struct spawner *s)
 {
 	for (const struct child *c = s->children; c != NULL; c = c->next)
-		(void)kill(c->pid, SIGKILL);
+		worker_kill(c->pid, uid_of(&s->options, c));
 	_exit(0);
-}
-
-static void
-open_audit(const struct spawner *s)
-{
-	char why[1024] = "";
-	SP_CLEANUP_FD int fd = s->options.audit_file != NULL
-	    ? audit_open_file(s->options.audit_file, why, sizeof(why))
-	    : -EINVAL;
-
-	if (fd >= 0) {
-		report(RECORD_AUDIT_OPENED, 0, 0, fd);
-		return;
-	}
-	log_error("%s", why);
-	report(RECORD_AUDIT_FAILED, 0, (uint32_t)-fd, -1);
 }
 
 static void
@@ -273,23 +245,18 @@ serve_request(struct spawner *s)
 	int fds[2] = { -1, -1 };
 	struct wire_reader r;
 	uint32_t token;
-	uint8_t kind;
 	unsigned n_fds;
 	size_t len;
 
 	if (ipc_chan_recv_fds(FD_SELF, buf, sizeof(buf), &len, fds, 2, &n_fds, 0) != 0)
 		end_all(s);
 	wire_reader_init(&r, buf, len);
-	kind = wire_get_u8(&r);
+	if (wire_get_u8(&r) != RECORD_SPAWN)
+		end_all(s);
 	token = wire_get_u32(&r);
-	if (wire_finish(&r) != 0)
+	if (wire_finish(&r) != 0 || n_fds != 2)
 		end_all(s);
-	if (kind == RECORD_SPAWN && n_fds == 2)
-		spawn(s, token, fds[0], fds[1]);
-	else if (kind == RECORD_OPEN_AUDIT && n_fds == 0)
-		open_audit(s);
-	else
-		end_all(s);
+	spawn(s, token, fds[0], fds[1]);
 	fd_close_all(fds, 2);
 }
 
@@ -318,6 +285,9 @@ run(int own, const struct spawner_options *options)
 	take_descriptors(own);
 	(void)prctl(PR_SET_NAME, "sp-spawner", 0, 0, 0);
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	/* The service's groups, the engine's above all, are not for workers. */
+	if (lockdown_has_cap(CAP_SETGID) && setgroups(0, NULL) < 0)
+		_exit(1);
 	/* Signals for the service are the broker's: this process ends when the pair does. */
 	if (sigfillset(&mask) < 0 || sigprocmask(SIG_SETMASK, &mask, NULL) < 0)
 		_exit(1);
@@ -366,34 +336,21 @@ spawner_start(const struct spawner_options *options, int *ret_fd, pid_t *ret_pid
 	return 0;
 }
 
-static int
-send_request(int fd, enum record kind, uint32_t token, const int *fds, unsigned n_fds)
+int
+spawner_request(int fd, uint32_t token, int ipc_fd, int log_fd)
 {
+	int fds[2] = { ipc_fd, log_fd };
 	uint8_t buf[RECORD_MAX];
 	struct wire_writer w;
 	int r;
 
 	wire_writer_init(&w, buf, sizeof(buf));
-	wire_put_u8(&w, (uint8_t)kind);
+	wire_put_u8(&w, RECORD_SPAWN);
 	wire_put_u32(&w, token);
-	r = ipc_chan_send(fd, w.data, w.len, fds, n_fds, MSG_DONTWAIT);
+	r = ipc_chan_send(fd, w.data, w.len, fds, 2, MSG_DONTWAIT);
 	if (r == IPC_CHAN_E_AGAIN)
 		return -EAGAIN;
 	return r > 0 ? -EPIPE : r;
-}
-
-int
-spawner_request(int fd, uint32_t token, int ipc_fd, int log_fd)
-{
-	int fds[2] = { ipc_fd, log_fd };
-
-	return send_request(fd, RECORD_SPAWN, token, fds, 2);
-}
-
-int
-spawner_open_audit(int fd)
-{
-	return send_request(fd, RECORD_OPEN_AUDIT, 0, NULL, 0);
 }
 
 static int
@@ -422,13 +379,6 @@ decode_event(const uint8_t *buf, size_t len, struct spawner_event *ret)
 		ret->kind = SPAWNER_EXITED;
 		ret->status = (int)value;
 		return 0;
-	case RECORD_AUDIT_OPENED:
-		ret->kind = SPAWNER_AUDIT_OPENED;
-		return 0;
-	case RECORD_AUDIT_FAILED:
-		ret->kind = SPAWNER_AUDIT_FAILED;
-		ret->error = (int)value;
-		return 0;
 	default:
 		return -EPROTO;
 	}
@@ -439,9 +389,9 @@ spawner_next_event(int fd, struct spawner_event *ret)
 {
 	uint8_t buf[RECORD_MAX];
 	unsigned n_fds = 0;
-	int passed = -1;
+	int pidfd = -1;
 	size_t len;
-	int r = ipc_chan_recv_fds(fd, buf, sizeof(buf), &len, &passed, 1, &n_fds, MSG_DONTWAIT);
+	int r = ipc_chan_recv_fds(fd, buf, sizeof(buf), &len, &pidfd, 1, &n_fds, MSG_DONTWAIT);
 
 	if (r == IPC_CHAN_E_AGAIN)
 		return SPAWNER_E_AGAIN;
@@ -449,11 +399,10 @@ spawner_next_event(int fd, struct spawner_event *ret)
 		return r < 0 ? r : SPAWNER_E_END;
 	memset(ret, 0, sizeof(*ret));
 	r = decode_event(buf, len, ret);
-	if (r == 0 &&
-	    (ret->kind == SPAWNER_STARTED || ret->kind == SPAWNER_AUDIT_OPENED) != (n_fds == 1))
+	if (r == 0 && (ret->kind == SPAWNER_STARTED) != (n_fds == 1))
 		r = -EPROTO;
 	if (r < 0)
-		fd_close(&passed);
-	ret->fd = passed;
+		fd_close(&pidfd);
+	ret->pidfd = pidfd;
 	return r;
 }

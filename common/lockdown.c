@@ -117,12 +117,12 @@ lockdown_empty_root(void)
 }
 
 static int
-set_caps(uint64_t mask)
+set_caps(uint64_t mask, uint64_t inheritable)
 {
 	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
 	struct __user_cap_data_struct data[2] = {
-		{ .effective = (uint32_t)mask, .permitted = (uint32_t)mask },
-		{ .effective = (uint32_t)(mask >> 32), .permitted = (uint32_t)(mask >> 32) },
+		{ (uint32_t)mask, (uint32_t)mask, (uint32_t)inheritable },
+		{ (uint32_t)(mask >> 32), (uint32_t)(mask >> 32), (uint32_t)(inheritable >> 32) },
 	};
 
 	if (syscall(SYS_capset, &head, data) < 0)
@@ -130,7 +130,38 @@ set_caps(uint64_t mask)
 	return 0;
 }
 
-/* Without CAP_SETPCAP the bounding set stays: EPERM is for the caller's verification to judge. */
+static int
+get_caps(uint64_t *ret_effective, uint64_t *ret_permitted)
+{
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct data[2];
+
+	if (syscall(SYS_capget, &head, data) < 0)
+		return -errno;
+	*ret_effective = (uint64_t)data[1].effective << 32 | data[0].effective;
+	*ret_permitted = (uint64_t)data[1].permitted << 32 | data[0].permitted;
+	return 0;
+}
+
+bool
+lockdown_has_cap(int cap)
+{
+	uint64_t effective = 0;
+	uint64_t permitted = 0;
+
+	return get_caps(&effective, &permitted) == 0 && (effective >> cap & 1) != 0;
+}
+
+static uint64_t
+mask_of(const int *caps, size_t n)
+{
+	uint64_t mask = 0;
+
+	for (size_t i = 0; i < n; i++)
+		mask |= UINT64_C(1) << caps[i];
+	return mask;
+}
+
 static int
 drop_bounding(uint64_t keep)
 {
@@ -146,40 +177,65 @@ drop_bounding(uint64_t keep)
 	return 0;
 }
 
-int
-lockdown_drop_ids(uid_t uid, gid_t gid)
+static int
+set_ids(uid_t uid, gid_t gid)
 {
-	int r = drop_bounding(0);
-
-	if (r < 0)
-		return r;
-	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+	/* In a user namespace of one's own there is no setgroups(2); who started us has done it. */
+	if (getgroups(0, NULL) != 0 && setgroups(0, NULL) < 0)
 		return -errno;
-	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
-		return -errno;
-	r = set_caps(0);
-	if (r < 0)
-		return r;
-	/* Not even a process of the same uid may attach or read the memory. */
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+	if (setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
 		return -errno;
 	return 0;
 }
 
 int
+lockdown_drop_ids(uid_t uid, gid_t gid)
+{
+	int r = drop_bounding(0);
+	int caps;
+
+	if (r == 0)
+		r = set_ids(uid, gid);
+	/* Also after a failure: whoever goes on without another uid goes on without capabilities. */
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+		return -errno;
+	caps = set_caps(0, 0);
+	/* Not even a process of the same uid may attach or read the memory. */
+	if (caps == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return -errno;
+	return r < 0 ? r : caps;
+}
+
+int
 lockdown_keep_caps(const int *keep, size_t n)
 {
-	uint64_t mask = 0;
-	int r;
+	uint64_t effective = 0;
+	uint64_t permitted = 0;
+	uint64_t mask = mask_of(keep, n);
+	int r = get_caps(&effective, &permitted);
 
-	for (size_t i = 0; i < n; i++)
-		mask |= UINT64_C(1) << keep[i];
-	r = drop_bounding(mask);
+	/* Without CAP_SETPCAP the bounding set stays; it gives nothing to a process that executes
+	 * nothing. */
+	if (r == 0 && (effective >> CAP_SETPCAP & 1) != 0)
+		r = drop_bounding(mask);
 	if (r < 0)
 		return r;
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
 		return -errno;
-	return set_caps(mask);
+	return set_caps(mask & permitted, 0);
+}
+
+int
+lockdown_pass_caps(const int *pass, size_t n)
+{
+	uint64_t mask = mask_of(pass, n);
+	int r = set_caps(mask, mask);
+
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, (unsigned long)pass[i], 0, 0) < 0)
+			r = -errno;
+	}
+	return r;
 }
 
 /* The text after "name:\t" in status, or NULL. */

@@ -61,11 +61,26 @@ SP_MUST_CHECK int lockdown_rlimit(int resource, uint64_t value);
  */
 SP_MUST_CHECK int lockdown_empty_root(void);
 
-/* Give up groups, gid and uid for good, then every capability, bounding set included. 0 or -errno. */
+/*
+ * Give up groups, gid and uid for good, then every capability, bounding set included. 0 or -errno;
+ * capabilities are gone also when the ids could not be changed.
+ */
 SP_MUST_CHECK int lockdown_drop_ids(uid_t uid, gid_t gid);
 
-/* Keep just the capabilities in keep[n] (CAP_*), permitted and effective and bounding. 0 or -errno. */
+/* Whether this process holds the capability (CAP_*), effective, in its user namespace. */
+bool lockdown_has_cap(int cap);
+
+/*
+ * Keep of the capabilities that this process has just those in keep[n] (CAP_*), permitted and
+ * effective, and bounding as far as it may change that. 0 or -errno.
+ */
 SP_MUST_CHECK int lockdown_keep_caps(const int *keep, size_t n);
+
+/*
+ * Hold just the capabilities in pass[n] (CAP_*), all of which this process has, in such a way that
+ * the next program has them too, although its user is not root. 0 or -errno.
+ */
+SP_MUST_CHECK int lockdown_pass_caps(const int *pass, size_t n);
 
 /* What a locked-down process must look like, read back from /proc/self/status. */
 struct lockdown_expect {

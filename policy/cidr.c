@@ -122,15 +122,21 @@ address_of(const struct sockaddr_storage *storage, struct cidr *ret)
 }
 
 bool
+cidr_covers(const struct cidr *outer, const struct cidr *inner)
+{
+	unsigned whole = outer->bits / 8;
+	uint8_t mask = (uint8_t)(0xff00u >> (outer->bits % 8));
+
+	if (inner->family != outer->family || inner->bits < outer->bits ||
+	    memcmp(inner->address, outer->address, whole) != 0)
+		return false;
+	return outer->bits % 8 == 0 || (inner->address[whole] & mask) == outer->address[whole];
+}
+
+bool
 cidr_contains(const struct cidr *c, const struct sockaddr_storage *address)
 {
 	struct cidr one;
-	unsigned whole = c->bits / 8;
-	uint8_t mask = (uint8_t)(0xff00u >> (c->bits % 8));
 
-	if (!address_of(address, &one) || one.family != c->family)
-		return false;
-	if (memcmp(one.address, c->address, whole) != 0)
-		return false;
-	return c->bits % 8 == 0 || (one.address[whole] & mask) == c->address[whole];
+	return address_of(address, &one) && cidr_covers(c, &one);
 }

@@ -24,6 +24,8 @@ struct cidr {
 SP_MUST_CHECK int cidr_parse(const char *text, struct cidr *ret);
 /* Into out, and returns it. */
 char *cidr_format(const struct cidr *c, char out[CIDR_TEXT_MAX]);
+/* Whether all of the inner network is in the outer one. */
+bool cidr_covers(const struct cidr *outer, const struct cidr *inner);
 /* Whether the address is in the network. Other families are in none. */
 bool cidr_contains(const struct cidr *c, const struct sockaddr_storage *address);
 

@@ -45,6 +45,7 @@
 	X(DIAG_E_SIZE, "E-size")                           \
 	X(DIAG_E_DURATION, "E-duration")                   \
 	X(DIAG_E_NETWORK, "E-network")                     \
+	X(DIAG_E_TIME, "E-time")                           \
 	/* the policy */                                   \
 	X(DIAG_E_VERSION, "E-version")                     \
 	X(DIAG_E_UNSAFE, "E-unsafe")                       \
@@ -71,6 +72,15 @@
 	X(DIAG_W_UNUSED_PROFILE, "W-unused-profile")       \
 	X(DIAG_W_USER_WITHOUT_KEYS, "W-user-without-keys") \
 	X(DIAG_W_GROUP_OF_NOBODY, "W-group-of-nobody")     \
+	X(DIAG_W_IMAGE_TAG, "W-image-tag")                 \
+	X(DIAG_W_UNUSED_IMAGE, "W-unused-image")           \
+	X(DIAG_W_UNUSED_USER, "W-unused-user")             \
+	X(DIAG_W_UNUSED_GROUP, "W-unused-group")           \
+	X(DIAG_W_ALLOW_LIST_SHELL, "W-allow-list-shell")   \
+	X(DIAG_W_DEFAULT_LIMITS, "W-default-limits")       \
+	X(DIAG_W_ROOT_USER, "W-root-user")                 \
+	X(DIAG_W_UNSAFE, "W-unsafe")                       \
+	X(DIAG_W_TIME_PAST, "W-time-past")                 \
 	X(DIAG_W_KEY_TWICE, "W-key-twice")
 
 enum diag_code {

@@ -67,7 +67,7 @@ json_read_name(struct json_reader *r, const struct json_node *node)
 	else if (parent != NULL && json_node_key(parent) != NULL)
 		name = arena_format(r->arena, "an element of \"%s\"", json_node_key(parent));
 	else
-		name = "the file";
+		name = parent != NULL ? "an element" : "the file";
 	return name != NULL ? name : "";
 }
 
@@ -369,6 +369,15 @@ json_read_choice(struct json_reader *r, const struct json_node *value,
 	json_read_diag(r, DIAG_E_CHOICE, value, JSON_AT_VALUE, json_read_did_you_mean(r, near.best),
 	    "%s is \"%s\"; it must be %s", json_read_name(r, value), word,
 	    list_choices(r, field->choices));
+}
+
+void
+json_read_table(struct json_reader *r, const struct json_node *value,
+    const struct json_field *field, void *target)
+{
+	const struct json_table *t = field->table;
+
+	json_read_object(r, value, t->what, t->fields, t->n, target);
 }
 
 void

@@ -7,6 +7,8 @@
 #ifndef SP_JSON_READ_H
 #define SP_JSON_READ_H
 
+#include <stdio.h>
+
 #include "arena.h"
 #include "attr.h"
 #include "diag.h"
@@ -24,6 +26,27 @@ struct json_reader {
 
 struct json_field;
 
+/* The keys that an object has. Tables are data: they are read by, shown by, and made a schema of. */
+struct json_table {
+	const char *what; /* names the object in messages, with its own quotes: "\"container\"" */
+	const struct json_field *fields;
+	size_t n;
+};
+
+#define JSON_TABLE(what, fields)                       \
+	{                                              \
+		(what), (fields), SP_ARRAY_LEN(fields) \
+	}
+
+enum json_shape {
+	JSON_SHAPE_OBJECT, /* the value is an object of the table */
+	JSON_SHAPE_MAP,    /* an object of names, each with an object of the table */
+	JSON_SHAPE_LIST,   /* a list of objects of the table */
+};
+
+/* Write what was read, as JSON. target: as in json_read_fn. */
+typedef void json_show_fn(FILE *out, const void *target);
+
 /* Read value into target, which is the table's struct plus field->offset. */
 typedef void json_read_fn(struct json_reader *r, const struct json_node *value,
     const struct json_field *field, void *target);
@@ -36,7 +59,13 @@ struct json_field {
 	 * string of a list has 1 to JSON_READ_STRING_MAX bytes. */
 	uint64_t min;
 	uint64_t max;
-	const char *const *choices; /* json_read_choice(): NULL-ended */
+	const char *const *choices;     /* json_read_choice(): NULL-ended */
+	const struct json_table *table; /* or NULL; shape says how it applies */
+	enum json_shape shape;
+	/* Of a handler that is not ready-made and has no table: the value's JSON Schema. None: no value
+	 * is right. */
+	const char *schema;
+	json_show_fn *show; /* of a handler that is not ready-made, where its value is shown */
 	bool required;
 	bool hidden; /* never suggested */
 };
@@ -83,6 +112,7 @@ json_read_fn json_read_u32;         /* uint32_t */
 json_read_fn json_read_size;        /* uint64_t bytes: "256M", or an integer */
 json_read_fn json_read_duration;    /* uint32_t milliseconds: "10s" */
 json_read_fn json_read_choice;      /* int: the index in choices */
+json_read_fn json_read_table;       /* an object, by the field's table, into the target itself */
 json_read_fn json_read_unavailable; /* nothing: a word of a later release, refused as such */
 
 #endif

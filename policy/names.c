@@ -8,10 +8,9 @@
 #define UPPER  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define DIGITS "0123456789"
 
-#define LABEL_MAX    64
-#define VARIABLE_MAX 128
-#define TAG_MAX      128
-#define DIGEST_LEN   64
+#define LABEL_MAX  64
+#define TAG_MAX    128
+#define DIGEST_LEN 64
 
 static bool
 one_of(const char *set, char c)
@@ -37,6 +36,13 @@ names_login_valid(const char *name, size_t len)
 	    all_of(LOWER DIGITS "_.-", name, len);
 }
 
+bool
+names_target_valid(const char *name, size_t len)
+{
+	return len >= 1 && len <= LABEL_MAX && one_of(LOWER UPPER DIGITS, name[0]) &&
+	    all_of(LOWER UPPER DIGITS "_.-", name, len);
+}
+
 const char *
 names_label_fault(const char *name)
 {
@@ -60,7 +66,7 @@ names_variable_fault(const char *name, bool pattern)
 
 	if (len == 0)
 		return "is empty";
-	if (len > VARIABLE_MAX)
+	if (len > NAMES_VARIABLE_MAX)
 		return "is longer than 128 characters";
 	if (one_of(DIGITS, name[0]))
 		return "must not begin with a digit";

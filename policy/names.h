@@ -6,11 +6,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define NAMES_IMAGE_MAX 255
-#define NAMES_PATH_MAX  4095
+#define NAMES_IMAGE_MAX    255
+#define NAMES_PATH_MAX     4095
+#define NAMES_VARIABLE_MAX 128
 
 /* Login and group names: [a-z_][a-z0-9_.-]{0,63}. */
 bool names_login_valid(const char *name, size_t len);
+/* Targets of a login: [a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}. */
+bool names_target_valid(const char *name, size_t len);
 /* Rules, profiles, volumes, networks and names of images: [a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}. */
 const char *names_label_fault(const char *name);
 /* Environment variables: [A-Za-z_][A-Za-z0-9_]{0,127}; pattern: also * and ?. */

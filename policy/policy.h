@@ -36,10 +36,14 @@ enum policy_network {
 	POLICY_NETWORK_NAMED,  /* a network that the administrator made */
 };
 
+#define POLICY_MOUNTS_MAX 32 /* tmpfs and volumes of one container */
+
 struct policy_tmpfs {
 	const char *target; /* absolute path in the container */
 	uint64_t size;      /* bytes */
 };
+
+struct policy_origin; /* where a setting comes from; policy_show.h */
 
 struct policy_volume {
 	const char *volume; /* name of an engine volume */
@@ -48,8 +52,9 @@ struct policy_volume {
 };
 
 /*
- * A profile with everything resolved: extends and defaults applied, guardrails checked. Owned by the
- * policy. Lists of strings end with NULL.
+ * A profile with everything resolved: extends, defaults and the rule's "set" applied, guardrails
+ * checked. Owned by the policy, or by a grant, in which templates are expanded as well. Lists of
+ * strings end with NULL.
  */
 struct policy_profile {
 	const char *name;
@@ -80,29 +85,49 @@ struct policy_profile {
 	uint32_t stop_grace_ms; /* default 10 s: hang-up to SIGKILL */
 
 	/* session */
-	bool pty;                      /* default true */
-	bool shell;                    /* default true */
-	bool exec;                     /* default true */
+	bool pty;   /* default true */
+	bool shell; /* default true */
+	bool exec;  /* default true */
+	/* The only commands that may run, as patterns of arguments; they run without a shell and
+	 * without exec_argv. NULL: any command. */
+	const char *const *const *exec_patterns;
 	const char *const *accept_env; /* patterns of names (* and ?); default LANG, LC_* */
 	uint32_t channels;             /* session channels at a time, 1..64; default 10, as sshd */
+
+	const struct policy_origin *origins;
+	size_t n_origins;
+};
+
+/* How somebody proved to be the user. */
+enum policy_auth {
+	POLICY_AUTH_KEY,    /* a key that a program can use by itself */
+	POLICY_AUTH_SK_KEY, /* a key in a device that wants to be touched */
 };
 
 /* What is known of a login once its key is proven. */
 struct policy_login {
 	const char *user;                      /* NUL-ended, passed policy_user_valid() */
-	const struct sockaddr_storage *source; /* client's address */
+	const char *target;                    /* what the name asked for behind "+", or NULL */
+	const struct sockaddr_storage *source; /* client's address; NULL: in no network */
+	const char *fingerprint;               /* of the key that was used; NULL: none of ours */
+	enum policy_auth auth;
+	int64_t time;              /* seconds since 1970 */
+	const char *const *groups; /* beyond those of the policy, NULL-ended; or NULL */
 };
 
 struct policy_decision {
-	const struct policy_profile *profile; /* NULL when refused */
+	const struct policy_profile *profile; /* NULL when refused; templates are not expanded */
 	const char *rule;                     /* id of the rule that decided; NULL: none matched */
-	const char *message; /* the rule's sentence for the person refused, or NULL */
-	const char *file;    /* where the rule stands, for the log; NULL: none */
+	const char *message;                  /* the sentence for the person refused, or NULL */
+	const char *file;                     /* where the rule stands, for the log; NULL: none */
 	unsigned line;
+	unsigned column;
+	bool expired; /* refused whatever the rules say: the user's "expires" has come */
 };
 
 /*
- * Read and parse the file at path (a regular file, not writable by group or others, at most 4 MiB).
+ * Read and parse the file at path (a regular file, not writable by group or others, at most 4 MiB), or
+ * all files *.json of the directory at path, in the order of the bytes of their names, as one policy.
  * 0 with a policy that the caller owns one reference of; POLICY_E_INVALID with the errors in *diags;
  * -errno for anything else (also explained in *diags). Warnings may be added in each case.
  */
@@ -110,6 +135,10 @@ SP_MUST_CHECK int policy_load(const char *path, struct policy **ret, struct diag
 
 /* The same over text[len]; name stands for the file in messages. */
 SP_MUST_CHECK int policy_parse(const char *name, const char *text, size_t len, struct policy **ret,
+    struct diag_list *diags);
+
+/* As policy_load(), with warnings that matter to who edits the file. now: seconds since 1970. */
+SP_MUST_CHECK int policy_check(const char *path, int64_t now, struct policy **ret,
     struct diag_list *diags);
 
 struct policy *policy_ref(struct policy *p);
@@ -124,8 +153,18 @@ void policy_unrefp(struct policy **p);
 bool policy_user_valid(const void *name, size_t len);
 
 /*
+ * The user in a name as clients give it: all of it, or what comes before "+"; then what follows is the
+ * target, [a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}. Returns the length of the user, or 0 when name[len] is no
+ * such name; *ret_target is where the target begins, or len.
+ */
+size_t policy_split_name(const void *name, size_t len, size_t *ret_target);
+
+/* How a login with this public key is proven. */
+enum policy_auth policy_auth_of_key(const void *blob, size_t len);
+
+/*
  * Whether blob[len] is one of the configured public keys of the user. An unknown user takes the same
- * steps as a known one. *ret_fingerprint, when found, is "SHA256:..." as ssh-keygen prints it, owned
+ * steps as a known one. user may have a target behind it. *ret_fingerprint, when found, is "SHA256:..." as ssh-keygen prints it, owned
  * by the policy.
  */
 bool policy_find_key(const struct policy *p, const void *user, size_t user_len, const void *blob,
@@ -134,6 +173,54 @@ bool policy_find_key(const struct policy *p, const void *user, size_t user_len, 
 /* First matching rule decides, none denies. 0 or POLICY_E_REFUSED; *ret is set in both cases. */
 SP_MUST_CHECK int policy_decide(const struct policy *p, const struct policy_login *login,
     struct policy_decision *ret);
+
+/*
+ * What one login gets: the profile of its decision with the templates filled in. Counted; keeps the
+ * policy.
+ */
+struct policy_grant;
+
+/*
+ * d is what policy_decide() said to login, not a refusal. 0 with a grant that the caller owns one
+ * reference of; POLICY_E_REFUSED: with this user or target a value is none that the language allows,
+ * why[cap] says which; or -ENOMEM.
+ */
+SP_MUST_CHECK int policy_grant_new(struct policy *p, const struct policy_login *login,
+    const struct policy_decision *d, struct policy_grant **ret, char *why, size_t cap);
+struct policy_grant *policy_grant_ref(struct policy_grant *g);
+/* Drop one reference; NULL is fine. Always returns NULL. */
+struct policy_grant *policy_grant_unref(struct policy_grant *g);
+const struct policy_profile *policy_grant_profile(const struct policy_grant *g);
+
+enum policy_request_kind {
+	POLICY_REQUEST_SHELL,
+	POLICY_REQUEST_EXEC,
+};
+
+/* A program that somebody who is logged in asks for. Hostile. */
+struct policy_request {
+	enum policy_request_kind kind;
+	bool pty;
+	const void *command; /* POLICY_REQUEST_EXEC; no NUL in it */
+	size_t command_len;
+};
+
+#define POLICY_WORDS_MAX         128
+#define POLICY_WORDS_COMMAND_MAX 49152 /* bytes of a command; IPC_COMMAND_MAX */
+
+/* A command as a list of arguments. */
+struct policy_words {
+	size_t n; /* 0: there is none */
+	const char *argv[POLICY_WORDS_MAX + 1];
+	char text[POLICY_WORDS_COMMAND_MAX + POLICY_WORDS_MAX];
+};
+
+/*
+ * Why the profile does not allow the request, a sentence for the person who asked; NULL: it does. Then
+ * words, if it has any, is what must run, without a shell and without exec_argv.
+ */
+const char *policy_refuse(const struct policy_profile *profile,
+    const struct policy_request *request, struct policy_words *words);
 
 /* Whether a name from the client is one that the profile accepts. */
 bool policy_accepts_env(const struct policy_profile *profile, const char *name);

@@ -5,10 +5,12 @@
  */
 #include "policy_private.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "guest_msg.h"
 #include "ipc.h"
+#include "json_write.h"
 #include "names.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -17,20 +19,48 @@
 #define ARGV_MAX       64
 #define ARGV_BYTES_MAX 16384
 #define ENV_MAX        128
-#define ENV_BYTES_MAX  32768
 #define ID_MAX         2147483647 /* engines take no larger uid */
 #define MEMORY_MIN     (6 * MIB)  /* engines take no less */
 #define PIDS_MIN       4          /* the guest, a shell and two for its pipeline */
 
 /* One order to the guest holds all of this at its largest, and the client's part as well. */
-_Static_assert(ARGV_BYTES_MAX + ENV_BYTES_MAX + IPC_COMMAND_MAX + IPC_ENV_BYTES_MAX +
+_Static_assert(ARGV_BYTES_MAX + POLICY_ENV_BYTES_MAX + IPC_COMMAND_MAX + IPC_ENV_BYTES_MAX +
 	    4 * (ARGV_MAX + ENV_MAX + IPC_ENV_MAX) + 2 * NAMES_PATH_MAX <
 	GUEST_ORDER_MAX,
     "an order that does not fit");
 _Static_assert(ARGV_MAX <= GUEST_ARGV_MAX, "arguments that the guest refuses");
 _Static_assert(ENV_MAX + IPC_ENV_MAX <= GUEST_ENV_MAX, "variables that the guest refuses");
 
+/* A working directory there can lead back to descriptors of the runtime. */
+const char *const policy_workdir_guarded[] = { "/proc", "/.sallyport", NULL };
+
 #define AT(member) .offset = offsetof(struct policy_profile, member)
+
+#define TEXT  "{\"type\": \"string\", \"minLength\": 1}"
+#define PATH  "{\"type\": \"string\", \"pattern\": \"^/\"}"
+#define TEXTS "{\"type\": \"array\", \"minItems\": 1, \"items\": " TEXT "}"
+
+static void
+show_text(FILE *out, const void *target)
+{
+	const char *text = *(const char *const *)target;
+
+	if (text != NULL)
+		json_write_text(out, text);
+	else
+		(void)fputs("null", out);
+}
+
+static void
+show_texts(FILE *out, const void *target)
+{
+	struct json_writer w = { .out = out };
+
+	json_write_open(&w, NULL, '[');
+	for (const char *const *e = *(const char *const *const *)target; *e != NULL; e++)
+		json_write_string(&w, NULL, *e);
+	json_write_close(&w, ']');
+}
 
 /* What no container of ours ever has, however it is spelt. */
 void
@@ -71,6 +101,13 @@ read_mode(struct json_reader *r, const struct json_node *value, const struct jso
 		    "mode \"%s\" is not available in this build", word);
 	else
 		json_read_choice(r, value, field, target);
+}
+
+static void
+show_mode(FILE *out, const void *target)
+{
+	json_write_text(out,
+	    *(const enum policy_mode *)target == POLICY_MODE_SESSION ? "session" : "connection");
 }
 
 static void
@@ -133,11 +170,11 @@ read_user(struct json_reader *r, const struct json_node *value, const struct jso
 	p->gid = gid;
 }
 
-/* An absolute path that is in none of these directories; NULL after saying what is wrong. */
 const char *
 policy_read_path(struct json_reader *r, const struct json_node *value, const char *const *guarded)
 {
-	const char *path = json_read_text(r, value, 1, NAMES_PATH_MAX);
+	const char *text = json_read_text(r, value, 1, NAMES_PATH_MAX);
+	const char *path = text == NULL ? NULL : policy_template_example(r->arena, text);
 	const char *fault = path == NULL ? NULL : names_path_fault(path);
 
 	if (fault != NULL) {
@@ -154,16 +191,22 @@ policy_read_path(struct json_reader *r, const struct json_node *value, const cha
 			return NULL;
 		}
 	}
-	return path;
+	return text;
+}
+
+static void
+show_user(FILE *out, const void *target)
+{
+	const struct policy_profile *p = target;
+
+	(void)fprintf(out, "\"%u:%u\"", (unsigned)p->uid, (unsigned)p->gid);
 }
 
 static void
 read_workdir(struct json_reader *r, const struct json_node *value, const struct json_field *field,
     void *target)
 {
-	/* A working directory there can lead back to descriptors of the runtime. */
-	static const char *const guarded[] = { "/proc", "/.sallyport", NULL };
-	const char *path = policy_read_path(r, value, guarded);
+	const char *path = policy_read_path(r, value, policy_workdir_guarded);
 
 	(void)field;
 	if (path != NULL)
@@ -228,19 +271,13 @@ read_exec_argv(struct json_reader *r, const struct json_node *value, const struc
 		*(const char *const **)target = argv;
 }
 
-static void
-read_argvs(struct json_reader *r, const struct json_node *value, const struct json_field *field,
-    void *target)
-{
-	static const struct json_field fields[] = {
-		{ .key = "shell", .read = read_shell_argv, AT(shell_argv) },
-		{ .key = "exec", .read = read_exec_argv, AT(exec_argv) },
-		{ .key = "sftp", .read = json_read_unavailable },
-	};
+static const struct json_field argv_fields[] = {
+	{ .key = "shell", .read = read_shell_argv, AT(shell_argv), .schema = TEXTS, .show = show_texts },
+	{ .key = "exec", .read = read_exec_argv, AT(exec_argv), .schema = TEXTS, .show = show_texts },
+	{ .key = "sftp", .read = json_read_unavailable },
+};
 
-	(void)field;
-	json_read_object(r, value, "\"argv\"", fields, SP_ARRAY_LEN(fields), target);
-}
+static const struct json_table argv_table = JSON_TABLE("\"argv\"", argv_fields);
 
 /* The index of the variable in a list of "NAME=value", or of its end. */
 static size_t
@@ -295,11 +332,36 @@ read_env(struct json_reader *r, const struct json_node *value, const struct json
 		read_variable(r, e, env);
 	for (n = 0; env[n] != NULL; n++)
 		bytes += strlen(env[n]) + 1;
-	if (n > ENV_MAX || bytes > ENV_BYTES_MAX)
+	if (n > ENV_MAX || bytes > POLICY_ENV_BYTES_MAX)
 		json_read_diag(r, DIAG_E_TOO_MANY, value, JSON_AT_KEY, NULL,
 		    "\"env\" has %zu variables and %zu bytes together; at most %d and %d are allowed",
-		    n, bytes, ENV_MAX, ENV_BYTES_MAX);
+		    n, bytes, ENV_MAX, POLICY_ENV_BYTES_MAX);
 	*(const char *const **)target = env;
+}
+
+static void
+show_env(FILE *out, const void *target)
+{
+	struct json_writer w = { .out = out };
+
+	json_write_open(&w, NULL, '{');
+	for (const char *const *e = *(const char *const *const *)target; *e != NULL; e++) {
+		size_t len = strcspn(*e, "=");
+		char name[NAMES_VARIABLE_MAX + 1];
+
+		(void)snprintf(name, sizeof(name), "%.*s", (int)len, *e);
+		json_write_string(&w, name, *e + len + 1);
+	}
+	json_write_close(&w, '}');
+}
+
+const char *
+policy_network_fault(const char *name, bool *ret_guarded)
+{
+	*ret_guarded = strcmp(name, "host") == 0 || strcmp(name, "default") == 0 ||
+	    strncmp(name, "container:", 10) == 0;
+	return *ret_guarded ? "is refused by the guardrails (" POLICY_GUARDRAILS ")"
+			    : names_label_fault(name);
 }
 
 static void
@@ -308,28 +370,47 @@ read_network(struct json_reader *r, const struct json_node *value, const struct 
 {
 	struct policy_profile *p = target;
 	const char *name;
+	const char *example;
+	const char *fault;
+	bool guarded;
 
 	(void)field;
 	if (!json_read_expect(r, value, JSON_KIND_STRING, "a string"))
 		return;
 	name = json_node_string(value);
-	p->network_name = NULL;
+	example = policy_template_example(r->arena, name);
+	if (example == NULL)
+		return;
+	fault = policy_network_fault(example, &guarded);
+	/* Name and kind change together: a value with an error in it leaves both. */
 	if (strcmp(name, "none") == 0) {
 		p->network = POLICY_NETWORK_NONE;
+		p->network_name = NULL;
 	} else if (strcmp(name, "bridge") == 0) {
 		p->network = POLICY_NETWORK_BRIDGE;
-	} else if (strcmp(name, "host") == 0 || strcmp(name, "default") == 0 ||
-	    strncmp(name, "container:", 10) == 0) {
+		p->network_name = NULL;
+	} else if (guarded) {
 		json_read_diag(r, DIAG_E_GUARDRAIL, value, JSON_AT_VALUE,
 		    "\"none\", \"bridge\", or the name of a network made for this",
-		    "network \"%s\" is refused by the guardrails (" POLICY_GUARDRAILS ")", name);
-	} else if (names_label_fault(name) != NULL) {
+		    "network \"%s\" %s", name, fault);
+	} else if (fault != NULL) {
 		json_read_diag(r, DIAG_E_NAME, value, JSON_AT_VALUE, NULL,
-		    "the name \"%s\" of a network %s", name, names_label_fault(name));
+		    "the name \"%s\" of a network %s", name, fault);
 	} else {
 		p->network = POLICY_NETWORK_NAMED;
 		p->network_name = arena_copy(r->arena, name, strlen(name));
 	}
+}
+
+static void
+show_network(FILE *out, const void *target)
+{
+	const struct policy_profile *p = target;
+
+	json_write_text(out,
+	    p->network == POLICY_NETWORK_NAMED      ? p->network_name
+		: p->network == POLICY_NETWORK_NONE ? "none"
+						    : "bridge");
 }
 
 /* ---- limits ---- */
@@ -353,76 +434,92 @@ read_cpus(struct json_reader *r, const struct json_node *value, const struct jso
 }
 
 static void
-read_limits(struct json_reader *r, const struct json_node *value, const struct json_field *field,
-    void *target)
+show_cpus(FILE *out, const void *target)
 {
-	static const struct json_field fields[] = {
-		{ .key = "memory", .read = json_read_size, AT(memory), .min = MEMORY_MIN, .max = 64 * TIB },
-		{ .key = "swap", .read = json_read_size, AT(swap), .max = 64 * TIB },
-		{ .key = "cpus", .read = read_cpus, AT(nano_cpus) },
-		{ .key = "pids", .read = json_read_u32, AT(pids), .min = PIDS_MIN, .max = 4194304 },
-		{ .key = "nofile", .read = json_read_u32, AT(nofile), .min = 16, .max = 1048576 },
-		{ .key = "storage", .read = json_read_unavailable },
-		{ .key = "bandwidth", .read = json_read_unavailable },
-	};
-
-	(void)field;
-	json_read_object(r, value, "\"limits\"", fields, SP_ARRAY_LEN(fields), target);
+	(void)fprintf(out, "%.9g", (double)*(const uint64_t *)target / 1e9);
 }
 
-void
-policy_read_container(struct json_reader *r, const struct json_node *value,
-    const struct json_field *field, void *target)
-{
-	static const char *const modes[] = {
-		[POLICY_MODE_SESSION] = "session",
-		[POLICY_MODE_CONNECTION] = "connection",
-		NULL,
-	};
-	static const struct json_field fields[] = {
-		{ .key = "mode", .read = read_mode, AT(mode), .choices = modes },
-		{ .key = "image", .read = read_image, AT(image) },
-		{ .key = "user", .read = read_user },
-		{ .key = "workdir", .read = read_workdir, AT(workdir) },
-		{ .key = "argv", .read = read_argvs },
-		{ .key = "login_shell", .read = json_read_bool, AT(login_shell) },
-		{ .key = "env", .read = read_env, AT(env) },
-		{ .key = "network", .read = read_network },
-		{ .key = "read_only_root", .read = json_read_bool, AT(read_only_root) },
-		{ .key = "mounts", .read = policy_read_mounts },
-		{ .key = "limits", .read = read_limits },
-		{ .key = "stop_grace",
-		    .read = json_read_duration,
-		    AT(stop_grace_ms),
-		    .min = 100,
-		    .max = 10 * 60 * 1000 },
-		{ .key = "pull", .read = json_read_unavailable },
-		{ .key = "runtime", .read = json_read_unavailable },
-		{ .key = "dns", .read = json_read_unavailable },
-		{ .key = "keep", .read = json_read_unavailable },
-		{ .key = "pool", .read = json_read_unavailable },
-		{ .key = "platform", .read = json_read_unavailable },
-		{ .key = "hostname", .read = json_read_unavailable },
-		{ .key = "attach", .read = json_read_unavailable },
-		{ .key = "privileged", .read = policy_read_guarded },
-		{ .key = "capabilities", .read = policy_read_guarded, .hidden = true },
-		{ .key = "cap_add", .read = policy_read_guarded, .hidden = true },
-		{ .key = "devices", .read = policy_read_guarded, .hidden = true },
-		{ .key = "security_opt", .read = policy_read_guarded, .hidden = true },
-		{ .key = "sysctls", .read = policy_read_guarded, .hidden = true },
-		{ .key = "pid", .read = policy_read_guarded, .hidden = true },
-		{ .key = "ipc", .read = policy_read_guarded, .hidden = true },
-		{ .key = "userns", .read = policy_read_guarded, .hidden = true },
-		{ .key = "ports", .read = policy_read_guarded, .hidden = true },
-		{ .key = "memory", .read = read_limit_outside, .hidden = true },
-		{ .key = "swap", .read = read_limit_outside, .hidden = true },
-		{ .key = "cpus", .read = read_limit_outside, .hidden = true },
-		{ .key = "pids", .read = read_limit_outside, .hidden = true },
-		{ .key = "nofile", .read = read_limit_outside, .hidden = true },
-		{ .key = "tmpfs", .read = read_mount_outside, .hidden = true },
-		{ .key = "volumes", .read = read_mount_outside, .hidden = true },
-	};
+static const struct json_field limit_fields[] = {
+	{ .key = "memory", .read = json_read_size, AT(memory), .min = MEMORY_MIN, .max = 64 * TIB },
+	{ .key = "swap", .read = json_read_size, AT(swap), .max = 64 * TIB },
+	{ .key = "cpus",
+	    .read = read_cpus,
+	    AT(nano_cpus),
+	    .schema = "{\"type\": \"number\", \"minimum\": 0.01, \"maximum\": 1024}",
+	    .show = show_cpus },
+	{ .key = "pids", .read = json_read_u32, AT(pids), .min = PIDS_MIN, .max = 4194304 },
+	{ .key = "nofile", .read = json_read_u32, AT(nofile), .min = 16, .max = 1048576 },
+	{ .key = "storage", .read = json_read_unavailable },
+	{ .key = "bandwidth", .read = json_read_unavailable },
+};
 
-	(void)field;
-	json_read_object(r, value, "\"container\"", fields, SP_ARRAY_LEN(fields), target);
-}
+static const struct json_table limits_table = JSON_TABLE("\"limits\"", limit_fields);
+
+static const char *const modes[] = {
+	[POLICY_MODE_SESSION] = "session",
+	[POLICY_MODE_CONNECTION] = "connection",
+	NULL,
+};
+
+static const struct json_field fields[] = {
+	{ .key = "mode",
+	    .read = read_mode,
+	    AT(mode),
+	    .choices = modes,
+	    .schema = "{\"enum\": [\"session\", \"connection\"]}",
+	    .show = show_mode },
+	{ .key = "image", .read = read_image, AT(image), .schema = TEXT, .show = show_text },
+	{ .key = "user",
+	    .read = read_user,
+	    .schema = "{\"type\": \"string\", \"pattern\": \"^[0-9]+(:[0-9]+)?$\"}",
+	    .show = show_user },
+	{ .key = "workdir", .read = read_workdir, AT(workdir), .schema = PATH, .show = show_text },
+	{ .key = "argv", .read = json_read_table, .table = &argv_table },
+	{ .key = "login_shell", .read = json_read_bool, AT(login_shell) },
+	{ .key = "env",
+	    .read = read_env,
+	    AT(env),
+	    .schema = "{\"type\": \"object\", \"patternProperties\": {\"^//\": {}}, "
+		      "\"additionalProperties\": {\"type\": \"string\"}}",
+	    .show = show_env },
+	{ .key = "network", .read = read_network, .schema = TEXT, .show = show_network },
+	{ .key = "read_only_root", .read = json_read_bool, AT(read_only_root) },
+	{ .key = "mounts",
+	    .read = policy_read_mounts,
+	    .table = &policy_mount_table,
+	    .shape = JSON_SHAPE_LIST,
+	    .show = policy_show_mounts },
+	{ .key = "limits", .read = json_read_table, .table = &limits_table },
+	{ .key = "stop_grace",
+	    .read = json_read_duration,
+	    AT(stop_grace_ms),
+	    .min = 100,
+	    .max = 10 * 60 * 1000 },
+	{ .key = "pull", .read = json_read_unavailable },
+	{ .key = "runtime", .read = json_read_unavailable },
+	{ .key = "dns", .read = json_read_unavailable },
+	{ .key = "keep", .read = json_read_unavailable },
+	{ .key = "pool", .read = json_read_unavailable },
+	{ .key = "platform", .read = json_read_unavailable },
+	{ .key = "hostname", .read = json_read_unavailable },
+	{ .key = "attach", .read = json_read_unavailable },
+	{ .key = "privileged", .read = policy_read_guarded },
+	{ .key = "capabilities", .read = policy_read_guarded, .hidden = true },
+	{ .key = "cap_add", .read = policy_read_guarded, .hidden = true },
+	{ .key = "devices", .read = policy_read_guarded, .hidden = true },
+	{ .key = "security_opt", .read = policy_read_guarded, .hidden = true },
+	{ .key = "sysctls", .read = policy_read_guarded, .hidden = true },
+	{ .key = "pid", .read = policy_read_guarded, .hidden = true },
+	{ .key = "ipc", .read = policy_read_guarded, .hidden = true },
+	{ .key = "userns", .read = policy_read_guarded, .hidden = true },
+	{ .key = "ports", .read = policy_read_guarded, .hidden = true },
+	{ .key = "memory", .read = read_limit_outside, .hidden = true },
+	{ .key = "swap", .read = read_limit_outside, .hidden = true },
+	{ .key = "cpus", .read = read_limit_outside, .hidden = true },
+	{ .key = "pids", .read = read_limit_outside, .hidden = true },
+	{ .key = "nofile", .read = read_limit_outside, .hidden = true },
+	{ .key = "tmpfs", .read = read_mount_outside, .hidden = true },
+	{ .key = "volumes", .read = read_mount_outside, .hidden = true },
+};
+
+const struct json_table policy_container_table = JSON_TABLE("\"container\"", fields);

@@ -34,10 +34,36 @@ policy_unrefp(struct policy **p)
 	*p = policy_unref(*p);
 }
 
+const char *const policy_auth_names[] = {
+	[POLICY_AUTH_KEY] = "key",
+	[POLICY_AUTH_SK_KEY] = "sk-key",
+	NULL,
+};
+
 bool
 policy_user_valid(const void *name, size_t len)
 {
 	return names_login_valid(name, len);
+}
+
+size_t
+policy_split_name(const void *name, size_t len, size_t *ret_target)
+{
+	const char *plus = len == 0 ? NULL : memchr(name, '+', len);
+	size_t n = plus == NULL ? len : (size_t)(plus - (const char *)name);
+
+	*ret_target = plus == NULL ? len : n + 1;
+	if (!names_login_valid(name, n))
+		return 0;
+	return plus == NULL || names_target_valid(plus + 1, len - n - 1) ? n : 0;
+}
+
+/* The blob begins with the length and the name of its type, as all of RFC 4253's do. */
+enum policy_auth
+policy_auth_of_key(const void *blob, size_t len)
+{
+	return len > 7 && memcmp((const char *)blob + 4, "sk-", 3) == 0 ? POLICY_AUTH_SK_KEY
+									: POLICY_AUTH_KEY;
 }
 
 /* -1, 0, 1 as strcmp() over name[len] and the user's name. */
@@ -109,8 +135,15 @@ policy_find_key(const struct policy *p, const void *user, size_t user_len, const
 	const struct policy_user *known;
 	const struct public_key *key;
 
+	size_t target;
+	size_t name_len;
+
 	if (p->n_users == 0)
 		return false;
+	/* No name has a NUL or is empty: what is none is looked for like one that nobody has. */
+	name_len = policy_split_name(user, user_len, &target);
+	if (name_len > 0)
+		user_len = name_len;
 	/* Both are looked for each time: a known name takes the same steps as an unknown one. */
 	decoy = pick_decoy(p, user, user_len);
 	known = policy_find_user(p, user, user_len);
@@ -133,32 +166,82 @@ is_listed(const char *const *list, const char *word)
 }
 
 static bool
-in_a_group(const char *const *groups, const struct policy_user *user)
+in_a_group(const char *const *groups, const char *const *mine)
 {
-	for (const char *const *group = user->groups; *group != NULL; group++) {
-		if (is_listed(groups, *group))
+	for (; mine != NULL && *mine != NULL; mine++) {
+		if (is_listed(groups, *mine))
 			return true;
 	}
 	return false;
 }
 
 static bool
-comes_from(const struct policy_rule *rule, const struct sockaddr_storage *source)
+comes_from(const struct policy_conditions *c, const struct sockaddr_storage *source)
 {
-	for (size_t i = 0; source != NULL && i < rule->n_from; i++) {
-		if (cidr_contains(&rule->from[i], source))
+	for (size_t i = 0; source != NULL && i < c->n_from; i++) {
+		if (cidr_contains(&c->from[i], source))
 			return true;
 	}
 	return false;
 }
 
 static bool
-matches(const struct policy_rule *rule, const struct policy_user *user,
-    const struct sockaddr_storage *source)
+is_time(const struct policy_conditions *c, int64_t now)
 {
-	return (rule->users == NULL || is_listed(rule->users, user->name)) &&
-	    (rule->groups == NULL || in_a_group(rule->groups, user)) &&
-	    (rule->from == NULL || comes_from(rule, source));
+	for (size_t i = 0; i < c->n_times; i++) {
+		if (times_contains(&c->times[i], now))
+			return true;
+	}
+	return false;
+}
+
+static bool
+fits_one(const char *const *patterns, const char *text)
+{
+	for (; *patterns != NULL; patterns++) {
+		if (policy_fits(*patterns, text))
+			return true;
+	}
+	return false;
+}
+
+/* The first condition that does not hold. */
+static enum policy_condition
+first_failing(const struct policy_conditions *c, const struct policy_user *user,
+    const struct policy_login *login)
+{
+	if (c->users != NULL && !is_listed(c->users, user->name))
+		return POLICY_CONDITION_USER;
+	if (c->groups != NULL && !in_a_group(c->groups, user->groups) &&
+	    !in_a_group(c->groups, login->groups))
+		return POLICY_CONDITION_GROUP;
+	if (c->keys != NULL && (login->fingerprint == NULL || !is_listed(c->keys, login->fingerprint)))
+		return POLICY_CONDITION_KEY;
+	if (c->auth != 0 && (c->auth & 1U << login->auth) == 0)
+		return POLICY_CONDITION_AUTH;
+	if (c->from != NULL && !comes_from(c, login->source))
+		return POLICY_CONDITION_FROM;
+	if (c->times != NULL && !is_time(c, login->time))
+		return POLICY_CONDITION_TIME;
+	if (c->targets != NULL && (login->target == NULL || !fits_one(c->targets, login->target)))
+		return POLICY_CONDITION_TARGET;
+	return POLICY_CONDITION_NONE;
+}
+
+enum policy_condition
+policy_judge_rule(const struct policy_rule *rule, const struct policy_user *user,
+    const struct policy_login *login)
+{
+	enum policy_condition failing = first_failing(&rule->conditions, user, login);
+
+	if (failing != POLICY_CONDITION_NONE)
+		return failing;
+	/* Who asks for a target gets it, or nothing: never what others get without one. */
+	if (login->target != NULL && rule->conditions.targets == NULL)
+		return POLICY_CONDITION_NO_TARGET;
+	if (rule->except != NULL && first_failing(rule->except, user, login) == POLICY_CONDITION_NONE)
+		return POLICY_CONDITION_EXCEPT;
+	return POLICY_CONDITION_NONE;
 }
 
 int
@@ -166,26 +249,29 @@ policy_decide(const struct policy *p, const struct policy_login *login, struct p
 {
 	const struct policy_user *user = policy_find_user(p, login->user, strlen(login->user));
 
-	*ret = (struct policy_decision){ 0 };
+	*ret = (struct policy_decision){ .expired = user != NULL && login->time >= user->expires };
+	if (ret->expired)
+		ret->message = "This account has expired.";
 	/* Who is not in the policy gets nothing, whatever a rule without conditions says. */
-	for (size_t i = 0; user != NULL && i < p->n_rules; i++) {
+	for (size_t i = 0; user != NULL && !ret->expired && i < p->n_rules; i++) {
 		const struct policy_rule *rule = &p->rules[i];
 
-		if (!matches(rule, user, login->source))
+		if (policy_judge_rule(rule, user, login) != POLICY_CONDITION_NONE)
 			continue;
 		ret->rule = rule->id;
 		ret->message = rule->deny;
 		ret->profile = rule->profile;
-		ret->file = p->file;
+		ret->file = rule->file;
 		ret->line = rule->line;
+		ret->column = rule->column;
 		return rule->profile != NULL ? 0 : POLICY_E_REFUSED;
 	}
 	return POLICY_E_REFUSED;
 }
 
 /* With one remembered star the work is at most length of name times length of pattern. */
-static bool
-fits_pattern(const char *pattern, const char *name)
+bool
+policy_fits(const char *pattern, const char *name)
 {
 	const char *star = NULL;
 	const char *again = NULL;
@@ -215,11 +301,7 @@ policy_accepts_env(const struct policy_profile *profile, const char *name)
 	/* What is no name of a variable matches no pattern, so that "*" lets nothing odd through. */
 	if (names_variable_fault(name, false) != NULL)
 		return false;
-	for (const char *const *pattern = profile->accept_env; *pattern != NULL; pattern++) {
-		if (fits_pattern(*pattern, name))
-			return true;
-	}
-	return false;
+	return fits_one(profile->accept_env, name);
 }
 
 const struct policy_profile *

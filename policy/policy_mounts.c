@@ -7,12 +7,14 @@
 
 #include <string.h>
 
+#include "json_write.h"
 #include "names.h"
+#include "units.h"
 
 #define KIB UINT64_C(1024)
 #define TIB (UINT64_C(1) << 40)
 
-#define MOUNTS_MAX 32
+const char *const policy_mount_guarded[] = { "/proc", "/sys", "/dev", "/.sallyport", NULL };
 
 struct draft_mount {
 	const char *volume;
@@ -26,12 +28,14 @@ static void
 read_volume(struct json_reader *r, const struct json_node *value, const struct json_field *field,
     void *target)
 {
+	const char *example;
 	const char *fault;
 
 	(void)field;
 	if (!json_read_expect(r, value, JSON_KIND_STRING, "a string"))
 		return;
-	fault = names_label_fault(json_node_string(value));
+	example = policy_template_example(r->arena, json_node_string(value));
+	fault = example == NULL ? NULL : names_label_fault(example);
 	if (fault != NULL)
 		json_read_diag(r, DIAG_E_NAME, value, JSON_AT_VALUE,
 		    strchr(json_node_string(value), '/') == NULL
@@ -47,8 +51,7 @@ static void
 read_target(struct json_reader *r, const struct json_node *value, const struct json_field *field,
     void *target)
 {
-	static const char *const guarded[] = { "/proc", "/sys", "/dev", "/.sallyport", NULL };
-	const char *path = policy_read_path(r, value, guarded);
+	const char *path = policy_read_path(r, value, policy_mount_guarded);
 
 	(void)field;
 	if (path != NULL && strcmp(path, "/") == 0)
@@ -59,17 +62,23 @@ read_target(struct json_reader *r, const struct json_node *value, const struct j
 		*(const char **)target = path;
 }
 
+#define PATH             "{\"type\": \"string\", \"pattern\": \"^/\"}"
 #define MOUNT_AT(member) .offset = offsetof(struct draft_mount, member)
 
 static const struct json_field mount_fields[] = {
-	{ .key = "volume", .read = read_volume, MOUNT_AT(volume) },
-	{ .key = "to", .read = read_target, MOUNT_AT(to) },
+	{ .key = "volume",
+	    .read = read_volume,
+	    MOUNT_AT(volume),
+	    .schema = "{\"type\": \"string\", \"minLength\": 1}" },
+	{ .key = "to", .read = read_target, MOUNT_AT(to), .schema = PATH },
 	{ .key = "read_only", .read = json_read_bool, MOUNT_AT(read_only) },
-	{ .key = "tmpfs", .read = read_target, MOUNT_AT(tmpfs) },
+	{ .key = "tmpfs", .read = read_target, MOUNT_AT(tmpfs), .schema = PATH },
 	{ .key = "size", .read = json_read_size, MOUNT_AT(size), .min = 4 * KIB, .max = TIB },
 	{ .key = "bind", .read = policy_read_guarded },
 	{ .key = "options", .read = policy_read_guarded },
 };
+
+const struct json_table policy_mount_table = JSON_TABLE("a mount", mount_fields);
 
 /* Whether the keys of one mount fit together. Their values were judged already. */
 static bool
@@ -145,9 +154,9 @@ policy_read_mounts(struct json_reader *r, const struct json_node *value,
 	if (!json_read_expect(r, value, JSON_KIND_ARRAY, "a list of mounts"))
 		return;
 	n = json_node_count(value);
-	if (n > MOUNTS_MAX) {
+	if (n > POLICY_MOUNTS_MAX) {
 		json_read_diag(r, DIAG_E_TOO_MANY, value, JSON_AT_VALUE, NULL,
-		    "\"mounts\" has %zu elements, at most %d are allowed", n, MOUNTS_MAX);
+		    "\"mounts\" has %zu elements, at most %d are allowed", n, POLICY_MOUNTS_MAX);
 		return;
 	}
 	tmpfs = arena_array(r->arena, n, sizeof(*tmpfs));
@@ -161,4 +170,28 @@ policy_read_mounts(struct json_reader *r, const struct json_node *value,
 	p->n_volumes = 0;
 	for (e = json_node_first(value); e != NULL; e = json_node_next(e))
 		add_mount(r, e, p, tmpfs, volumes);
+}
+
+void
+policy_show_mounts(FILE *out, const void *target)
+{
+	const struct policy_profile *p = target;
+	struct json_writer w = { .out = out };
+	char size[UNITS_TEXT_MAX];
+
+	json_write_open(&w, NULL, '[');
+	for (size_t i = 0; i < p->n_tmpfs; i++) {
+		json_write_open(&w, NULL, '{');
+		json_write_string(&w, "tmpfs", p->tmpfs[i].target);
+		json_write_string(&w, "size", units_format_size(p->tmpfs[i].size, size));
+		json_write_close(&w, '}');
+	}
+	for (size_t i = 0; i < p->n_volumes; i++) {
+		json_write_open(&w, NULL, '{');
+		json_write_string(&w, "volume", p->volumes[i].volume);
+		json_write_string(&w, "to", p->volumes[i].target);
+		json_write_bool(&w, "read_only", p->volumes[i].read_only);
+		json_write_close(&w, '}');
+	}
+	json_write_close(&w, ']');
 }

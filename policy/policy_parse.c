@@ -16,6 +16,107 @@
 #define IMAGES_MAX 16 /* references under one name */
 #define GROUPS_MAX 64 /* of one user */
 
+/* ---- sections ---- */
+
+const struct json_node *
+policy_section_first(const struct policy_section *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		if (json_node_first(s->nodes[i]) != NULL)
+			return json_node_first(s->nodes[i]);
+	}
+	return NULL;
+}
+
+const struct json_node *
+policy_section_next(const struct policy_section *s, const struct json_node *e)
+{
+	const struct json_node *section = json_node_parent(e);
+	const struct json_node *next = json_node_next(e);
+	size_t i = 0;
+
+	if (next != NULL)
+		return next;
+	while (s->nodes[i] != section)
+		i++;
+	while (next == NULL && ++i < s->n)
+		next = json_node_first(s->nodes[i]);
+	return next;
+}
+
+size_t
+policy_section_count(const struct policy_section *s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n; i++)
+		n += json_node_count(s->nodes[i]);
+	return n;
+}
+
+struct member {
+	const struct json_node *node;
+	size_t order;
+};
+
+static int
+compare_members(const void *a, const void *b)
+{
+	const struct member *x = a;
+	const struct member *y = b;
+	int order = strcmp(json_node_key(x->node), json_node_key(y->node));
+
+	return order != 0 ? order : x->order < y->order ? -1 : 1;
+}
+
+/* Within one file the parser has seen to it; here a name must not stand in two files. */
+void
+policy_check_twice(struct policy_draft *d, const struct policy_section *s)
+{
+	struct json_reader *r = &d->reader;
+	const struct json_node *e = policy_section_first(s);
+	struct member *all;
+	size_t n = 0;
+
+	if (s->n < 2 || e == NULL)
+		return;
+	all = arena_array(r->arena, policy_section_count(s), sizeof(*all));
+	if (all == NULL)
+		return;
+	for (; e != NULL; e = policy_section_next(s, e), n++)
+		all[n] = (struct member){ e, n };
+	qsort(all, n, sizeof(*all), compare_members);
+	for (size_t i = 1; i < n; i++) {
+		const struct json_node *first = all[i - 1].node;
+
+		if (strcmp(json_node_key(first), json_node_key(all[i].node)) == 0)
+			json_read_diag(r, DIAG_E_DUPLICATE_KEY, all[i].node, JSON_AT_KEY,
+			    arena_format(r->arena, "the first one is at %s",
+				policy_place_text(r, first, JSON_AT_KEY)),
+			    "duplicate key \"%s\"", json_node_key(all[i].node));
+	}
+}
+
+const char *
+policy_place_text(struct json_reader *r, const struct json_node *node, enum json_at at)
+{
+	const struct json_text *t = json_node_text(node);
+	const char *text =
+	    arena_format(r->arena, "%s:%u", json_text_name(t), json_text_place(t, node, at).line);
+
+	return text != NULL ? text : "";
+}
+
+const char *
+policy_file_of(const struct policy_draft *d, const struct json_node *node)
+{
+	size_t i = 0;
+
+	while (i + 1 < d->n_texts && d->texts[i] != json_node_text(node))
+		i++;
+	return d->file_names != NULL ? d->file_names[i] : NULL;
+}
+
 /* ---- top level ---- */
 
 static void
@@ -64,11 +165,12 @@ read_unsafe(struct json_reader *r, const struct json_node *value, const struct j
 		suggest_init(&near, json_node_string(e));
 		suggest_offer(&near, "root-user");
 		if (strcmp(json_node_string(e), "root-user") == 0)
-			d->root_user = true;
+			d->root_user = e;
 		else
 			json_read_diag(r, DIAG_E_UNSAFE, e, JSON_AT_VALUE,
 			    json_read_did_you_mean(r, near.best),
-			    "no guardrail can be relaxed by \"%s\"; \"unsafe\" may hold \"root-user\"",
+			    "no guardrail can be relaxed by \"%s\"; \"unsafe\" may hold "
+			    "\"root-user\"",
 			    json_node_string(e));
 	}
 }
@@ -78,68 +180,41 @@ static void
 read_section(struct json_reader *r, const struct json_node *value, const struct json_field *field,
     void *target)
 {
-	bool list = strcmp(field->key, "rules") == 0;
+	struct policy_section *s = target;
+	bool list = field->shape == JSON_SHAPE_LIST;
 
-	if (json_read_expect(r, value, list ? JSON_KIND_ARRAY : JSON_KIND_OBJECT,
+	if (!json_read_expect(r, value, list ? JSON_KIND_ARRAY : JSON_KIND_OBJECT,
 		list ? "a list" : "an object"))
-		*(const struct json_node **)target = value;
+		return;
+	if (s->nodes == NULL)
+		s->nodes = arena_array(r->arena, policy_draft_of(r)->n_texts, sizeof(*s->nodes));
+	if (s->nodes != NULL)
+		s->nodes[s->n++] = value;
 }
 
+#define SECTION(name) .read = read_section, .offset = offsetof(struct policy_draft, name)
+
 static const struct json_field top_fields[] = {
-	{ .key = "sallyport_policy", .read = read_version, .required = true },
-	{ .key = "guardrails", .read = read_guardrails },
-	{ .key = "unsafe", .read = read_unsafe },
-	{ .key = "images", .read = read_section, .offset = offsetof(struct policy_draft, images) },
-	{ .key = "users", .read = read_section, .offset = offsetof(struct policy_draft, users) },
-	{ .key = "profiles", .read = read_section, .offset = offsetof(struct policy_draft, profiles) },
-	{ .key = "rules", .read = read_section, .offset = offsetof(struct policy_draft, rules) },
+	{ .key = "sallyport_policy", .read = read_version, .required = true, .schema = "{\"const\": 1}" },
+	{ .key = "guardrails",
+	    .read = read_guardrails,
+	    .schema = "{\"const\": \"" POLICY_GUARDRAILS "\"}" },
+	{ .key = "unsafe",
+	    .read = read_unsafe,
+	    .schema = "{\"type\": \"array\", \"items\": {\"enum\": [\"root-user\"]}}" },
+	{ .key = "images",
+	    SECTION(images),
+	    .schema = "{\"type\": \"object\", \"patternProperties\": {\"^//\": {}}, "
+		      "\"additionalProperties\": {\"anyOf\": [{\"type\": \"string\"}, {\"type\": "
+		      "\"array\", \"minItems\": 1, \"items\": {\"type\": \"string\"}}]}}" },
+	{ .key = "users", SECTION(users), .table = &policy_user_table, .shape = JSON_SHAPE_MAP },
+	{ .key = "profiles", SECTION(profiles), .table = &policy_profile_table, .shape = JSON_SHAPE_MAP },
+	{ .key = "rules", SECTION(rules), .table = &policy_rule_table, .shape = JSON_SHAPE_LIST },
 	{ .key = "authorities", .read = json_read_unavailable },
 	{ .key = "ceilings", .read = json_read_unavailable },
 };
 
-/* ---- templates ---- */
-
-static bool
-is_exec_argument(const struct json_node *node)
-{
-	const struct json_node *list = json_node_parent(node);
-	const struct json_node *argv = list == NULL ? NULL : json_node_parent(list);
-
-	return argv != NULL && json_node_key(list) != NULL && json_node_key(argv) != NULL &&
-	    strcmp(json_node_key(list), "exec") == 0 && strcmp(json_node_key(argv), "argv") == 0;
-}
-
-static void
-check_template(struct json_reader *r, const struct json_node *node)
-{
-	const char *text = json_node_string(node);
-
-	if (strstr(text, "${") == NULL)
-		return;
-	if (is_exec_argument(node) && strcmp(text, POLICY_COMMAND) == 0)
-		return;
-	if (is_exec_argument(node) && strstr(text, POLICY_COMMAND) != NULL)
-		json_read_diag(r, DIAG_E_TEMPLATE, node, JSON_AT_VALUE,
-		    "for example [\"/bin/sh\", \"-c\", \"" POLICY_COMMAND "\"]",
-		    "\"" POLICY_COMMAND
-		    "\" must be an argument of its own; it is never spliced into text");
-	else if (strstr(text, POLICY_COMMAND) != NULL)
-		json_read_diag(r, DIAG_E_TEMPLATE, node, JSON_AT_VALUE, NULL,
-		    "\"" POLICY_COMMAND "\" has a meaning in \"argv\": { \"exec\": [...] } only");
-	else
-		json_read_diag(r, DIAG_E_UNAVAILABLE, node, JSON_AT_VALUE, NULL,
-		    "templates (\"${...}\") are not available in this build");
-}
-
-/* Nothing that looks like a template may silently be taken literally. Depth has its ceiling. */
-static void
-check_templates(struct json_reader *r, const struct json_node *node)
-{
-	if (json_node_kind(node) == JSON_KIND_STRING)
-		check_template(r, node);
-	for (node = json_node_first(node); node != NULL; node = json_node_next(node))
-		check_templates(r, node);
-}
+const struct json_table policy_table = JSON_TABLE("the policy", top_fields);
 
 /* ---- images ---- */
 
@@ -182,20 +257,21 @@ read_image_entry(struct json_reader *r, const struct json_node *entry)
 void
 policy_read_images(struct policy_draft *d)
 {
-	const struct json_node *e = d->images == NULL ? NULL : json_node_first(d->images);
+	const struct json_node *e = policy_section_first(&d->images);
 
-	for (; e != NULL; e = json_node_next(e))
+	for (; e != NULL; e = policy_section_next(&d->images, e))
 		read_image_entry(&d->reader, e);
+	policy_check_twice(d, &d->images);
 }
 
 static const char *
 refuse_image(struct policy_draft *d, const struct json_node *value, const char *name)
 {
 	struct suggest near;
-	const struct json_node *e = d->images == NULL ? NULL : json_node_first(d->images);
+	const struct json_node *e = policy_section_first(&d->images);
 
 	suggest_init(&near, name);
-	for (; e != NULL; e = json_node_next(e))
+	for (; e != NULL; e = policy_section_next(&d->images, e))
 		suggest_offer(&near, json_node_key(e));
 	json_read_diag(&d->reader, DIAG_E_NO_SUCH_IMAGE, value, JSON_AT_VALUE,
 	    near.best == NULL ? NULL
@@ -217,8 +293,8 @@ policy_find_image(struct policy_draft *d, const struct json_node *value)
 		return check_image(&d->reader, value)
 		    ? arena_copy(d->reader.arena, text, strlen(text))
 		    : NULL;
-	if (d->images != NULL)
-		entry = json_node_find(d->images, text + 1);
+	for (size_t i = 0; entry == NULL && i < d->images.n; i++)
+		entry = json_node_find(d->images.nodes[i], text + 1);
 	if (entry == NULL)
 		return refuse_image(d, value, text + 1);
 	if (json_node_kind(entry) == JSON_KIND_ARRAY)
@@ -309,12 +385,29 @@ read_groups(struct json_reader *r, const struct json_node *value, const struct j
 	}
 }
 
+static void
+read_expires(struct json_reader *r, const struct json_node *value, const struct json_field *field,
+    void *target)
+{
+	(void)field;
+	if (json_read_expect(r, value, JSON_KIND_STRING, "a point in time") &&
+	    times_parse_instant(json_node_string(value), target) != 0)
+		json_read_diag(r, DIAG_E_TIME, value, JSON_AT_VALUE, NULL,
+		    "\"%s\" is no point in time such as \"2027-01-31T18:00Z\" or "
+		    "\"2027-01-31T18:00+01:00\"",
+		    json_node_string(value));
+}
+
 static const struct json_field user_fields[] = {
-	{ .key = "keys", .read = read_keys },
+	{ .key = "keys",
+	    .read = read_keys,
+	    .schema = "{\"type\": \"array\", \"maxItems\": 64, \"items\": {\"type\": \"string\"}}" },
 	{ .key = "groups",
 	    .read = read_groups,
 	    .offset = offsetof(struct policy_user, groups),
-	    .max = GROUPS_MAX },
+	    .max = GROUPS_MAX,
+	    .schema = "{\"type\": \"array\", \"maxItems\": 64, \"items\": {\"type\": \"string\", "
+		      "\"pattern\": \"^[a-z_][a-z0-9_.-]*$\"}}" },
 	{ .key = "verify_required",
 	    .read = json_read_bool,
 	    .offset = offsetof(struct policy_user, verify_required) },
@@ -322,8 +415,13 @@ static const struct json_field user_fields[] = {
 	{ .key = "password", .read = json_read_unavailable },
 	{ .key = "totp", .read = json_read_unavailable },
 	{ .key = "principals", .read = json_read_unavailable },
-	{ .key = "expires", .read = json_read_unavailable },
+	{ .key = "expires",
+	    .read = read_expires,
+	    .offset = offsetof(struct policy_user, expires),
+	    .schema = "{\"type\": \"string\"}" },
 };
+
+const struct json_table policy_user_table = JSON_TABLE("a user", user_fields);
 
 static void
 read_user(struct policy_draft *d, const struct json_node *node, struct policy_user *user)
@@ -337,6 +435,8 @@ read_user(struct policy_draft *d, const struct json_node *node, struct policy_us
 	user->name_len = strlen(name);
 	user->name = arena_copy(r->arena, name, user->name_len);
 	user->groups = no_groups;
+	user->expires = INT64_MAX;
+	user->node = node;
 	if (!names_login_valid(name, user->name_len))
 		json_read_diag(r, DIAG_E_NAME, node, JSON_AT_KEY, NULL,
 		    "\"%s\" is no user name: [a-z_][a-z0-9_.-]*, at most 64 characters", name);
@@ -356,35 +456,86 @@ compare_users(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
+static int
+compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The names of all groups that somebody is in, sorted, each once. */
+static void
+collect_groups(struct policy_draft *d)
+{
+	const struct policy *p = d->policy;
+	const char **names;
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n_users; i++) {
+		for (const char *const *group = p->users[i].groups; *group != NULL; group++)
+			n++;
+	}
+	names = arena_array(d->reader.arena, n, sizeof(*names));
+	if (names == NULL)
+		return;
+	n = 0;
+	for (size_t i = 0; i < p->n_users; i++) {
+		for (const char *const *group = p->users[i].groups; *group != NULL; group++)
+			names[n++] = *group;
+	}
+	if (n > 1)
+		qsort(names, n, sizeof(*names), compare_texts);
+	for (size_t i = 0; i < n; i++) {
+		if (d->n_group_names == 0 || strcmp(names[d->n_group_names - 1], names[i]) != 0)
+			names[d->n_group_names++] = names[i];
+	}
+	d->group_names = names;
+}
+
 void
 policy_read_users(struct policy_draft *d)
 {
 	struct policy *p = d->policy;
-	size_t n = d->users == NULL ? 0 : json_node_count(d->users);
-	const struct json_node *e = d->users == NULL ? NULL : json_node_first(d->users);
+	size_t n = policy_section_count(&d->users);
+	const struct json_node *e = policy_section_first(&d->users);
 	struct policy_user *users = arena_array(d->reader.arena, n, sizeof(*users));
 
 	if (users == NULL)
 		return;
-	for (size_t i = 0; e != NULL; e = json_node_next(e), i++)
+	for (size_t i = 0; e != NULL; e = policy_section_next(&d->users, e), i++)
 		read_user(d, e, &users[i]);
+	policy_check_twice(d, &d->users);
 	if (d->reader.arena->failed)
 		return; /* names may be missing */
 	if (n > 1)
 		qsort(users, n, sizeof(*users), compare_users);
 	p->users = users;
 	p->n_users = n;
+	collect_groups(d);
 }
 
 /* ---- the whole ---- */
 
+/* Over the text of one file; or over the names and texts of those of a directory. */
 static int
-set_digest(struct policy *p, const char *bytes, size_t len)
+set_digest(struct policy *p, struct json_text *const *texts, size_t n_texts, bool directory)
 {
 	unsigned char hash[EVP_MAX_MD_SIZE];
+	EVP_MD_CTX *context = EVP_MD_CTX_new();
+	bool ok = context != NULL && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1;
 	unsigned n = 0;
 
-	if (EVP_Digest(bytes, len, hash, &n, EVP_sha256(), NULL) != 1 || 2 * n != POLICY_DIGEST_LEN)
+	for (size_t i = 0; ok && i < n_texts; i++) {
+		const char *name = strrchr(json_text_name(texts[i]), '/');
+		size_t len;
+		const char *bytes = json_text_bytes(texts[i], &len);
+
+		if (directory && name != NULL)
+			ok = EVP_DigestUpdate(context, name, strlen(name) + 1) == 1;
+		ok = ok && EVP_DigestUpdate(context, bytes, len) == 1;
+	}
+	ok = ok && EVP_DigestFinal_ex(context, hash, &n) == 1 && 2 * n == POLICY_DIGEST_LEN;
+	EVP_MD_CTX_free(context);
+	if (!ok)
 		return -ENOMEM;
 	for (unsigned i = 0; i < n; i++) {
 		p->digest[2 * i] = "0123456789abcdef"[hash[i] >> 4];
@@ -395,41 +546,48 @@ set_digest(struct policy *p, const char *bytes, size_t len)
 }
 
 static int
-read_document(const struct json_text *text, struct policy *p, struct diag_list *diags)
+read_documents(struct policy_draft *d, struct diag_list *diags, const int64_t *lint)
 {
-	struct policy_draft d = { .policy = p, .root = json_text_root(text) };
-	struct json_reader *r = &d.reader;
+	struct json_reader *r = &d->reader;
 
-	json_read_init(r, diags, &p->arena, &d);
-	json_read_object(r, json_text_root(text), "the policy", top_fields,
-	    SP_ARRAY_LEN(top_fields), policy_draft_of(r));
-	check_templates(r, json_text_root(text));
-	policy_read_images(&d);
-	policy_read_users(&d);
-	policy_read_profiles(&d);
-	policy_read_rules(&d);
-	policy_finish_profiles(&d);
+	json_read_init(r, diags, &d->policy->arena, d);
+	d->file_names = arena_array(r->arena, d->n_texts, sizeof(*d->file_names));
+	for (size_t i = 0; d->file_names != NULL && i < d->n_texts; i++) {
+		const char *name = json_text_name(d->texts[i]);
+
+		d->file_names[i] = arena_copy(r->arena, name, strlen(name));
+	}
+	for (size_t i = 0; i < d->n_texts; i++) {
+		const struct json_node *root = json_text_root(d->texts[i]);
+
+		json_read_object(r, root, policy_table.what, policy_table.fields, policy_table.n, d);
+		policy_check_templates(r, root);
+	}
+	policy_read_images(d);
+	policy_read_users(d);
+	policy_read_profiles(d);
+	policy_read_rules(d);
+	policy_finish_profiles(d);
+	if (lint != NULL && diags->n_errors == r->errors_before && !r->arena->failed)
+		policy_lint(d, *lint);
 	return json_read_finish(r);
 }
 
-/* Takes text. */
+/* lint: the time for warnings that only an editor wants, or NULL. The texts stay the caller's. */
 static int
-build(struct json_text *text, struct policy **ret, struct diag_list *diags)
+build(const char *name, struct json_text *const *texts, size_t n_texts, bool directory,
+    const int64_t *lint, struct policy **ret, struct diag_list *diags)
 {
-	SP_CLEANUP(json_text_freep) struct json_text *owned = text;
 	SP_CLEANUP(policy_unrefp) struct policy *p = calloc(1, sizeof(*p));
-	const char *name = json_text_name(owned);
-	size_t len;
-	const char *bytes = json_text_bytes(owned, &len);
+	struct policy_draft d = { .policy = p, .texts = texts, .n_texts = n_texts };
 	int r = -ENOMEM;
 
 	if (p != NULL) {
 		p->refs = 1;
-		p->file = arena_copy(&p->arena, name, strlen(name));
-		r = set_digest(p, bytes, len);
+		r = set_digest(p, texts, n_texts, directory);
 	}
 	if (r == 0)
-		r = read_document(owned, p, diags);
+		r = read_documents(&d, diags, lint);
 	if (r < 0)
 		diag_add(diags, DIAG_E_MEMORY, name, 0, 0, 0, NULL, NULL, "%s", strerror(-r));
 	if (r != 0)
@@ -439,25 +597,38 @@ build(struct json_text *text, struct policy **ret, struct diag_list *diags)
 	return 0;
 }
 
+static int
+load(const char *path, const int64_t *lint, struct policy **ret, struct diag_list *diags)
+{
+	struct policy_files files;
+	int r = policy_files_load(path, &files, diags);
+
+	if (r == 0)
+		r = build(path, files.texts, files.n, files.directory, lint, ret, diags);
+	policy_files_clear(&files);
+	return r;
+}
+
 int
 policy_load(const char *path, struct policy **ret, struct diag_list *diags)
 {
-	struct json_text *text = NULL;
-	int r = json_text_load(path, &text, diags);
+	return load(path, NULL, ret, diags);
+}
 
-	if (r != 0)
-		return r < 0 ? r : POLICY_E_INVALID;
-	return build(text, ret, diags);
+int
+policy_check(const char *path, int64_t now, struct policy **ret, struct diag_list *diags)
+{
+	return load(path, &now, ret, diags);
 }
 
 int
 policy_parse(const char *name, const char *text, size_t len, struct policy **ret,
     struct diag_list *diags)
 {
-	struct json_text *parsed = NULL;
+	SP_CLEANUP(json_text_freep) struct json_text *parsed = NULL;
 	int r = json_text_parse(name, text, len, &parsed, diags);
 
 	if (r != 0)
 		return r < 0 ? r : POLICY_E_INVALID;
-	return build(parsed, ret, diags);
+	return build(name, &parsed, 1, false, NULL, ret, diags);
 }

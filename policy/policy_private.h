@@ -10,13 +10,17 @@
 #include "json_read.h"
 #include "policy.h"
 #include "public_key.h"
+#include "times.h"
 
-#define POLICY_GUARDRAILS  "restricted-2026.1"
-#define POLICY_EXTENDS_MAX 8 /* profiles above one */
-#define POLICY_COMMAND     "${command}"
-#define POLICY_DIGEST_LEN  64
-#define POLICY_KEYS_MAX    64 /* of one user */
-#define POLICY_MESSAGE_MAX 1024
+#define POLICY_GUARDRAILS    "restricted-2026.1"
+#define POLICY_EXTENDS_MAX   8 /* profiles above one */
+#define POLICY_COMMAND       "${command}"
+#define POLICY_DIGEST_LEN    64
+#define POLICY_KEYS_MAX      64 /* of one user */
+#define POLICY_MESSAGE_MAX   1024
+#define POLICY_ENV_BYTES_MAX 32768
+#define POLICY_USER          "${user}"
+#define POLICY_TARGET        "${target}"
 
 struct policy_user {
 	const char *name;
@@ -25,24 +29,37 @@ struct policy_user {
 	size_t n_keys;
 	const char *const *groups; /* NULL-ended */
 	bool verify_required;
+	int64_t expires;              /* INT64_MAX: never */
+	const struct json_node *node; /* only while the file is read */
 };
 
-/* Conditions that a rule does not have are NULL; those that it has must all hold. */
-struct policy_rule {
-	const char *id;
+/* Conditions that are not there are NULL; those that are must all hold. */
+struct policy_conditions {
 	const char *const *users;
 	const char *const *groups;
+	const char *const *keys; /* fingerprints */
+	const char *const *targets;
 	const struct cidr *from;
 	size_t n_from;
-	const char *deny; /* the sentence; NULL: use the profile */
+	const struct time_window *times;
+	size_t n_times;
+	unsigned auth; /* bit for each enum policy_auth; 0: no condition */
+};
+
+struct policy_rule {
+	const char *id;
+	struct policy_conditions conditions;
+	const struct policy_conditions *except; /* "not"; or NULL */
+	const char *deny;                       /* the sentence; NULL: use the profile */
 	const struct policy_profile *profile;
+	const char *file;
 	unsigned line;
+	unsigned column;
 };
 
 struct policy {
 	unsigned refs;
 	struct arena arena; /* owns everything below */
-	const char *file;
 	char digest[POLICY_DIGEST_LEN + 1];
 	uint64_t decoy;                  /* picks the user that an unknown one is compared with */
 	const struct policy_user *users; /* sorted by name */
@@ -53,11 +70,28 @@ struct policy {
 	size_t n_profiles;
 };
 
+/* Where a setting was made. */
+struct policy_origin {
+	const struct json_field *field;
+	const char *file;
+	unsigned line;
+	unsigned column;
+	const char *profile; /* that said so */
+	const char *rule;    /* whose "set" said so, or NULL */
+};
+
+/* The same section of each file. */
+struct policy_section {
+	const struct json_node **nodes;
+	size_t n;
+};
+
 /* A profile while the file is read. */
 struct policy_draft_profile {
 	struct policy_profile profile; /* first: the tables' offsets count from here */
 	const struct json_node *node;
 	struct policy_draft_profile *parent; /* extends */
+	struct policy_draft_profile *next;   /* of those that a rule's "set" has made */
 	bool resolved;
 	bool extended; /* by another one */
 	bool used;     /* by a rule */
@@ -67,18 +101,26 @@ struct policy_draft_profile {
 struct policy_draft {
 	struct policy *policy;
 	struct json_reader reader;
-	const struct json_node *root;
-	bool root_user; /* "unsafe": ["root-user"] */
-	/* sections, NULL when they are missing */
-	const struct json_node *images;
-	const struct json_node *users;
-	const struct json_node *profiles;
-	const struct json_node *rules;
+	struct json_text *const *texts; /* the files */
+	const char **file_names;        /* of each */
+	size_t n_texts;
+	const struct json_node *root_user; /* "unsafe": ["root-user"] */
+	struct policy_section images;
+	struct policy_section users;
+	struct policy_section profiles;
+	struct policy_section rules;
 	struct policy_draft_profile *draft_profiles;
 	size_t n_draft_profiles;
-	bool anyone_before; /* a rule without conditions came already */
-	const char *anyone_id;
-	unsigned anyone_line;
+	struct policy_draft_profile *set_profiles; /* last one first */
+	const char *const *group_names;            /* of all users, sorted */
+	size_t n_group_names;
+};
+
+/* The files of one policy, read. */
+struct policy_files {
+	struct json_text **texts;
+	size_t n;
+	bool directory;
 };
 
 static inline struct policy_draft *
@@ -87,14 +129,48 @@ policy_draft_of(const struct json_reader *r)
 	return r->context;
 }
 
-/* "container" of a profile, into a struct policy_profile; and its "mounts". */
-json_read_fn policy_read_container;
+/*
+ * The tables of the language. An offset counts from struct policy_draft, policy_user,
+ * policy_profile, policy_rule and policy_conditions.
+ */
+extern const struct json_table policy_table;
+extern const struct json_table policy_user_table;
+extern const struct json_table policy_profile_table;
+extern const struct json_table policy_container_table;
+extern const struct json_table policy_mount_table;
+extern const struct json_table policy_rule_table;
+
+/* The one at path, or all of the directory. 0, POLICY_E_INVALID or -errno, explained in *diags. */
+SP_MUST_CHECK int policy_files_load(const char *path, struct policy_files *ret,
+    struct diag_list *diags);
+void policy_files_clear(struct policy_files *files);
+
+/* Members or elements of a section, over all files. */
+const struct json_node *policy_section_first(const struct policy_section *s);
+const struct json_node *policy_section_next(const struct policy_section *s,
+    const struct json_node *e);
+size_t policy_section_count(const struct policy_section *s);
+/* A name must not stand in two files. */
+void policy_check_twice(struct policy_draft *d, const struct policy_section *s);
+/* "FILE:LINE" of a node, for messages. Owned by the arena. */
+const char *policy_place_text(struct json_reader *r, const struct json_node *node, enum json_at at);
+/* The name of its file, as long as the policy. */
+const char *policy_file_of(const struct policy_draft *d, const struct json_node *node);
+
+/* "mounts" of a container, into a struct policy_profile. */
 json_read_fn policy_read_mounts;
+json_show_fn policy_show_mounts;
 /* A key that no container of ours ever has, however it is spelt: always an error. */
 json_read_fn policy_read_guarded;
-/* An absolute path in none of these directories (NULL-ended); NULL after saying what is wrong. */
+/* Directories that nothing is mounted below, and that no working directory is in. NULL-ended. */
+extern const char *const policy_mount_guarded[];
+extern const char *const policy_workdir_guarded[];
+/* An absolute path in none of these directories (NULL-ended), templates not expanded; NULL after
+ * saying what is wrong. */
 const char *policy_read_path(struct json_reader *r, const struct json_node *value,
     const char *const *guarded);
+/* Why this is no network that a container may be in, or NULL; *ret_guarded: the guardrails say so. */
+const char *policy_network_fault(const char *name, bool *ret_guarded);
 
 /* Each reads one section; errors go to the reader. The order of these calls matters. */
 void policy_read_images(struct policy_draft *d);
@@ -103,10 +179,53 @@ void policy_read_profiles(struct policy_draft *d);
 void policy_read_rules(struct policy_draft *d);
 /* After the rules: which profiles nobody uses, and the list of those that can be used. */
 void policy_finish_profiles(struct policy_draft *d);
+/* What is no error but hardly meant. now: seconds since 1970. Only for a file without errors. */
+void policy_lint(struct policy_draft *d, int64_t now);
+
+/* Nothing that looks like a template may silently be taken literally: complain about all of node's. */
+void policy_check_templates(struct json_reader *r, const struct json_node *node);
+/* text with an example in the place of each template, for a first look. NULL: out of memory. */
+const char *policy_template_example(struct arena *a, const char *text);
+/* Whether any value of the profile has this template in it. */
+bool policy_profile_has(const struct policy_profile *profile, const char *template);
+
+/* Add what node, an object by table, says to the origins of the profile. rule: as in the origin. */
+void policy_add_origins(struct policy_draft *d, struct policy_profile *profile,
+    const struct json_node *node, const struct json_table *table, const char *rule);
+/* A profile with what a rule's "set" says on top; NULL after saying what is wrong. */
+const struct policy_profile *policy_set(struct policy_draft *d, const struct policy_profile *base,
+    const struct json_node *set, const char *rule);
 
 /* The reference that an "image" stands for, or NULL after saying what is wrong. */
 const char *policy_find_image(struct policy_draft *d, const struct json_node *value);
 struct policy_draft_profile *policy_find_profile(struct policy_draft *d, const char *name);
 const struct policy_user *policy_find_user(const struct policy *p, const char *name, size_t len);
+
+/* The words for ways to log in, in the order of enum policy_auth. NULL-ended. */
+extern const char *const policy_auth_names[];
+
+/* What kept a rule from matching. */
+enum policy_condition {
+	POLICY_CONDITION_NONE, /* nothing: it matches */
+	POLICY_CONDITION_USER,
+	POLICY_CONDITION_GROUP,
+	POLICY_CONDITION_KEY,
+	POLICY_CONDITION_AUTH,
+	POLICY_CONDITION_FROM,
+	POLICY_CONDITION_TIME,
+	POLICY_CONDITION_TARGET,
+	POLICY_CONDITION_NO_TARGET, /* the login has a target, the rule no condition on it */
+	POLICY_CONDITION_EXCEPT,    /* "not" holds */
+};
+
+/* The one place that says whether a rule matches. */
+enum policy_condition policy_judge_rule(const struct policy_rule *rule,
+    const struct policy_user *user, const struct policy_login *login);
+
+/* After the rules: warn of those that no login can reach. */
+void policy_check_reached(struct policy_draft *d);
+
+/* Whether text fits a pattern with * and ?. */
+bool policy_fits(const char *pattern, const char *text);
 
 #endif

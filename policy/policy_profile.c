@@ -4,13 +4,17 @@
  */
 #include "policy_private.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "ipc.h"
+#include "json_write.h"
 #include "names.h"
 #include "suggest.h"
 
-#define MIB (UINT64_C(1) << 20)
+#define MIB               (UINT64_C(1) << 20)
+#define PATTERNS_MAX      256 /* commands of one profile */
+#define PATTERN_WORDS_MAX 64
 
 static const char *const default_shell[] = { "/bin/sh", NULL };
 static const char *const default_exec[] = { "/bin/sh", "-c", POLICY_COMMAND, NULL };
@@ -46,16 +50,89 @@ static const struct policy_profile defaults = {
 
 /* ---- session ---- */
 
+/* One command as arguments: its program, and what may follow. */
+static const char *const *
+read_pattern(struct json_reader *r, const struct json_node *value)
+{
+	const char *const *words = json_read_texts(r, value, 1, PATTERN_WORDS_MAX);
+	const char *why = NULL;
+
+	if (words == NULL)
+		return NULL;
+	if (words[0][strcspn(words[0], "*?")] != '\0')
+		why = "the program itself must be a plain word";
+	for (size_t i = 0; words[i] != NULL; i++) {
+		if (strcmp(words[i], "**") == 0 && words[i + 1] != NULL)
+			why = "\"**\" stands for all further arguments and must be the last one";
+	}
+	if (why != NULL)
+		json_read_diag(r, DIAG_E_ARGV, value, JSON_AT_VALUE,
+		    "for example [\"git-upload-pack\", \"*\"]", "%s", why);
+	return why == NULL ? words : NULL;
+}
+
 static void
 read_exec_allowed(struct json_reader *r, const struct json_node *value,
     const struct json_field *field, void *target)
 {
-	if (json_node_kind(value) == JSON_KIND_ARRAY)
-		json_read_diag(r, DIAG_E_UNAVAILABLE, value, JSON_AT_VALUE,
-		    "\"exec\" is true or false",
-		    "a list of allowed commands is not available in this build");
-	else
-		json_read_bool(r, value, field, target);
+	struct policy_profile *p = target;
+	const char *const **patterns;
+	const struct json_node *e;
+	size_t n = 0;
+
+	(void)field;
+	if (json_node_kind(value) != JSON_KIND_ARRAY) {
+		if (!json_read_expect(r, value, JSON_KIND_BOOLEAN,
+			"true, false or a list of commands"))
+			return;
+		p->exec = json_node_boolean(value);
+		p->exec_patterns = NULL;
+		return;
+	}
+	if (json_node_count(value) > PATTERNS_MAX) {
+		json_read_diag(r, DIAG_E_TOO_MANY, value, JSON_AT_VALUE, NULL,
+		    "\"exec\" has %zu elements, at most %d are allowed", json_node_count(value),
+		    PATTERNS_MAX);
+		return;
+	}
+	patterns = arena_array(r->arena, json_node_count(value) + 1, sizeof(*patterns));
+	for (e = json_node_first(value); patterns != NULL && e != NULL; e = json_node_next(e)) {
+		patterns[n] = read_pattern(r, e);
+		n += patterns[n] != NULL;
+	}
+	p->exec = n > 0;
+	p->exec_patterns = patterns;
+}
+
+static void
+show_exec(FILE *out, const void *target)
+{
+	const struct policy_profile *p = target;
+	struct json_writer w = { .out = out };
+
+	if (p->exec_patterns == NULL) {
+		(void)fputs(p->exec ? "true" : "false", out);
+		return;
+	}
+	json_write_open(&w, NULL, '[');
+	for (const char *const *const *pattern = p->exec_patterns; *pattern != NULL; pattern++) {
+		json_write_open(&w, NULL, '[');
+		for (const char *const *word = *pattern; *word != NULL; word++)
+			json_write_string(&w, NULL, *word);
+		json_write_close(&w, ']');
+	}
+	json_write_close(&w, ']');
+}
+
+static void
+show_env(FILE *out, const void *target)
+{
+	struct json_writer w = { .out = out };
+
+	json_write_open(&w, NULL, '[');
+	for (const char *const *e = *(const char *const *const *)target; *e != NULL; e++)
+		json_write_string(&w, NULL, *e);
+	json_write_close(&w, ']');
 }
 
 static void
@@ -76,31 +153,34 @@ read_accept_env(struct json_reader *r, const struct json_node *value,
 	}
 }
 
-static void
-read_session(struct json_reader *r, const struct json_node *value, const struct json_field *field,
-    void *target)
-{
-	static const struct json_field fields[] = {
-		{ .key = "pty", .read = json_read_bool, AT(pty) },
-		{ .key = "shell", .read = json_read_bool, AT(shell) },
-		{ .key = "exec", .read = read_exec_allowed, AT(exec) },
-		{ .key = "env", .read = read_accept_env, AT(accept_env), .max = IPC_ENV_MAX },
-		{ .key = "channels", .read = json_read_u32, AT(channels), .min = 1, .max = IPC_CHANNEL_MAX },
-		{ .key = "subsystems", .read = json_read_unavailable },
-		{ .key = "forward", .read = json_read_unavailable },
-		{ .key = "idle", .read = json_read_unavailable },
-		{ .key = "max", .read = json_read_unavailable },
-		{ .key = "warn", .read = json_read_unavailable },
-		{ .key = "record", .read = json_read_unavailable },
-		{ .key = "detach", .read = json_read_unavailable },
-		{ .key = "signals", .read = json_read_unavailable },
-		{ .key = "x11", .read = json_read_unavailable },
-		{ .key = "agent", .read = json_read_unavailable },
-	};
+static const struct json_field session_fields[] = {
+	{ .key = "pty", .read = json_read_bool, AT(pty) },
+	{ .key = "shell", .read = json_read_bool, AT(shell) },
+	{ .key = "exec",
+	    .read = read_exec_allowed,
+	    .schema = "{\"anyOf\": [{\"type\": \"boolean\"}, {\"type\": \"array\", \"items\": "
+		      "{\"type\": \"array\", \"minItems\": 1, \"items\": {\"type\": \"string\"}}}]}",
+	    .show = show_exec },
+	{ .key = "env",
+	    .read = read_accept_env,
+	    AT(accept_env),
+	    .max = IPC_ENV_MAX,
+	    .schema = "{\"type\": \"array\", \"items\": {\"type\": \"string\"}}",
+	    .show = show_env },
+	{ .key = "channels", .read = json_read_u32, AT(channels), .min = 1, .max = IPC_CHANNEL_MAX },
+	{ .key = "subsystems", .read = json_read_unavailable },
+	{ .key = "forward", .read = json_read_unavailable },
+	{ .key = "idle", .read = json_read_unavailable },
+	{ .key = "max", .read = json_read_unavailable },
+	{ .key = "warn", .read = json_read_unavailable },
+	{ .key = "record", .read = json_read_unavailable },
+	{ .key = "detach", .read = json_read_unavailable },
+	{ .key = "signals", .read = json_read_unavailable },
+	{ .key = "x11", .read = json_read_unavailable },
+	{ .key = "agent", .read = json_read_unavailable },
+};
 
-	(void)field;
-	json_read_object(r, value, "\"session\"", fields, SP_ARRAY_LEN(fields), target);
-}
+static const struct json_table session_table = JSON_TABLE("\"session\"", session_fields);
 
 /* ---- the profiles and their parents ---- */
 
@@ -116,10 +196,12 @@ read_nothing(struct json_reader *r, const struct json_node *value, const struct 
 }
 
 static const struct json_field profile_fields[] = {
-	{ .key = "extends", .read = read_nothing },
-	{ .key = "container", .read = policy_read_container },
-	{ .key = "session", .read = read_session },
+	{ .key = "extends", .read = read_nothing, .schema = "{\"type\": \"string\"}" },
+	{ .key = "container", .read = json_read_table, .table = &policy_container_table },
+	{ .key = "session", .read = json_read_table, .table = &session_table },
 };
+
+const struct json_table policy_profile_table = JSON_TABLE("a profile", profile_fields);
 
 struct policy_draft_profile *
 policy_find_profile(struct policy_draft *d, const char *name)
@@ -202,19 +284,20 @@ resolve(struct policy_draft *d, struct policy_draft_profile *profile)
 	profile->profile.name = arena_copy(r->arena, name, strlen(name));
 	json_read_object(r, profile->node, what, profile_fields, SP_ARRAY_LEN(profile_fields),
 	    &profile->profile);
+	policy_add_origins(d, &profile->profile, profile->node, &policy_profile_table, NULL);
 }
 
 void
 policy_read_profiles(struct policy_draft *d)
 {
-	const struct json_node *e = d->profiles == NULL ? NULL : json_node_first(d->profiles);
-	size_t n = d->profiles == NULL ? 0 : json_node_count(d->profiles);
+	const struct json_node *e = policy_section_first(&d->profiles);
+	size_t n = policy_section_count(&d->profiles);
 	size_t errors;
 
 	d->draft_profiles = arena_array(d->reader.arena, n, sizeof(*d->draft_profiles));
 	if (d->draft_profiles == NULL)
 		return;
-	for (; e != NULL; e = json_node_next(e)) {
+	for (; e != NULL; e = policy_section_next(&d->profiles, e)) {
 		const char *fault = names_label_fault(json_node_key(e));
 
 		d->draft_profiles[d->n_draft_profiles++].node = e;
@@ -222,6 +305,7 @@ policy_read_profiles(struct policy_draft *d)
 			json_read_diag(&d->reader, DIAG_E_NAME, e, JSON_AT_KEY, NULL,
 			    "the name \"%s\" of a profile %s", json_node_key(e), fault);
 	}
+	policy_check_twice(d, &d->profiles);
 	for (size_t i = 0; i < n; i++)
 		link_parent(d, &d->draft_profiles[i]);
 	errors = d->reader.diags->n_errors;
@@ -250,10 +334,13 @@ policy_finish_profiles(struct policy_draft *d)
 {
 	/* With an error anywhere, what is missing may just be what could not be read. */
 	bool broken = d->reader.diags->n_errors != d->reader.errors_before;
-	const struct policy_profile **list =
-	    arena_array(d->reader.arena, d->n_draft_profiles, sizeof(void *));
 	size_t n = 0;
+	size_t n_all = d->n_draft_profiles;
+	const struct policy_profile **list;
 
+	for (const struct policy_draft_profile *set = d->set_profiles; set != NULL; set = set->next)
+		n_all++;
+	list = arena_array(d->reader.arena, n_all, sizeof(void *));
 	for (size_t i = 0; list != NULL && i < d->n_draft_profiles; i++) {
 		struct policy_draft_profile *profile = &d->draft_profiles[i];
 
@@ -263,6 +350,11 @@ policy_finish_profiles(struct policy_draft *d)
 			    NULL, "profile \"%s\" is used by no rule", json_node_key(profile->node));
 		if (profile->profile.image != NULL)
 			list[n++] = &profile->profile;
+	}
+	for (const struct policy_draft_profile *set = d->set_profiles; list != NULL && set != NULL;
+	     set = set->next) {
+		if (set->profile.image != NULL)
+			list[n++] = &set->profile;
 	}
 	d->policy->profiles = list;
 	d->policy->n_profiles = n;

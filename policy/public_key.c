@@ -19,6 +19,16 @@
 
 _Static_assert(PUBLIC_KEY_BLOB_MAX == IPC_BLOB_MAX, "a key that no client could offer");
 
+bool
+public_key_fingerprint_valid(const char *text)
+{
+	static const char base64[] =
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+	return strncmp(text, "SHA256:", 7) == 0 && strlen(text + 7) == 43 &&
+	    strspn(text + 7, base64) == 43;
+}
+
 static void
 check_ed25519(struct wire_reader *r)
 {

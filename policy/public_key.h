@@ -3,6 +3,7 @@
 #ifndef SP_PUBLIC_KEY_H
 #define SP_PUBLIC_KEY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,9 @@ struct public_key {
 	size_t len;
 	const char *fingerprint; /* "SHA256:..." as ssh-keygen prints it */
 };
+
+/* "SHA256:" and 43 characters of base64, as ssh-keygen prints it. */
+bool public_key_fingerprint_valid(const char *text);
 
 /* The line is no key that we take: *ret_why is a sentence about it, *ret_help one more or NULL. */
 #define PUBLIC_KEY_E_REFUSED 1

@@ -251,3 +251,9 @@ def test_long_command_line(both):
     theirs, ours = (t.ssh(line) for t in both)
     assert len(theirs.stdout) == 30001
     assert ours.stdout == theirs.stdout
+
+
+def test_streams_can_be_opened_again(target):
+    """By their names under /dev, as programs do that want a file."""
+    r = target.ssh("cat /dev/stdin; echo out >/dev/stdout; echo err >/dev/stderr", stdin=b"in\n")
+    assert (r.stdout, r.stderr, r.returncode) == (b"in\nout\n", b"err\n", 0)

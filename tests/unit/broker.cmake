@@ -1,10 +1,11 @@
 pkg_check_modules(libcrypto REQUIRED IMPORTED_TARGET libcrypto)
 
-sp_add_test(NAME test_audit LABEL unit SIDE broker SOURCES unit/test_audit.c LIBS sp_broker)
 sp_add_test(NAME test_dispatch LABEL unit SIDE broker SOURCES unit/test_dispatch.c LIBS sp_broker)
 target_compile_definitions(test_dispatch PRIVATE
   SP_PROTOCOL_MD="${PROJECT_SOURCE_DIR}/common/PROTOCOL.md")
 sp_add_test(NAME test_instance LABEL unit SIDE broker SOURCES unit/test_instance.c LIBS sp_broker)
+sp_add_test(NAME test_worker_clone LABEL sandbox SIDE broker
+  SOURCES unit/test_worker_clone.c LIBS sp_broker)
 sp_add_test(NAME test_notify LABEL unit SIDE broker SOURCES unit/test_notify.c LIBS sp_broker)
 sp_add_test(NAME test_uid_range LABEL unit SIDE broker SOURCES unit/test_uid_range.c LIBS sp_broker)
 sp_add_test(NAME test_spawner LABEL sandbox SIDE broker SOURCES unit/test_spawner.c LIBS sp_broker)

@@ -17,6 +17,8 @@ endforeach()
 sp_add_test(NAME test_policy_golden LABEL unit SIDE broker
   SOURCES unit/test_policy_golden.c unit/golden.c LIBS sp_policy)
 
+sp_add_test(NAME test_policy_language LABEL unit SIDE broker SOURCES unit/test_policy_language.c
+  LIBS sp_policy)
 sp_add_test(NAME test_policy_mangled LABEL unit SIDE broker
   SOURCES unit/test_policy_mangled.c unit/golden.c LIBS sp_policy)
 sp_add_test(NAME test_policy_values LABEL unit SIDE broker SOURCES unit/test_policy_values.c

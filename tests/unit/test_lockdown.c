@@ -9,12 +9,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "attr.h"
+#include "in_child.h"
 #include "lockdown.h"
-#include "test.h"
 
 static const struct lockdown_rule rules[] = {
 	{ .syscall = SCMP_SYS(read) },
@@ -26,30 +25,6 @@ static const struct lockdown_rule rules[] = {
 	    .error = EAFNOSUPPORT,
 	    .args = { { 0, LOCKDOWN_NE, 0, AF_UNIX } } },
 };
-
-/* Run fn in a child; the wait status. */
-static int
-in_child(void (*fn)(void))
-{
-	pid_t pid = fork();
-	int status;
-
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		fn();
-		_exit(0);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	return status;
-}
-
-#define CHILD_CHECK(x)                                                                    \
-	do {                                                                              \
-		if (!(x)) {                                                               \
-			fprintf(stderr, "line %d: %s (errno %d)\n", __LINE__, #x, errno); \
-			_exit(1);                                                         \
-		}                                                                         \
-	} while (0)
 
 static void
 load(void)

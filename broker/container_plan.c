@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which container a profile asks for. Runs in the broker and the admin tool; no side effects. */
+#include "container_plan.h"
+
+#include "guest_msg.h"
+#include "instance.h"
+#include "policy.h"
+
+/* stop_grace is ours to keep; the engine's own patience when it shuts down is short. */
+#define ENGINE_STOP_SECONDS 2
+
+static enum engine_network
+network_of(const struct policy_profile *p)
+{
+	switch (p->network) {
+	case POLICY_NETWORK_BRIDGE:
+		return ENGINE_NETWORK_BRIDGE;
+	case POLICY_NETWORK_NAMED:
+		return ENGINE_NETWORK_NAMED;
+	case POLICY_NETWORK_NONE:
+		break;
+	}
+	return ENGINE_NETWORK_NONE;
+}
+
+/* Returns how many. */
+static size_t
+add_profile_mounts(const struct policy_profile *p, struct engine_mount *mounts)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n_tmpfs; i++)
+		mounts[n++] = (struct engine_mount){ .kind = ENGINE_MOUNT_TMPFS,
+			.target = p->tmpfs[i].target,
+			.size = p->tmpfs[i].size };
+	for (size_t i = 0; i < p->n_volumes; i++)
+		mounts[n++] = (struct engine_mount){ .kind = ENGINE_MOUNT_VOLUME,
+			.source = p->volumes[i].volume,
+			.target = p->volumes[i].target,
+			.read_only = p->volumes[i].read_only };
+	return n;
+}
+
+_Static_assert(CONTAINER_PLAN_OWN_MOUNTS + POLICY_MOUNTS_MAX <= ENGINE_MOUNTS_MAX,
+    "mounts without room");
+
+void
+container_plan_make(struct container_plan *ret, const struct policy_profile *p,
+    const struct container_names *names)
+{
+	const struct engine_label labels[CONTAINER_PLAN_LABELS] = {
+		{ INSTANCE_LABEL, names->instance },
+		{ INSTANCE_LABEL_PROOF, names->proof },
+		{ "sallyport.user", names->user },
+		{ "sallyport.connection", names->connection },
+	};
+
+	*ret = (struct container_plan){
+		.spec = {
+			.name = names->name,
+			.image = p->image,
+			.uid = p->uid,
+			.gid = p->gid,
+			.workdir = p->workdir,
+			.labels = ret->labels,
+			.n_labels = CONTAINER_PLAN_LABELS,
+			.network = network_of(p),
+			.network_name = p->network_name,
+			.read_only_root = p->read_only_root,
+			.mounts = ret->mounts,
+			.memory = p->memory,
+			.swap = p->swap,
+			.nano_cpus = p->nano_cpus,
+			.pids = p->pids,
+			.nofile = p->nofile,
+			.stop_timeout = ENGINE_STOP_SECONDS,
+		},
+	};
+	for (size_t i = 0; i < CONTAINER_PLAN_LABELS; i++)
+		ret->labels[i] = labels[i];
+	ret->spec.n_mounts = CONTAINER_PLAN_OWN_MOUNTS +
+	    add_profile_mounts(p, ret->mounts + CONTAINER_PLAN_OWN_MOUNTS);
+}
+
+void
+container_plan_direct(struct engine_container_spec *spec,
+    struct engine_mount mounts[CONTAINER_PLAN_OWN_MOUNTS], const char *guest_dir,
+    const char *rendezvous_dir)
+{
+	static const char *const entrypoint[] = { GUEST_PROGRAM, NULL };
+
+	spec->entrypoint = entrypoint;
+	mounts[0] = (struct engine_mount){ .kind = ENGINE_MOUNT_BIND,
+		.source = guest_dir,
+		.target = GUEST_BUNDLE_DIR,
+		.read_only = true };
+	mounts[1] = (struct engine_mount){ .kind = ENGINE_MOUNT_BIND,
+		.source = rendezvous_dir,
+		.target = GUEST_RENDEZVOUS_DIR,
+		.read_only = true };
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A process in namespaces of its own: no network device, no view of other processes, no System V IPC
+ * or host name shared with anybody, mounts that it can leave. For the spawner.
+ *
+ * With CAP_SYS_ADMIN the kernel makes them at once. Without it they belong to a user namespace made
+ * for this process alone, in which one uid and one gid exist: its own. To give it another uid than
+ * the spawner's takes CAP_SETUID and CAP_SETGID then, and no other right.
+ */
+#ifndef SP_WORKER_CLONE_H
+#define SP_WORKER_CLONE_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "attr.h"
+
+/*
+ * Like fork(), with a pidfd (the caller owns it) for the parent. uid and gid: whom the process will
+ * run as; in a user namespace it already does when this returns, and holds until its exec is through
+ * just what leaving the root takes. bare: no namespaces at all. -1 with errno.
+ */
+SP_MUST_CHECK pid_t worker_clone(uid_t uid, gid_t gid, bool bare, int *ret_pidfd);
+
+/* SIGKILL for a child that runs as uid. Errors do not matter: it is gone already. */
+void worker_kill(pid_t pid, uid_t uid);
+
+#endif
