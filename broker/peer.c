@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "answer.h"
+#include "clock.h"
 #include "config.h"
 #include "dispatch.h"
 #include "fd.h"
