@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "answer.h"
+#include "audit.h"
 #include "dispatch.h"
 #include "host_key.h"
 #include "ipc_msg.h"
@@ -243,6 +244,37 @@ send_accepted(struct peer *p)
 	(void)peer_send(p, &w, NULL, 0);
 }
 
+static void
+audit_refusal(const struct peer *p, const struct ipc_req_auth *m, const char *why)
+{
+	/* Nobody has proven to be this user: it is what was claimed. */
+	struct audit_subject who = { .connection = p->id, .from = p->source_text };
+
+	audit_note(p->broker->audit, "login", &who, AUDIT_TEXT("outcome", "refused"),
+	    AUDIT_TEXT("method", "publickey"), AUDIT_BYTES("claimed", m->user.data, m->user.len),
+	    AUDIT_TEXT("reason", why), AUDIT_TEXT("rule", p->decision.rule),
+	    AUDIT_NUMBER("generation", p->broker->generation));
+}
+
+/* Before anything of it happens: a login that cannot be written down is none. */
+static const char *
+audit_login(struct peer *p)
+{
+	struct audit_subject who = peer_audit_subject(p);
+
+	if (audit_event(p->broker->audit, "login", &who, AUDIT_TEXT("outcome", "accepted"),
+		AUDIT_TEXT("method", "publickey"), AUDIT_TEXT("key", p->fingerprint),
+		AUDIT_TEXT("rule", p->decision.rule), AUDIT_TEXT("profile", p->decision.profile->name),
+		AUDIT_NUMBER("generation", p->broker->generation),
+		AUDIT_TEXT("sha256", policy_digest(p->broker->policy))))
+		return NULL;
+	(void)snprintf(p->refusal, sizeof(p->refusal),
+	    "The audit log cannot be written, so nobody is let in. Tell the administrator.");
+	p->grant = policy_grant_unref(p->grant);
+	memset(&p->decision, 0, sizeof(p->decision));
+	return "the audit log cannot be written";
+}
+
 int
 answer_auth(struct peer *p, struct wire_reader *body, const char **ret_fault)
 {
@@ -257,7 +289,10 @@ answer_auth(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	p->refusal[0] = '\0';
 	memset(&p->decision, 0, sizeof(p->decision));
 	why = judge(p, &m);
+	if (why == NULL)
+		why = audit_login(p);
 	if (why != NULL) {
+		audit_refusal(p, &m, why);
 		log_info("connection=%s from=%s user=%.*s login refused: %s%s%s", p->id,
 		    p->source_text, (int)m.user.len, (const char *)m.user.data, why,
 		    p->decision.rule != NULL ? ", rule " : "",

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "answer.h"
+#include "audit.h"
 #include "container.h"
 #include "dispatch.h"
 #include "fd.h"
@@ -72,6 +73,11 @@ free_channel(struct peer *p, struct peer_channel *channel)
 static void
 refuse(struct peer *p, uint32_t channel, enum ipc_start_result result, const char *text)
 {
+	struct audit_subject who = peer_audit_subject(p);
+
+	audit_note(p->broker->audit, "request.failed", &who, AUDIT_NUMBER("channel", channel),
+	    AUDIT_TEXT("reason",
+		text[0] != '\0' ? text : "the channel was closed before its program ran"));
 	free_channel(p, &p->channels[channel]);
 	(void)reply(p, channel, result, false, text, NULL);
 }
@@ -339,6 +345,24 @@ keep_request(struct peer_channel *channel, const struct wire_reader *body)
 	return 0;
 }
 
+/*
+ * What was asked for and what is done about it, before it is done. outcome is "allowed" or "refused";
+ * with a reason when refused. false: it may not happen.
+ */
+static bool
+audit_request(const struct peer *p, const struct ipc_req_start *m, const char *outcome,
+    const char *reason)
+{
+	struct audit_subject who = peer_audit_subject(p);
+	bool exec = m->kind == IPC_START_EXEC;
+
+	return audit_event(p->broker->audit, "request", &who, AUDIT_NUMBER("channel", m->channel),
+	    AUDIT_TEXT("kind", exec ? "exec" : "shell"),
+	    AUDIT_BYTES("command", exec ? m->command.data : NULL, m->command.len),
+	    AUDIT_BOOL("pty", m->want_pty), AUDIT_TEXT("outcome", outcome),
+	    AUDIT_TEXT("reason", reason));
+}
+
 int
 answer_start(struct peer *p, struct wire_reader *body, const char **ret_fault)
 {
@@ -359,7 +383,14 @@ answer_start(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	if (why != NULL) {
 		log_info("connection=%s user=%s channel=%u refused: %s", p->id, p->user, m.channel,
 		    why);
+		(void)audit_request(p, &m, "refused", why);
 		(void)reply(p, m.channel, IPC_START_REFUSED, false, why, NULL);
+		return 0;
+	}
+	if (!audit_request(p, &m, "allowed", NULL)) {
+		(void)reply(p, m.channel, IPC_START_FAILED, false,
+		    "The audit log cannot be written, so nothing is started. Tell the administrator.",
+		    NULL);
 		return 0;
 	}
 	channel->state = CHANNEL_WAITING;
@@ -387,6 +418,16 @@ answer_start(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	return 0;
 }
 
+static void
+end_channel(struct peer *p, uint32_t number)
+{
+	struct audit_subject who = peer_audit_subject(p);
+
+	if (p->channels[number].state == CHANNEL_RUNNING)
+		audit_note(p->broker->audit, "channel.closed", &who, AUDIT_NUMBER("channel", number));
+	free_channel(p, &p->channels[number]);
+}
+
 int
 answer_close(struct peer *p, struct wire_reader *body, const char **ret_fault)
 {
@@ -402,6 +443,6 @@ answer_close(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	if (p->channels[m.channel].state == CHANNEL_WAITING)
 		refuse(p, m.channel, IPC_START_FAILED, "");
 	else
-		free_channel(p, &p->channels[m.channel]);
+		end_channel(p, m.channel);
 	return 0;
 }

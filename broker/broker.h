@@ -10,6 +10,7 @@
 
 #include "instance.h"
 
+struct audit;
 struct config;
 struct container_set;
 struct engine;
@@ -25,6 +26,7 @@ struct broker {
 	struct policy *policy; /* current generation; sessions hold their own reference */
 	unsigned generation;   /* counts successful loads, from 1 */
 	struct instance instance;
+	struct audit *audit; /* NULL: none is configured */
 	struct engine *engine;
 	struct container_set *containers;
 	struct worker_pool *workers;

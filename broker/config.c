@@ -89,6 +89,7 @@ static const struct config defaults = {
 		.drain_ms = 10 * SECOND,
 	},
 	.log_level = LOG_LEVEL_INFO,
+	.audit = { .required = true },
 	.runtime_dir = "/run/sallyport",
 	.state_dir = "/var/lib/sallyport",
 };
@@ -440,6 +441,19 @@ read_log(struct json_reader *r, const struct json_node *value, const struct json
 	json_read_object(r, value, "\"log\"", fields, SP_ARRAY_LEN(fields), target);
 }
 
+static void
+read_audit(struct json_reader *r, const struct json_node *value, const struct json_field *field,
+    void *target)
+{
+	static const struct json_field fields[] = {
+		{ .key = "file", .read = read_path, AT(audit.file), .required = true },
+		{ .key = "required", .read = json_read_bool, AT(audit.required) },
+	};
+
+	(void)field;
+	json_read_object(r, value, "\"audit\"", fields, SP_ARRAY_LEN(fields), target);
+}
+
 static const struct json_field top_fields[] = {
 	{ .key = "listen", .read = read_listen, AT(listen), .max = CONFIG_LISTEN_MAX },
 	{ .key = "host_keys", .read = read_paths, AT(host_keys), .min = 1, .max = IPC_HOST_KEYS_MAX },
@@ -452,7 +466,7 @@ static const struct json_field top_fields[] = {
 	{ .key = "log", .read = read_log },
 	{ .key = "runtime_dir", .read = read_path, AT(runtime_dir) },
 	{ .key = "state_dir", .read = read_path, AT(state_dir) },
-	{ .key = "audit", .read = json_read_unavailable },
+	{ .key = "audit", .read = read_audit },
 	{ .key = "recordings", .read = json_read_unavailable },
 	{ .key = "control", .read = json_read_unavailable },
 	{ .key = "metrics", .read = json_read_unavailable },

@@ -59,6 +59,11 @@ struct config_limits {
 	uint32_t drain_ms;    /* for sessions to end after SIGTERM; default 10 s */
 };
 
+struct config_audit {
+	const char *file; /* path; NULL (default): no audit log */
+	bool required;    /* what cannot be written does not happen; default true */
+};
+
 struct config {
 	const char *const *listen; /* "address:port", NULL-ended; empty: inherited sockets only */
 	const char *const *host_keys; /* paths, NULL-ended */
@@ -69,8 +74,9 @@ struct config {
 	struct config_login login;
 	struct config_limits limits;
 	enum log_level log_level; /* default info */
-	const char *runtime_dir;  /* default /run/sallyport */
-	const char *state_dir;    /* default /var/lib/sallyport */
+	struct config_audit audit;
+	const char *runtime_dir; /* default /run/sallyport */
+	const char *state_dir;   /* default /var/lib/sallyport */
 };
 
 /*

@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "audit.h"
 #include "broker.h"
 #include "config.h"
 #include "container_plan.h"
@@ -124,6 +125,16 @@ container_set_has(const struct container_set *set, const char *name)
 	return false;
 }
 
+/* What became of a container of some connection. reason: NULL: none. */
+static void
+audit_container(const struct container *c, const char *event, const char *reason)
+{
+	struct audit_subject who = { .connection = c->connection };
+
+	audit_note(c->broker->audit, event, &who, AUDIT_TEXT("container", c->name),
+	    AUDIT_TEXT("id", c->id[0] != '\0' ? c->id : NULL), AUDIT_TEXT("reason", reason));
+}
+
 static void
 kill_first_process(struct container *c)
 {
@@ -137,6 +148,7 @@ static void
 discard(struct container *c)
 {
 	kill_first_process(c);
+	audit_container(c, "container.remove", NULL);
 	if (c->id[0] != '\0' && engine_discard(c->broker->engine, c->id) < 0)
 		log_error("connection=%s container=%s cannot be removed now; the next start will",
 		    c->connection, c->name);
@@ -150,6 +162,7 @@ go_down(struct container *c, const char *text)
 		return;
 	c->state = CONTAINER_DOWN;
 	(void)snprintf(c->down_text, sizeof(c->down_text), "%s", text);
+	audit_container(c, "container.down", text);
 	c->owner.down(c->owner.arg, c, c->down_text);
 }
 
@@ -236,6 +249,7 @@ on_ready(void *arg, int *pidfd)
 		return;
 	}
 	c->state = CONTAINER_UP;
+	audit_container(c, "container.up", NULL);
 	log_info("connection=%s container=%s id=%.12s image=%s up", c->connection, c->name, c->id,
 	    c->profile->image);
 	c->owner.up(c->owner.arg, c);
@@ -271,6 +285,18 @@ launch(struct container *c, const char *user)
 	return engine_launch(c->broker->engine, &plan.spec, on_launched, c, &c->launch);
 }
 
+/* Before the engine hears of it. */
+static bool
+audit_create(const struct container *c, const char *user)
+{
+	struct audit_subject who = { .connection = c->connection, .user = user };
+
+	return audit_event(c->broker->audit, "container.create", &who,
+	    AUDIT_TEXT("container", c->name), AUDIT_TEXT("profile", c->profile->name),
+	    AUDIT_TEXT("image", c->profile->image), AUDIT_NUMBER("uid", c->profile->uid),
+	    AUDIT_NUMBER("gid", c->profile->gid));
+}
+
 int
 container_new(struct broker *b, struct policy_grant *grant, const char *connection,
     const char *user, const struct container_owner *owner, struct container **ret)
@@ -295,6 +321,8 @@ container_new(struct broker *b, struct policy_grant *grant, const char *connecti
 		instance_proof(&b->instance, c->name, c->proof);
 		r = c->ops->open(b, c->name, &events, &c->path);
 	}
+	if (r == 0 && !audit_create(c, user))
+		r = -EIO;
 	if (r == 0)
 		r = launch(c, user);
 	if (r < 0) {

@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "audit.h"
 #include "broker.h"
 #include "clock.h"
 #include "config.h"
@@ -141,21 +142,34 @@ check_only(struct service *s)
 }
 
 static void
+audit_policy(const struct service *s)
+{
+	audit_note(s->broker.audit, "policy.loaded", NULL,
+	    AUDIT_NUMBER("generation", s->broker.generation),
+	    AUDIT_TEXT("sha256", policy_digest(s->broker.policy)));
+}
+
+static void
 reload(struct service *s)
 {
 	struct policy *policy;
 
 	notify_send("RELOADING=1\nMONOTONIC_USEC=%" PRId64, clock_now_ms() * 1000);
+	worker_pool_reopen_audit(s->broker.workers);
 	policy = load_policy(s->config->policy);
 	if (policy == NULL) {
 		log_error("policy not reloaded: generation %u (sha256 %.12s) stays in force",
 		    s->broker.generation, policy_digest(s->broker.policy));
+		audit_note(s->broker.audit, "policy.rejected", NULL,
+		    AUDIT_NUMBER("generation", s->broker.generation),
+		    AUDIT_TEXT("sha256", policy_digest(s->broker.policy)));
 	} else {
 		policy_unref(s->broker.policy);
 		s->broker.policy = policy;
 		s->broker.generation++;
 		log_info("policy generation %u (sha256 %.12s) is in force", s->broker.generation,
 		    policy_digest(policy));
+		audit_policy(s);
 	}
 	notify_send("READY=1");
 }
@@ -215,6 +229,8 @@ stop(struct service *s)
 	s->stop_since = clock_now_ms();
 	log_info("stopping: no new connections, %u are open",
 	    worker_pool_connections(s->broker.workers));
+	audit_note(s->broker.audit, "service.stop", NULL,
+	    AUDIT_NUMBER("connections", worker_pool_connections(s->broker.workers)));
 	notify_send("STOPPING=1");
 	listener_free(s->listener);
 	s->listener = NULL;
@@ -383,6 +399,7 @@ start_spawner(const struct service *s, int *ret_fd)
 		.gid = c->worker.gid,
 		.n_uids = c->worker.n_uids,
 		.memory = c->worker.memory,
+		.audit_file = c->audit.file,
 		.best_effort = !c->worker.sandbox_required,
 	};
 	pid_t pid;
@@ -400,6 +417,27 @@ start_spawner(const struct service *s, int *ret_fd)
 	else
 		log_info("workers share uid %u", (unsigned)options.uid);
 	return r;
+}
+
+/* Its first event shows that it can be written; a log that has to be and cannot is no start. */
+static int
+open_audit(struct service *s)
+{
+	const struct config_audit *c = &s->config->audit;
+	char why[WHY_MAX] = "";
+	int r;
+
+	if (c->file == NULL)
+		return 0;
+	r = audit_open(c->file, c->required, &s->broker.audit, why, sizeof(why));
+	if (r < 0) {
+		log_error("%s", why);
+		return r;
+	}
+	if (!audit_event(s->broker.audit, "service.start", NULL, AUDIT_TEXT("version", SP_VERSION)))
+		return -EIO;
+	audit_policy(s);
+	return 0;
 }
 
 /* Secrets and state, after the spawner has gone its own way. */
@@ -422,7 +460,8 @@ open_secrets(struct service *s)
 		return -EINVAL;
 	}
 	s->broker.generation = 1;
-	return sweep_rendezvous(s->config->runtime_dir);
+	r = open_audit(s);
+	return r == 0 ? sweep_rendezvous(s->config->runtime_dir) : r;
 }
 
 static int
@@ -486,6 +525,7 @@ free_service(struct service *s)
 		event_base_free(s->broker.base);
 	policy_unref(s->broker.policy);
 	host_key_set_free(s->broker.host_keys);
+	audit_free(s->broker.audit);
 	OPENSSL_cleanse(s->broker.instance.secret, sizeof(s->broker.instance.secret));
 	config_free(s->config);
 }

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "answer.h"
+#include "audit.h"
 #include "clock.h"
 #include "config.h"
 #include "dispatch.h"
@@ -148,11 +149,33 @@ close_pair(struct peer *p, bool kill_now)
 	set_deadline(p, EXIT_SECONDS);
 }
 
+struct audit_subject
+peer_audit_subject(const struct peer *p)
+{
+	return (struct audit_subject){
+		.connection = p->id,
+		.from = p->source_text[0] != '\0' ? p->source_text : NULL,
+		.user = p->user[0] != '\0' ? p->user : NULL,
+	};
+}
+
+/* The end of a connection that has begun; a worker of the pool without a client is nobody's. */
+static void
+audit_end(const struct peer *p, const char *event, const char *reason)
+{
+	struct audit_subject who = peer_audit_subject(p);
+
+	if (p->connected_at != 0)
+		audit_note(p->broker->audit, event, &who, AUDIT_TEXT("reason", reason),
+		    AUDIT_NUMBER("milliseconds", clock_now_ms() - p->connected_at));
+}
+
 void
 peer_end(struct peer *p, const char *reason)
 {
 	if (p->state == PEER_ENDED)
 		return;
+	audit_end(p, "disconnect", reason);
 	if (p->source_text[0] != '\0')
 		log_info("connection=%s from=%s user=%s ended: %s", p->id, p->source_text,
 		    p->user[0] != '\0' ? p->user : "-", reason);
@@ -170,6 +193,7 @@ peer_violation(struct peer *p, const char *what)
 		 "killed",
 	    p->id, p->source_text[0] != '\0' ? p->source_text : "-",
 	    p->user[0] != '\0' ? p->user : "-", what);
+	audit_end(p, "violation", what);
 	close_pair(p, true);
 }
 
@@ -488,17 +512,35 @@ peer_address_text(const struct sockaddr_storage *address, char *out, size_t cap)
 	return out;
 }
 
+/* "address,port": one word in a log. */
+static char *
+address_word(const struct sockaddr_storage *address, char *out, size_t cap)
+{
+	(void)peer_address_text(address, out, cap);
+	for (char *c = out; *c != '\0'; c++) {
+		if (*c == ' ')
+			*c = ',';
+	}
+	return out;
+}
+
 /* Hand the connection over: from here on the broker does not hold it any more. */
 static void
 hand_over(struct peer *p)
 {
 	uint8_t buf[16];
+	char local[64];
+	struct audit_subject who;
 	struct wire_writer w;
 
 	wire_writer_init(&w, buf, sizeof(buf));
 	ipc_put_connection(&w);
 	peer_enter(p, PEER_EXCHANGE);
+	p->connected_at = clock_now_ms();
 	log_info("connection=%s from=%s accepted", p->id, p->source_text);
+	who = peer_audit_subject(p);
+	(void)address_word(&p->local, local, sizeof(local));
+	audit_note(p->broker->audit, "connect", &who, AUDIT_TEXT("to", local));
 	set_deadline(p, (time_t)(p->broker->config->login.grace_ms / 1000));
 	if (peer_send(p, &w, &p->client_fd, 1))
 		fd_close(&p->client_fd);
@@ -512,11 +554,7 @@ peer_serve(struct peer *p, int *client_fd, const struct sockaddr_storage *source
 	p->client_fd = fd_steal(client_fd);
 	p->source = *source;
 	(void)getsockname(p->client_fd, (struct sockaddr *)&p->local, &len);
-	(void)peer_address_text(&p->source, p->source_text, sizeof(p->source_text));
-	for (char *c = p->source_text; *c != '\0'; c++) {
-		if (*c == ' ')
-			*c = ',';
-	}
+	(void)address_word(&p->source, p->source_text, sizeof(p->source_text));
 	if (p->state == PEER_IDLE)
 		hand_over(p);
 }

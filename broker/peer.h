@@ -21,6 +21,7 @@
 #include "transcript.h"
 #include "wire.h"
 
+struct audit_subject;
 struct container;
 struct event;
 
@@ -69,6 +70,7 @@ struct peer {
 	int64_t record_ms;      /* when the credit was counted last */
 	bool exited;
 
+	int64_t connected_at; /* ms of clock_now_ms(); 0: no client yet */
 	struct sockaddr_storage source;
 	struct sockaddr_storage local; /* the address that the client connected to */
 	char source_text[64];          /* "address,port", for logs */
@@ -120,6 +122,9 @@ bool peer_send(struct peer *p, const struct wire_writer *w, const int *fds, unsi
 
 /* Show text on the sessions of this peer; end: and disconnect. */
 void peer_notice(struct peer *p, enum ipc_notice_kind kind, const char *text);
+
+/* Whom the audit log names for this peer; what it points to is the peer's. */
+struct audit_subject peer_audit_subject(const struct peer *p);
 
 /* Change the state: checks the edge and logs it. */
 void peer_enter(struct peer *p, enum peer_state next);

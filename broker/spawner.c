@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "audit.h"
 #include "fd.h"
 #include "ipc.h"
 #include "ipc_chan.h"
@@ -37,6 +38,9 @@ enum record {
 	RECORD_STARTED = 2,
 	RECORD_FAILED = 3,
 	RECORD_EXITED = 4,
+	RECORD_OPEN_AUDIT = 5,
+	RECORD_AUDIT_OPENED = 6,
+	RECORD_AUDIT_FAILED = 7,
 };
 
 /* A running worker, so that its end can be reported under the broker's token. */
@@ -67,7 +71,7 @@ gid_of(const struct spawner_options *o, const struct child *child)
 }
 
 static void
-report(enum record kind, uint32_t token, uint32_t value, int pidfd)
+report(enum record kind, uint32_t token, uint32_t value, int fd)
 {
 	uint8_t buf[RECORD_MAX];
 	struct wire_writer w;
@@ -78,7 +82,7 @@ report(enum record kind, uint32_t token, uint32_t value, int pidfd)
 	wire_put_u32(&w, token);
 	wire_put_u32(&w, value);
 	/* Blocking: the broker always reads these, and the spawner has nothing better to do. */
-	r = ipc_chan_send(FD_SELF, w.data, w.len, &pidfd, pidfd >= 0 ? 1 : 0, 0);
+	r = ipc_chan_send(FD_SELF, w.data, w.len, &fd, fd >= 0 ? 1 : 0, 0);
 	if (r != 0)
 		_exit(1);
 }
@@ -239,24 +243,45 @@ end_all(const struct spawner *s)
 }
 
 static void
+open_audit(const struct spawner *s)
+{
+	char why[1024] = "";
+	SP_CLEANUP_FD int fd = s->options.audit_file != NULL
+	    ? audit_open_file(s->options.audit_file, why, sizeof(why))
+	    : -EINVAL;
+
+	if (fd >= 0) {
+		report(RECORD_AUDIT_OPENED, 0, 0, fd);
+		return;
+	}
+	log_error("%s", why);
+	report(RECORD_AUDIT_FAILED, 0, (uint32_t)-fd, -1);
+}
+
+static void
 serve_request(struct spawner *s)
 {
 	uint8_t buf[RECORD_MAX];
 	int fds[2] = { -1, -1 };
 	struct wire_reader r;
 	uint32_t token;
+	uint8_t kind;
 	unsigned n_fds;
 	size_t len;
 
 	if (ipc_chan_recv_fds(FD_SELF, buf, sizeof(buf), &len, fds, 2, &n_fds, 0) != 0)
 		end_all(s);
 	wire_reader_init(&r, buf, len);
-	if (wire_get_u8(&r) != RECORD_SPAWN)
-		end_all(s);
+	kind = wire_get_u8(&r);
 	token = wire_get_u32(&r);
-	if (wire_finish(&r) != 0 || n_fds != 2)
+	if (wire_finish(&r) != 0)
 		end_all(s);
-	spawn(s, token, fds[0], fds[1]);
+	if (kind == RECORD_SPAWN && n_fds == 2)
+		spawn(s, token, fds[0], fds[1]);
+	else if (kind == RECORD_OPEN_AUDIT && n_fds == 0)
+		open_audit(s);
+	else
+		end_all(s);
 	fd_close_all(fds, 2);
 }
 
@@ -336,21 +361,34 @@ spawner_start(const struct spawner_options *options, int *ret_fd, pid_t *ret_pid
 	return 0;
 }
 
-int
-spawner_request(int fd, uint32_t token, int ipc_fd, int log_fd)
+static int
+send_request(int fd, enum record kind, uint32_t token, const int *fds, unsigned n_fds)
 {
-	int fds[2] = { ipc_fd, log_fd };
 	uint8_t buf[RECORD_MAX];
 	struct wire_writer w;
 	int r;
 
 	wire_writer_init(&w, buf, sizeof(buf));
-	wire_put_u8(&w, RECORD_SPAWN);
+	wire_put_u8(&w, (uint8_t)kind);
 	wire_put_u32(&w, token);
-	r = ipc_chan_send(fd, w.data, w.len, fds, 2, MSG_DONTWAIT);
+	r = ipc_chan_send(fd, w.data, w.len, fds, n_fds, MSG_DONTWAIT);
 	if (r == IPC_CHAN_E_AGAIN)
 		return -EAGAIN;
 	return r > 0 ? -EPIPE : r;
+}
+
+int
+spawner_request(int fd, uint32_t token, int ipc_fd, int log_fd)
+{
+	int fds[2] = { ipc_fd, log_fd };
+
+	return send_request(fd, RECORD_SPAWN, token, fds, 2);
+}
+
+int
+spawner_open_audit(int fd)
+{
+	return send_request(fd, RECORD_OPEN_AUDIT, 0, NULL, 0);
 }
 
 static int
@@ -379,6 +417,13 @@ decode_event(const uint8_t *buf, size_t len, struct spawner_event *ret)
 		ret->kind = SPAWNER_EXITED;
 		ret->status = (int)value;
 		return 0;
+	case RECORD_AUDIT_OPENED:
+		ret->kind = SPAWNER_AUDIT_OPENED;
+		return 0;
+	case RECORD_AUDIT_FAILED:
+		ret->kind = SPAWNER_AUDIT_FAILED;
+		ret->error = (int)value;
+		return 0;
 	default:
 		return -EPROTO;
 	}
@@ -389,9 +434,9 @@ spawner_next_event(int fd, struct spawner_event *ret)
 {
 	uint8_t buf[RECORD_MAX];
 	unsigned n_fds = 0;
-	int pidfd = -1;
+	int passed = -1;
 	size_t len;
-	int r = ipc_chan_recv_fds(fd, buf, sizeof(buf), &len, &pidfd, 1, &n_fds, MSG_DONTWAIT);
+	int r = ipc_chan_recv_fds(fd, buf, sizeof(buf), &len, &passed, 1, &n_fds, MSG_DONTWAIT);
 
 	if (r == IPC_CHAN_E_AGAIN)
 		return SPAWNER_E_AGAIN;
@@ -399,10 +444,11 @@ spawner_next_event(int fd, struct spawner_event *ret)
 		return r < 0 ? r : SPAWNER_E_END;
 	memset(ret, 0, sizeof(*ret));
 	r = decode_event(buf, len, ret);
-	if (r == 0 && (ret->kind == SPAWNER_STARTED) != (n_fds == 1))
+	if (r == 0 &&
+	    (ret->kind == SPAWNER_STARTED || ret->kind == SPAWNER_AUDIT_OPENED) != (n_fds == 1))
 		r = -EPROTO;
 	if (r < 0)
-		fd_close(&pidfd);
-	ret->pidfd = pidfd;
+		fd_close(&passed);
+	ret->fd = passed;
 	return r;
 }

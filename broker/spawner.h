@@ -5,7 +5,8 @@
  * Starting a worker takes privileges (namespaces, a root of its own, another uid) and execve. The
  * broker, which talks to the engine and judges hostile requests, gives all of that up; the spawner,
  * which keeps it, holds no host key, no engine socket and no policy, and parses nothing but the
- * broker's two-field requests. It is forked before any of those exist in the broker's memory.
+ * broker's two-field requests. It also opens the one file that the broker may write and must not open
+ * itself, the audit log, when that was moved away. It is forked before any of those exist in the broker's memory.
  */
 #ifndef SP_SPAWNER_H
 #define SP_SPAWNER_H
@@ -23,20 +24,23 @@ struct spawner_options {
 	uid_t uid;
 	gid_t gid;
 	uint32_t n_uids;
-	uint64_t memory;  /* bytes, RLIMIT_AS of a worker; 0: unlimited (sanitizer builds) */
-	bool best_effort; /* go on where the kernel grants less; else fail */
+	const char *audit_file; /* path, or NULL */
+	uint64_t memory;        /* bytes, RLIMIT_AS of a worker; 0: unlimited (sanitizer builds) */
+	bool best_effort;       /* go on where the kernel grants less; else fail */
 };
 
 /* What the spawner reports, in the order in which things happened. */
 struct spawner_event {
 	enum {
-		SPAWNER_STARTED, /* pid and pidfd (the caller owns it) */
+		SPAWNER_STARTED, /* pid, and fd: its pidfd (the caller owns it) */
 		SPAWNER_FAILED,  /* error: errno of the step that failed; EUSERS: no uid is free */
 		SPAWNER_EXITED,  /* status: as from waitpid() */
+		SPAWNER_AUDIT_OPENED, /* fd (the caller owns it) */
+		SPAWNER_AUDIT_FAILED, /* error; the reason is in the log */
 	} kind;
 	uint32_t token;
 	pid_t pid;
-	int pidfd;
+	int fd; /* -1: none */
 	int error;
 	int status;
 };
@@ -53,6 +57,9 @@ SP_MUST_CHECK int spawner_start(const struct spawner_options *options, int *ret_
  * events about it. 0 or -errno.
  */
 SP_MUST_CHECK int spawner_request(int fd, uint32_t token, int ipc_fd, int log_fd);
+
+/* Ask for the audit log to be opened anew; the answer is an event. 0 or -errno. */
+SP_MUST_CHECK int spawner_open_audit(int fd);
 
 #define SPAWNER_E_AGAIN 1 /* nothing to report now */
 #define SPAWNER_E_END   2 /* the spawner is gone: no further worker can be started */

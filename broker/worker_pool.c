@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "audit.h"
 #include "broker.h"
 #include "config.h"
 #include "fd.h"
@@ -130,6 +131,25 @@ find(struct worker_pool *pool, uint32_t token)
 }
 
 static void
+on_spawner_event(struct worker_pool *pool, struct spawner_event *e)
+{
+	struct peer *p = find(pool, e->token);
+
+	if (e->kind == SPAWNER_AUDIT_OPENED)
+		audit_reopened(pool->broker->audit, &e->fd);
+	else if (e->kind == SPAWNER_AUDIT_FAILED)
+		log_error("the audit log is still written to the old file");
+	else if (p == NULL)
+		log_error("spawner reported a worker that is not known");
+	else if (e->kind == SPAWNER_STARTED)
+		peer_started(p, e->pid, &e->fd);
+	else if (e->kind == SPAWNER_FAILED)
+		peer_not_started(p, e->error);
+	else
+		peer_exited(p, e->status);
+}
+
+static void
 on_spawner(evutil_socket_t fd, short what, void *arg)
 {
 	struct worker_pool *pool = arg;
@@ -138,17 +158,8 @@ on_spawner(evutil_socket_t fd, short what, void *arg)
 
 	(void)what;
 	while ((r = spawner_next_event(fd, &e)) == 0) {
-		struct peer *p = find(pool, e.token);
-
-		if (p == NULL)
-			log_error("spawner reported a worker that is not known");
-		else if (e.kind == SPAWNER_STARTED)
-			peer_started(p, e.pid, &e.pidfd);
-		else if (e.kind == SPAWNER_FAILED)
-			peer_not_started(p, e.error);
-		else
-			peer_exited(p, e.status);
-		fd_close(&e.pidfd);
+		on_spawner_event(pool, &e);
+		fd_close(&e.fd);
 	}
 	if (r != SPAWNER_E_AGAIN) {
 		(void)event_del(pool->spawner_event);
@@ -193,6 +204,15 @@ worker_pool_free(struct worker_pool *pool)
 		event_free(pool->retry);
 	fd_close(&pool->spawner_fd);
 	free(pool);
+}
+
+void
+worker_pool_reopen_audit(struct worker_pool *pool)
+{
+	int r = pool->broker->audit != NULL ? spawner_open_audit(pool->spawner_fd) : 0;
+
+	if (r < 0)
+		log_error("the audit log cannot be opened anew: %s", strerror(-r));
 }
 
 bool

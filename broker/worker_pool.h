@@ -41,6 +41,9 @@ void worker_pool_drain(struct worker_pool *pool, const char *text, bool end);
 /* End every worker now. */
 void worker_pool_end_all(struct worker_pool *pool, const char *reason);
 
+/* Have the spawner, whose connection is here, open the audit log anew: it was moved away. */
+void worker_pool_reopen_audit(struct worker_pool *pool);
+
 /* Draining, and the last worker is gone. */
 bool worker_pool_is_empty(const struct worker_pool *pool);
 /* Connections that have a client, for the status line. */

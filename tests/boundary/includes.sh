@@ -10,7 +10,7 @@ allowed() {
 	libssh daemon/ tests/unit/test_hooks.c
 	gssapi daemon/
 	curl broker/engine_http.c
-	jansson.h policy/json_text.c broker/engine_json.c tests/unit/
+	jansson.h policy/json_text.c broker/engine_json.c broker/audit.c tests/unit/
 	event2 broker/ tests/
 	openssl broker/ daemon/ policy/ tests/
 	crypt.h broker/

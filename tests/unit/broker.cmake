@@ -1,5 +1,6 @@
 pkg_check_modules(libcrypto REQUIRED IMPORTED_TARGET libcrypto)
 
+sp_add_test(NAME test_audit LABEL unit SIDE broker SOURCES unit/test_audit.c LIBS sp_broker)
 sp_add_test(NAME test_dispatch LABEL unit SIDE broker SOURCES unit/test_dispatch.c LIBS sp_broker)
 target_compile_definitions(test_dispatch PRIVATE
   SP_PROTOCOL_MD="${PROJECT_SOURCE_DIR}/common/PROTOCOL.md")

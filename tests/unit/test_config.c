@@ -146,6 +146,8 @@ test_defaults(void **state)
 	assert_int_equal(c->limits.connections, 1000);
 	assert_int_equal(c->limits.drain_ms, 10000);
 	assert_int_equal(c->log_level, LOG_LEVEL_INFO);
+	assert_null(c->audit.file);
+	assert_true(c->audit.required);
 	assert_string_equal(c->runtime_dir, "/run/sallyport");
 	assert_string_equal(c->state_dir, "/var/lib/sallyport");
 }
@@ -191,6 +193,8 @@ test_every_key(void **state)
 	assert_int_equal(c->limits.connections, 50);
 	assert_int_equal(c->limits.drain_ms, 60000);
 	assert_int_equal(c->log_level, LOG_LEVEL_DEBUG);
+	assert_below(c->audit.file, "log/audit.log");
+	assert_false(c->audit.required);
 	assert_below(c->runtime_dir, "run");
 	assert_string_equal(c->state_dir, "/srv/state");
 }

@@ -67,7 +67,7 @@ start(uint32_t token, struct worker *ret)
 	}
 	assert_int_equal(e.kind, SPAWNER_STARTED);
 	assert_true(recv(pair[0], text, sizeof(text) - 1, 0) > 0);
-	*ret = (struct worker){ .token = token, .pair = pair[0], .pidfd = e.pidfd };
+	*ret = (struct worker){ .token = token, .pair = pair[0], .pidfd = e.fd };
 	assert_int_equal(sscanf(text, "%u %u", &ret->uid, &ret->gid), 2);
 	return 0;
 }

@@ -80,6 +80,7 @@ class Broker:
             "worker": {"program": f"{BUILD}/daemon/sallyportd", "prespawn": PRESPAWN},
             "limits": {"drain": "2s"},
             "log": {"level": "debug"},
+            "audit": {"file": "audit.log"},
             "runtime_dir": "run",
             "state_dir": "state",
         }
@@ -113,6 +114,14 @@ class Broker:
         with open(f"{self.dir}/log", "rb") as f:
             f.seek(since)
             return f.read().decode(errors="replace")
+
+    def audit(self, **wanted):
+        """Events of the audit log whose fields have these values; every line has to be one."""
+        with open(f"{self.dir}/audit.log", "rb") as f:
+            raw = f.read()
+        assert all(b == 10 or 32 <= b < 127 for b in raw), "the audit log holds raw bytes"
+        events = [json.loads(line) for line in raw.splitlines()]
+        return [e for e in events if all(e.get(k) == v for k, v in wanted.items())]
 
     def log_size(self):
         return os.stat(f"{self.dir}/log").st_size

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Broker: the audit log. Fields hold what strangers wrote; jansson, told to keep to ASCII, makes
+ * strings of it that are safe on any terminal and in any log reader.
+ */
+#include "audit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fd.h"
+#include "log.h"
+
+struct audit {
+	int fd;
+	bool required;
+	bool torn;      /* the file ends in the middle of a line */
+	uint64_t lost;  /* events since the last one that could be written */
+	uint64_t count; /* events of this run, the lost ones too: a reader sees what is missing */
+};
+
+size_t
+audit_text_length(const char *text)
+{
+	return text != NULL ? strlen(text) : 0;
+}
+
+int
+audit_open_file(const char *path, char *why, size_t cap)
+{
+	SP_CLEANUP_FD int fd = open(path,
+	    O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0600);
+	struct stat st;
+	int r;
+
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		r = -errno;
+		(void)snprintf(why, cap, "cannot open the audit log %s: %s", path, strerror(-r));
+		return r;
+	}
+	if (S_ISREG(st.st_mode) && st.st_uid == geteuid() && (st.st_mode & 022) == 0 &&
+	    st.st_nlink == 1)
+		return fd_steal(&fd);
+	(void)snprintf(why, cap,
+	    "the audit log %s must be a regular file of this user that nobody else can write, under one "
+	    "name",
+	    path);
+	return -EPERM;
+}
+
+int
+audit_open(const char *path, bool required, struct audit **ret, char *why, size_t cap)
+{
+	struct audit *a = calloc(1, sizeof(*a));
+
+	if (a == NULL) {
+		(void)snprintf(why, cap, "out of memory");
+		return -ENOMEM;
+	}
+	a->required = required;
+	a->fd = audit_open_file(path, why, cap);
+	if (a->fd < 0) {
+		int r = a->fd;
+
+		free(a);
+		return r;
+	}
+	*ret = a;
+	return 0;
+}
+
+void
+audit_reopened(struct audit *a, int *fd)
+{
+	fd_close(&a->fd);
+	a->fd = fd_steal(fd);
+	a->torn = false;
+}
+
+void
+audit_free(struct audit *a)
+{
+	if (a == NULL)
+		return;
+	fd_close(&a->fd);
+	free(a);
+}
+
+/* ---- one line ---- */
+
+/* false: out of memory. */
+static bool
+set(json_t *line, const char *name, json_t *value)
+{
+	return json_object_set_new(line, name, value) == 0;
+}
+
+/* Bytes that are not text keep every bit, but under another name: nobody takes them for the text. */
+static bool
+set_escaped(json_t *line, const char *name, const char *bytes, size_t len)
+{
+	size_t cap = 4 * len + 1;
+	char *text = malloc(cap);
+	char other[64];
+	bool done;
+
+	if (text == NULL)
+		return false;
+	(void)snprintf(other, sizeof(other), "%s_escaped", name);
+	done = set(line, other, json_string(log_escape(text, cap, bytes, len)));
+	free(text);
+	return done;
+}
+
+static bool
+set_bytes(json_t *line, const char *name, const char *bytes, size_t len)
+{
+	json_t *text = NULL;
+
+	if (bytes == NULL)
+		return true;
+	/* jansson would write DEL as it is, and not every reader takes a NUL in a string. */
+	if (memchr(bytes, 0x7f, len) == NULL && memchr(bytes, '\0', len) == NULL)
+		text = json_stringn(bytes, len); /* NULL when it is no UTF-8 */
+	return text != NULL ? set(line, name, text) : set_escaped(line, name, bytes, len);
+}
+
+static bool
+set_text(json_t *line, const char *name, const char *text)
+{
+	return set_bytes(line, name, text, audit_text_length(text));
+}
+
+static bool
+set_field(json_t *line, const struct audit_field *f)
+{
+	switch (f->kind) {
+	case AUDIT_KIND_BYTES:
+		return set_bytes(line, f->name, f->bytes, f->len);
+	case AUDIT_KIND_NUMBER:
+		return set(line, f->name, json_integer((json_int_t)f->number));
+	case AUDIT_KIND_BOOL:
+		return set(line, f->name, json_boolean(f->number != 0));
+	case AUDIT_END:
+		break;
+	}
+	return true;
+}
+
+static bool
+set_time(json_t *line)
+{
+	char text[64];
+	struct timespec now;
+	struct tm tm;
+	size_t n;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	if (gmtime_r(&now.tv_sec, &tm) == NULL)
+		return false;
+	n = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+	(void)snprintf(text + n, sizeof(text) - n, ".%06ldZ", now.tv_nsec / 1000);
+	return set(line, "time", json_string(text));
+}
+
+/* The event as JSON, or NULL. */
+static char *
+format(const struct audit *a, const char *event, const struct audit_subject *subject,
+    const struct audit_field *fields)
+{
+	json_t *line = json_object();
+	bool ok = line != NULL && set_time(line) &&
+	    set(line, "number", json_integer((json_int_t)a->count)) &&
+	    set_text(line, "event", event);
+	char *text = NULL;
+
+	if (ok && subject != NULL)
+		ok = set_text(line, "connection", subject->connection) &&
+		    set_text(line, "from", subject->from) && set_text(line, "user", subject->user);
+	for (; ok && fields->kind != AUDIT_END; fields++)
+		ok = set_field(line, fields);
+	if (ok)
+		text = json_dumps(line, JSON_COMPACT | JSON_ENSURE_ASCII);
+	json_decref(line);
+	return text;
+}
+
+/* ---- the file ---- */
+
+/*
+ * A line that is cut short by a full disk is ended by the next one's beginning, so that it spoils
+ * nothing but itself.
+ */
+static int
+append(struct audit *a, const char *text)
+{
+	size_t len = strlen(text);
+	size_t total = len + 1 + (a->torn ? 1 : 0);
+	char *line = malloc(total);
+	char *at = line;
+	ssize_t n;
+
+	if (line == NULL)
+		return -ENOMEM;
+	if (a->torn)
+		*at++ = '\n';
+	memcpy(at, text, len);
+	at[len] = '\n';
+	do
+		n = write(a->fd, line, total);
+	while (n < 0 && errno == EINTR);
+	free(line);
+	if (n < 0)
+		return -errno;
+	/* An end of line that came through has mended what was torn. */
+	if (n > 0)
+		a->torn = (size_t)n < total;
+	return (size_t)n == total ? 0 : -ENOSPC;
+}
+
+static int
+write_event(struct audit *a, const char *event, const struct audit_subject *subject,
+    const struct audit_field *fields)
+{
+	char *text = format(a, event, subject, fields);
+	int r = text != NULL ? append(a, text) : -ENOMEM;
+
+	free(text);
+	return r;
+}
+
+/* What is missing is said before anything else is. */
+static int
+tell_gap(struct audit *a)
+{
+	const struct audit_field fields[] = { AUDIT_NUMBER("lost", a->lost), { .kind = AUDIT_END } };
+	int r = write_event(a, "audit.gap", NULL, fields);
+
+	if (r == 0) {
+		log_warn("the audit log is written again; %llu events are missing from it",
+		    (unsigned long long)a->lost);
+		a->lost = 0;
+		a->count++;
+	}
+	return r;
+}
+
+bool
+audit_write(struct audit *a, const char *event, const struct audit_subject *subject,
+    const struct audit_field *fields)
+{
+	int r = 0;
+
+	if (a == NULL)
+		return true;
+	if (a->lost > 0)
+		r = tell_gap(a);
+	if (r == 0)
+		r = write_event(a, event, subject, fields);
+	a->count++;
+	if (r == 0)
+		return true;
+	if (a->lost++ == 0)
+		log_error("the audit log cannot be written: %s%s", strerror(-r),
+		    a->required ? "; nobody is let in until it can" : "");
+	return !a->required;
+}

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The audit log: every decision is in it, before its effect, and nothing raw from strangers."""
+import os
+import signal
+import subprocess
+
+import pytest
+
+from kit.proc import wait_for
+from kit.target import PATIENCE
+
+pytestmark = pytest.mark.quick
+
+
+def events_of(broker, connection):
+    return [e["event"] for e in broker.audit(connection=connection)]
+
+
+def test_a_login_from_its_beginning_to_its_end(fresh_broker):
+    b = fresh_broker.start()
+    assert b.target.ssh("exit 7").returncode == 7
+    login, = b.audit(event="login")
+    assert (login["outcome"], login["user"], login["rule"], login["profile"]) == (
+        "accepted", "dev", "dev", "dev")
+    assert login["key"].startswith("SHA256:") and login["method"] == "publickey"
+    assert login["generation"] == 1 and len(login["sha256"]) == 64
+    connection = login["connection"]
+    wait_for(lambda: "container.remove" in events_of(b, connection), 15 * PATIENCE,
+             "the container is gone")
+    # The container is begun while the client still opens its channel: its events may come between.
+    seen = events_of(b, connection)
+    order = ["connect", "login", "request", "channel.closed", "disconnect"]
+    assert [e for e in seen if e in order] == order
+    assert seen.index("login") < seen.index("container.create") < seen.index("container.up")
+    request, = b.audit(event="request")
+    assert (request["kind"], request["command"], request["pty"], request["outcome"]) == (
+        "exec", "exit 7", False, "allowed")
+    assert request["user"] == "dev" and request["from"].startswith("127.0.0.1,")
+    b.stop()
+    numbers = [e["number"] for e in b.audit()]
+    assert numbers == list(range(len(numbers)))
+    assert [e["event"] for e in b.audit()][:2] == ["service.start", "policy.loaded"]
+    assert b.audit(event="service.stop")
+
+
+def test_refusals_have_their_reason(fresh_broker):
+    b = fresh_broker.start()
+    b.target.ssh("true", user="refused")
+    b.target.ssh("true", user="nobody-at-all")
+    b.target.ssh("true", key=b.target.keys.stranger)
+    denied, = b.audit(event="login", claimed="refused")
+    assert denied["outcome"] == "refused" and denied["rule"] == "no-entry"
+    assert "user" not in denied, "whoever was refused has proven nothing that counts"
+    assert not b.audit(event="login", outcome="accepted")
+    assert not b.audit(event="container.create")
+
+
+def test_what_a_stranger_writes_stays_a_string(fresh_broker):
+    b = fresh_broker.start()
+    hostile = 'echo "\x1b]0;x\x07" \n{"event":"login","outcome":"accepted"} \u202e é'
+    b.target.ssh(hostile)
+    request, = b.audit(event="request")
+    assert request["command"] == hostile
+    raw = b"echo \xff\x80 \x7f"
+    b.target.ssh(os.fsdecode(raw))
+    request = b.audit(event="request")[-1]
+    assert request["command_escaped"] == "echo \\xff\\x80 \\x7f"
+
+
+def test_sighup_goes_on_in_a_new_file(fresh_broker):
+    b = fresh_broker.start()
+    path = f"{b.dir}/audit.log"
+    b.target.ssh("true")
+    os.rename(path, f"{path}.1")
+    before = os.stat(f"{path}.1").st_size
+    b.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: os.path.exists(path), 10 * PATIENCE, "the log is opened anew")
+    wait_for(lambda: b.audit(event="policy.loaded") or os.stat(f"{path}.1").st_size > before,
+             10 * PATIENCE, "the reload is told")
+    assert b.target.ssh("true").returncode == 0
+    assert b.audit(event="login", outcome="accepted")
+    assert os.stat(path).st_mode & 0o777 == 0o600
+
+
+def full_disk(broker):
+    """A tiny file system under the audit log, filled up."""
+    directory = f"{broker.dir}/audit"
+    os.mkdir(directory)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=755", "tmpfs", directory], check=True)
+    broker.config["audit"]["file"] = "audit/audit.log"
+    return directory
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_a_full_disk(fresh_broker, required):
+    b = fresh_broker
+    directory = full_disk(b)
+    b.config["audit"]["required"] = required
+    try:
+        b.start()
+        before = b.log_size()
+        with open(f"{directory}/ballast", "wb", buffering=0) as f:
+            with pytest.raises(OSError):
+                while True:
+                    f.write(bytes(4096))
+        # What is left of the log's last page is used up by the first refusals.
+        for _ in range(30):
+            b.target.ssh("echo in")
+            if "the audit log cannot be written" in b.log(before):
+                break
+        result = b.target.ssh("echo in")
+        if required:
+            assert result.returncode == 255 and result.stdout == b""
+            assert b"audit log cannot be written" in result.stderr
+        else:
+            assert (result.returncode, result.stdout) == (0, b"in\n")
+        os.unlink(f"{directory}/ballast")
+        assert b.target.ssh("echo in").stdout == b"in\n"
+        assert "events are missing from it" in b.log(before)
+        with open(f"{directory}/audit.log", encoding="ascii") as f:
+            assert '"event":"audit.gap"' in f.read()
+    finally:
+        b.stop()
+        subprocess.run(["umount", directory], check=True)
+
+
+def test_a_log_that_cannot_be_written_is_no_start(fresh_broker):
+    b = fresh_broker
+    b.config["audit"]["file"] = "no/such/place/audit.log"
+    with pytest.raises(AssertionError):
+        b.start()
+    assert "cannot open the audit log" in b.log()
