@@ -220,6 +220,7 @@ judge(struct peer *p, const struct ipc_req_auth *m)
 	if (r != 0)
 		return r < 0 ? strerror(-r) : "a template cannot be filled in";
 	p->decision.profile = policy_grant_profile(p->grant);
+	p->generation = p->broker->generation;
 	(void)snprintf(p->fingerprint, sizeof(p->fingerprint), "%s", fingerprint);
 	return NULL;
 }

@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <grp.h>
 #include <linux/capability.h>
 #include <netinet/in.h>
 #include <pwd.h>
@@ -27,12 +28,13 @@
 #define SP_GUEST_DIR "/usr/libexec/sallyport/guest"
 #endif
 
-#define MIB          (UINT64_C(1) << 20)
-#define SECOND       1000u
-#define HOUR         (3600 * SECOND)
-#define PATH_LEN_MAX 4095
-#define WORKER_USER  "sallyport-net"
-#define NOBODY       65534
+#define MIB           (UINT64_C(1) << 20)
+#define SECOND        1000u
+#define HOUR          (3600 * SECOND)
+#define PATH_LEN_MAX  4095
+#define UNIX_PATH_MAX (sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
+#define WORKER_USER   "sallyport-net"
+#define NOBODY        65534
 
 /* Of each worker, where no other is named: far above what Debian and its tools hand out. */
 static const struct uid_range default_uids = { 1900000000, 131072 };
@@ -269,10 +271,7 @@ read_engine(struct json_reader *r, const struct json_node *value, const struct j
     void *target)
 {
 	static const struct json_field fields[] = {
-		{ .key = "socket",
-		    .read = read_path,
-		    AT(engine.socket),
-		    .max = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1 },
+		{ .key = "socket", .read = read_path, AT(engine.socket), .max = UNIX_PATH_MAX },
 		{ .key = "call_timeout",
 		    .read = json_read_duration,
 		    AT(engine.call_timeout_ms),
@@ -454,6 +453,37 @@ read_audit(struct json_reader *r, const struct json_node *value, const struct js
 	json_read_object(r, value, "\"audit\"", fields, SP_ARRAY_LEN(fields), target);
 }
 
+static void
+read_group(struct json_reader *r, const struct json_node *value, const struct json_field *field,
+    void *target)
+{
+	const char *name = json_read_text(r, value, 1, 64);
+	const struct group *entry = name != NULL ? getgrnam(name) : NULL;
+	struct config_control *control = target;
+
+	(void)field;
+	if (entry != NULL) {
+		control->has_group = true;
+		control->group = entry->gr_gid;
+	} else if (name != NULL) {
+		json_read_diag(r, DIAG_E_NAME, value, JSON_AT_VALUE, NULL,
+		    "there is no group \"%s\"", name);
+	}
+}
+
+static void
+read_control(struct json_reader *r, const struct json_node *value, const struct json_field *field,
+    void *target)
+{
+	static const struct json_field fields[] = {
+		{ .key = "socket", .read = read_path, AT(control.socket), .max = UNIX_PATH_MAX },
+		{ .key = "group", .read = read_group, AT(control) },
+	};
+
+	(void)field;
+	json_read_object(r, value, "\"control\"", fields, SP_ARRAY_LEN(fields), target);
+}
+
 static const struct json_field top_fields[] = {
 	{ .key = "listen", .read = read_listen, AT(listen), .max = CONFIG_LISTEN_MAX },
 	{ .key = "host_keys", .read = read_paths, AT(host_keys), .min = 1, .max = IPC_HOST_KEYS_MAX },
@@ -468,7 +498,7 @@ static const struct json_field top_fields[] = {
 	{ .key = "state_dir", .read = read_path, AT(state_dir) },
 	{ .key = "audit", .read = read_audit },
 	{ .key = "recordings", .read = json_read_unavailable },
-	{ .key = "control", .read = json_read_unavailable },
+	{ .key = "control", .read = read_control },
 	{ .key = "metrics", .read = json_read_unavailable },
 };
 
@@ -611,6 +641,19 @@ find_worker_user(struct json_reader *r, const struct json_node *root)
 
 /* ---- the whole ---- */
 
+static void
+use_default_control(struct json_reader *r, const struct json_node *root)
+{
+	struct config *c = draft_of(r)->config;
+
+	c->control.socket = arena_format(r->arena, "%s/control.sock", c->runtime_dir);
+	if (c->control.socket != NULL && strlen(c->control.socket) > UNIX_PATH_MAX)
+		json_read_diag(r, DIAG_E_TOO_LONG, root, JSON_AT_VALUE,
+		    "name another: \"control\": { \"socket\": ... }",
+		    "\"runtime_dir\" is too long for the control socket in it: at most %zu bytes",
+		    UNIX_PATH_MAX - sizeof("/control.sock") + 1);
+}
+
 static int
 read_document(const struct json_text *text, const char *directory, struct owned_config *owned,
     struct diag_list *diags)
@@ -627,6 +670,8 @@ read_document(const struct json_text *text, const char *directory, struct owned_
 	    d.view_guest_dir != NULL ? d.view_guest_dir : owned->config.engine.guest_dir;
 	owned->config.engine.view_runtime_dir =
 	    d.view_runtime_dir != NULL ? d.view_runtime_dir : owned->config.runtime_dir;
+	if (owned->config.control.socket == NULL)
+		use_default_control(&r, json_text_root(text));
 	return json_read_finish(&r);
 }
 

@@ -64,6 +64,12 @@ struct config_audit {
 	bool required;    /* what cannot be written does not happen; default true */
 };
 
+struct config_control {
+	const char *socket; /* path; default control.sock in runtime_dir */
+	bool has_group;     /* its members may ask, besides root and ourselves; default none */
+	gid_t group;
+};
+
 struct config {
 	const char *const *listen; /* "address:port", NULL-ended; empty: inherited sockets only */
 	const char *const *host_keys; /* paths, NULL-ended */
@@ -75,6 +81,7 @@ struct config {
 	struct config_limits limits;
 	enum log_level log_level; /* default info */
 	struct config_audit audit;
+	struct config_control control;
 	const char *runtime_dir; /* default /run/sallyport */
 	const char *state_dir;   /* default /var/lib/sallyport */
 };

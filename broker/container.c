@@ -333,6 +333,35 @@ container_new(struct broker *b, struct policy_grant *grant, const char *connecti
 	return 0;
 }
 
+const char *
+container_name(const struct container *c)
+{
+	return c->name;
+}
+
+const char *
+container_id(const struct container *c)
+{
+	return c->id;
+}
+
+const char *
+container_state_name(const struct container *c)
+{
+	switch (c->state) {
+	case CONTAINER_LAUNCHING:
+	case CONTAINER_REPORTING:
+		return "starting";
+	case CONTAINER_UP:
+		return "up";
+	case CONTAINER_DOWN:
+		return "down";
+	case CONTAINER_LEAVING:
+		break;
+	}
+	return "leaving";
+}
+
 bool
 container_is_up(const struct container *c)
 {

@@ -44,6 +44,11 @@ void container_set_hurry(struct container_set *set);
 SP_MUST_CHECK int container_new(struct broker *b, struct policy_grant *grant, const char *connection,
     const char *user, const struct container_owner *owner, struct container **ret);
 
+/* For people: its name; its id, "" until the engine has made it; "starting", "up", "down", "leaving". */
+const char *container_name(const struct container *c);
+const char *container_id(const struct container *c);
+const char *container_state_name(const struct container *c);
+
 bool container_is_up(const struct container *c);
 /* Why it is down, or NULL. */
 const char *container_down_text(const struct container *c);

@@ -24,6 +24,7 @@
 #include "clock.h"
 #include "config.h"
 #include "container.h"
+#include "control.h"
 #include "diag.h"
 #include "engine.h"
 #include "fd.h"
@@ -57,6 +58,7 @@ struct service {
 	struct options options;
 	struct config *config;
 	struct listener *listener;
+	struct control *control;
 	struct broker broker;
 	struct event *signals[4];
 	struct event *status;
@@ -149,15 +151,18 @@ audit_policy(const struct service *s)
 	    AUDIT_TEXT("sha256", policy_digest(s->broker.policy)));
 }
 
-static void
-reload(struct service *s)
+/* A policy with errors, which are in *diags then, leaves the old one in force. */
+static int
+reload(void *arg, struct diag_list *diags)
 {
-	struct policy *policy;
+	struct service *s = arg;
+	struct policy *policy = NULL;
+	int r;
 
 	notify_send("RELOADING=1\nMONOTONIC_USEC=%" PRId64, clock_now_ms() * 1000);
 	worker_pool_reopen_audit(s->broker.workers);
-	policy = load_policy(s->config->policy);
-	if (policy == NULL) {
+	r = policy_load(s->config->policy, &policy, diags);
+	if (r != 0) {
 		log_error("policy not reloaded: generation %u (sha256 %.12s) stays in force",
 		    s->broker.generation, policy_digest(s->broker.policy));
 		audit_note(s->broker.audit, "policy.rejected", NULL,
@@ -172,6 +177,7 @@ reload(struct service *s)
 		audit_policy(s);
 	}
 	notify_send("READY=1");
+	return r;
 }
 
 static void
@@ -243,13 +249,23 @@ stop(struct service *s)
 }
 
 static void
+reload_by_signal(struct service *s)
+{
+	struct diag_list diags = DIAG_LIST_INIT;
+
+	(void)reload(s, &diags);
+	diag_print(&diags, stderr);
+	diag_list_clear(&diags);
+}
+
+static void
 on_signal(evutil_socket_t number, short what, void *arg)
 {
 	struct service *s = arg;
 
 	(void)what;
 	if (number == SIGHUP)
-		reload(s);
+		reload_by_signal(s);
 	else if (number == SIGTERM || number == SIGINT)
 		stop(s);
 }
@@ -299,6 +315,9 @@ on_workers_ready(void *arg)
 		(void)event_base_loopbreak(s->broker.base);
 		return;
 	}
+	r = control_run(s->control, &s->broker, &(struct control_events){ reload, s });
+	if (r < 0)
+		log_error("no answers on the control socket: %s", strerror(-r));
 	log_info("ready: policy generation %u (sha256 %.12s)", s->broker.generation,
 	    policy_digest(s->broker.policy));
 	notify_send("READY=1");
@@ -321,7 +340,13 @@ make_directories(const struct config *c)
 	const char *const directories[] = { c->runtime_dir, c->state_dir };
 
 	for (size_t i = 0; i < SP_ARRAY_LEN(directories); i++) {
-		if (mkdir(directories[i], i == 0 ? 0755 : 0700) < 0 && errno != EEXIST) {
+		int r = mkdir(directories[i], 0700);
+
+		/* The control socket's group gets at it, whatever the umask; what else is in there is
+		 * closed by itself. */
+		if (r == 0 && directories[i] == c->runtime_dir)
+			r = chmod(directories[i], 0755);
+		if (r < 0 && errno != EEXIST) {
 			log_error("cannot make %s: %s", directories[i], strerror(errno));
 			return -errno;
 		}
@@ -387,6 +412,17 @@ make_engine(struct service *s)
 	};
 
 	return engine_new(s->broker.base, &options, &s->broker.engine);
+}
+
+static int
+make_control(struct service *s)
+{
+	char why[WHY_MAX] = "out of memory";
+	int r = control_open(s->config, &s->control, why, sizeof(why));
+
+	if (r < 0)
+		log_error("%s", why);
+	return r;
 }
 
 static int
@@ -492,6 +528,8 @@ start(struct service *s)
 		r = make_engine(s);
 	if (r == 0)
 		r = container_set_new(&s->broker, &s->broker.containers);
+	if (r == 0)
+		r = make_control(s);
 	if (r < 0)
 		return r;
 	r = sandbox_broker(why, sizeof(why));
@@ -508,6 +546,7 @@ static void
 free_service(struct service *s)
 {
 	listener_free(s->listener);
+	control_free(s->control);
 	worker_pool_free(s->broker.workers);
 	container_set_free(s->broker.containers);
 	engine_free(s->broker.engine);

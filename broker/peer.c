@@ -36,13 +36,14 @@
 
 #define START_SECONDS    15 /* from fork to a proven lock-down */
 #define EXIT_SECONDS     3 /* from the end of the pair to SIGKILL: time for a last word to the client */
+#define DISMISS_SECONDS  2    /* from "disconnect now" to the end of a worker that does not */
 #define RECORDS_PER_TURN 16   /* then the others have their turn */
 #define RECORDS_BURST    1000 /* at once; then one in a millisecond: an honest worker is far below */
 #define LOG_LINES        20   /* per second and worker */
 #define REST_MS          20   /* for a worker that says more than that */
 
-static const char *
-state_name(enum peer_state state)
+const char *
+peer_state_name(enum peer_state state)
 {
 	switch (state) {
 	case PEER_STARTING:
@@ -78,11 +79,12 @@ peer_enter(struct peer *p, enum peer_state next)
 {
 	if (!edge_exists(p->state, next)) {
 		/* The program is wrong, not the peer: going on would be guessing. */
-		log_error("connection=%s bug: no edge from %s to %s", p->id, state_name(p->state),
-		    state_name(next));
+		log_error("connection=%s bug: no edge from %s to %s", p->id,
+		    peer_state_name(p->state), peer_state_name(next));
 		abort();
 	}
-	log_debug("connection=%s state=%s was=%s", p->id, state_name(next), state_name(p->state));
+	log_debug("connection=%s state=%s was=%s", p->id, peer_state_name(next),
+	    peer_state_name(p->state));
 	p->state = next;
 }
 
@@ -182,6 +184,18 @@ peer_end(struct peer *p, const char *reason)
 	else
 		log_debug("connection=%s worker ended: %s", p->id, reason);
 	close_pair(p, false);
+}
+
+void
+peer_dismiss(struct peer *p, const char *text, const char *reason)
+{
+	if (p->state != PEER_LOGGED_IN) {
+		peer_end(p, reason);
+		return;
+	}
+	p->dismissal = reason;
+	set_deadline(p, DISMISS_SECONDS);
+	peer_notice(p, IPC_NOTICE_END, text);
 }
 
 void
@@ -377,8 +391,10 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 		if (p->pid == 0)
 			set_deadline(p, EXIT_SECONDS); /* the spawner still owes its report */
 		break;
-	case PEER_IDLE:
 	case PEER_LOGGED_IN:
+		peer_end(p, p->dismissal);
+		break;
+	case PEER_IDLE:
 		break;
 	}
 }

@@ -80,6 +80,7 @@ struct peer {
 	unsigned attempts; /* queries and logins */
 	unsigned signatures;
 	struct policy_grant *grant;      /* keeps the generation of this login */
+	unsigned generation;             /* its number */
 	struct policy_decision decision; /* its profile is the grant's */
 	char user[IPC_USER_MAX + 1];
 	char fingerprint[64];
@@ -89,7 +90,8 @@ struct peer {
 	struct peer_channel channels[IPC_CHANNEL_MAX];
 	unsigned n_channels;
 
-	unsigned log_credit; /* lines that the worker may still log in this second */
+	const char *dismissal; /* the reason of peer_dismiss(), static text; NULL: none */
+	unsigned log_credit;   /* lines that the worker may still log in this second */
 	int64_t log_second;
 	unsigned log_lost;
 };
@@ -126,11 +128,18 @@ void peer_notice(struct peer *p, enum ipc_notice_kind kind, const char *text);
 /* Whom the audit log names for this peer; what it points to is the peer's. */
 struct audit_subject peer_audit_subject(const struct peer *p);
 
+const char *peer_state_name(enum peer_state state);
+
 /* Change the state: checks the edge and logs it. */
 void peer_enter(struct peer *p, enum peer_state next);
 
 /* End: close everything, let go of containers, and see to it that the process goes. reason: log. */
 void peer_end(struct peer *p, const char *reason);
+/*
+ * End for a reason that its user is told: text is shown on its sessions, and a worker that does not
+ * leave by itself then is ended.
+ */
+void peer_dismiss(struct peer *p, const char *text, const char *reason);
 /* End because it broke the protocol: killed at once, and said so in the log. */
 void peer_violation(struct peer *p, const char *what);
 

@@ -307,6 +307,19 @@ worker_pool_peer_gone(struct worker_pool *pool, struct peer *p, bool was_ready)
 }
 
 void
+worker_pool_visit(struct worker_pool *pool, worker_pool_visit_fn *visit, void *arg)
+{
+	struct peer *p;
+	struct peer *next;
+
+	for (p = TAILQ_FIRST(&pool->peers); p != NULL; p = next) {
+		next = TAILQ_NEXT(p, link);
+		if (p->state == PEER_EXCHANGE || p->state == PEER_LOGIN || p->state == PEER_LOGGED_IN)
+			visit(p, arg);
+	}
+}
+
+void
 worker_pool_drain(struct worker_pool *pool, const char *text, bool end)
 {
 	struct peer *p;

@@ -36,6 +36,10 @@ void worker_pool_free(struct worker_pool *pool);
 void worker_pool_serve(struct worker_pool *pool, int *client_fd,
     const struct sockaddr_storage *source);
 
+/* Call visit for each connection that has a client. It may end the peer that it is given. */
+typedef void worker_pool_visit_fn(struct peer *p, void *arg);
+void worker_pool_visit(struct worker_pool *pool, worker_pool_visit_fn *visit, void *arg);
+
 /* Begin to stop: who is not logged in goes; sessions hear text, and are ended when end is set. */
 void worker_pool_drain(struct worker_pool *pool, const char *text, bool end);
 /* End every worker now. */

@@ -10,7 +10,7 @@ allowed() {
 	libssh daemon/ tests/unit/test_hooks.c
 	gssapi daemon/
 	curl broker/engine_http.c
-	jansson.h policy/json_text.c broker/engine_json.c broker/audit.c tests/unit/
+	jansson.h policy/json_text.c broker/engine_json.c broker/audit.c broker/control.c admin/ tests/unit/
 	event2 broker/ tests/
 	openssl broker/ daemon/ policy/ tests/
 	crypt.h broker/
@@ -18,7 +18,7 @@ allowed() {
 	LIST
 }
 
-sources() { find common broker daemon policy guest tests -name '*.[ch]' 2>/dev/null; }
+sources() { find common broker daemon policy guest admin tests -name '*.[ch]' 2>/dev/null; }
 
 check() {
 	cd "$1" || return 1
@@ -36,7 +36,7 @@ check() {
 		done
 		for pair in 'broker daemon' 'policy daemon' 'daemon broker' 'daemon policy' 'broker policy' \
 			'broker common' 'daemon common' 'policy common' 'broker guest' 'daemon guest' \
-			'policy guest' 'guest broker' 'guest daemon'; do
+			'policy guest' 'guest broker' 'guest daemon' 'broker admin' 'daemon admin' 'guest admin'; do
 			# shellcheck disable=SC2086
 			set -- $pair
 			for header in "$1"/*.h; do
@@ -56,7 +56,7 @@ check() {
 self_test() {
 	work=$(mktemp -d) || exit 1
 	trap 'rm -rf "$work"' EXIT
-	for folder in common broker daemon policy guest tests; do mkdir "$work/$folder"; done
+	for folder in common broker daemon policy guest admin tests; do mkdir "$work/$folder"; done
 	echo 'int x;' >"$work/policy/policy.h"
 	echo '#include <stdio.h>' >"$work/daemon/good.c"
 	(check "$work") || { echo "FAIL: complains about nothing"; exit 1; }

@@ -147,6 +147,8 @@ test_defaults(void **state)
 	assert_int_equal(c->limits.drain_ms, 10000);
 	assert_int_equal(c->log_level, LOG_LEVEL_INFO);
 	assert_null(c->audit.file);
+	assert_string_equal(c->control.socket, "/run/sallyport/control.sock");
+	assert_false(c->control.has_group);
 	assert_true(c->audit.required);
 	assert_string_equal(c->runtime_dir, "/run/sallyport");
 	assert_string_equal(c->state_dir, "/var/lib/sallyport");
@@ -195,6 +197,9 @@ test_every_key(void **state)
 	assert_int_equal(c->log_level, LOG_LEVEL_DEBUG);
 	assert_below(c->audit.file, "log/audit.log");
 	assert_false(c->audit.required);
+	assert_below(c->control.socket, "admin.sock");
+	assert_true(c->control.has_group);
+	assert_int_equal(c->control.group, 0);
 	assert_below(c->runtime_dir, "run");
 	assert_string_equal(c->state_dir, "/srv/state");
 }

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 
@@ -63,7 +64,7 @@ def policy(keys):
 class Broker:
     """start() it, stop() it or kill() it, close() it. Nothing of it survives close()."""
 
-    def __init__(self, keys, socket):
+    def __init__(self, keys, engine_socket):
         # Short, because the rendezvous sockets' paths are limited to 107 bytes.
         self.dir = tempfile.mkdtemp(prefix="sp-", dir="/tmp")
         os.chmod(self.dir, 0o755)
@@ -76,7 +77,7 @@ class Broker:
             "listen": [f"127.0.0.1:{self.port}"],
             "host_keys": [f"host_{kind}_key" for kind in ("ed25519", "ecdsa", "rsa")],
             "policy": "policy.json",
-            "engine": {"socket": socket, "guest_dir": f"{BUILD}/guest"},
+            "engine": {"socket": engine_socket, "guest_dir": f"{BUILD}/guest"},
             "worker": {"program": f"{BUILD}/daemon/sallyportd", "prespawn": PRESPAWN},
             "limits": {"drain": "2s"},
             "log": {"level": "debug"},
@@ -122,6 +123,15 @@ class Broker:
         assert all(b == 10 or 32 <= b < 127 for b in raw), "the audit log holds raw bytes"
         events = [json.loads(line) for line in raw.splitlines()]
         return [e for e in events if all(e.get(k) == v for k, v in wanted.items())]
+
+    def ask(self, do, **keys):
+        """What the control socket answers to this request."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(20 * PATIENCE)
+            s.connect(f"{self.dir}/run/control.sock")
+            s.sendall(json.dumps({"do": do, **keys}).encode() + b"\n")
+            with s.makefile("rb") as f:
+                return json.loads(f.read())
 
     def log_size(self):
         return os.stat(f"{self.dir}/log").st_size

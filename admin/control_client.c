@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sallyport: questions to the broker. A broker that does not answer is waited for, but not for ever. */
+#include "control_client.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "fd.h"
+#include "log.h"
+
+#define PATIENCE_SECONDS 30
+#define ANSWER_MAX       (64U << 20) /* a hundred thousand sessions */
+
+static void
+complain(const char *path, int error)
+{
+	fprintf(stderr, "sallyport: cannot ask the broker on %s: %s\n", path, strerror(error));
+	if (error == ENOENT || error == ECONNREFUSED)
+		fprintf(stderr, "  is sallyport-broker running? --socket names another socket\n");
+	else if (error == EACCES)
+		fprintf(stderr, "  root may ask, and the members of control.group in broker.json\n");
+}
+
+/* Connected, or -1 with errno. */
+static int
+connect_to(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct timeval patience = { .tv_sec = PATIENCE_SECONDS };
+	SP_CLEANUP_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (strlen(path) >= sizeof(address.sun_path)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	memcpy(address.sun_path, path, strlen(path));
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0 ||
+	    connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+		return -1;
+	return fd_steal(&fd);
+}
+
+static bool
+send_line(int fd, const char *text)
+{
+	size_t len = strlen(text);
+
+	return send(fd, text, len, MSG_NOSIGNAL) == (ssize_t)len &&
+	    send(fd, "\n", 1, MSG_NOSIGNAL) == 1;
+}
+
+/* Everything until the end, from malloc; NULL with errno. */
+static char *
+receive_all(int fd, size_t *ret_len)
+{
+	size_t cap = 1 << 16;
+	size_t len = 0;
+	char *text = malloc(cap);
+	ssize_t n;
+
+	while (text != NULL && (n = recv(fd, text + len, cap - len, 0)) != 0) {
+		char *bigger = text;
+
+		if (n > 0)
+			len += (size_t)n;
+		else if (errno == EINTR)
+			continue;
+		if (n > 0 && len == cap)
+			bigger = cap < ANSWER_MAX ? realloc(text, cap * 2) : NULL;
+		if (n < 0 || bigger == NULL) {
+			free(text);
+			return NULL;
+		}
+		if (len == cap)
+			cap *= 2;
+		text = bigger;
+	}
+	*ret_len = len;
+	return text;
+}
+
+static json_t *
+exchange(int fd, const char *question)
+{
+	size_t len = 0;
+	char *text = send_line(fd, question) ? receive_all(fd, &len) : NULL;
+	json_t *answer = NULL;
+
+	if (text != NULL) {
+		answer = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+		if (!json_is_object(answer))
+			errno = EPROTO;
+	} else if (errno == EAGAIN) {
+		errno = ETIMEDOUT;
+	}
+	free(text);
+	return answer;
+}
+
+json_t *
+control_ask(const char *path, json_t *request)
+{
+	SP_CLEANUP_FD int fd = connect_to(path);
+	char *question = json_dumps(request, JSON_COMPACT | JSON_ENSURE_ASCII);
+	json_t *answer = fd >= 0 && question != NULL ? exchange(fd, question) : NULL;
+	const char *error;
+
+	json_decref(request);
+	free(question);
+	if (!json_is_object(answer)) {
+		complain(path, errno);
+		json_decref(answer);
+		return NULL;
+	}
+	error = json_string_value(json_object_get(answer, "error"));
+	if (error != NULL) {
+		char safe[512];
+
+		fprintf(stderr, "sallyport: the broker says: %s\n",
+		    log_escape(safe, sizeof(safe), error, strlen(error)));
+		json_decref(answer);
+		return NULL;
+	}
+	return answer;
+}

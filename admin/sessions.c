@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sallyport sessions, kill, status, reload: questions to the broker, and tables for people. */
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "attr.h"
+#include "commands.h"
+#include "control_client.h"
+#include "log.h"
+
+#define WATCH_SECONDS 2
+
+struct options {
+	const char *socket;
+	bool json;
+	bool watch;
+	const char *connection;
+	const char *user;
+	const char *rule;
+	const char *message;
+};
+
+static const struct option long_options[] = {
+	{ "socket", required_argument, NULL, 's' },
+	{ "json", no_argument, NULL, 'j' },
+	{ "watch", no_argument, NULL, 'w' },
+	{ "user", required_argument, NULL, 'u' },
+	{ "rule", required_argument, NULL, 'r' },
+	{ "message", required_argument, NULL, 'm' },
+	{ NULL, 0, NULL, 0 },
+};
+
+/* accepted: the short names of what this command takes. */
+static bool
+parse(int argc, char **argv, const char *accepted, struct options *o)
+{
+	int c;
+
+	o->socket = SP_CONTROL_SOCKET;
+	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		if (c != 's' && strchr(accepted, c) == NULL) {
+			if (c != '?')
+				fprintf(stderr, "sallyport %s: an option of another command\n",
+				    argv[0]);
+			return false;
+		}
+		switch (c) {
+		case 's':
+			o->socket = optarg;
+			break;
+		case 'j':
+			o->json = true;
+			break;
+		case 'w':
+			o->watch = true;
+			break;
+		case 'u':
+			o->user = optarg;
+			break;
+		case 'r':
+			o->rule = optarg;
+			break;
+		case 'm':
+			o->message = optarg;
+			break;
+		default:
+			return false;
+		}
+	}
+	if (optind < argc && strchr(accepted, 'c') != NULL)
+		o->connection = argv[optind++];
+	if (optind < argc)
+		fprintf(stderr, "sallyport %s: \"%s\" is one word too many\n", argv[0], argv[optind]);
+	return optind == argc;
+}
+
+static int
+print_json(const json_t *answer)
+{
+	bool done = json_dumpf(answer, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) == 0 &&
+	    putchar('\n') != EOF && fflush(stdout) == 0;
+
+	return done ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* A value for people, or "-". */
+static const char *
+text_of(const json_t *object, const char *key, char *out, size_t cap)
+{
+	const json_t *value = json_object_get(object, key);
+
+	if (json_is_string(value))
+		return log_escape(out, cap, json_string_value(value), json_string_length(value));
+	if (json_is_integer(value))
+		(void)snprintf(out, cap, "%lld", (long long)json_integer_value(value));
+	else
+		(void)snprintf(out, cap, "-");
+	return out;
+}
+
+/* "3d 04:05:06" */
+static const char *
+age_of(const json_t *object, char *out, size_t cap)
+{
+	long long s = json_integer_value(json_object_get(object, "seconds"));
+
+	if (s >= 86400)
+		(void)snprintf(out, cap, "%lldd %02lld:%02lld:%02lld", s / 86400, s / 3600 % 24,
+		    s / 60 % 60, s % 60);
+	else
+		(void)snprintf(out, cap, "%02lld:%02lld:%02lld", s / 3600, s / 60 % 60, s % 60);
+	return out;
+}
+
+/* Names of the containers of a session's channels, each once. */
+static void
+list_containers(const json_t *session, char *out, size_t cap)
+{
+	size_t i;
+	json_t *channel;
+
+	out[0] = '\0';
+	json_array_foreach(json_object_get(session, "channels"), i, channel)
+	{
+		const char *name = json_string_value(
+		    json_object_get(json_object_get(channel, "container"), "name"));
+		size_t len = strlen(out);
+
+		if (name != NULL && strstr(out, name) == NULL)
+			(void)snprintf(out + len, cap - len, "%s%s", len > 0 ? "," : "", name);
+	}
+	if (out[0] == '\0')
+		(void)snprintf(out, cap, "-");
+}
+
+#define SESSION_FORMAT "%-10s %-9s %-16s %-24s %-14s %-12s %8s %s\n"
+
+static void
+print_session(const json_t *session)
+{
+	char connection[16], state[16], user[80], from[80], rule[80], age[32], channels[16];
+	char containers[1024];
+
+	list_containers(session, containers, sizeof(containers));
+	(void)snprintf(channels, sizeof(channels), "%zu",
+	    json_array_size(json_object_get(session, "channels")));
+	printf(SESSION_FORMAT, text_of(session, "connection", connection, sizeof(connection)),
+	    text_of(session, "state", state, sizeof(state)),
+	    text_of(session, "user", user, sizeof(user)),
+	    text_of(session, "from", from, sizeof(from)),
+	    text_of(session, "rule", rule, sizeof(rule)), age_of(session, age, sizeof(age)),
+	    channels, containers);
+}
+
+static void
+print_sessions(const json_t *answer)
+{
+	size_t i;
+	json_t *session;
+
+	printf(SESSION_FORMAT, "CONNECTION", "STATE", "USER", "FROM", "RULE", "AGE", "CHANNELS",
+	    "CONTAINER");
+	json_array_foreach(json_object_get(answer, "sessions"), i, session) print_session(session);
+}
+
+int
+command_sessions(int argc, char **argv)
+{
+	struct options o = { .json = false };
+
+	if (!parse(argc, argv, "jw", &o))
+		return EXIT_USAGE;
+	for (;;) {
+		json_t *answer = control_ask(o.socket, json_pack("{s:s}", "do", "sessions"));
+		int r = EXIT_SUCCESS;
+
+		if (answer == NULL)
+			return EXIT_FAILURE;
+		if (o.watch && isatty(STDOUT_FILENO))
+			printf("\033[H\033[2J");
+		if (o.json)
+			r = print_json(answer);
+		else
+			print_sessions(answer);
+		json_decref(answer);
+		if (!o.watch || r != EXIT_SUCCESS || fflush(stdout) != 0)
+			return r;
+		(void)sleep(WATCH_SECONDS);
+	}
+}
+
+static void
+add_text(json_t *request, const char *key, const char *text)
+{
+	if (text != NULL)
+		(void)json_object_set_new(request, key, json_string(text));
+}
+
+int
+command_kill(int argc, char **argv)
+{
+	struct options o = { .json = false };
+	json_t *request;
+	json_t *answer;
+	long long killed;
+
+	if (!parse(argc, argv, "curm", &o))
+		return EXIT_USAGE;
+	if (o.connection == NULL && o.user == NULL && o.rule == NULL) {
+		fprintf(stderr, "sallyport kill: whom? Name a connection, --user or --rule\n");
+		return EXIT_USAGE;
+	}
+	request = json_pack("{s:s}", "do", "kill");
+	add_text(request, "connection", o.connection);
+	add_text(request, "user", o.user);
+	add_text(request, "rule", o.rule);
+	add_text(request, "message", o.message);
+	answer = control_ask(o.socket, request);
+	if (answer == NULL)
+		return EXIT_FAILURE;
+	killed = json_integer_value(json_object_get(answer, "killed"));
+	json_decref(answer);
+	printf("%lld ended\n", killed);
+	return killed > 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static void
+print_status(const json_t *s)
+{
+	const json_t *policy = json_object_get(s, "policy");
+	const json_t *engine = json_object_get(s, "engine");
+	char a[1024], b[1024];
+
+	printf("sallyport-broker %s, process %s, up %s%s\n", text_of(s, "version", a, sizeof(a)),
+	    text_of(s, "pid", b, sizeof(b)), age_of(s, (char[32]){ 0 }, 32),
+	    json_is_true(json_object_get(s, "stopping")) ? ", stopping" : "");
+	printf("policy       generation %s, %s\n", text_of(policy, "generation", a, sizeof(a)),
+	    text_of(policy, "file", b, sizeof(b)));
+	printf("engine       %s%s%s", text_of(engine, "state", a, sizeof(a)),
+	    json_is_string(json_object_get(engine, "reason")) ? ": " : "",
+	    json_is_string(json_object_get(engine, "reason"))
+		? text_of(engine, "reason", b, sizeof(b))
+		: "");
+	printf(", API %s, %s starting,", text_of(engine, "api", a, sizeof(a)),
+	    text_of(engine, "starting", b, sizeof(b)));
+	printf(" %s waiting, %s to be removed\n", text_of(engine, "queued", a, sizeof(a)),
+	    text_of(engine, "removing", b, sizeof(b)));
+	printf("connections  %s\n", text_of(s, "connections", a, sizeof(a)));
+	printf("containers   %s\n", text_of(s, "containers", a, sizeof(a)));
+}
+
+int
+command_status(int argc, char **argv)
+{
+	struct options o = { .json = false };
+	json_t *answer;
+	int r = EXIT_SUCCESS;
+
+	if (!parse(argc, argv, "j", &o))
+		return EXIT_USAGE;
+	answer = control_ask(o.socket, json_pack("{s:s}", "do", "status"));
+	if (answer == NULL)
+		return EXIT_FAILURE;
+	if (o.json)
+		r = print_json(answer);
+	else
+		print_status(answer);
+	json_decref(answer);
+	return r;
+}
+
+/* The policy's own messages come with line ends; everything else in them is safe already. */
+static void
+print_messages(const json_t *answer)
+{
+	const char *text = json_string_value(json_object_get(answer, "messages"));
+
+	if (text != NULL)
+		fputs(text, stderr);
+}
+
+int
+command_reload(int argc, char **argv)
+{
+	struct options o = { .json = false };
+	json_t *answer;
+	bool done;
+	char generation[32];
+
+	if (!parse(argc, argv, "j", &o))
+		return EXIT_USAGE;
+	answer = control_ask(o.socket, json_pack("{s:s}", "do", "reload"));
+	if (answer == NULL)
+		return EXIT_FAILURE;
+	done = json_is_true(json_object_get(answer, "reloaded"));
+	(void)text_of(answer, "generation", generation, sizeof(generation));
+	if (o.json) {
+		(void)print_json(answer);
+	} else {
+		print_messages(answer);
+		if (done)
+			printf("policy generation %s is in force\n", generation);
+		else
+			fprintf(stderr, "not reloaded: policy generation %s stays in force\n",
+			    generation);
+	}
+	json_decref(answer);
+	return done ? EXIT_SUCCESS : EXIT_FAILURE;
+}

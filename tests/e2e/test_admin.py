@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The administrator's commands against a running broker."""
+import json
+import signal
+import subprocess
+
+import pytest
+
+from kit.broker import BUILD
+from kit.proc import wait_for
+from kit.target import PATIENCE
+
+pytestmark = pytest.mark.quick
+PROGRAM = f"{BUILD}/admin/sallyport"
+
+
+def sallyport_command(broker, command, *args):
+    return subprocess.run([PROGRAM, command, "--socket", f"{broker.dir}/run/control.sock", *args],
+                          capture_output=True, check=False, text=True, timeout=60 * PATIENCE)
+
+
+@pytest.fixture
+def client(broker):
+    c = broker.target.popen("echo in; exec cat")
+    assert c.stdout.readline() == b"in\n"
+    yield c
+    c.stdin.close()
+    c.wait(20 * PATIENCE)
+    c.stdout.close()
+    c.stderr.close()
+
+
+def test_sessions_for_people_and_for_programs(broker, client):
+    result = sallyport_command(broker, "sessions", "--json")
+    assert result.returncode == 0 and client.poll() is None
+    mine, = json.loads(result.stdout)["sessions"]
+    table = sallyport_command(broker, "sessions").stdout.splitlines()
+    assert table[0].split() == ["CONNECTION", "STATE", "USER", "FROM", "RULE", "AGE", "CHANNELS",
+                                "CONTAINER"]
+    row, = table[1:]
+    assert row.split()[:5] == [mine["connection"], "logged-in", "dev", mine["from"], "dev"]
+    assert row.split()[-2:] == ["1", mine["channels"][0]["container"]["name"]]
+
+
+def test_watch_goes_on_until_it_is_stopped(broker):
+    watch = subprocess.Popen([PROGRAM, "sessions", "--watch", "--socket",
+                              f"{broker.dir}/run/control.sock"], stdout=subprocess.PIPE, text=True)
+    try:
+        assert [watch.stdout.readline().split()[0] for _ in range(2)] == ["CONNECTION"] * 2
+    finally:
+        watch.send_signal(signal.SIGINT)
+        assert watch.wait(10) == -signal.SIGINT
+        watch.stdout.close()
+
+
+def test_kill(broker, client):
+    assert sallyport_command(broker, "kill", "--user", "nobody").returncode == 1
+    result = sallyport_command(broker, "kill", "--user", "dev", "--message", "Time to go.")
+    assert (result.returncode, result.stdout) == (0, "1 ended\n")
+    assert client.wait(20 * PATIENCE) == 255
+    assert b"Time to go." in client.stderr.read()
+
+
+def test_kill_by_connection(broker, client):
+    mine, = broker.ask("sessions")["sessions"]
+    assert sallyport_command(broker, "kill", mine["connection"]).stdout == "1 ended\n"
+    assert client.wait(20 * PATIENCE) == 255
+    wait_for(lambda: not broker.ask("sessions")["sessions"], 10 * PATIENCE, "nobody is in")
+
+
+def test_status(broker):
+    text = sallyport_command(broker, "status").stdout
+    assert f"process {broker.pid}," in text and "engine       ok, API 1." in text
+    assert f"generation 1, {broker.dir}/policy.json" in text
+    answer = json.loads(sallyport_command(broker, "status", "--json").stdout)
+    assert answer["pid"] == broker.pid and answer["policy"] == broker.ask("status")["policy"]
+
+
+def test_reload_shows_what_is_wrong(fresh_broker):
+    b = fresh_broker.start()
+    result = sallyport_command(b, "reload")
+    assert (result.returncode, result.stdout) == (0, "policy generation 2 is in force\n")
+    b.policy["rulez"] = []
+    b.write()
+    result = sallyport_command(b, "reload")
+    assert result.returncode == 1 and 'unknown key "rulez"' in result.stderr
+    assert "generation 2 stays in force" in result.stderr
+
+
+@pytest.mark.parametrize("args, sentence", [
+    (["kill"], "whom?"), (["sessions", "--user", "x"], "an option of another command"),
+    (["sessions", "x"], "one word too many"), (["sesions"], "there is no command"),
+    (["status", "--nonsense"], "unrecognized option"), ([], "usage:"),
+    (["kill", "a", "b"], "one word too many")])
+def test_wrong_usage(args, sentence):
+    result = subprocess.run([PROGRAM, *args], capture_output=True, check=False, text=True,
+                            timeout=20 * PATIENCE)
+    assert result.returncode == 2 and sentence in result.stderr
+
+
+def test_nobody_answers(tmp_path):
+    result = subprocess.run([PROGRAM, "status", "--socket", f"{tmp_path}/none"], check=False,
+                            capture_output=True, text=True, timeout=20 * PATIENCE)
+    assert result.returncode == 1 and "is sallyport-broker running?" in result.stderr
