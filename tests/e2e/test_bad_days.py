@@ -19,7 +19,7 @@ SAYS_ENGINE = b"container engine is not responding"
 @pytest.fixture
 def fake(fresh_broker, engine):
     f = FakeEngine(fresh_broker.dir, engine)
-    fresh_broker.config["engine"].update(socket=f.socket, call_timeout="2s", start_timeout="4s",
+    fresh_broker.config["engine"].update(socket=f.socket, call_timeout="4s", start_timeout="6s",
                                          probe_interval="1s")
     yield f
     # Let it work again: what a broker made through it, it has to remove through it.
@@ -34,7 +34,7 @@ def fake(fresh_broker, engine):
         fresh_broker.config["engine"]["socket"] = engine.socket
         if engine.containers():
             fresh_broker.start()
-            wait_for(lambda: not engine.containers(), 20, "the next start cleans up")
+            wait_for(lambda: not engine.containers(), 20 * PATIENCE, "the next start cleans up")
 
 
 def fails(target, words, user=None, seconds=20):
@@ -81,7 +81,7 @@ def test_engine_hangs(fresh_broker, fake):
     fake.rules([{"path": "/start", "action": "hang"}, {"path": "/networks", "action": "hang"},
                 {"path": "/json", "method": "GET", "action": "hang"},
                 {"path": "/kill", "action": "hang"}, {"method": "DELETE", "action": "hang"}])
-    assert fails(b.target, SAYS_ENGINE, seconds=30) < 15 * PATIENCE
+    assert fails(b.target, SAYS_ENGINE, seconds=30) < 20 * PATIENCE
     # Once that is known, nobody waits for it any more.
     wait_for(lambda: "is not responding" in b.log(), 15 * PATIENCE, "the broker has noticed")
     assert fails(b.target, SAYS_ENGINE) < 4 * PATIENCE

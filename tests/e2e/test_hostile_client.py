@@ -20,7 +20,7 @@ ROOM = 16 << 20
 
 
 def worker_of(broker):
-    return wait_for(lambda: [pid for pid in broker.workers() if broker.has_client(pid)], 5,
+    return wait_for(lambda: [pid for pid in broker.workers() if broker.has_client(pid)], 20 * PATIENCE,
                     "a worker has the client")[0]
 
 
@@ -268,19 +268,19 @@ def test_bytes_that_are_not_ssh(broker):
 
 
 def test_login_takes_too_long(fresh_broker):
-    fresh_broker.config["login"] = {"grace": "2s"}
+    fresh_broker.config["login"] = {"grace": "4s"}
     b = fresh_broker.start()
+    start = time.monotonic()
     with socket.create_connection(("127.0.0.1", b.port), 10) as s:
-        s.settimeout(10 * PATIENCE)
+        s.settimeout(20 * PATIENCE)
         assert s.recv(4) == b"SSH-"
-        start = time.monotonic()
         try:
             while s.recv(4096):
                 pass
         except ConnectionError:
             pass
-        assert 0.5 < time.monotonic() - start < 6 * PATIENCE
-    assert b.target.ssh("sleep 3; echo slow but in").stdout == b"slow but in\n"
+        assert 3 < time.monotonic() - start < 20 * PATIENCE
+    assert b.target.ssh("sleep 5; echo slow but in").stdout == b"slow but in\n"
 
 
 def test_too_many_that_do_not_log_in(fresh_broker):

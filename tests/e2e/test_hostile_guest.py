@@ -85,7 +85,8 @@ def test_never_answers(hostile, engine, what):
 def test_flood_stays_in_its_session(hostile, engine):
     """Endless control messages; meanwhile the broker serves others, and the worker does not grow."""
     with hostile.target.popen("flood") as client:
-        wait_for(lambda: any(hostile.has_client(p) for p in hostile.workers()), 20, "a worker")
+        wait_for(lambda: any(hostile.has_client(p) for p in hostile.workers()), 20 * PATIENCE,
+                 "a worker")
         busy = [p for p in hostile.workers() if hostile.has_client(p)]
         for _ in range(3):
             assert hostile.target.ssh("die", seconds=20).returncode == 255

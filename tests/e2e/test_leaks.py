@@ -46,8 +46,8 @@ def test_two_hundred_logins_in_a_row(broker, engine):
     # What is made once and kept (caches, connections to the engine) is made by these.
     for _ in range(10):
         assert broker.target.ssh("true").returncode == 0
-    wait_for(broker.settled, 20, "settled")
-    wait_for(lambda: not engine.containers(), 20, "removed")
+    wait_for(broker.settled, 20 * PATIENCE, "settled")
+    wait_for(lambda: not engine.containers(), 20 * PATIENCE, "removed")
     before, files, memory = state(broker), mounts_and_files(broker), rss(broker.pid)
     for n in range(200):
         assert broker.target.ssh(f"exit {n}").returncode == n
@@ -60,8 +60,8 @@ def test_twenty_logins_at_once(broker, engine):
         return broker.target.ssh(f"cat; exit {n}", stdin=b"%d" % n, seconds=60)
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(one, range(4)))
-        wait_for(broker.settled, 20, "settled")
-        wait_for(lambda: not engine.containers(), 20, "removed")
+        wait_for(broker.settled, 20 * PATIENCE, "settled")
+        wait_for(lambda: not engine.containers(), 20 * PATIENCE, "removed")
         before, files, memory = state(broker), mounts_and_files(broker), rss(broker.pid)
         for _ in range(2):
             results = list(pool.map(one, range(20)))
@@ -74,8 +74,8 @@ def test_refused_and_broken_logins(broker, engine):
     """Nobody who does not get in leaves anything behind, either."""
     import socket
     broker.target.ssh("true")
-    wait_for(broker.settled, 20, "settled")
-    wait_for(lambda: not engine.containers(), 20, "removed")
+    wait_for(broker.settled, 20 * PATIENCE, "settled")
+    wait_for(lambda: not engine.containers(), 20 * PATIENCE, "removed")
     before, files, memory = state(broker), mounts_and_files(broker), rss(broker.pid)
     for n in range(20):
         assert broker.target.ssh("true", user="nobodyknows").returncode == 255
@@ -101,7 +101,7 @@ def test_many_programs_in_one_connection(broker, engine):
         before, mine, memory = len(fds(worker)), len(fds(broker.pid)), rss(worker)
         for _ in range(200):
             run()
-        wait_for(lambda: len(fds(worker)) <= before and len(fds(broker.pid)) <= mine, 10,
+        wait_for(lambda: len(fds(worker)) <= before and len(fds(broker.pid)) <= mine, 20 * PATIENCE,
                  "descriptors are closed")
         assert rss(worker) - memory < GROWTH
         # One process of the container is the guest; nothing else is left in it, dead or alive.

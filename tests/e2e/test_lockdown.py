@@ -24,7 +24,7 @@ def serving(broker):
         c.exec_command("echo up; read x")
         assert c.recv(10).strip() == b"up"
         held.append(c)
-    wait_for(lambda: len(broker.workers()) == 3, 5, "the pool is full again")
+    wait_for(lambda: len(broker.workers()) == 3, 20 * PATIENCE, "the pool is full again")
     workers = broker.workers()
     [busy] = [pid for pid in workers if broker.has_client(pid)]
     yield {"busy": busy, "idle": next(pid for pid in workers if pid != busy)}

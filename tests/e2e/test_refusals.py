@@ -2,7 +2,6 @@
 """What is refused, is refused as sshd refuses it: same words, same codes, no hint of why."""
 import os
 import socket
-import statistics
 import subprocess
 import time
 
@@ -71,7 +70,8 @@ def test_known_and_unknown_users_take_the_same_time(sallyport):
     for _ in range(12):
         for user, found in times.items():
             found.append(once(user))
-    known, unknown = (statistics.median(found) for found in times.values())
+    # The least of each: a busy machine only ever adds.
+    known, unknown = (min(found) for found in times.values())
     # Far coarser than what a patient attacker measures, and fine enough to see a skipped step of
     # the sort that leaks: an early return saves the whole delay.
     assert abs(known - unknown) < 0.3 * max(known, unknown) + 0.005, (known, unknown)

@@ -18,7 +18,8 @@ PORT = int(sys.argv[1])
 KEY = paramiko.Ed25519Key.from_private_key_file(sys.argv[2])
 # Resident memory of one worker, whatever its client does. Sanitizers keep what is freed for a while.
 LIMIT_KB = 40000 + int(os.environ.get("SALLYPORT_SANITIZER_KB", "0"))
-USERAUTH_REQUEST, CHANNEL_OPEN, CHANNEL_DATA, CHANNEL_REQUEST = 50, 90, 94, 98
+USERAUTH_REQUEST, USERAUTH_FAILURE, USERAUTH_SUCCESS = 50, 51, 52
+CHANNEL_OPEN, CHANNEL_DATA, CHANNEL_REQUEST = 90, 94, 98
 paramiko.util.logging.getLogger("paramiko").setLevel("CRITICAL")
 
 
@@ -35,9 +36,25 @@ def message(kind, *fields):
     return m
 
 
+def note_messages(t):
+    """t.seen: the kind of each message that paramiko has dealt with, so that one can wait for it."""
+    t.seen, last = [], []
+    read = t.packetizer.read_message
+
+    def noting():
+        t.seen.extend(last)
+        last.clear()
+        kind, m = read()
+        last.append(kind)
+        return kind, m
+
+    t.packetizer.read_message = noting
+
+
 def connect(user="u"):
     t = paramiko.Transport(socket.create_connection(("127.0.0.1", PORT)))
-    t.start_client(timeout=10)
+    note_messages(t)
+    t.start_client(timeout=60)
     if user:
         t.auth_publickey(user, KEY)
     return t
@@ -45,7 +62,6 @@ def connect(user="u"):
 
 def service(t):
     t._send_message(message(5, "ssh-userauth"))
-    time.sleep(0.2)
 
 
 def worker_pid(t):
@@ -76,7 +92,18 @@ def memory(pid):
     return 0
 
 
-def ended(t, seconds=5):
+def await_messages(t, number, *kinds):
+    """Until so many messages of these kinds have been dealt with; returns them in their order."""
+    stop = time.time() + 60
+    while True:
+        got = [kind for kind in t.seen if kind in kinds]
+        if len(got) >= number:
+            return got
+        assert time.time() < stop, got
+        time.sleep(0.02)
+
+
+def ended(t, seconds=60):
     stop = time.time() + seconds
     while t.is_active() and time.time() < stop:
         time.sleep(0.05)
@@ -104,7 +131,7 @@ def request(c, name, *fields):
     c.event.clear()
     c.event_ready = False
     c.transport._send_user_message(message(CHANNEL_REQUEST, c.remote_chanid, name, True, *fields))
-    if not c.event.wait(2):
+    if not c.event.wait(60):
         return "none"
     return "success" if c.event_ready else "failure"
 
@@ -116,7 +143,7 @@ def gssapi():
     for _ in range(3):
         oid = bytes.fromhex("06092a864886f712010202")
         t._send_message(message(USERAUTH_REQUEST, "u", "ssh-connection", "gssapi-with-mic", 1, oid))
-    time.sleep(0.3)
+    await_messages(t, 3, USERAUTH_FAILURE)
     t.auth_publickey("u", KEY)
     assert t.is_authenticated()
     t.close()
@@ -166,8 +193,9 @@ def pipelined_logins():
         sig = KEY.sign_ssh_data(signed.asbytes() + m.asbytes()).asbytes()
         m.add_string(sig[:-1] + bytes([sig[-1] ^ flip]))
         t._send_message(m)
-    time.sleep(0.5)
-    c = t.open_session(timeout=5)
+    answers = await_messages(t, 2, USERAUTH_FAILURE, USERAUTH_SUCCESS)
+    assert answers == [USERAUTH_FAILURE, USERAUTH_SUCCESS]
+    c = t.open_session(timeout=60)
     c.exec_command("echo in")
     assert line(c) == b"in\n"
     t.close()
@@ -185,13 +213,13 @@ def channel_flood():
     kept = []
     try:
         while len(kept) < 100:
-            kept.append(t.open_session(timeout=5))
+            kept.append(t.open_session(timeout=60))
     except paramiko.ChannelException as e:
         assert e.code == 1
     assert len(kept) == 10, len(kept)
     kept.pop().close()
     time.sleep(0.3)
-    c = t.open_session(timeout=5)
+    c = t.open_session(timeout=60)
     c.exec_command("echo again")
     assert line(c) == b"again\n"
     t.close()
@@ -322,7 +350,7 @@ def window_change():
     c.get_pty("vt100", 80, 24)
     c.resize_pty(90, 30)
     c.exec_command("stty -echo; stty size; read x; stty size; read x; stty size")
-    c.settimeout(5)
+    c.settimeout(60)
     assert line(c) == b"30 90\r\n"
     c.resize_pty(132, 50)
     c.send(b"\n")
@@ -349,7 +377,7 @@ def small_packets():
 
 def raw(data):
     s = socket.create_connection(("127.0.0.1", PORT))
-    s.settimeout(5)
+    s.settimeout(60)
     if data:
         s.sendall(data)
         try:

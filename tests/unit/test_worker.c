@@ -517,7 +517,7 @@ test_hostile_clients(void **state)
 		int status;
 
 		(void)snprintf(line, sizeof(line),
-		    "timeout 60 /usr/bin/python3 " HOSTILE_CLIENT " $port $dir/key %s",
+		    "timeout 100 /usr/bin/python3 " HOSTILE_CLIENT " $port $dir/key %s",
 		    cases[i].name);
 		status = run(line, out, sizeof(out));
 		if (status != 0)

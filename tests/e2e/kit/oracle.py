@@ -52,7 +52,7 @@ class Oracle:
             "--tmpfs", "/tmp:exec", "sallyport-test/oracle:latest", "/usr/sbin/sshd", "-D", "-e",
             "-f", "/oracle/sshd_config")
         self.target = Target("sshd", port, keys, f"{self.dir}/host_key", self.dir)
-        wait_for(self._answers, 10, "the oracle answers")
+        wait_for(self._answers, 60, "the oracle answers")
 
     def _answers(self):
         try:
