@@ -1,12 +1,13 @@
 #!/bin/sh
 # The guest runs in anybody's image: it must bring everything and be small.
-# usage: guest.sh SALLYPORT-GUEST
+# usage: guest.sh BUNDLE
 set -u
 rc=0
 bad() { echo "FAIL: $*"; rc=1; }
-guest=$1
+guest=$1/sallyport-guest
 
 [ -x "$guest" ] || { echo "FAIL: $guest is not there"; exit 1; }
+[ "$(ls -A "$1")" = sallyport-guest ] || bad "containers would get more than it: $(ls -A "$1")"
 size=$(stat -c %s "$guest")
 [ "$size" -lt 1572864 ] || bad "it has $size bytes, more than 1.5 MiB"
 readelf -lW "$guest" | grep -q 'INTERP' && bad "it asks for a dynamic loader"

@@ -122,7 +122,7 @@ def test_worker_by_hand():
 
 
 def test_guest_by_hand():
-    r = subprocess.run([f"{BUILD}/guest/sallyport-guest"], capture_output=True, text=True,
+    r = subprocess.run([f"{BUILD}/guest/bundle/sallyport-guest"], capture_output=True, text=True,
                        timeout=20, stdin=subprocess.DEVNULL, check=False)
     assert r.returncode == 2
     assert r.stdout + r.stderr != ""

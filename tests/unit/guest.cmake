@@ -5,7 +5,7 @@ foreach(name test_guest test_guest_end)
   sp_add_test(NAME ${name} LABEL unit SIDE none TIMEOUT 600
     SOURCES unit/${name}.c support/guest_harness.c LIBS sp_common)
   target_compile_definitions(${name} PRIVATE
-    GUEST_FILE="${PROJECT_BINARY_DIR}/guest/sallyport-guest")
+    GUEST_FILE="${PROJECT_BINARY_DIR}/guest/bundle/sallyport-guest")
   add_dependencies(${name} sallyport-guest_program sp_guest_checked)
   add_test(NAME ${name}_checked COMMAND ${name} $<TARGET_FILE:sp_guest_checked>)
   set_tests_properties(${name}_checked PROPERTIES LABELS unit TIMEOUT 600 SKIP_RETURN_CODE 77)

@@ -77,7 +77,7 @@ class Broker:
             "listen": [f"127.0.0.1:{self.port}"],
             "host_keys": [f"host_{kind}_key" for kind in ("ed25519", "ecdsa", "rsa")],
             "policy": "policy.json",
-            "engine": {"socket": engine_socket, "guest_dir": f"{BUILD}/guest"},
+            "engine": {"socket": engine_socket, "guest_dir": f"{BUILD}/guest/bundle"},
             "worker": {"program": f"{BUILD}/daemon/sallyportd", "prespawn": PRESPAWN},
             "limits": {"drain": "2s"},
             "log": {"level": "debug"},
