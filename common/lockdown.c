@@ -32,20 +32,23 @@ add_rule(scmp_filter_ctx filter, const struct lockdown_rule *rule)
 	for (size_t i = 0; i < SP_ARRAY_LEN(rule->args); i++) {
 		const struct lockdown_arg *arg = &rule->args[i];
 
+		compare[n] = (struct scmp_arg_cmp){ .arg = arg->index, .datum_a = arg->value };
 		switch (arg->match) {
 		case LOCKDOWN_ANY:
-			break;
+			continue;
 		case LOCKDOWN_EQ:
-			compare[n++] = SCMP_CMP64(arg->index, SCMP_CMP_EQ, arg->value);
+			compare[n].op = SCMP_CMP_EQ;
 			break;
 		case LOCKDOWN_NE:
-			compare[n++] = SCMP_CMP64(arg->index, SCMP_CMP_NE, arg->value);
+			compare[n].op = SCMP_CMP_NE;
 			break;
 		case LOCKDOWN_MASKED_EQ:
-			compare[n++] =
-			    SCMP_CMP64(arg->index, SCMP_CMP_MASKED_EQ, arg->mask, arg->value);
+			compare[n].op = SCMP_CMP_MASKED_EQ;
+			compare[n].datum_a = arg->mask;
+			compare[n].datum_b = arg->value;
 			break;
 		}
+		n++;
 	}
 	return seccomp_rule_add_array(filter, action, rule->syscall, n, compare);
 }
