@@ -15,3 +15,4 @@ sp_add_test(NAME test_guest_hostile LABEL unit SIDE none
 target_compile_definitions(test_guest_hostile PRIVATE
   GUEST_FILE="${PROJECT_BINARY_DIR}/guest/sallyport-guest-hostile")
 add_dependencies(test_guest_hostile sallyport-guest-hostile_program)
+sp_add_test(NAME test_sftp LABEL unit SIDE none SOURCES unit/test_sftp.c LIBS sp_sftp)

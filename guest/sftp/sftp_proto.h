@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SFTP version 3 (draft-ietf-secsh-filexfer-02) with OpenSSH's extensions: numbers, nothing else. */
+#ifndef SP_SFTP_PROTO_H
+#define SP_SFTP_PROTO_H
+
+#define SFTP_VERSION 3
+
+/* OpenSSH's bounds, which clients know: bytes of one packet after its length, and of its data. */
+#define SFTP_PACKET_MAX (256 * 1024)
+#define SFTP_DATA_MAX   (SFTP_PACKET_MAX - 1024)
+
+enum sftp_type {
+	SFTP_INIT = 1,
+	SFTP_VERSION_REPLY = 2,
+	SFTP_OPEN = 3,
+	SFTP_CLOSE = 4,
+	SFTP_READ = 5,
+	SFTP_WRITE = 6,
+	SFTP_LSTAT = 7,
+	SFTP_FSTAT = 8,
+	SFTP_SETSTAT = 9,
+	SFTP_FSETSTAT = 10,
+	SFTP_OPENDIR = 11,
+	SFTP_READDIR = 12,
+	SFTP_REMOVE = 13,
+	SFTP_MKDIR = 14,
+	SFTP_RMDIR = 15,
+	SFTP_REALPATH = 16,
+	SFTP_STAT = 17,
+	SFTP_RENAME = 18,
+	SFTP_READLINK = 19,
+	SFTP_SYMLINK = 20,
+	SFTP_STATUS = 101,
+	SFTP_HANDLE = 102,
+	SFTP_DATA = 103,
+	SFTP_NAME = 104,
+	SFTP_ATTRS = 105,
+	SFTP_EXTENDED = 200,
+	SFTP_EXTENDED_REPLY = 201,
+};
+
+enum sftp_status {
+	SFTP_OK = 0,
+	SFTP_EOF = 1,
+	SFTP_NO_SUCH_FILE = 2,
+	SFTP_PERMISSION_DENIED = 3,
+	SFTP_FAILURE = 4,
+	SFTP_BAD_MESSAGE = 5,
+	SFTP_UNSUPPORTED = 8,
+};
+
+#define SFTP_ATTR_SIZE        0x00000001U
+#define SFTP_ATTR_UIDGID      0x00000002U
+#define SFTP_ATTR_PERMISSIONS 0x00000004U
+#define SFTP_ATTR_TIMES       0x00000008U
+#define SFTP_ATTR_EXTENDED    0x80000000U
+
+#define SFTP_OPEN_READ   0x01U
+#define SFTP_OPEN_WRITE  0x02U
+#define SFTP_OPEN_APPEND 0x04U
+#define SFTP_OPEN_CREATE 0x08U
+#define SFTP_OPEN_TRUNC  0x10U
+#define SFTP_OPEN_EXCL   0x20U
+
+#define SFTP_STATVFS_READ_ONLY 0x1U
+#define SFTP_STATVFS_NO_SUID   0x2U
+
+#endif
