@@ -240,6 +240,10 @@ send_accepted(struct peer *p)
 	for (const char *const *e = profile->accept_env;
 	     e != NULL && *e != NULL && m.n_env < IPC_ENV_MAX; e++)
 		m.env[m.n_env++] = (struct wire_span){ (const uint8_t *)*e, strlen(*e) };
+	for (size_t i = 0; i < profile->n_subsystems && i < IPC_SUBSYSTEMS_MAX; i++)
+		m.subsystems[m.n_subsystems++] =
+		    (struct wire_span){ (const uint8_t *)profile->subsystems[i].name,
+			    strlen(profile->subsystems[i].name) };
 	wire_writer_init(&w, buf, sizeof(buf));
 	ipc_put_ans_auth(&w, &m);
 	(void)peer_send(p, &w, NULL, 0);

@@ -152,14 +152,46 @@ fill_env(struct guest_spawn *order, struct order_text *text, const struct peer *
 static const char *
 refuse_by_policy(const struct peer *p, const struct ipc_req_start *m, struct policy_words *words)
 {
+	static const enum policy_request_kind kinds[] = { [IPC_START_SHELL] = POLICY_REQUEST_SHELL,
+		[IPC_START_EXEC] = POLICY_REQUEST_EXEC,
+		[IPC_START_SUBSYSTEM] = POLICY_REQUEST_SUBSYSTEM };
 	struct policy_request request = {
-		.kind = m->kind == IPC_START_SHELL ? POLICY_REQUEST_SHELL : POLICY_REQUEST_EXEC,
+		.kind = kinds[m->kind],
 		.pty = m->want_pty,
 		.command = m->command.data,
 		.command_len = m->command.len,
 	};
 
 	return policy_refuse(p->decision.profile, &request, words);
+}
+
+static const char *
+kind_name(enum ipc_start_kind kind)
+{
+	static const char *const
+	    names[] = { [IPC_START_SHELL] = "shell", [IPC_START_EXEC] = "exec", [IPC_START_SUBSYSTEM] = "subsystem" };
+
+	return names[kind];
+}
+
+/* The program that the profile names for this request. NULL: a subsystem that it does not have. */
+static const char *const *
+program_of(const struct policy_profile *profile, const struct ipc_req_start *m)
+{
+	static const char *const sftp[] = { GUEST_SFTP, NULL };
+	static const char *const sftp_read_only[] = { GUEST_SFTP, "-R", NULL };
+	const struct policy_subsystem *subsystem;
+
+	if (m->kind == IPC_START_SHELL)
+		return profile->shell_argv;
+	if (m->kind == IPC_START_EXEC)
+		return profile->exec_argv;
+	subsystem = policy_find_subsystem(profile, m->command.data, m->command.len);
+	if (subsystem == NULL)
+		return NULL;
+	if (subsystem->argv != NULL)
+		return subsystem->argv;
+	return subsystem->read_only ? sftp_read_only : sftp;
 }
 
 /*
@@ -171,8 +203,8 @@ static void
 fill_argv(struct guest_spawn *order, struct order_text *text, const struct policy_profile *profile,
     const struct ipc_req_start *m)
 {
-	bool shell = m->kind == IPC_START_SHELL;
-	const char *const *argv = shell ? profile->shell_argv : profile->exec_argv;
+	bool login = m->kind == IPC_START_SHELL && profile->login_shell;
+	const char *const *argv = program_of(profile, m);
 	const char *base = strrchr(argv[0], '/');
 
 	if (text->words.n > 0) {
@@ -180,12 +212,13 @@ fill_argv(struct guest_spawn *order, struct order_text *text, const struct polic
 			order->argv[order->n_argv] = span_of(text->words.argv[order->n_argv]);
 		return;
 	}
-	(void)snprintf(text->argv0, sizeof(text->argv0), "%s%s",
-	    shell && profile->login_shell ? "-" : "", base != NULL ? base + 1 : argv[0]);
+	(void)snprintf(text->argv0, sizeof(text->argv0), "%s%s", login ? "-" : "",
+	    base != NULL ? base + 1 : argv[0]);
 	order->argv0 = span_of(text->argv0);
 	for (; *argv != NULL && order->n_argv < GUEST_ARGV_MAX; argv++)
-		order->argv[order->n_argv++] = strcmp(*argv, "${command}") == 0 ? m->command
-										: span_of(*argv);
+		order->argv[order->n_argv++] =
+		    m->kind == IPC_START_EXEC && strcmp(*argv, "${command}") == 0 ? m->command
+										  : span_of(*argv);
 }
 
 static void
@@ -209,11 +242,7 @@ fill_order(struct guest_spawn *order, struct order_text *text, const struct peer
 static const char *
 program_name(const struct peer *p, const struct order_text *text, const struct ipc_req_start *m)
 {
-	const struct policy_profile *profile = p->decision.profile;
-
-	if (text->words.n > 0)
-		return text->words.argv[0];
-	return m->kind == IPC_START_SHELL ? profile->shell_argv[0] : profile->exec_argv[0];
+	return text->words.n > 0 ? text->words.argv[0] : program_of(p->decision.profile, m)[0];
 }
 
 /* The container is up: send the order, hand the streams to the worker. */
@@ -240,13 +269,14 @@ run(struct peer *p, uint32_t number, const struct ipc_req_start *m)
 		    "The container does not start any more programs. Log in again for a new one.");
 		return;
 	}
-	free(channel->request);
-	channel->request = NULL;
 	channel->state = CHANNEL_RUNNING;
 	log_info("connection=%s user=%s channel=%u started: %s%s", p->id, p->user, number,
-	    m->kind == IPC_START_SHELL ? "shell" : "exec", m->want_pty ? " with pty" : "");
+	    kind_name(m->kind), m->want_pty ? " with pty" : "");
 	(void)reply(p, number, IPC_START_OK, m->want_pty, program_name(p, &text, m), &streams);
 	fd_close_all(streams.fds, streams.n);
+	/* What m points to, when it was kept. */
+	free(channel->request);
+	channel->request = NULL;
 }
 
 /* What was kept in CHANNEL_WAITING was decoded once before: it decodes again. */
@@ -354,11 +384,11 @@ audit_request(const struct peer *p, const struct ipc_req_start *m, const char *o
     const char *reason)
 {
 	struct audit_subject who = peer_audit_subject(p);
-	bool exec = m->kind == IPC_START_EXEC;
+	bool shell = m->kind == IPC_START_SHELL;
 
 	return audit_event(p->broker->audit, "request", &who, AUDIT_NUMBER("channel", m->channel),
-	    AUDIT_TEXT("kind", exec ? "exec" : "shell"),
-	    AUDIT_BYTES("command", exec ? m->command.data : NULL, m->command.len),
+	    AUDIT_TEXT("kind", kind_name(m->kind)),
+	    AUDIT_BYTES("command", shell ? NULL : m->command.data, m->command.len),
 	    AUDIT_BOOL("pty", m->want_pty), AUDIT_TEXT("outcome", outcome),
 	    AUDIT_TEXT("reason", reason));
 }

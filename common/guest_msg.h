@@ -18,6 +18,7 @@
 #define GUEST_BUNDLE_DIR     "/.sallyport/guest"
 #define GUEST_RENDEZVOUS_DIR "/.sallyport/rendezvous"
 #define GUEST_PROGRAM        GUEST_BUNDLE_DIR "/sallyport-guest"
+#define GUEST_SFTP           GUEST_BUNDLE_DIR "/sallyport-sftp"
 #define GUEST_SOCKET         GUEST_RENDEZVOUS_DIR "/socket"
 
 #define GUEST_ORDER_MAX 131072 /* bytes of one order */

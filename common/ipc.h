@@ -34,26 +34,29 @@ enum ipc_id {
 	IPC_ID_END = 14,
 };
 
-#define IPC_NONCE_LEN     16    /* bytes, in HELLO and (as hex) in the server's version string */
-#define IPC_HOST_KEYS_MAX 8     /* host keys in HELLO */
-#define IPC_USER_MAX      64    /* login name, bytes without the end */
-#define IPC_ALGO_MAX      64    /* SSH algorithm name */
-#define IPC_BLOB_MAX      16384 /* public key blob */
-#define IPC_SIG_MAX       2048  /* signature */
-#define IPC_COMMAND_MAX   49152 /* exec command */
-#define IPC_TERM_MAX      64    /* TERM */
-#define IPC_ENV_MAX       64    /* environment entries of one channel */
-#define IPC_ENV_NAME_MAX  128
-#define IPC_ENV_VALUE_MAX 4096
-#define IPC_ENV_BYTES_MAX 12288 /* all names and values of one channel */
-#define IPC_TEXT_MAX      1024  /* sentences for the user */
-#define IPC_CHANNEL_MAX   64    /* worker's channel numbers are below this */
-#define IPC_START_FDS     4     /* most descriptors that one message carries */
+#define IPC_NONCE_LEN      16    /* bytes, in HELLO and (as hex) in the server's version string */
+#define IPC_HOST_KEYS_MAX  8     /* host keys in HELLO */
+#define IPC_USER_MAX       64    /* login name, bytes without the end */
+#define IPC_ALGO_MAX       64    /* SSH algorithm name */
+#define IPC_BLOB_MAX       16384 /* public key blob */
+#define IPC_SIG_MAX        2048  /* signature */
+#define IPC_COMMAND_MAX    49152 /* exec command */
+#define IPC_TERM_MAX       64    /* TERM */
+#define IPC_ENV_MAX        64    /* environment entries of one channel */
+#define IPC_ENV_NAME_MAX   128
+#define IPC_ENV_VALUE_MAX  4096
+#define IPC_ENV_BYTES_MAX  12288 /* all names and values of one channel */
+#define IPC_SUBSYSTEM_MAX  64    /* name of a subsystem */
+#define IPC_SUBSYSTEMS_MAX 8     /* subsystems of one login */
+#define IPC_TEXT_MAX       1024  /* sentences for the user */
+#define IPC_CHANNEL_MAX    64    /* worker's channel numbers are below this */
+#define IPC_START_FDS      4     /* most descriptors that one message carries */
 
 /* Kinds of IPC_REQ_START. */
 enum ipc_start_kind {
 	IPC_START_SHELL = 1,
 	IPC_START_EXEC = 2,
+	IPC_START_SUBSYSTEM = 3,
 };
 
 /* Results in IPC_ANS_START. */

@@ -222,6 +222,9 @@ ipc_put_ans_auth(struct wire_writer *w, const struct ipc_ans_auth *m)
 	wire_put_u32(w, m->n_env);
 	for (uint32_t i = 0; i < m->n_env; i++)
 		put_span(w, m->env[i]);
+	wire_put_u32(w, m->n_subsystems);
+	for (uint32_t i = 0; i < m->n_subsystems; i++)
+		put_span(w, m->subsystems[i]);
 }
 
 int
@@ -240,6 +243,9 @@ ipc_get_ans_auth(struct wire_reader *r, struct ipc_ans_auth *ret)
 	ret->n_env = get_count(r, IPC_ENV_MAX);
 	for (uint32_t i = 0; i < ret->n_env; i++)
 		ret->env[i] = get_text(r, IPC_ENV_NAME_MAX);
+	ret->n_subsystems = get_count(r, IPC_SUBSYSTEMS_MAX);
+	for (uint32_t i = 0; i < ret->n_subsystems; i++)
+		ret->subsystems[i] = get_text(r, IPC_SUBSYSTEM_MAX);
 	return wire_finish(r);
 }
 
@@ -299,6 +305,19 @@ ipc_put_req_start(struct wire_writer *w, const struct ipc_req_start *m)
 	}
 }
 
+/* What is started by this kind: nothing more to say, a line, or a name. */
+static struct wire_span
+get_command(struct wire_reader *r, enum ipc_start_kind kind)
+{
+	struct wire_span command =
+	    get_text(r, kind == IPC_START_SUBSYSTEM ? IPC_SUBSYSTEM_MAX : IPC_COMMAND_MAX);
+
+	if ((kind == IPC_START_SHELL && command.len != 0) ||
+	    (kind == IPC_START_SUBSYSTEM && command.len == 0))
+		wire_fail(r);
+	return command;
+}
+
 int
 ipc_get_req_start(struct wire_reader *r, struct ipc_req_start *ret)
 {
@@ -307,12 +326,10 @@ ipc_get_req_start(struct wire_reader *r, struct ipc_req_start *ret)
 	memset(&ret->pty, 0, sizeof(ret->pty));
 	ret->channel = get_channel(r);
 	kind = wire_get_u8(r);
-	if (kind != IPC_START_SHELL && kind != IPC_START_EXEC)
+	if (kind < IPC_START_SHELL || kind > IPC_START_SUBSYSTEM)
 		wire_fail(r);
 	ret->kind = (enum ipc_start_kind)kind;
-	ret->command = get_text(r, IPC_COMMAND_MAX);
-	if (ret->kind == IPC_START_SHELL && ret->command.len != 0)
-		wire_fail(r);
+	ret->command = get_command(r, ret->kind);
 	ret->want_pty = wire_get_bool(r);
 	if (ret->want_pty)
 		get_pty(r, &ret->pty);

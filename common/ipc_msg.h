@@ -91,6 +91,8 @@ struct ipc_ans_auth {
 	uint32_t max_channels;
 	uint32_t n_env;
 	struct wire_span env[IPC_ENV_MAX]; /* patterns of names with * and ? */
+	uint32_t n_subsystems;
+	struct wire_span subsystems[IPC_SUBSYSTEMS_MAX]; /* names */
 };
 void ipc_put_ans_auth(struct wire_writer *w, const struct ipc_ans_auth *m);
 SP_MUST_CHECK int ipc_get_ans_auth(struct wire_reader *r, struct ipc_ans_auth *ret);
@@ -106,7 +108,7 @@ struct ipc_env {
 struct ipc_req_start {
 	uint32_t channel; /* below IPC_CHANNEL_MAX, free for reuse after IPC_REQ_CLOSE */
 	enum ipc_start_kind kind;
-	struct wire_span command; /* exec only, no NUL; else empty */
+	struct wire_span command; /* exec; subsystem: its name, not empty; shell: empty. No NUL */
 	bool want_pty;
 	struct ipc_pty pty; /* when want_pty */
 	uint32_t n_env;

@@ -393,6 +393,16 @@ start(struct channel *ch, enum ipc_start_kind kind, const char *command)
 	return true;
 }
 
+static bool
+subsystem_allowed(const struct grants *g, const char *name)
+{
+	for (uint32_t i = 0; i < g->n_subsystems; i++) {
+		if (strcmp(g->subsystems[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
 /*
  * Answered before the broker has: what the login may do is known, and the container is told about
  * while the client goes on. What fails later is said on stderr with an exit status, as under sshd
@@ -419,6 +429,18 @@ request_program(struct channel *ch, ssh_message m, enum ipc_start_kind kind)
 		return false;
 	}
 	return start(ch, kind, command);
+}
+
+/* One that there is not fails without a word, as under sshd. */
+static bool
+request_subsystem(struct channel *ch, ssh_message m)
+{
+	const char *name = ssh_message_channel_request_subsystem(m);
+
+	if (ch->state != CHANNEL_OPEN || name == NULL ||
+	    !subsystem_allowed(&ch->connection->grants, name))
+		return false;
+	return start(ch, IPC_START_SUBSYSTEM, name);
 }
 
 /*
@@ -456,10 +478,13 @@ channel_request(struct channel *ch, ssh_message m)
 	case SSH_CHANNEL_REQUEST_EXEC:
 		done = request_program(ch, m, IPC_START_EXEC);
 		break;
+	case SSH_CHANNEL_REQUEST_SUBSYSTEM:
+		done = request_subsystem(ch, m);
+		break;
 	case SSH_CHANNEL_REQUEST_UNKNOWN:
 		request_unknown(ch);
 		break;
-	default: /* subsystem, x11-req: refused as sshd does when they are switched off */
+	default: /* x11-req: refused as sshd does when they are switched off */
 		break;
 	}
 	if (done)

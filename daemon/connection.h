@@ -24,6 +24,8 @@ struct grants {
 	uint32_t max_channels;
 	uint32_t n_env;
 	char env[CONNECTION_ENV_PATTERNS][IPC_ENV_NAME_MAX + 1];
+	uint32_t n_subsystems;
+	char subsystems[IPC_SUBSYSTEMS_MAX][IPC_SUBSYSTEM_MAX + 1];
 };
 
 struct connection {

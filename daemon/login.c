@@ -79,6 +79,13 @@ probe(struct connection *c, ssh_message m, struct ipc_req_query *q)
 }
 
 static void
+keep_text(char *out, struct wire_span text)
+{
+	memcpy(out, text.data, text.len);
+	out[text.len] = '\0';
+}
+
+static void
 keep_grants(struct grants *g, const struct ipc_ans_auth *answer)
 {
 	g->pty = answer->pty;
@@ -86,10 +93,11 @@ keep_grants(struct grants *g, const struct ipc_ans_auth *answer)
 	g->exec = answer->exec;
 	g->max_channels = answer->max_channels;
 	g->n_env = answer->n_env;
-	for (uint32_t i = 0; i < answer->n_env; i++) {
-		memcpy(g->env[i], answer->env[i].data, answer->env[i].len);
-		g->env[i][answer->env[i].len] = '\0';
-	}
+	for (uint32_t i = 0; i < answer->n_env; i++)
+		keep_text(g->env[i], answer->env[i]);
+	g->n_subsystems = answer->n_subsystems;
+	for (uint32_t i = 0; i < answer->n_subsystems; i++)
+		keep_text(g->subsystems[i], answer->subsystems[i]);
 }
 
 /* RFC 4252 section 5.4: text that the client shows before the login. Clients end no line for us. */

@@ -51,6 +51,13 @@ struct policy_volume {
 	bool read_only;
 };
 
+/* What a client may ask for by name. */
+struct policy_subsystem {
+	const char *name;
+	const char *const *argv; /* NULL: the guest's own SFTP server, which needs nothing of the image */
+	bool read_only;          /* the guest's own only */
+};
+
 /*
  * A profile with everything resolved: extends, defaults and the rule's "set" applied, guardrails
  * checked. Owned by the policy, or by a grant, in which templates are expanded as well. Lists of
@@ -92,6 +99,8 @@ struct policy_profile {
 	 * without exec_argv. NULL: any command. */
 	const char *const *const *exec_patterns;
 	const char *const *accept_env; /* patterns of names (* and ?); default LANG, LC_* */
+	const struct policy_subsystem *subsystems; /* default: none */
+	size_t n_subsystems;
 	uint32_t channels;             /* session channels at a time, 1..64; default 10, as sshd */
 
 	const struct policy_origin *origins;
@@ -195,13 +204,14 @@ const struct policy_profile *policy_grant_profile(const struct policy_grant *g);
 enum policy_request_kind {
 	POLICY_REQUEST_SHELL,
 	POLICY_REQUEST_EXEC,
+	POLICY_REQUEST_SUBSYSTEM,
 };
 
 /* A program that somebody who is logged in asks for. Hostile. */
 struct policy_request {
 	enum policy_request_kind kind;
 	bool pty;
-	const void *command; /* POLICY_REQUEST_EXEC; no NUL in it */
+	const void *command; /* POLICY_REQUEST_EXEC, or the subsystem's name; no NUL in it */
 	size_t command_len;
 };
 
@@ -224,6 +234,10 @@ const char *policy_refuse(const struct policy_profile *profile,
 
 /* Whether a name from the client is one that the profile accepts. */
 bool policy_accepts_env(const struct policy_profile *profile, const char *name);
+
+/* The subsystem of this name[len], or NULL. */
+const struct policy_subsystem *policy_find_subsystem(const struct policy_profile *profile,
+    const void *name, size_t len);
 
 /* Every profile, in file order, for checks at start (images, networks). i from 0; NULL at the end. */
 const struct policy_profile *policy_profile_at(const struct policy *p, size_t i);

@@ -163,6 +163,9 @@ policy_refuse(const struct policy_profile *profile, const struct policy_request 
 		return "Shells are not allowed for this login.";
 	if (request->kind == POLICY_REQUEST_EXEC)
 		why = refuse_command(profile, request, words);
+	if (request->kind == POLICY_REQUEST_SUBSYSTEM &&
+	    policy_find_subsystem(profile, request->command, request->command_len) == NULL)
+		why = "This subsystem is not allowed for this login.";
 	if (why == NULL && request->pty && !profile->pty)
 		why = "Terminals are not allowed for this login.";
 	return why;

@@ -213,8 +213,8 @@ read_workdir(struct json_reader *r, const struct json_node *value, const struct 
 		*(const char **)target = path;
 }
 
-static const char *const *
-read_argv(struct json_reader *r, const struct json_node *value)
+const char *const *
+policy_read_argv(struct json_reader *r, const struct json_node *value)
 {
 	const char *const *argv = json_read_texts(r, value, 1, ARGV_MAX);
 	size_t bytes = 0;
@@ -234,7 +234,7 @@ static void
 read_shell_argv(struct json_reader *r, const struct json_node *value,
     const struct json_field *field, void *target)
 {
-	const char *const *argv = read_argv(r, value);
+	const char *const *argv = policy_read_argv(r, value);
 
 	(void)field;
 	if (argv != NULL)
@@ -245,7 +245,7 @@ static void
 read_exec_argv(struct json_reader *r, const struct json_node *value, const struct json_field *field,
     void *target)
 {
-	const char *const *argv = read_argv(r, value);
+	const char *const *argv = policy_read_argv(r, value);
 	unsigned n = 0;
 
 	(void)field;

@@ -160,6 +160,11 @@ const char *policy_file_of(const struct policy_draft *d, const struct json_node 
 /* "mounts" of a container, into a struct policy_profile. */
 json_read_fn policy_read_mounts;
 json_show_fn policy_show_mounts;
+/* "subsystems" of a session, into a struct policy_profile. */
+json_read_fn policy_read_subsystems;
+json_show_fn policy_show_subsystems;
+/* What a program is started with: not empty, and bounded; NULL after saying what is wrong. */
+const char *const *policy_read_argv(struct json_reader *r, const struct json_node *value);
 /* A key that no container of ours ever has, however it is spelt: always an error. */
 json_read_fn policy_read_guarded;
 /* Directories that nothing is mounted below, and that no working directory is in. NULL-ended. */

@@ -168,7 +168,12 @@ static const struct json_field session_fields[] = {
 	    .schema = "{\"type\": \"array\", \"items\": {\"type\": \"string\"}}",
 	    .show = show_env },
 	{ .key = "channels", .read = json_read_u32, AT(channels), .min = 1, .max = IPC_CHANNEL_MAX },
-	{ .key = "subsystems", .read = json_read_unavailable },
+	{ .key = "subsystems",
+	    .read = policy_read_subsystems,
+	    .schema = "{\"type\": \"object\", \"additionalProperties\": {\"anyOf\": ["
+		      "{\"type\": \"boolean\"}, {\"const\": \"read-only\"}, {\"type\": \"array\", "
+		      "\"minItems\": 1, \"items\": {\"type\": \"string\"}}]}}",
+	    .show = policy_show_subsystems },
 	{ .key = "forward", .read = json_read_unavailable },
 	{ .key = "idle", .read = json_read_unavailable },
 	{ .key = "max", .read = json_read_unavailable },

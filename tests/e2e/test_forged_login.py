@@ -333,7 +333,9 @@ MALFORMED = {
     "channel-64": lambda w: w.start_request(channel=64),
     "channel-huge": lambda w: w.start_request(channel=0xffffffff),
     "kind-0": lambda w: w.start_request(kind=0),
-    "kind-3": lambda w: w.start_request(kind=3),
+    "kind-4": lambda w: w.start_request(kind=4),
+    "subsystem-without-a-name": lambda w: w.start_request(kind=e.SUBSYSTEM, command=""),
+    "subsystem-too-long": lambda w: w.start_request(kind=e.SUBSYSTEM, command="x" * 65),
     "bool-2": lambda w: w.start_request().replace(b"sleep 1000\0", b"sleep 1000\2"),
     "command-with-nul": lambda w: w.start_request(command="id\0; rm"),
     "command-too-long": long_start,
@@ -403,7 +405,14 @@ def test_close_of_a_channel_that_was_never_opened(worker, user):
     ("noshell", {"kind": e.SHELL, "command": ""}, "Shells are not allowed"),
     ("noexec", {"kind": e.EXEC}, "Commands are not allowed"),
     ("nopty", {"kind": e.EXEC, "pty": ("xterm", 80, 24, 0, 0)}, "Terminals are not allowed"),
-], ids=["shell", "exec", "pty"])
+    ("dev", {"kind": e.SUBSYSTEM, "command": "sftp"}, "This subsystem is not allowed"),
+    ("files", {"kind": e.SUBSYSTEM, "command": "sftp "}, "This subsystem is not allowed"),
+    ("files", {"kind": e.SUBSYSTEM, "command": "/bin/sh"}, "This subsystem is not allowed"),
+    ("justfiles", {"kind": e.EXEC}, "Commands are not allowed"),
+    ("justfiles", {"kind": e.SUBSYSTEM, "command": "sftp", "pty": ("xterm", 80, 24, 0, 0)},
+     "Terminals are not allowed"),
+], ids=["shell", "exec", "pty", "subsystem", "subsystem-blank", "subsystem-path", "exec-beside-sftp",
+        "pty-with-sftp"])
 def test_what_the_login_may_not(worker, user, login, request_, words):
     """An honest worker would not even ask: the broker decides again."""
     worker.login(login, user)

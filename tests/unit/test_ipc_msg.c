@@ -135,9 +135,12 @@ encode(uint8_t id)
 		struct ipc_ans_auth m = { .accepted = true,
 			.pty = true,
 			.max_channels = 10,
-			.n_env = 1 };
+			.n_env = 1,
+			.n_subsystems = 2 };
 
 		m.env[0] = span("LC_*");
+		m.subsystems[0] = span("sftp");
+		m.subsystems[1] = span("netconf");
 		ipc_put_ans_auth(&w, &m);
 		break;
 	}
@@ -244,6 +247,22 @@ test_start_bounds(void **state)
 	assert_int_equal(recode_start(&m), WIRE_E_MALFORMED);
 	m = start_message();
 	m.kind = IPC_START_SHELL; /* a shell has no command */
+	assert_int_equal(recode_start(&m), WIRE_E_MALFORMED);
+	m = start_message();
+	m.kind = IPC_START_SUBSYSTEM;
+	m.command = span("sftp");
+	assert_int_equal(recode_start(&m), 0);
+	m.command = span(""); /* a subsystem has a name, and a short one */
+	assert_int_equal(recode_start(&m), WIRE_E_MALFORMED);
+	big[IPC_SUBSYSTEM_MAX] = '\0';
+	m.command = span(big);
+	assert_int_equal(recode_start(&m), 0);
+	big[IPC_SUBSYSTEM_MAX] = 'x';
+	big[IPC_SUBSYSTEM_MAX + 1] = '\0';
+	m.command = span(big);
+	assert_int_equal(recode_start(&m), WIRE_E_MALFORMED);
+	m.kind = (enum ipc_start_kind)(IPC_START_SUBSYSTEM + 1);
+	m.command = span("sftp");
 	assert_int_equal(recode_start(&m), WIRE_E_MALFORMED);
 	m = start_message();
 	m.command = (struct wire_span){ (const uint8_t *)"a\0b", 3 };

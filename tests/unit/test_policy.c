@@ -103,6 +103,7 @@ test_defaults(void **state)
 	assert_true(profile->pty && profile->shell && profile->exec);
 	assert_list(profile->accept_env, "LANG|LC_*|");
 	assert_int_equal(profile->channels, 10);
+	assert_int_equal(profile->n_subsystems, 0);
 	assert_null(policy_profile_at(p, 1));
 	assert_null(policy_unref(p));
 }
@@ -143,6 +144,15 @@ test_every_key(void **state)
 	assert_false(t->pty);
 	assert_list(t->accept_env, "TZ|APP_?*|");
 	assert_int_equal(t->channels, 3);
+	assert_int_equal(t->n_subsystems, 2); /* neither the comment nor what is false */
+	assert_string_equal(t->subsystems[0].name, "sftp");
+	assert_null(t->subsystems[0].argv);
+	assert_false(t->subsystems[0].read_only);
+	assert_ptr_equal(policy_find_subsystem(t, "netconf", 7), &t->subsystems[1]);
+	assert_list(t->subsystems[1].argv, "/usr/bin/netconf|-v|");
+	assert_null(policy_find_subsystem(t, "netcon", 6));
+	assert_null(policy_find_subsystem(t, "sftp\0", 5));
+	assert_null(policy_find_subsystem(t, "gone", 4));
 	policy_unref(p);
 }
 
@@ -172,6 +182,8 @@ test_extends(void **state)
 	assert_false(c->pty);
 	assert_true(c->exec);
 	assert_list(c->accept_env, "");
+	assert_int_equal(c->n_subsystems, 1); /* replaced, not added to */
+	assert_true(c->subsystems[0].read_only);
 	assert_list(find_profile(p, "tenant")->env, "EDITOR=vi|EMPTY=|");
 	assert_int_equal(find_profile(p, "root")->uid, 0);
 	assert_int_equal(find_profile(p, "root")->network, POLICY_NETWORK_BRIDGE);

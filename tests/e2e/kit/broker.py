@@ -28,12 +28,24 @@ def profile(image="sallyport-test/bash:latest", session=None, **container):
 
 
 BASH = {"shell": ["/bin/bash"], "exec": ["/bin/bash", "-c", "${command}"]}
+SFTP = {"subsystems": {"sftp": True}}
+ROOM = {"mounts": [{"tmpfs": "/tmp", "size": "1G"}], "limits": {"memory": "1536M"}}
 PROFILES = {
     "dev": profile(argv=BASH),
     "solo": profile(argv=BASH, mode="session"),
     "busy": profile("sallyport-test/busybox:latest"),
     "onebin": profile("sallyport-test/onebinary:latest", workdir="/",
                       argv={"shell": ["/prog"], "exec": ["/prog", "${command}"]}),
+    "files": profile(argv=BASH, session=SFTP, **ROOM),
+    "busyfiles": profile("sallyport-test/busybox:latest", session=SFTP, **ROOM),
+    "onefiles": profile("sallyport-test/onebinary:latest", session=SFTP,
+                        argv={"shell": ["/prog"], "exec": ["/prog", "${command}"]},
+                        **dict(ROOM, user="4242:4243", workdir="/")),
+    "justfiles": profile(session=dict(SFTP, shell=False, exec=False, pty=False)),
+    "readfiles": profile(session={"subsystems": {"sftp": "read-only"}}),
+    "theirfiles": profile("sallyport-test/oracle:latest", session={"subsystems": {
+        "sftp": ["/usr/lib/openssh/sftp-server"], "hello": ["printf", "%s|", "$(id)", "a  b"]}}),
+    "nofiles": profile(session={"subsystems": {"sftp": ["/no/such/server"]}}),
     "nopty": profile(argv=BASH, session={"pty": False}),
     "noshell": profile(argv=BASH, session={"shell": False}),
     "noexec": profile(argv=BASH, session={"exec": False}),

@@ -27,6 +27,7 @@ AllowStreamLocalForwarding no
 AllowAgentForwarding no
 X11Forwarding no
 PermitTunnel no
+Subsystem sftp /usr/lib/openssh/sftp-server
 PermitRootLogin no
 PrintMotd no
 PrintLastLog no

@@ -58,7 +58,8 @@ class Target:
     # ----- OpenSSH -----
 
     def options(self, key=None):
-        return ["-F", "none", "-p", str(self.port), "-i", key or self.keys.user,
+        """What ssh, sftp and scp all take."""
+        return ["-F", "none", "-o", f"Port={self.port}", "-i", key or self.keys.user,
                 "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "BatchMode=yes",
                 "-o", f"UserKnownHostsFile={self.known_hosts}", "-o", "GlobalKnownHostsFile=none",
                 "-o", "StrictHostKeyChecking=yes", "-o", "UpdateHostKeys=no",
@@ -67,6 +68,24 @@ class Target:
     def argv(self, *args, user=None, options=(), key=None):
         """The command line of a stock ssh; args are what follows the host."""
         return ["ssh", *self.options(key), *options, f"{user or self.user}@127.0.0.1", *args]
+
+    def login(self, profile):
+        """The login for that profile's kind of session; the oracle has one for all."""
+        return profile if self.name == "sallyport" else self.user
+
+    def sftp(self, script, user=None, options=(), seconds=60, cwd=None):
+        """Run the lines of script with a stock sftp -b; its own paths are below cwd."""
+        argv = ["sftp", "-q", "-b", "-", *self.options(), *options,
+                f"{user or self.user}@127.0.0.1"]
+        return subprocess.run(argv, input=script.encode(), capture_output=True, cwd=cwd,
+                              timeout=seconds * PATIENCE, check=False)
+
+    def scp(self, *args, options=(), seconds=60):
+        """Run scp; "HOST" in an argument becomes this target's address."""
+        argv = ["scp", "-q", *self.options(), *options,
+                *(a.replace("HOST", "127.0.0.1") for a in args)]
+        return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True,
+                              timeout=seconds * PATIENCE, check=False)
 
     def ssh(self, *args, user=None, options=(), key=None, stdin=b"", seconds=30, env=None):
         """Run ssh to its end. stdin: bytes, or an open file."""
