@@ -26,7 +26,7 @@ def build():
 
 @pytest.fixture(scope="session")
 def keys(tmp_path_factory):
-    return Keys(str(tmp_path_factory.mktemp("keys")))
+    return Keys(os.environ.get("SALLYPORT_KEYS_DIR") or str(tmp_path_factory.mktemp("keys")))
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +37,11 @@ def engine():
     """
     given = os.environ.get("SALLYPORT_ENGINE_DIR")
     e = Engine(given or f"{TREE}/.dev/engine")
+    if "SALLYPORT_ENGINE_SOCKET" in os.environ:
+        # A run inside of a test of another run (kit/mutant.py): the engine is that one's.
+        e.socket = os.environ["SALLYPORT_ENGINE_SOCKET"]
+        yield e
+        return
     with open(e.lock(), "w", encoding="ascii") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

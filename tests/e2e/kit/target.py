@@ -13,22 +13,30 @@ PATIENCE = float(os.environ.get("SALLYPORT_PATIENCE", "1"))
 
 
 class Keys:
-    """A user's key pairs and a stranger's, in the forms that the clients want."""
+    """
+    Key pairs of a user, a stranger and our hosts, in the forms that the clients want. A directory that
+    has them already is used as it is.
+    """
 
     def __init__(self, directory):
         self.directory = directory
         for kind, bits in (("ed25519", "256"), ("ecdsa", "256"), ("rsa", "2048")):
             self._make(f"user_{kind}", kind, bits)
+            self._make(f"host_{kind}", kind, bits)
         self._make("stranger", "ed25519", "256")
         self.user = f"{directory}/user_ed25519"
         self.stranger = f"{directory}/stranger"
         self.putty = f"{directory}/user.ppk"
         self.dropbear = f"{directory}/user.dropbear"
-        subprocess.run(["puttygen", self.user, "-O", "private", "-o", self.putty], check=True)
-        subprocess.run(["dropbearconvert", "openssh", "dropbear", self.user, self.dropbear],
-                       check=True, capture_output=True)
+        if not os.path.exists(self.putty):
+            subprocess.run(["puttygen", self.user, "-O", "private", "-o", self.putty], check=True)
+        if not os.path.exists(self.dropbear):
+            subprocess.run(["dropbearconvert", "openssh", "dropbear", self.user, self.dropbear],
+                           check=True, capture_output=True)
 
     def _make(self, name, kind, bits):
+        if os.path.exists(f"{self.directory}/{name}"):
+            return
         subprocess.run(["ssh-keygen", "-q", "-t", kind, "-b", bits, "-N", "", "-C", name, "-f",
                         f"{self.directory}/{name}"], check=True)
 

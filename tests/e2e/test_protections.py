@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+A test of the tests: one protection after the other is taken out of a copy of the sources, and the
+test that answers for it has to fail. A test that stays green without what it tests says nothing.
+"""
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from kit.broker import BUILD, TREE
+from kit.mutant import Mutant
+from kit.target import PATIENCE
+
+pytestmark = pytest.mark.timeout(900)
+
+FORGED = "test_forged_login.py::"
+EVIL = "test_evil_worker.py::"
+
+# protection: the test that has to notice, and what to change where in the sources
+PROTECTIONS = {
+    # signing and logins
+    "nonce": (FORGED + "test_host_key_signs_nothing_else[old-exchange]", {
+        "if (!wire_span_is(t->server_version, expected))":
+        "if (false && !wire_span_is(t->server_version, expected))"}),
+    "host-key-in-the-transcript": (FORGED + "test_host_key_signs_nothing_else[other-host-key]", {
+        "if (why == NULL && !wire_span_eq(t.host_key,":
+        "if (false && !wire_span_eq(t.host_key,"}),
+    "negotiated-algorithm": (FORGED + "test_host_key_signs_nothing_else[not-negotiated]", {
+        "if (strcmp(name, algorithm) != 0)\n\t\treturn \"the algorithm is not":
+        "if (false)\n\t\treturn \"the algorithm is not"}),
+    "first-exchange-as-rekey": (FORGED + "test_first_exchange_as_rekey", {
+        "if (list_has(client->exchanges, name))": "if (false)"}),
+    "session-id-in-the-login": (FORGED + "test_forged_login[empty-session]", {
+        "wire_put_str(w, s->session_id, s->session_id_len);":
+        "wire_put_str(w, s->session_id, 0);"}),
+    "user-in-the-login": (FORGED + "test_forged_login[other-user]", {
+        "wire_put_str(w, m->user.data, m->user.len);\n\twire_put_cstr(w, \"ssh-connection\");":
+        "wire_put_cstr(w, \"solo\");\n\twire_put_cstr(w, \"ssh-connection\");"}),
+    "signature": (FORGED + "test_forged_login[invented-signature]", {
+        "if (!verify(s, m, key, false) && !verify(s, m, key, true))":
+        "if (false && !verify(s, m, key, false) && !verify(s, m, key, true))"}),
+    "touch-of-a-security-key": (FORGED + "test_security_key_that_nobody_touched", {
+        "if (ssh_key_is_sk(key) && (m->sk_flags & SSH_KEY_SK_PRESENT) == 0)": "if (false)"}),
+    "keys-of-the-user": (FORGED + "test_key_of_another_user", {
+        "if (!known)\n\t\treturn \"unknown user or key\";": ""}),
+    "number-of-attempts": (FORGED + "test_many_attempts", {
+        "if (++p->attempts > ATTEMPTS_MAX)": "if (false)"}),
+    # the table of messages and states, and their shape
+    "state": (FORGED + "test_second_signature", {
+        "if ((rule->when & (unsigned)p->state) == 0)": "if (false)"}),
+    "trailing-bytes": (FORGED + "test_malformed[trailing-byte]", {
+        "return r->failed || r->left != 0 ?": "return r->failed ?"}),
+    "length-of-a-record": (FORGED + "test_record_too_long[65537]", {
+        "(MSG_TRUNC | MSG_CTRUNC)": "MSG_CTRUNC"}),
+    "descriptors-with-a-record": (FORGED + "test_smuggled_descriptors[1]", {
+        "(MSG_TRUNC | MSG_CTRUNC)": "MSG_TRUNC"}),
+    "full-queue": (FORGED + "test_never_reads", {
+        "peer_violation(p, \"it does not read its answers\");": "return true;"}),
+    # what a login gives
+    "decision-on-each-request": (FORGED + "test_what_the_login_may_not[pty]", {
+        "why = refuse_by_policy(p, &m, &words);\n\tif (why != NULL) {":
+        "why = refuse_by_policy(p, &m, &words);\n\tif (false) {"}),
+    "number-of-channels": (FORGED + "test_more_channels_than_allowed", {
+        " || p->n_channels >= p->decision.profile->channels)": ")"}),
+    "close-of-a-free-channel": (FORGED + "test_close_of_a_channel_that_was_never_opened", {
+        "if (p->channels[m.channel].state == CHANNEL_FREE)\n\t\treturn ANSWER_E_PEER_FAULT;": ""}),
+    "environment": (FORGED + "test_environment_is_the_profile_s", {
+        "if (!policy_accepts_env(profile, entry))": "if (false)"}),
+    "container-as-asked-for": ("test_bad_days.py::test_engine_fails_a_start[json-lie0]", {
+        "return same_flag(r, \"Privileged\", false, c->privileged) &&": "return true &&"}),
+    # the lock-down
+    "system-call-filter": (EVIL + "test_neighbour_with_the_filter[ptrace]", {
+        "r = lockdown_seccomp(rules, SP_ARRAY_LEN(rules), LOCKDOWN_KILL);\n\t}\n":
+        "r = 0;\n\t}\n",
+        "{ .seccomp = true,\n": "{ .seccomp = false,\n"}),
+    "pid-namespace": (EVIL + "test_neighbour_without_the_filter[find-process]", {
+        "CLONE_NEWUTS |\n    CLONE_NEWPID;": "CLONE_NEWUTS;"}),
+    "network-namespace": (EVIL + "test_neighbour_without_the_filter[connect-unix @victim]", {
+        "= CLONE_NEWNET | CLONE_NEWNS |": "= CLONE_NEWNS |"}),
+    "uid-of-its-own": (EVIL + "test_neighbours_have_different_uids", {
+        "*ret_slot = slot;": "*ret_slot = 0;"}),
+    "empty-root": ("test_lockdown.py::test_worker_is_alone[idle]", {
+        "r = lockdown_empty_root();": "r = 0;"}),
+}
+
+
+def run(engine, keys, tests, changes):
+    """Exit code and output of these tests against the mutant."""
+    env = {**os.environ, "SALLYPORT_ENGINE_SOCKET": engine.socket,
+           "SALLYPORT_ENGINE_DIR": engine.directory, "SALLYPORT_KEYS_DIR": keys.directory}
+    mutant = Mutant(changes)
+    try:
+        return mutant.run(sys.executable, "-m", "pytest", "-c", "tests/e2e/pytest.ini", "-rA",
+                          "-p", "no:cacheprovider", *(f"tests/e2e/{t}" for t in tests),
+                          seconds=300 * PATIENCE, env=env)
+    finally:
+        mutant.close()
+
+
+@pytest.fixture(scope="module")
+def results(engine, keys):
+    """All mutants, two at a time; under None what the same tests say of the sources as they are."""
+    if not BUILD.startswith(f"{TREE}/build/"):
+        pytest.skip("the build under test is not one of this tree")
+    todo = {None: ([test for test, _ in PROTECTIONS.values()], {})}
+    todo.update((name, ([test], changes)) for name, (test, changes) in PROTECTIONS.items())
+
+    def attempt(name):
+        try:
+            return run(engine, keys, *todo[name])
+        except AssertionError as e:
+            return -1, str(e)
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(todo, pool.map(attempt, todo)))
+
+
+def test_control(results):
+    """Unchanged sources, in the same surroundings: every one of these tests is green."""
+    code, output = results[None]
+    assert code == 0, output[-4000:]
+    assert output.count("\nPASSED ") == len({test for test, _ in PROTECTIONS.values()})
+
+
+@pytest.mark.parametrize("name", PROTECTIONS)
+def test_without(results, name):
+    """The one test that answers for it fails, and fails as a test: it was built and it ran."""
+    code, output = results[name]
+    assert code == 1, output[-4000:]
+    assert f"FAILED tests/e2e/{PROTECTIONS[name][0]}" in output, output[-4000:]
