@@ -122,7 +122,7 @@ try_key(const struct host_key *key)
 	size_t len;
 	int r = ssh_key_from_blob(key->blob, key->blob_len, &public);
 
-	if (r == SSH_KEY_E_WEAK)
+	if (r == SSH_KEY_E_WEAK || r == SSH_KEY_E_LARGE)
 		return "cannot be used: RSA keys need 2048 to 8192 bits; make another one with "
 		       "ssh-keygen -t ed25519";
 	if (r != 0)

@@ -12,10 +12,8 @@
 #include <string.h>
 
 #include "ipc.h"
+#include "ssh_key.h"
 #include "wire.h"
-
-#define RSA_BITS_MIN 2048
-#define RSA_BITS_MAX 8192
 
 _Static_assert(PUBLIC_KEY_BLOB_MAX == IPC_BLOB_MAX, "a key that no client could offer");
 
@@ -27,117 +25,6 @@ public_key_fingerprint_valid(const char *text)
 
 	return strncmp(text, "SHA256:", 7) == 0 && strlen(text + 7) == 43 &&
 	    strspn(text + 7, base64) == 43;
-}
-
-static void
-check_ed25519(struct wire_reader *r)
-{
-	if (wire_get_span(r).len != 32)
-		wire_fail(r);
-}
-
-/* An uncompressed point of so many bytes, after the curve's name. */
-static void
-check_point(struct wire_reader *r, const char *curve, size_t len)
-{
-	struct wire_span name = wire_get_span(r);
-	struct wire_span point = wire_get_span(r);
-
-	if (!wire_span_is(name, curve) || point.len != len || point.data[0] != 0x04)
-		wire_fail(r);
-}
-
-static void
-check_nistp256(struct wire_reader *r)
-{
-	check_point(r, "nistp256", 65);
-}
-
-static void
-check_nistp384(struct wire_reader *r)
-{
-	check_point(r, "nistp384", 97);
-}
-
-static void
-check_nistp521(struct wire_reader *r)
-{
-	check_point(r, "nistp521", 133);
-}
-
-static void
-check_application(struct wire_reader *r)
-{
-	if (wire_get_span(r).len == 0)
-		wire_fail(r);
-}
-
-static void
-check_sk_ed25519(struct wire_reader *r)
-{
-	check_ed25519(r);
-	check_application(r);
-}
-
-static void
-check_sk_nistp256(struct wire_reader *r)
-{
-	check_nistp256(r);
-	check_application(r);
-}
-
-/* Bits of a positive mpint in its one valid form; 0: it is none. */
-static size_t
-mpint_bits(struct wire_span number)
-{
-	size_t bits;
-
-	if (number.len > 0 && number.data[0] == 0) {
-		if (number.len == 1 || (number.data[1] & 0x80) == 0)
-			return 0; /* zero, or a zero too many */
-		number.data++;
-		number.len--;
-	} else if (number.len == 0 || (number.data[0] & 0x80) != 0) {
-		return 0; /* negative */
-	}
-	bits = 8 * number.len;
-	for (uint8_t top = number.data[0]; (top & 0x80) == 0; top = (uint8_t)(top << 1))
-		bits--;
-	return bits;
-}
-
-static void
-check_rsa(struct wire_reader *r)
-{
-	struct wire_span e = wire_get_span(r);
-	struct wire_span n = wire_get_span(r);
-
-	if (mpint_bits(e) < 2 || mpint_bits(e) > 64 || (e.data[e.len - 1] & 1) == 0 ||
-	    mpint_bits(n) == 0 || (n.data[n.len - 1] & 1) == 0)
-		wire_fail(r);
-}
-
-static const struct key_type {
-	const char *name;
-	void (*check)(struct wire_reader *r); /* what follows the type in the blob */
-} key_types[] = {
-	{ "ssh-ed25519", check_ed25519 },
-	{ "ecdsa-sha2-nistp256", check_nistp256 },
-	{ "ecdsa-sha2-nistp384", check_nistp384 },
-	{ "ecdsa-sha2-nistp521", check_nistp521 },
-	{ "sk-ssh-ed25519@openssh.com", check_sk_ed25519 },
-	{ "sk-ecdsa-sha2-nistp256@openssh.com", check_sk_nistp256 },
-	{ "ssh-rsa", check_rsa },
-};
-
-static const struct key_type *
-find_type(const char *name, size_t len)
-{
-	for (size_t i = 0; i < SP_ARRAY_LEN(key_types); i++) {
-		if (strlen(key_types[i].name) == len && memcmp(key_types[i].name, name, len) == 0)
-			return &key_types[i];
-	}
-	return NULL;
 }
 
 static int
@@ -238,7 +125,7 @@ static bool
 has_options(const char *line)
 {
 	for (const char *p = strchr(line, ' '); p != NULL; p = strchr(p + 1, ' ')) {
-		if (find_type(p + 1, strcspn(p + 1, " \t")) != NULL)
+		if (ssh_key_known_type(p + 1, strcspn(p + 1, " \t")) != NULL)
 			return true;
 	}
 	return false;
@@ -252,34 +139,30 @@ refuse(const char **ret_why, const char **ret_help, const char *why, const char 
 	return PUBLIC_KEY_E_REFUSED;
 }
 
+/* The broker's own reading of it: a key that is taken here is one that a login can be verified with. */
 static int
-check_blob(const struct key_type *type, const struct public_key *key, const char **ret_why,
+check_blob(const char *type, const struct public_key *key, const char **ret_why,
     const char **ret_help)
 {
+	SP_CLEANUP(ssh_key_freep) struct ssh_key *read = NULL;
 	struct wire_reader r;
-	struct wire_span modulus;
+	int outcome;
 
 	wire_reader_init(&r, key->blob, key->len);
-	if (!wire_span_is(wire_get_span(&r), type->name))
+	if (!wire_span_is(wire_get_span(&r), type))
 		return refuse(ret_why, ret_help, "the key is of another type than the line says",
 		    NULL);
-	type->check(&r);
-	if (wire_finish(&r) != 0)
-		return refuse(ret_why, ret_help, "the key is damaged",
-		    "was the line cut off or broken in two when it was pasted?");
-	if (type->check != check_rsa)
-		return 0;
-	wire_reader_init(&r, key->blob, key->len);
-	(void)wire_get_span(&r);
-	(void)wire_get_span(&r);
-	modulus = wire_get_span(&r);
-	if (mpint_bits(modulus) < RSA_BITS_MIN)
+	outcome = ssh_key_from_blob(key->blob, key->len, &read);
+	if (outcome <= 0)
+		return outcome;
+	if (outcome == SSH_KEY_E_WEAK)
 		return refuse(ret_why, ret_help,
 		    "RSA keys below 2048 bits are refused: they are too weak",
 		    "make a new one with ssh-keygen -t ed25519");
-	if (mpint_bits(modulus) > RSA_BITS_MAX)
+	if (outcome == SSH_KEY_E_LARGE)
 		return refuse(ret_why, ret_help, "RSA keys above 8192 bits are refused", NULL);
-	return 0;
+	return refuse(ret_why, ret_help, "the key is damaged",
+	    "was the line cut off or broken in two when it was pasted?");
 }
 
 int
@@ -289,7 +172,7 @@ public_key_parse(struct arena *arena, const char *line, struct public_key *ret,
 	size_t n_type = strcspn(line, " ");
 	const char *base64 = line + n_type + (line[n_type] == ' ');
 	size_t n_base64 = strcspn(base64, " ");
-	const struct key_type *type = find_type(line, n_type);
+	const char *type = ssh_key_known_type(line, n_type);
 	struct public_key key = { 0 };
 	uint8_t *blob;
 	int r;
@@ -313,6 +196,8 @@ public_key_parse(struct arena *arena, const char *line, struct public_key *ret,
 		    "was the line cut off or broken in two when it was pasted?");
 	key.blob = blob;
 	r = check_blob(type, &key, ret_why, ret_help);
+	if (r < 0)
+		arena->failed = true;
 	if (r == 0)
 		r = make_fingerprint(arena, &key);
 	if (r == 0)

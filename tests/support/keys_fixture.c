@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <openssl/core_names.h>
+#include <openssl/pem.h>
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,23 +58,14 @@ put_fields(struct wire_writer *w, const struct signer *s)
 		wire_put_cstr(w, APPLICATION);
 }
 
-void
-signer_make(struct signer *s, const char *type)
+static void
+signer_init(struct signer *s, const char *type, EVP_PKEY *pkey)
 {
 	struct wire_writer w;
 
 	memset(s, 0, sizeof(*s));
 	s->type = type;
-	if (strstr(type, "ed25519") != NULL)
-		s->pkey = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-	else if (strcmp(type, "ssh-rsa") == 0)
-		s->pkey = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048);
-	else if (strstr(type, "nistp256") != NULL)
-		s->pkey = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
-	else if (strstr(type, "nistp384") != NULL)
-		s->pkey = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-384");
-	else
-		s->pkey = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-521");
+	s->pkey = pkey;
 	assert_non_null(s->pkey);
 	if (strncmp(type, "sk-", 3) == 0) {
 		s->flags = 1;
@@ -83,6 +75,36 @@ signer_make(struct signer *s, const char *type)
 	put_fields(&w, s);
 	assert_false(w.failed);
 	s->blob_len = w.len;
+}
+
+void
+signer_make(struct signer *s, const char *type)
+{
+	EVP_PKEY *pkey;
+
+	if (strstr(type, "ed25519") != NULL)
+		pkey = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+	else if (strcmp(type, "ssh-rsa") == 0)
+		pkey = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048);
+	else if (strstr(type, "nistp256") != NULL)
+		pkey = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
+	else if (strstr(type, "nistp384") != NULL)
+		pkey = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-384");
+	else
+		pkey = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-521");
+	signer_init(s, type, pkey);
+}
+
+void
+signer_load(struct signer *s, const char *type, const char *name)
+{
+	uint8_t text[8192];
+	size_t len = data_read(name, text, sizeof(text));
+	BIO *bio = BIO_new_mem_buf(text, (int)len);
+
+	assert_non_null(bio);
+	signer_init(s, type, PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL));
+	BIO_free(bio);
 }
 
 void

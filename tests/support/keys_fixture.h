@@ -31,6 +31,8 @@ extern const char *const signer_types[7];
 
 /* A new pair of the type; sk-... types use the application "ssh:". */
 void signer_make(struct signer *s, const char *type);
+/* The same with the private half from a PEM file of tests/data/keys. */
+void signer_load(struct signer *s, const char *type, const char *name);
 void signer_free(struct signer *s);
 /* "rsa-sha2-512" for ssh-rsa, else the type. */
 const char *signer_algorithm(const struct signer *s);

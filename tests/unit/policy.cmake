@@ -21,8 +21,10 @@ sp_add_test(NAME test_policy_language LABEL unit SIDE broker SOURCES unit/test_p
   LIBS sp_policy)
 sp_add_test(NAME test_policy_mangled LABEL unit SIDE broker
   SOURCES unit/test_policy_mangled.c unit/golden.c LIBS sp_policy)
-sp_add_test(NAME test_policy_values LABEL unit SIDE broker SOURCES unit/test_policy_values.c
-  LIBS sp_policy PkgConfig::libcrypto)
+sp_add_test(NAME test_policy_values LABEL unit SIDE broker
+  SOURCES unit/test_policy_values.c support/keys_fixture.c LIBS sp_policy PkgConfig::libcrypto)
+target_compile_definitions(test_policy_values PRIVATE
+  SP_KEYS_DIR="${PROJECT_SOURCE_DIR}/tests/data/keys")
 
 sp_add_test(NAME test_config LABEL unit SIDE broker
   SOURCES unit/test_config.c unit/golden.c ${PROJECT_SOURCE_DIR}/broker/config.c

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Public keys and signatures. Runs in the broker. Blobs and signatures are hostile: the callers see to
- * it that a blob from the network equals a configured one, and nothing here relies on that.
+ * Public keys and signatures. Runs in the broker and the admin tool. Blobs and signatures are hostile:
+ * the callers see to it that a blob from the network equals a configured one, and nothing here relies
+ * on that.
  */
 #include "ssh_key.h"
 
@@ -100,9 +101,9 @@ check_rsa(const BIGNUM *n, const BIGNUM *e)
 
 	if (BN_is_odd(n) == 0 || BN_is_odd(e) == 0 || BN_num_bits(e) > RSA_E_BITS_MAX || BN_is_one(e))
 		return SSH_KEY_E_MALFORMED;
-	if (bits < RSA_BITS_MIN || bits > RSA_BITS_MAX)
+	if (bits < RSA_BITS_MIN)
 		return SSH_KEY_E_WEAK;
-	return 0;
+	return bits > RSA_BITS_MAX ? SSH_KEY_E_LARGE : 0;
 }
 
 static int
@@ -133,7 +134,7 @@ read_rsa(struct wire_reader *r, EVP_PKEY **ret)
 	if (r->failed || !is_number(e) || !is_number(n) || e.len > RSA_E_BITS_MAX / 8 + 1)
 		return SSH_KEY_E_MALFORMED;
 	if (n.len > RSA_BITS_MAX / 8 + 1)
-		return SSH_KEY_E_WEAK;
+		return SSH_KEY_E_LARGE;
 	bn_e = BN_bin2bn(e.data, (int)e.len, NULL);
 	bn_n = BN_bin2bn(n.data, (int)n.len, NULL);
 	if (bn_e != NULL && bn_n != NULL)
@@ -207,6 +208,8 @@ read_fields(struct ssh_key *key, struct wire_reader *r)
 	if (result == 0 && key->type->sk) {
 		struct wire_span application = wire_get_span(r);
 
+		if (application.len == 0)
+			return SSH_KEY_E_MALFORMED;
 		if (EVP_Digest(application.data, application.len, key->application_hash, NULL,
 			EVP_sha256(), NULL) != 1)
 			return -ENOMEM;
@@ -242,6 +245,14 @@ ssh_key_from_blob(const void *blob, size_t len, struct ssh_key **ret)
 	else
 		ssh_key_free(key);
 	return result;
+}
+
+const char *
+ssh_key_known_type(const char *name, size_t len)
+{
+	const struct key_type *type = find_type((struct wire_span){ (const uint8_t *)name, len });
+
+	return type != NULL ? type->name : NULL;
 }
 
 const char *

@@ -17,7 +17,8 @@
 
 #define SSH_KEY_E_UNSUPPORTED 1 /* a type that we do not know, or refuse (DSA, certificates) */
 #define SSH_KEY_E_MALFORMED   2 /* fields missing, left over or out of range */
-#define SSH_KEY_E_WEAK        3 /* RSA below 2048 or above 8192 bits */
+#define SSH_KEY_E_WEAK        3 /* RSA below 2048 bits */
+#define SSH_KEY_E_LARGE       4 /* RSA above 8192 bits */
 
 struct ssh_key;
 
@@ -26,6 +27,8 @@ SP_MUST_CHECK int ssh_key_from_blob(const void *blob, size_t len, struct ssh_key
 void ssh_key_free(struct ssh_key *key);
 void ssh_key_freep(struct ssh_key **key);
 
+/* The type with this name, static, or NULL: none that we know. */
+const char *ssh_key_known_type(const char *name, size_t len);
 /* The type in the blob, "ssh-rsa". Static. */
 const char *ssh_key_type(const struct ssh_key *key);
 /* Whether it lives in a security key (sk-...). */
