@@ -317,10 +317,10 @@ container_new(struct broker *b, struct policy_grant *grant, const char *connecti
 	(void)snprintf(c->connection, sizeof(c->connection), "%s", connection);
 	TAILQ_INSERT_TAIL(&c->set->list, c, link);
 	r = instance_new_name(c->name);
-	if (r == 0) {
-		instance_proof(&b->instance, c->name, c->proof);
+	if (r == 0)
+		r = instance_proof(&b->instance, c->name, c->proof);
+	if (r == 0)
 		r = c->ops->open(b, c->name, &events, &c->path);
-	}
 	if (r == 0 && !audit_create(c, user))
 		r = -EIO;
 	if (r == 0)

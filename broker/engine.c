@@ -193,8 +193,9 @@ probe_in(struct engine *e, uint32_t ms)
 {
 	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
 
-	if (e->probe == NULL)
-		(void)evtimer_add(e->probe_timer, &tv);
+	/* Without memory for a timer it is now: without a probe nothing would ever be healthy again. */
+	if (e->probe == NULL && evtimer_add(e->probe_timer, &tv) < 0)
+		event_active(e->probe_timer, EV_TIMEOUT, 0);
 }
 
 static void

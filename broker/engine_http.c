@@ -21,6 +21,7 @@
 #define CONNECT_TIMEOUT_MS 5000L
 #define IDLE_CONNECTIONS   8L
 #define BODY_FIRST         4096
+#define IDLE_SECONDS       3600 /* the timer's, when curl wants none */
 
 struct engine_http_call {
 	LIST_ENTRY(engine_http_call) link;
@@ -45,12 +46,14 @@ struct watch {
 	struct event *event;
 };
 
+LIST_HEAD(call_list, engine_http_call);
+
 struct engine_http {
 	struct event_base *base;
 	CURLM *multi;
 	struct event *timer;
 	char *socket;
-	LIST_HEAD(, engine_http_call) calls;
+	struct call_list calls;
 	LIST_HEAD(, watch) watches;
 	uint64_t connections;
 };
@@ -283,30 +286,67 @@ pump(struct engine_http *h)
 	}
 }
 
+/*
+ * One of our callbacks failed, for want of memory, and to curl the whole handle is dead: no transfer
+ * goes on, and none says so. Every call ends here; once it is empty the handle lives again.
+ */
+static void
+give_up(struct engine_http *h)
+{
+	struct call_list ended = LIST_HEAD_INITIALIZER(ended);
+	struct engine_http_call *c;
+
+	while ((c = LIST_FIRST(&h->calls)) != NULL) {
+		unlink_call(c);
+		LIST_INSERT_HEAD(&ended, c, link);
+	}
+	while ((c = LIST_FIRST(&ended)) != NULL) {
+		c->stopped = ENGINE_HTTP_E_NO_MEMORY;
+		finish(c, CURLE_OUT_OF_MEMORY);
+	}
+}
+
+static void
+act(struct engine_http *h, curl_socket_t fd, int mask)
+{
+	int running = 0;
+
+	if (curl_multi_socket_action(h->multi, fd, mask, &running) == CURLM_OK)
+		pump(h);
+	else
+		give_up(h);
+}
+
 static void
 on_ready(evutil_socket_t fd, short what, void *arg)
 {
-	struct engine_http *h = arg;
-	int mask = 0, running = 0;
+	int mask = 0;
 
 	if ((what & EV_READ) != 0)
 		mask |= CURL_CSELECT_IN;
 	if ((what & EV_WRITE) != 0)
 		mask |= CURL_CSELECT_OUT;
-	(void)curl_multi_socket_action(h->multi, fd, mask, &running);
-	pump(h);
+	act(arg, fd, mask);
+}
+
+/* The timer is never off: setting one that is on needs no memory, so every deadline is kept. */
+static int
+rest(struct engine_http *h)
+{
+	struct timeval tv = { .tv_sec = IDLE_SECONDS };
+
+	return evtimer_add(h->timer, &tv);
 }
 
 static void
 on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct engine_http *h = arg;
-	int running = 0;
 
 	(void)fd;
 	(void)what;
-	(void)curl_multi_socket_action(h->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-	pump(h);
+	(void)rest(h);
+	act(h, CURL_SOCKET_TIMEOUT, 0);
 }
 
 /* curl wants to be called after so many milliseconds; it must not be called from in here. */
@@ -317,9 +357,7 @@ set_timer(CURLM *multi, long ms, void *arg)
 	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000 };
 
 	(void)multi;
-	if (ms < 0)
-		return evtimer_del(h->timer);
-	return evtimer_add(h->timer, &tv);
+	return ms < 0 ? rest(h) : evtimer_add(h->timer, &tv);
 }
 
 static void
@@ -405,7 +443,7 @@ engine_http_new(struct event_base *base, const char *socket, struct engine_http 
 	h->base = base;
 	h->socket = strdup(socket);
 	h->timer = evtimer_new(base, on_timer, h);
-	r = h->socket == NULL || h->timer == NULL ? -ENOMEM : multi_setup(h);
+	r = h->socket == NULL || h->timer == NULL || rest(h) < 0 ? -ENOMEM : multi_setup(h);
 	if (r < 0) {
 		engine_http_free(h);
 		return r;

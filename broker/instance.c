@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
@@ -30,13 +31,54 @@ to_hex(const uint8_t *data, size_t n, char *out)
 	out[2 * n] = '\0';
 }
 
-static void
+/* 0 or -ENOMEM, with nothing in out that could pass for a hash. */
+static int
 keyed_hash(const struct instance *i, const char *text, uint8_t out[32])
 {
 	unsigned len = 32;
 
-	(void)HMAC(EVP_sha256(), i->secret, sizeof(i->secret), (const uint8_t *)text, strlen(text),
-	    out, &len);
+	if (HMAC(EVP_sha256(), i->secret, sizeof(i->secret), (const uint8_t *)text, strlen(text), out,
+		&len) != NULL)
+		return 0;
+	ERR_clear_error();
+	return -ENOMEM;
+}
+
+/* Fewer than n bytes only at the end of the file. Returns how many, or -errno. */
+static ssize_t
+read_secret(int fd, uint8_t *out, size_t n)
+{
+	size_t done = 0;
+
+	while (done < n) {
+		ssize_t r = pread(fd, out + done, n - done, (off_t)done);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
+			return -errno;
+		if (r == 0)
+			break;
+		done += (size_t)r;
+	}
+	return (ssize_t)done;
+}
+
+static int
+write_secret(int fd, const uint8_t *secret, size_t n)
+{
+	size_t done = 0;
+
+	while (done < n) {
+		ssize_t r = pwrite(fd, secret + done, n - done, (off_t)done);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
+			return -errno;
+		done += (size_t)r;
+	}
+	return fsync(fd) < 0 ? -errno : 0;
 }
 
 /*
@@ -46,19 +88,15 @@ keyed_hash(const struct instance *i, const char *text, uint8_t out[32])
 static int
 read_or_make(int fd, struct instance *ret)
 {
-	ssize_t n = pread(fd, ret->secret, sizeof(ret->secret), 0);
+	ssize_t n = read_secret(fd, ret->secret, sizeof(ret->secret));
 
 	if (n < 0)
-		return -errno;
+		return (int)n;
 	if (n == (ssize_t)sizeof(ret->secret))
 		return 0;
 	if (RAND_bytes(ret->secret, sizeof(ret->secret)) != 1)
 		return -EIO;
-	if (pwrite(fd, ret->secret, sizeof(ret->secret), 0) != (ssize_t)sizeof(ret->secret))
-		return errno != 0 ? -errno : -EIO;
-	if (fsync(fd) < 0)
-		return -errno;
-	return 0;
+	return write_secret(fd, ret->secret, sizeof(ret->secret));
 }
 
 static int
@@ -66,8 +104,12 @@ check_file(int fd, const char *path, char *why, size_t cap)
 {
 	struct stat st;
 
-	if (fstat(fd, &st) < 0)
-		return -errno;
+	if (fstat(fd, &st) < 0) {
+		int r = -errno;
+
+		(void)snprintf(why, cap, "cannot look at %s: %s", path, strerror(-r));
+		return r;
+	}
 	if (S_ISREG(st.st_mode) && st.st_uid == geteuid() && (st.st_mode & 077) == 0)
 		return 0;
 	(void)snprintf(why, cap,
@@ -104,11 +146,12 @@ instance_open(struct instance *ret, const char *state_dir, char *why, size_t cap
 		return r;
 	}
 	r = read_or_make(fd, ret);
+	if (r == 0)
+		r = keyed_hash(ret, "id", id);
 	if (r < 0) {
 		(void)snprintf(why, cap, "cannot read or write %s: %s", path, strerror(-r));
 		return r;
 	}
-	keyed_hash(ret, "id", id);
 	to_hex(id, INSTANCE_ID_LEN / 2, ret->id);
 	ret->lock_fd = fd_steal(&fd);
 	return 0;
@@ -126,13 +169,15 @@ instance_new_name(char out[INSTANCE_NAME_LEN + 1])
 	return 0;
 }
 
-void
+int
 instance_proof(const struct instance *i, const char *name, char out[INSTANCE_PROOF_LEN + 1])
 {
 	uint8_t proof[32];
+	int r = keyed_hash(i, name, proof);
 
-	keyed_hash(i, name, proof);
-	to_hex(proof, sizeof(proof), out);
+	if (r == 0)
+		to_hex(proof, sizeof(proof), out);
+	return r;
 }
 
 bool
@@ -145,7 +190,8 @@ instance_owns(const struct instance *i, const char *name, const char *label_id,
 		return false;
 	if (strncmp(name, NAME_PREFIX, strlen(NAME_PREFIX)) != 0 || strcmp(label_id, i->id) != 0)
 		return false;
-	instance_proof(i, name, proof);
+	if (instance_proof(i, name, proof) < 0)
+		return false;
 	return strlen(label_proof) == INSTANCE_PROOF_LEN &&
 	    CRYPTO_memcmp(proof, label_proof, INSTANCE_PROOF_LEN) == 0;
 }

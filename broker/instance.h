@@ -39,10 +39,12 @@ SP_MUST_CHECK int instance_open(struct instance *ret, const char *state_dir, cha
 /* A new unique container name. 0 or -EIO (no randomness). */
 SP_MUST_CHECK int instance_new_name(char out[INSTANCE_NAME_LEN + 1]);
 
-/* The proof that belongs to name. */
-void instance_proof(const struct instance *i, const char *name, char out[INSTANCE_PROOF_LEN + 1]);
+/* The proof that belongs to name. 0 or -ENOMEM. */
+SP_MUST_CHECK int instance_proof(const struct instance *i, const char *name,
+    char out[INSTANCE_PROOF_LEN + 1]);
 
-/* Whether a container with this name and these label values (NULL: not there) is ours. */
+/* Whether a container with this name and these label values (NULL: not there) is ours. False also when
+ * memory is missing to find out. */
 bool instance_owns(const struct instance *i, const char *name, const char *label_id,
     const char *label_proof);
 

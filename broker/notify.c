@@ -14,6 +14,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "fd.h"
+
 #define STATE_MAX 512
 
 static int notify_fd = -1;
@@ -97,8 +99,12 @@ notify_open(void)
 	if (notify_fd < 0)
 		return -errno;
 	if (connect(notify_fd, (const struct sockaddr *)&addr,
-		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
-		return -errno;
+		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0) {
+		int r = -errno;
+
+		fd_close(&notify_fd);
+		return r;
+	}
 	return 0;
 }
 

@@ -88,15 +88,18 @@ peer_enter(struct peer *p, enum peer_state next)
 	p->state = next;
 }
 
-static void
+/* 0: none. False: no memory for it, and what needs one must not go on without. */
+static bool
 set_deadline(struct peer *p, time_t seconds)
 {
 	struct timeval tv = { .tv_sec = seconds };
 
 	if (seconds <= 0)
-		(void)event_del(p->deadline);
-	else if (event_add(p->deadline, &tv) < 0)
-		log_error("connection=%s cannot arm a deadline", p->id);
+		return event_del(p->deadline) == 0;
+	if (event_add(p->deadline, &tv) == 0)
+		return true;
+	log_error("connection=%s cannot arm a deadline: out of memory", p->id);
+	return false;
 }
 
 static void
@@ -146,9 +149,8 @@ close_pair(struct peer *p, bool kill_now)
 	fd_close(&p->ipc_fd);
 	fd_close(&p->client_fd);
 	session_end(p);
-	if (kill_now)
+	if (!set_deadline(p, EXIT_SECONDS) || kill_now)
 		kill_process(p);
-	set_deadline(p, EXIT_SECONDS);
 }
 
 struct audit_subject
@@ -389,7 +391,7 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 	case PEER_ENDED:
 		kill_process(p);
 		if (p->pid == 0)
-			set_deadline(p, EXIT_SECONDS); /* the spawner still owes its report */
+			(void)set_deadline(p, EXIT_SECONDS); /* the spawner still owes its report */
 		break;
 	case PEER_LOGGED_IN:
 		peer_end(p, p->dismissal);
@@ -451,8 +453,7 @@ make_events(struct peer *p)
 	if (p->ipc_event == NULL || p->log_event == NULL || p->deadline == NULL || p->rest == NULL ||
 	    event_add(p->ipc_event, NULL) < 0 || event_add(p->log_event, NULL) < 0)
 		return -ENOMEM;
-	set_deadline(p, START_SECONDS);
-	return 0;
+	return set_deadline(p, START_SECONDS) ? 0 : -ENOMEM;
 }
 
 static void
@@ -557,7 +558,8 @@ hand_over(struct peer *p)
 	who = peer_audit_subject(p);
 	(void)address_word(&p->local, local, sizeof(local));
 	audit_note(p->broker->audit, "connect", &who, AUDIT_TEXT("to", local));
-	set_deadline(p, (time_t)(p->broker->config->login.grace_ms / 1000));
+	if (!set_deadline(p, (time_t)(p->broker->config->login.grace_ms / 1000)))
+		peer_end(p, "out of memory");
 	if (peer_send(p, &w, &p->client_fd, 1))
 		fd_close(&p->client_fd);
 }
@@ -591,7 +593,7 @@ answer_ready(struct peer *p, struct wire_reader *body, const char **ret_fault)
 		return ANSWER_E_PEER_FAULT;
 	}
 	peer_enter(p, PEER_IDLE);
-	set_deadline(p, 0);
+	(void)set_deadline(p, 0);
 	worker_pool_peer_ready(p->broker->workers, p);
 	if (p->client_fd >= 0)
 		hand_over(p);
@@ -606,6 +608,8 @@ peer_started(struct peer *p, pid_t pid, int *pidfd)
 	log_debug("connection=%s worker pid=%d", p->id, (int)pid);
 	if (p->state == PEER_ENDED)
 		kill_process(p);
+	else if (p->pidfd < 0)
+		peer_end(p, "no descriptor is left for its process");
 }
 
 static void

@@ -435,18 +435,26 @@ spawner_next_event(int fd, struct spawner_event *ret)
 	uint8_t buf[RECORD_MAX];
 	unsigned n_fds = 0;
 	int passed = -1;
-	size_t len;
+	size_t len = 0;
 	int r = ipc_chan_recv_fds(fd, buf, sizeof(buf), &len, &passed, 1, &n_fds, MSG_DONTWAIT);
+	/* Our own table is full: the kernel has dropped the descriptor, the event is there. */
+	bool dropped = r == IPC_CHAN_E_VIOLATION && len > 0;
 
-	if (r == IPC_CHAN_E_AGAIN)
+	/* It is still there when memory is back. */
+	if (r == IPC_CHAN_E_AGAIN || r == -ENOMEM || r == -ENOBUFS)
 		return SPAWNER_E_AGAIN;
-	if (r != 0)
+	if (r != 0 && !dropped)
 		return r < 0 ? r : SPAWNER_E_END;
 	memset(ret, 0, sizeof(*ret));
 	r = decode_event(buf, len, ret);
 	if (r == 0 &&
-	    (ret->kind == SPAWNER_STARTED || ret->kind == SPAWNER_AUDIT_OPENED) != (n_fds == 1))
+	    (ret->kind == SPAWNER_STARTED || ret->kind == SPAWNER_AUDIT_OPENED) !=
+		(n_fds == 1 || dropped))
 		r = -EPROTO;
+	if (r == 0 && dropped && ret->kind == SPAWNER_AUDIT_OPENED) {
+		ret->kind = SPAWNER_AUDIT_FAILED;
+		ret->error = EMFILE;
+	}
 	if (r < 0)
 		fd_close(&passed);
 	ret->fd = passed;

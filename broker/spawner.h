@@ -32,7 +32,7 @@ struct spawner_options {
 /* What the spawner reports, in the order in which things happened. */
 struct spawner_event {
 	enum {
-		SPAWNER_STARTED, /* pid, and fd: its pidfd (the caller owns it) */
+		SPAWNER_STARTED, /* pid, and fd: its pidfd (the caller owns it; -1: no room for it) */
 		SPAWNER_FAILED,  /* error: errno of the step that failed; EUSERS: no uid is free */
 		SPAWNER_EXITED,  /* status: as from waitpid() */
 		SPAWNER_AUDIT_OPENED, /* fd (the caller owns it) */
