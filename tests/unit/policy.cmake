@@ -11,9 +11,7 @@ sp_add_test(NAME test_policy LABEL unit SIDE broker SOURCES unit/test_policy.c u
   LIBS sp_policy PkgConfig::jansson PkgConfig::libcrypto)
 sp_add_test(NAME test_policy_fault LABEL unit SIDE broker
   SOURCES unit/test_policy_fault.c unit/golden.c LIBS sp_policy)
-foreach(call malloc calloc reallocarray strdup strndup vasprintf)
-  target_link_options(test_policy_fault PRIVATE -Wl,--wrap=${call})
-endforeach()
+sp_wrap_faults(test_policy_fault)
 sp_add_test(NAME test_policy_golden LABEL unit SIDE broker
   SOURCES unit/test_policy_golden.c unit/golden.c LIBS sp_policy)
 

@@ -45,7 +45,7 @@ test_proof_survives_a_restart(void **state)
 	assert_int_equal(instance_open(&first, directory, why, sizeof(why)), 0);
 	assert_int_equal(instance_new_name(name), 0);
 	assert_int_equal(strlen(name), INSTANCE_NAME_LEN);
-	instance_proof(&first, name, proof);
+	assert_int_equal(instance_proof(&first, name, proof), 0);
 	fd_close(&first.lock_fd);
 	assert_int_equal(instance_open(&second, directory, why, sizeof(why)), 0);
 	assert_string_equal(first.id, second.id);
@@ -66,7 +66,7 @@ test_what_is_not_ours(void **state)
 	assert_int_equal(instance_open(&i, directory, why, sizeof(why)), 0);
 	assert_int_equal(instance_new_name(name), 0);
 	assert_int_equal(instance_new_name(other), 0);
-	instance_proof(&i, name, proof);
+	assert_int_equal(instance_proof(&i, name, proof), 0);
 	assert_false(instance_owns(&i, other, i.id, proof)); /* a copied label */
 	assert_false(instance_owns(&i, name, "0123456789abcdef", proof));
 	assert_false(instance_owns(&i, name, i.id, NULL));

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every allocation of a load fails once: the load says so, leaks nothing, and gives no policy. The
- * linker sends the allocating calls of policy/ here (--wrap). jansson's own stay as they are: 2.14
- * asserts where memory is missing within a string.
+ * Every allocation of a load fails once: the load says so, leaks nothing, and gives no policy.
+ * jansson's own allocations stay as they are: 2.14 asserts where memory is missing within a string.
  */
 #include "test.h"
 
@@ -13,69 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fault.h"
 #include "golden.h"
-
-static unsigned long countdown; /* 0: nothing fails */
-static bool hit;
-
-static bool
-fails(void)
-{
-	if (countdown == 0 || --countdown != 0)
-		return false;
-	hit = true;
-	errno = ENOMEM;
-	return true;
-}
-
-void *__real_malloc(size_t n);
-void *__wrap_malloc(size_t n);
-void *__real_calloc(size_t n, size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__real_reallocarray(void *old, size_t n, size_t size);
-void *__wrap_reallocarray(void *old, size_t n, size_t size);
-char *__real_strdup(const char *text);
-char *__wrap_strdup(const char *text);
-char *__real_strndup(const char *text, size_t n);
-char *__wrap_strndup(const char *text, size_t n);
-int __real_vasprintf(char **ret, const char *format, va_list args) SP_PRINTF(2, 0);
-int __wrap_vasprintf(char **ret, const char *format, va_list args) SP_PRINTF(2, 0);
-
-void *
-__wrap_malloc(size_t n)
-{
-	return fails() ? NULL : __real_malloc(n);
-}
-
-void *
-__wrap_calloc(size_t n, size_t size)
-{
-	return fails() ? NULL : __real_calloc(n, size);
-}
-
-void *
-__wrap_reallocarray(void *old, size_t n, size_t size)
-{
-	return fails() ? NULL : __real_reallocarray(old, n, size);
-}
-
-char *
-__wrap_strdup(const char *text)
-{
-	return fails() ? NULL : __real_strdup(text);
-}
-
-char *
-__wrap_strndup(const char *text, size_t n)
-{
-	return fails() ? NULL : __real_strndup(text, n);
-}
-
-int
-__wrap_vasprintf(char **ret, const char *format, va_list args)
-{
-	return fails() ? -1 : __real_vasprintf(ret, format, args);
-}
 
 /* Load with the n-th allocation failing; whether any did. */
 static bool
@@ -83,11 +21,11 @@ load_with_fault(const char *text, size_t len, unsigned long n, int *ret_outcome)
 {
 	struct diag_list diags = DIAG_LIST_INIT;
 	struct policy *p = NULL;
+	bool hit;
 
-	hit = false;
-	countdown = n;
+	fault_allocation(n);
 	*ret_outcome = policy_parse("p", text, len, &p, &diags);
-	countdown = 0;
+	hit = fault_end();
 	assert_int_equal(*ret_outcome == 0, p != NULL);
 	/* Even with no room for a word of it, an error is counted. */
 	assert_int_equal(*ret_outcome == 0, diags.n_errors == 0);

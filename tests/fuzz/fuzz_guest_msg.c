@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the guest reads from the broker (orders) and what guest and worker read from each other (ctl):
+ * the same promises as for the pair. The worker's side is the one that matters, since the guest lives
+ * beside hostile code.
+ *
+ * Covers: guest_get_spawn guest_get_ctl get_failed get_exited get_list get_variable get_text
+ * Covers: guest_put_spawn guest_put_ctl
+ * Floor: 25
+ */
+#include <string.h>
+
+#include "fuzz.h"
+#include "guest_msg.h"
+
+static uint8_t out[2 * GUEST_ORDER_MAX];
+
+void
+fuzz_setup(void)
+{
+}
+
+static bool
+is_text(struct wire_span s)
+{
+	return s.len == 0 || memchr(s.data, '\0', s.len) == NULL;
+}
+
+static void
+check_spawn(const struct guest_spawn *m)
+{
+	FUZZ_CHECK(m->n_argv >= 1 && m->n_argv <= GUEST_ARGV_MAX && m->n_env <= GUEST_ENV_MAX);
+	FUZZ_CHECK(is_text(m->workdir) && is_text(m->argv0));
+	for (uint32_t i = 0; i < m->n_argv; i++)
+		FUZZ_CHECK(is_text(m->argv[i]));
+	for (uint32_t i = 0; i < m->n_env; i++) {
+		const uint8_t *equals = memchr(m->env[i].data, '=', m->env[i].len);
+
+		FUZZ_CHECK(is_text(m->env[i]) && equals != NULL && equals != m->env[i].data);
+	}
+}
+
+static void
+check_ctl(const struct guest_ctl *m)
+{
+	switch (m->id) {
+	case GUEST_CTL_STARTED:
+		break;
+	case GUEST_CTL_FAILED:
+		FUZZ_CHECK(m->failed.stage >= GUEST_FAIL_ORDER && m->failed.stage <= GUEST_FAIL_EXEC);
+		break;
+	case GUEST_CTL_EXITED:
+		FUZZ_CHECK(m->exited.signaled ? m->exited.value >= 1 && m->exited.value <= 64
+					      : m->exited.value <= 255 && !m->exited.core);
+		break;
+	case GUEST_CTL_SIGNAL:
+		FUZZ_CHECK(m->signal.number >= 1 && m->signal.number <= 64);
+		break;
+	}
+}
+
+/* The first byte says who reads the rest. */
+void
+fuzz_one(const uint8_t *data, size_t len)
+{
+	static struct guest_spawn spawn;
+	struct fuzz_input in = { data, len };
+	bool order = (fuzz_u8(&in) & 1) != 0;
+	struct guest_ctl ctl;
+	struct wire_reader r;
+	struct wire_writer w;
+
+	if (in.left > (order ? GUEST_ORDER_MAX : GUEST_CTL_MAX))
+		return;
+	wire_reader_init(&r, in.next, in.left);
+	wire_writer_init(&w, out, sizeof(out));
+	if (order) {
+		if (guest_get_spawn(&r, &spawn) != 0)
+			return;
+		check_spawn(&spawn);
+		guest_put_spawn(&w, &spawn);
+	} else {
+		if (guest_get_ctl(&r, &ctl) != 0)
+			return;
+		check_ctl(&ctl);
+		guest_put_ctl(&w, &ctl);
+	}
+	FUZZ_CHECK(!w.failed && w.len == in.left && memcmp(w.data, in.next, w.len) == 0);
+}
+
+static struct wire_span
+span(const char *s)
+{
+	return (struct wire_span){ (const uint8_t *)s, strlen(s) };
+}
+
+static void
+seed_spawn(const struct guest_spawn *m)
+{
+	struct wire_writer w;
+
+	wire_writer_init(&w, out, sizeof(out));
+	wire_put_u8(&w, 1);
+	guest_put_spawn(&w, m);
+	fuzz_seed(w.data, w.len);
+}
+
+static void
+seed_ctl(const struct guest_ctl *m)
+{
+	struct wire_writer w;
+
+	wire_writer_init(&w, out, sizeof(out));
+	wire_put_u8(&w, 0);
+	guest_put_ctl(&w, m);
+	fuzz_seed(w.data, w.len);
+}
+
+void
+fuzz_seeds(void)
+{
+	seed_spawn(&(struct guest_spawn){ .want_pty = true,
+	    .columns = 80,
+	    .rows = 24,
+	    .hangup_grace_ms = 10000,
+	    .workdir = span("/home/dev"),
+	    .argv0 = span("-sh"),
+	    .n_argv = 1,
+	    .argv = { span("/bin/sh") },
+	    .n_env = 2,
+	    .env = { span("USER=alice"), span("TERM=xterm") } });
+	seed_spawn(&(struct guest_spawn){ .n_argv = 3,
+	    .argv = { span("/bin/sh"), span("-c"), span("exit 7") } });
+	seed_ctl(&(struct guest_ctl){ .id = GUEST_CTL_STARTED });
+	seed_ctl(&(struct guest_ctl){ .id = GUEST_CTL_FAILED,
+	    .failed = { .stage = GUEST_FAIL_EXEC, .error = 2 } });
+	seed_ctl(&(struct guest_ctl){ .id = GUEST_CTL_EXITED, .exited = { .value = 7 } });
+	seed_ctl(&(struct guest_ctl){ .id = GUEST_CTL_EXITED,
+	    .exited = { .signaled = true, .value = 11, .core = true } });
+	seed_ctl(&(struct guest_ctl){ .id = GUEST_CTL_SIGNAL, .signal = { .number = 15 } });
+}

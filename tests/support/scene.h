@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The broker's own dispatch, answers, peers, containers and worker pool, with everything around them
+ * played by the test: the spawner, the workers, the engine, the data path, and time. What a link with
+ * scene.c replaces is engine*.c, direct_path.c and the monotonic clock; nothing else is a fake.
+ *
+ * The scene keeps its own books of what was asked, proven and answered, and ends the process when the
+ * broker does something that nobody has earned.
+ */
+#ifndef SP_SCENE_H
+#define SP_SCENE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broker.h"
+#include "ipc.h"
+#include "transcript.h"
+#include "wire.h"
+
+#define SCENE_WORKERS_MAX 24
+#define SCENE_USERS       3
+
+/* alice: one container for all channels, ptys, three channels. bob: one for each channel, no ptys.
+ * carol: her key is known, and a rule sends her away with a sentence. */
+enum scene_user {
+	SCENE_ALICE,
+	SCENE_BOB,
+	SCENE_CAROL,
+	SCENE_NOBODY,
+};
+extern const char *const scene_names[SCENE_USERS + 1];
+
+/* What the worker can know about where it stands: the messages it sent and got. */
+enum scene_stage {
+	SCENE_STARTING = 1, /* the same bits as enum peer_state */
+	SCENE_IDLE = 2,
+	SCENE_EXCHANGE = 4,
+	SCENE_LOGIN = 8,
+	SCENE_LOGGED_IN = 16,
+};
+
+struct scene_worker {
+	bool used;
+	uint32_t token;
+	int ipc; /* -1: closed by one of the two */
+	int log;
+	bool started, exited; /* as reported by the spawner */
+	enum scene_stage stage;
+	uint8_t nonce[IPC_NONCE_LEN];
+	uint8_t host_key[1024]; /* the blob of HELLO's first key */
+	size_t host_key_len;
+	struct transcript_state exchange; /* as the client sees it */
+	enum scene_user proven;           /* whose genuine signature was sent last; SCENE_NOBODY */
+	enum scene_user user;             /* logged in */
+	int64_t asked_us;                 /* when QUERY or AUTH was sent; -1: nothing is pending */
+	bool asked_auth;
+	bool signing; /* a SIGN is not answered yet */
+	unsigned waiting[IPC_CHANNEL_MAX]; /* STARTs without their answer */
+	bool running[IPC_CHANNEL_MAX];
+	unsigned signatures, refusals, started_programs, notices;
+	bool deaf; /* does not read its pair */
+	/* It has asked while it was deaf: what it knows is not what the broker knows, and only what
+	 * must never happen to anybody is checked of it. */
+	bool muddled;
+};
+
+/* One launch that the engine was asked for, with its data path. */
+struct scene_launch;
+
+struct scene {
+	struct broker broker;
+	struct scene_worker workers[SCENE_WORKERS_MAX];
+	bool ready;  /* the pool has said so */
+	bool broken; /* the pool has said so */
+	int spawner;
+	int start_result; /* of the data path's next starts: 0, DATA_PATH_E_BUSY or -errno */
+	unsigned launches, discards; /* so far */
+};
+
+/* Once: keys, policy, configuration. */
+void scene_setup(void);
+/* A new broker; time starts again. scene_end() lets everything come to its end, and checks that nothing
+ * is left: no peer, container, launch, path, or descriptor. */
+void scene_begin(struct scene *s);
+/* The same; around is called whenever the broker's code is entered (true) and left. */
+void scene_begin_around(struct scene *s, void (*around)(bool broker));
+void scene_end(struct scene *s);
+
+/* Let the broker handle what there is, then read what it said to its workers. */
+void scene_turn(struct scene *s);
+/* The same after so much time. */
+void scene_pass(struct scene *s, int64_t us);
+int64_t scene_now_us(void);
+/* Move the date, and not the time that passes: added to the realtime clock. */
+void scene_set_date_jump(int64_t seconds);
+
+/* A client connects, from 10.0.0.net. */
+void scene_client(struct scene *s, uint8_t net);
+/* The worker at i, modulo those that there are; NULL: none has a pair. */
+struct scene_worker *scene_pick(struct scene *s, unsigned i);
+
+/* Send a record, keep the books, and see what the broker makes of it. */
+void scene_send(struct scene *s, struct scene_worker *w, const uint8_t *record, size_t len);
+/* The worker's end closes. */
+void scene_close(struct scene *s, struct scene_worker *w);
+/* The spawner reports. */
+void scene_report_exit(struct scene *s, struct scene_worker *w, int status);
+/* New policy of the same text: another generation. */
+void scene_reload(struct scene *s);
+
+/* Valid records for this worker as it stands. Return the length. */
+size_t scene_put_ready(uint8_t *out, size_t cap);
+size_t scene_put_sign(const struct scene_worker *w, bool rekey, uint8_t *out, size_t cap);
+size_t scene_put_query(enum scene_user user, enum scene_user key, uint8_t *out, size_t cap);
+size_t scene_put_auth(const struct scene_worker *w, enum scene_user user, uint8_t *out, size_t cap);
+size_t scene_put_start(uint32_t channel, bool shell, bool pty, const char *command, uint8_t *out,
+    size_t cap);
+size_t scene_put_close(uint32_t channel, uint8_t *out, size_t cap);
+
+/* The engine and the data path act on the i-th launch, modulo those that wait for it. False: none. */
+bool scene_launched(struct scene *s, unsigned i, unsigned error);
+bool scene_path_ready(struct scene *s, unsigned i);
+bool scene_path_failed(struct scene *s, unsigned i);
+bool scene_container_ended(struct scene *s, unsigned i);
+
+/* All of a login, from the connection on. NULL: the worker is gone. */
+struct scene_worker *scene_log_in(struct scene *s, enum scene_user user);
+
+#endif
