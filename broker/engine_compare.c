@@ -87,7 +87,7 @@ same_program(const struct report *r, const struct engine_container_spec *s,
 
 	while (s->entrypoint[n] != NULL)
 		n++;
-	if (c->n_entrypoint != n || c->n_args != n - 1)
+	if (n == 0 || c->n_entrypoint != n || c->n_args != n - 1)
 		return differ(r, "Entrypoint has %zu arguments and Args %zu instead of %zu",
 		    c->n_entrypoint, c->n_args, n);
 	if (c->n_cmd != 0)

@@ -623,6 +623,11 @@ log_exit(const struct peer *p, int status)
 			    p->id, p->source_text[0] != '\0' ? p->source_text : "-", (int)p->pid,
 			    WTERMSIG(status),
 			    WTERMSIG(status) == SIGSYS ? " (forbidden system call)" : "");
+	} else if (WEXITSTATUS(status) == WORKER_EXIT_ENDLESS) {
+		log_warn("connection=%s from=%s worker pid=%d gave up: one step of its work took more "
+			 "than %d s of processor time",
+		    p->id, p->source_text[0] != '\0' ? p->source_text : "-", (int)p->pid,
+		    WORKER_TURN_SECONDS);
 	} else if (WEXITSTATUS(status) != 0) {
 		log_debug("connection=%s worker pid=%d exit=%d", p->id, (int)p->pid,
 		    WEXITSTATUS(status));

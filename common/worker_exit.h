@@ -13,6 +13,9 @@ enum worker_exit {
 	WORKER_EXIT_AUTH_FAILED = 11, /* too many refused attempts */
 	WORKER_EXIT_PROTOCOL = 12,    /* the client broke the protocol or a limit */
 	WORKER_EXIT_TIMEOUT = 13,     /* keepalives went unanswered */
+	WORKER_EXIT_ENDLESS = 14,     /* one step of its work took more than WORKER_TURN_SECONDS */
 };
+
+#define WORKER_TURN_SECONDS 3 /* of processor time */
 
 #endif

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -29,6 +30,7 @@
 #define FLUSH_MS       2000 /* for the last packets */
 #define CLOSE_RETRY_MS 50
 #define REPLIES_MAX    4096 /* that may wait for a client that asks and does not read */
+#define LIMIT_EVERY_MS 1000
 
 /* No SHA-1, no group exchange (it opens a file); newer libraries' post-quantum ones come first. */
 #define EXCHANGES                                                                               \
@@ -187,6 +189,23 @@ connection_prepare(struct connection *c, const struct ipc_hello *hello, char *wh
 }
 
 /* ---- serving ---- */
+
+/*
+ * One turn of a loop may take so much processor time; libssh 0.10 has a loop that a client makes
+ * endless (it announces a maximum packet size of ten bytes). A worker that does not get here in time is
+ * ended by SIGPROF. The timer is pushed on once in a while, not each turn: it costs nothing.
+ */
+static void
+limit_cpu(struct connection *c)
+{
+	struct itimerval limit = { .it_value = { .tv_sec = WORKER_TURN_SECONDS } };
+	int64_t now = clock_now_ms();
+
+	if (now < c->next_limit)
+		return;
+	c->next_limit = now + LIMIT_EVERY_MS;
+	(void)setitimer(ITIMER_PROF, &limit, NULL);
+}
 
 static bool
 sign(void *arg, const char *algorithm, const void *transcript, size_t len, uint8_t *sig,
@@ -506,6 +525,7 @@ turn(struct connection *c)
 		channel_want(&c->channels[i], !pending, channels[i]);
 	if (poll(pfds, 2 + n * CHANNEL_FDS, next_timeout(c)) < 0)
 		return;
+	limit_cpu(c);
 	if (pfds[0].revents != 0)
 		read_client(c);
 	else
@@ -529,6 +549,7 @@ exchange_keys(struct connection *c)
 
 	while ((r = ssh_handle_key_exchange(c->session)) == SSH_AGAIN) {
 		acknowledge_at_once(c);
+		limit_cpu(c);
 		pfds[0].events = (short)(POLLIN |
 		    ((ssh_get_status(c->session) & SSH_WRITE_PENDING) != 0 ? POLLOUT : 0));
 		if (poll(pfds, 2, -1) < 0)
@@ -570,6 +591,7 @@ connection_serve(struct connection *c, int fd)
 {
 	c->fd = fd;
 	c->exit_code = WORKER_EXIT_NO_LOGIN;
+	limit_cpu(c);
 	hooks_enable(sign, c);
 	if (fd_set_nonblock(fd) < 0 || ssh_bind_accept_fd(c->bind, c->session, fd) != SSH_OK)
 		return WORKER_EXIT_INTERNAL;

@@ -160,6 +160,17 @@ wait_for_client(int *ret_fd)
 	return 0;
 }
 
+/*
+ * One step of the work does not end: see limit_cpu() in connection.c. A handler, because the first
+ * process of a namespace is spared by signals that nobody handles.
+ */
+static void
+on_endless(int number)
+{
+	(void)number;
+	_exit(WORKER_EXIT_ENDLESS);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -176,6 +187,7 @@ main(int argc, char **argv)
 	}
 	log_setup("sallyportd", LOG_LEVEL_INFO, false);
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGPROF, on_endless);
 	if (lockdown_close_from(IPC_FD + 1) < 0)
 		return complain("cannot close what was inherited");
 	r = prepare();

@@ -18,6 +18,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "fd.h"
@@ -69,8 +70,8 @@ static const struct lockdown_rule rules[] = {
 	    { .index = 3, .match = LOCKDOWN_MASKED_EQ, .mask = MAP_ANONYMOUS, .value = MAP_ANONYMOUS } } },
 	{ .syscall = SCMP_SYS(mprotect), .args = {
 	    { .index = 2, .match = LOCKDOWN_MASKED_EQ, .mask = PROT_EXEC, .value = 0 } } },
-	/* time and randomness */
-	ALLOW(getrandom), ALLOW(clock_gettime), ALLOW(gettimeofday), ALLOW(time),
+	/* time and randomness; and the timer that ends this process when it does not come to an end */
+	ALLOW_EQ(setitimer, 0, ITIMER_PROF), ALLOW(getrandom), ALLOW(clock_gettime), ALLOW(gettimeofday), ALLOW(time),
 	/* oneself */
 	ALLOW(getpid), ALLOW(gettid), ALLOW(exit), ALLOW(exit_group), ALLOW(restart_syscall),
 	ALLOW(rt_sigreturn), ALLOW(rt_sigprocmask), ALLOW(rt_sigaction),

@@ -24,6 +24,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -356,6 +357,13 @@ getsockopt_allowed(long level, long name)
 }
 
 static bool
+setitimer_allowed(long which, long unused)
+{
+	(void)unused;
+	return which == ITIMER_PROF;
+}
+
+static bool
 mmap_allowed(long prot, long flags)
 {
 	return (prot & PROT_EXEC) == 0 && (flags & MAP_ANONYMOUS) != 0;
@@ -381,6 +389,7 @@ static const struct conditional {
 	{ CALL(ioctl, -1), 1, 2, 0x5400, 0x5470, 0, 0, ioctl_allowed },
 	{ CALL(setsockopt, -1), 1, 2, 0, 6, 0, 40, setsockopt_allowed },
 	{ CALL(getsockopt, -1), 1, 2, 0, 6, 0, 20, getsockopt_allowed },
+	{ CALL(setitimer, -1, 0, 0), 0, 1, 0, 8, 0, 0, setitimer_allowed },
 	{ CALL(mmap, 0, 4096, 0, 0, -1, 0), 2, 3, 0, 7, 0, 0x3f, mmap_allowed },
 	{ CALL(mprotect, 0, 0), 2, 3, 0, 15, 0, 0, mprotect_allowed },
 };
@@ -457,6 +466,7 @@ test_allowed(void **state)
 		{ CALL(setsockopt, -1, IPPROTO_TCP, TCP_QUICKACK, 0, 0), EBADF },
 		{ CALL(mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 0 },
 		{ CALL(mprotect, 0, 0, PROT_READ), 0 },
+		{ CALL(setitimer, ITIMER_PROF, 0, 0), 0 },
 		{ CALL(getrandom, 0, 0, 0), 0 },
 		{ CALL(getpid, 0), 0 },
 	};
