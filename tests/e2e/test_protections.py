@@ -58,6 +58,9 @@ PROTECTIONS = {
         "(MSG_TRUNC | MSG_CTRUNC)": "MSG_TRUNC"}),
     "full-queue": (FORGED + "test_never_reads", {
         "peer_violation(p, \"it does not read its answers\");": "return true;"}),
+    "rate-of-records": (FORGED + "test_flood", {
+        "if (!record_allowed(p)) {": "if (false) {",
+        "static bool\nrecord_allowed(": "__attribute__((__unused__)) static bool\nrecord_allowed("}),
     # what a login gives
     "decision-on-each-request": (FORGED + "test_what_the_login_may_not[pty]", {
         "why = refuse_by_policy(p, &m, &words);\n\tif (why != NULL) {":

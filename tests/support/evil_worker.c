@@ -12,6 +12,7 @@
  *   W  after a byte, the number of a descriptor that came: write this to it
  *   I  after a byte, the same: read it to its end
  *   L  write this to the log
+ *   B  bombard: send this record to the broker without end     K  the same with the log
  *
  * To the test: H the broker's first record, A an answer after a byte (how many descriptors came), C what
  * came of a call, I bytes, E the broker has ended the pair.
@@ -44,6 +45,7 @@
 #define FRAME_MAX  (IPC_RECORD_MAX + 1024) /* longer than any record that is allowed */
 #define FDS_SENT   253                     /* the kernel's own limit */
 #define FDS_MAX    256
+#define FLOOD_MAX  64 /* answers; the pair has room for 278 small ones */
 #define EXIT_USAGE 2
 #define EXIT_LOCK  3
 
@@ -156,6 +158,37 @@ read_to_end(int fd)
 	tell('I', "", 0);
 }
 
+/*
+ * Until the test is gone. Answers are thrown away, and no more than so many are let come in one go: a
+ * worker that does not read them is ended.
+ */
+static void
+flood_broker(const void *data, size_t len)
+{
+	unsigned waiting = 0;
+	char byte;
+
+	for (unsigned long i = 0;
+	     i % 256 != 0 || recv(client, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0; i++) {
+		if (waiting < FLOOD_MAX && ipc_chan_send_plain(IPC_FD, data, len, 0) == 0)
+			waiting++;
+		while (waiting > 0 &&
+		    recv(IPC_FD, record, sizeof(record), waiting < FLOOD_MAX ? MSG_DONTWAIT : 0) > 0)
+			waiting--;
+	}
+	_exit(0);
+}
+
+static void
+flood_log(const void *data, size_t len)
+{
+	char byte;
+
+	while (recv(client, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
+		write_all(IPC_LOG_FD, data, len);
+	_exit(0);
+}
+
 static int
 descriptor(unsigned number)
 {
@@ -197,6 +230,12 @@ serve_test(void)
 		break;
 	case 'L':
 		write_all(IPC_LOG_FD, frame, len);
+		break;
+	case 'B':
+		flood_broker(frame, len);
+		break;
+	case 'K':
+		flood_log(frame, len);
 		break;
 	default:
 		_exit(EXIT_USAGE);
