@@ -128,17 +128,24 @@ static unsigned long
 mapped_from(const char *path, unsigned long first)
 {
 	SP_CLEANUP(closep) FILE *f = fopen(path, "re");
-	unsigned long inside;
-	unsigned long outside;
-	unsigned long n;
+	unsigned long found = 0;
+	char *line = NULL;
+	size_t room = 0;
 
 	if (f == NULL)
 		return UID_MAX;
-	while (fscanf(f, "%lu %lu %lu", &inside, &outside, &n) == 3) {
+	while (found == 0 && getline(&line, &room, f) > 0) {
+		char *at = line;
+		unsigned long inside = strtoul(at, &at, 10);
+		unsigned long n;
+
+		(void)strtoul(at, &at, 10); /* the same numbers outside */
+		n = strtoul(at, NULL, 10);
 		if (first >= inside && first - inside < n)
-			return n - (first - inside);
+			found = n - (first - inside);
 	}
-	return 0;
+	free(line);
+	return found;
 }
 
 static int
