@@ -11,5 +11,6 @@ int command_sessions(int argc, char **argv);
 int command_kill(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_reload(int argc, char **argv);
+int command_policy(int argc, char **argv);
 
 #endif

@@ -18,6 +18,8 @@ static const struct command {
 	    command_kill },
 	{ "status", "[--json]", "the broker, its policy and its engine", command_status },
 	{ "reload", "[--json]", "load the policy again", command_reload },
+	{ "policy", "check|explain|test|show|schema|diff ...",
+	    "what a policy says, before it is in force", command_policy },
 };
 
 static int

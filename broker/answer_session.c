@@ -148,19 +148,27 @@ fill_env(struct guest_spawn *order, struct order_text *text, const struct peer *
 		add_env(order, span_of(*e));
 }
 
-/* What policy says of the request; words as policy_refuse() has it. */
-static const char *
-refuse_by_policy(const struct peer *p, const struct ipc_req_start *m, struct policy_words *words)
+/* The request as policy knows it. */
+static struct policy_request
+request_of(const struct ipc_req_start *m)
 {
 	static const enum policy_request_kind kinds[] = { [IPC_START_SHELL] = POLICY_REQUEST_SHELL,
 		[IPC_START_EXEC] = POLICY_REQUEST_EXEC,
 		[IPC_START_SUBSYSTEM] = POLICY_REQUEST_SUBSYSTEM };
-	struct policy_request request = {
+
+	return (struct policy_request){
 		.kind = kinds[m->kind],
 		.pty = m->want_pty,
 		.command = m->command.data,
 		.command_len = m->command.len,
 	};
+}
+
+/* What policy says of the request; words as policy_refuse() has it. */
+static const char *
+refuse_by_policy(const struct peer *p, const struct ipc_req_start *m, struct policy_words *words)
+{
+	struct policy_request request = request_of(m);
 
 	return policy_refuse(p->decision.profile, &request, words);
 }
@@ -174,24 +182,13 @@ kind_name(enum ipc_start_kind kind)
 	return names[kind];
 }
 
-/* The program that the profile names for this request. NULL: a subsystem that it does not have. */
 static const char *const *
-program_of(const struct policy_profile *profile, const struct ipc_req_start *m)
+program_of(const struct policy_profile *profile, const struct ipc_req_start *m,
+    const struct policy_words *words)
 {
-	static const char *const sftp[] = { GUEST_SFTP, NULL };
-	static const char *const sftp_read_only[] = { GUEST_SFTP, "-R", NULL };
-	const struct policy_subsystem *subsystem;
+	struct policy_request request = request_of(m);
 
-	if (m->kind == IPC_START_SHELL)
-		return profile->shell_argv;
-	if (m->kind == IPC_START_EXEC)
-		return profile->exec_argv;
-	subsystem = policy_find_subsystem(profile, m->command.data, m->command.len);
-	if (subsystem == NULL)
-		return NULL;
-	if (subsystem->argv != NULL)
-		return subsystem->argv;
-	return subsystem->read_only ? sftp_read_only : sftp;
+	return policy_program(profile, &request, words);
 }
 
 /*
@@ -204,7 +201,7 @@ fill_argv(struct guest_spawn *order, struct order_text *text, const struct polic
     const struct ipc_req_start *m)
 {
 	bool login = m->kind == IPC_START_SHELL && profile->login_shell;
-	const char *const *argv = program_of(profile, m);
+	const char *const *argv = program_of(profile, m, &text->words);
 	const char *base = strrchr(argv[0], '/');
 
 	if (text->words.n > 0) {
@@ -242,7 +239,7 @@ fill_order(struct guest_spawn *order, struct order_text *text, const struct peer
 static const char *
 program_name(const struct peer *p, const struct order_text *text, const struct ipc_req_start *m)
 {
-	return text->words.n > 0 ? text->words.argv[0] : program_of(p->decision.profile, m)[0];
+	return program_of(p->decision.profile, m, &text->words)[0];
 }
 
 /* The container is up: send the order, hand the streams to the worker. */

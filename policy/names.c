@@ -60,6 +60,14 @@ names_label_fault(const char *name)
 }
 
 const char *
+names_engine_fault(const char *name)
+{
+	const char *fault = names_label_fault(name);
+
+	return fault == NULL && name[1] == '\0' ? "must have at least 2 characters" : fault;
+}
+
+const char *
 names_variable_fault(const char *name, bool pattern)
 {
 	size_t len = strlen(name);

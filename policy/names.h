@@ -14,8 +14,10 @@
 bool names_login_valid(const char *name, size_t len);
 /* Targets of a login: [a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}. */
 bool names_target_valid(const char *name, size_t len);
-/* Rules, profiles, volumes, networks and names of images: [a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}. */
+/* Rules, profiles and names of images: [a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}. */
 const char *names_label_fault(const char *name);
+/* Volumes and networks: the same, of 2 characters at least, which engines ask for. */
+const char *names_engine_fault(const char *name);
 /* Environment variables: [A-Za-z_][A-Za-z0-9_]{0,127}; pattern: also * and ?. */
 const char *names_variable_fault(const char *name, bool pattern);
 /* An absolute path without "//", ".", ".." and trailing slash, so that it has one spelling. */

@@ -65,6 +65,7 @@ struct policy_subsystem {
  */
 struct policy_profile {
 	const char *name;
+	const char *set_by; /* the rule whose "set" has changed it, or NULL */
 
 	/* container */
 	enum policy_mode mode;
@@ -112,6 +113,9 @@ enum policy_auth {
 	POLICY_AUTH_KEY,    /* a key that a program can use by itself */
 	POLICY_AUTH_SK_KEY, /* a key in a device that wants to be touched */
 };
+
+/* The words for them, in this order. NULL-ended. */
+extern const char *const policy_auth_names[];
 
 /* What is known of a login once its key is proven. */
 struct policy_login {
@@ -231,6 +235,13 @@ struct policy_words {
  */
 const char *policy_refuse(const struct policy_profile *profile,
     const struct policy_request *request, struct policy_words *words);
+
+/*
+ * The program and arguments that run for a request which policy_refuse() has let through with these
+ * words; "${command}" stands for the command. NULL: there is none, which cannot be then.
+ */
+const char *const *policy_program(const struct policy_profile *profile,
+    const struct policy_request *request, const struct policy_words *words);
 
 /* Whether a name from the client is one that the profile accepts. */
 bool policy_accepts_env(const struct policy_profile *profile, const char *name);

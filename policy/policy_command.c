@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "guest_msg.h"
 #include "ipc.h"
 
 _Static_assert(POLICY_WORDS_COMMAND_MAX == IPC_COMMAND_MAX, "a command that does not fit");
@@ -139,16 +140,13 @@ refuse_command(const struct policy_profile *profile, const struct policy_request
 		return "Commands are not allowed for this login.";
 	if (profile->exec_patterns == NULL)
 		return NULL;
-	if (!split_command(request->command, request->command_len, words)) {
-		words->n = 0;
+	if (!split_command(request->command, request->command_len, words))
 		return "This command needs a shell, and this login has none: only plain words and "
 		       "quotes are allowed.";
-	}
 	for (const char *const *const *pattern = profile->exec_patterns; *pattern != NULL; pattern++) {
 		if (fits_pattern(*pattern, words))
 			return NULL;
 	}
-	words->n = 0;
 	return "This command is not among those that are allowed for this login.";
 }
 
@@ -160,7 +158,7 @@ policy_refuse(const struct policy_profile *profile, const struct policy_request 
 
 	words->n = 0;
 	if (request->kind == POLICY_REQUEST_SHELL && !profile->shell)
-		return "Shells are not allowed for this login.";
+		why = "Shells are not allowed for this login.";
 	if (request->kind == POLICY_REQUEST_EXEC)
 		why = refuse_command(profile, request, words);
 	if (request->kind == POLICY_REQUEST_SUBSYSTEM &&
@@ -168,5 +166,29 @@ policy_refuse(const struct policy_profile *profile, const struct policy_request 
 		why = "This subsystem is not allowed for this login.";
 	if (why == NULL && request->pty && !profile->pty)
 		why = "Terminals are not allowed for this login.";
+	if (why != NULL)
+		words->n = 0;
 	return why;
+}
+
+const char *const *
+policy_program(const struct policy_profile *profile, const struct policy_request *request,
+    const struct policy_words *words)
+{
+	static const char *const sftp[] = { GUEST_SFTP, NULL };
+	static const char *const sftp_read_only[] = { GUEST_SFTP, "-R", NULL };
+	const struct policy_subsystem *subsystem;
+
+	if (words->n > 0)
+		return words->argv;
+	if (request->kind == POLICY_REQUEST_SHELL)
+		return profile->shell_argv;
+	if (request->kind == POLICY_REQUEST_EXEC)
+		return profile->exec_argv;
+	subsystem = policy_find_subsystem(profile, request->command, request->command_len);
+	if (subsystem == NULL)
+		return NULL;
+	if (subsystem->argv != NULL)
+		return subsystem->argv;
+	return subsystem->read_only ? sftp_read_only : sftp;
 }

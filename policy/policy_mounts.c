@@ -35,7 +35,7 @@ read_volume(struct json_reader *r, const struct json_node *value, const struct j
 	if (!json_read_expect(r, value, JSON_KIND_STRING, "a string"))
 		return;
 	example = policy_template_example(r->arena, json_node_string(value));
-	fault = example == NULL ? NULL : names_label_fault(example);
+	fault = example == NULL ? NULL : names_engine_fault(example);
 	if (fault != NULL)
 		json_read_diag(r, DIAG_E_NAME, value, JSON_AT_VALUE,
 		    strchr(json_node_string(value), '/') == NULL

@@ -43,7 +43,8 @@ struct policy_conditions {
 	size_t n_from;
 	const struct time_window *times;
 	size_t n_times;
-	unsigned auth; /* bit for each enum policy_auth; 0: no condition */
+	const char *const *time_texts; /* as they were written, NULL-ended */
+	unsigned auth;                 /* bit for each enum policy_auth; 0: no condition */
 };
 
 struct policy_rule {
@@ -205,9 +206,6 @@ const struct policy_profile *policy_set(struct policy_draft *d, const struct pol
 const char *policy_find_image(struct policy_draft *d, const struct json_node *value);
 struct policy_draft_profile *policy_find_profile(struct policy_draft *d, const char *name);
 const struct policy_user *policy_find_user(const struct policy *p, const char *name, size_t len);
-
-/* The words for ways to log in, in the order of enum policy_auth. NULL-ended. */
-extern const char *const policy_auth_names[];
 
 /* What kept a rule from matching. */
 enum policy_condition {

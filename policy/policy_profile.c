@@ -170,7 +170,7 @@ static const struct json_field session_fields[] = {
 	{ .key = "channels", .read = json_read_u32, AT(channels), .min = 1, .max = IPC_CHANNEL_MAX },
 	{ .key = "subsystems",
 	    .read = policy_read_subsystems,
-	    .schema = "{\"type\": \"object\", \"additionalProperties\": {\"anyOf\": ["
+	    .schema = "{\"type\": \"object\", \"patternProperties\": {\"^//\": {}}, \"additionalProperties\": {\"anyOf\": ["
 		      "{\"type\": \"boolean\"}, {\"const\": \"read-only\"}, {\"type\": \"array\", "
 		      "\"minItems\": 1, \"items\": {\"type\": \"string\"}}]}}",
 	    .show = policy_show_subsystems },

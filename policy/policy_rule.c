@@ -215,14 +215,17 @@ read_time(struct json_reader *r, const struct json_node *value, const struct jso
 	struct time_window *times;
 	const struct json_node *e;
 
-	if (json_node_kind(value) != JSON_KIND_STRING &&
-	    json_read_texts(r, value, field->min, field->max) == NULL)
-		return;
+	bool one = json_node_kind(value) == JSON_KIND_STRING;
+	const char **texts = one ? arena_array(r->arena, 2, sizeof(*texts)) : NULL;
+
+	if (one && texts != NULL)
+		texts[0] = json_read_text(r, value, 1, JSON_READ_STRING_MAX);
+	c->time_texts = one ? texts : json_read_texts(r, value, field->min, field->max);
 	times = arena_array(r->arena, json_node_count(value) + 1, sizeof(*times));
-	if (times == NULL)
+	if (c->time_texts == NULL || times == NULL)
 		return;
 	c->times = times;
-	if (json_node_kind(value) == JSON_KIND_STRING) {
+	if (one) {
 		c->n_times += read_window(r, value, times);
 		return;
 	}

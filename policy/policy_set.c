@@ -202,6 +202,7 @@ policy_set(struct policy_draft *d, const struct policy_profile *base, const stru
 	made->profile = *base;
 	for (m = json_node_first(set); m != NULL; m = json_node_next(m))
 		read_setting(d, &made->profile, m, &o);
+	made->profile.set_by = rule;
 	made->profile.origins = o.all;
 	made->profile.n_origins = o.n;
 	made->next = d->set_profiles;

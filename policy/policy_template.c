@@ -275,9 +275,9 @@ check_values(const struct policy_profile *p, char *why, size_t cap)
 	for (size_t i = 0; i < p->n_volumes; i++) {
 		const struct policy_volume *v = &p->volumes[i];
 
-		if (names_label_fault(v->volume) != NULL)
+		if (names_engine_fault(v->volume) != NULL)
 			return complain(why, cap, "volume \"%s\" %s", v->volume,
-			    names_label_fault(v->volume));
+			    names_engine_fault(v->volume));
 		if (!check_mount_target(p, p->n_tmpfs + i, v->target, why, cap))
 			return false;
 	}

@@ -8,7 +8,7 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/tree"
 # -h: a developer's links must not lead the lines below back into the real tree.
-(cd "$source" && tar -ch CMakeLists.txt common guest daemon policy broker tests/CMakeLists.txt \
+(cd "$source" && tar -ch CMakeLists.txt common guest daemon policy broker admin tests/CMakeLists.txt \
 	tests/support tests/unit) | tar -x -C "$work/tree" || exit 1
 
 # What the compiler can do was found out already.
@@ -42,6 +42,7 @@ broker-ssh-by-name) add broker 'target_link_libraries(sp_broker PRIVATE ssh)' ;;
 broker-ssh-own) own broker sp_broker libssh ;;
 broker-daemon) add broker 'target_link_libraries(sallyport-broker PRIVATE sp_daemon)' ;;
 policy-ssh-own) own policy sp_policy libssh ;;
+admin-ssh-own) own admin sallyport libssh ;;
 common-curl-own) own common sp_common libcurl ;;
 common-ssh-own) own common sp_common libssh ;;
 both-in-one-test)

@@ -43,6 +43,12 @@ check() {
 				# A name that both folders have means the including folder's own.
 				[ ! -e "$2/${header##*/}" ] || continue
 				[ -e "$header" ] || continue
+				# sp_plan: from a profile to the engine's request, without any side effect.
+				case $1/$2/${header##*/} in
+				broker/admin/container_plan.h | broker/admin/engine_spec.h | broker/admin/engine_json.h)
+					continue
+					;;
+				esac
 				grep -l "^#include \"${header##*/}\"" "$2"/*.[ch] 2>/dev/null |
 					sed "s|\$| includes $header|"
 			done

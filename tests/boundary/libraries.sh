@@ -1,8 +1,8 @@
 #!/bin/sh
-# Which shared libraries the two programs ask for, and which symbols.
-# usage: libraries.sh SALLYPORTD BROKER
+# Which shared libraries the programs ask for, and which symbols.
+# usage: libraries.sh SALLYPORTD BROKER TOOL
 set -u
-worker=$1 broker=$2
+worker=$1 broker=$2 tool=$3
 rc=0
 bad() { echo "FAIL: $*"; rc=1; }
 
@@ -22,6 +22,7 @@ refuse_symbols() {
 
 refuse_libraries "$worker" 'libcurl libcurl-gnutls libjansson libevent libevent_core libcrypt'
 refuse_libraries "$broker" 'libssh libssh_gcrypt libssh2'
+refuse_libraries "$tool" 'libssh libssh_gcrypt libssh2 libcurl libcurl-gnutls libevent libevent_core'
 needed "$worker" | grep -q '^libssh\.so' || bad "sallyportd is not linked to the shared libssh"
 needed "$broker" | grep -q '^libcurl' || bad "the broker is not linked to libcurl: is this the broker?"
 
@@ -36,7 +37,7 @@ nm "$broker" | awk '{ print $NF }' | grep -qE '^(hooks_|channel_|dummy_key_)' &&
 
 # For people: everything that ends up in each address space. A distribution's libcurl may bring an
 # SSH library of its own, which the broker never calls: only the http scheme is allowed.
-for program in "$worker" "$broker"; do
+for program in "$worker" "$broker" "$tool"; do
 	echo "${program##*/} needs:" $(needed "$program")
 	echo "  with all of theirs:" $(ldd "$program" | awk '{ print $1 }' | sed 's|.*/||' | sort)
 done

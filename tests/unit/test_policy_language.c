@@ -354,7 +354,7 @@ test_templates_are_judged_again(void **state)
 	assert_non_null(strstr(why, "longer"));
 	policy_unref(p);
 	p = parse("\"p\": { \"container\": { \"image\": \"debian:12\", \"mounts\": [ { \"tmpfs\": "
-		  "\"/${target}\", \"size\": \"1M\" }, { \"volume\": \"v\", \"to\": \"/data\" } ] } }",
+		  "\"/${target}\", \"size\": \"1M\" }, { \"volume\": \"vol\", \"to\": \"/data\" } ] } }",
 	    "{ \"id\": \"r\", \"if\": { \"target\": [\"*\"] }, \"use\": \"p\" }");
 	assert_int_equal(grant(p, "a", "data", &g, why), POLICY_E_REFUSED);
 	assert_non_null(strstr(why, "twice"));

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+# bash completion for sallyport(1)
+
+_sallyport()
+{
+	local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} words=
+
+	COMPREPLY=()
+	if [ "$COMP_CWORD" = 1 ]; then
+		words="sessions kill status reload policy --help --version"
+	elif [ "$COMP_CWORD" = 2 ] && [ "${COMP_WORDS[1]}" = policy ]; then
+		words="check explain test show schema diff"
+	else
+		case $before in
+		--request) words="shell exec subsystem forward" ;;
+		--auth) words="key sk-key" ;;
+		--user | --group | --from | --key | --at | --command | --profile | --rule | --message) return ;;
+		--socket | --cases) words= ;;
+		esac
+	fi
+	if [ -z "$words" ] && [ "${COMP_WORDS[1]}" != policy ]; then
+		case ${COMP_WORDS[1]} in
+		sessions) words="--socket --json --watch" ;;
+		kill) words="--socket --user --rule --message" ;;
+		status | reload) words="--socket --json" ;;
+		esac
+	elif [ -z "$words" ] && [[ $current == -* ]]; then
+		case ${COMP_WORDS[2]} in
+		check) words="--json --strict --help" ;;
+		explain) words="--json --user --group --from --key --auth --at --request --command --pty --help" ;;
+		test) words="--json --quiet --cases --help" ;;
+		show) words="--json --effective --profile --help" ;;
+		diff) words="--json --help" ;;
+		esac
+	fi
+	if [ -n "$words" ]; then
+		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+	else
+		compopt -o filenames
+		mapfile -t COMPREPLY < <(compgen -f -- "$current")
+	fi
+}
+
+complete -F _sallyport sallyport

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sallyport policy diff: for whom two policies decide differently, and how. Every login that either of
+ * them can tell from others is asked of both; what they answer is grouped.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "policy_commands.h"
+#include "policy_show.h"
+#include "times.h"
+
+static const char usage[] = "usage: sallyport policy diff [--json] OLD NEW\n";
+
+#define CHANGES_MAX 1024 /* of different kinds; nobody reads more */
+
+/* What a policy says to one login. */
+struct said {
+	bool allowed;
+	const char *rule;
+	const char *message;
+	const struct policy_profile *profile;
+};
+
+/* A kind of change, and for whom. */
+struct change {
+	struct said before;
+	struct said after;
+	struct policy_login login; /* the first one that it was found for */
+	size_t n_users;
+	bool counted; /* for the user that is being looked at */
+};
+
+/* Two profiles, and whether they give the same; compared once. */
+struct pair {
+	const struct policy_profile *before;
+	const struct policy_profile *after;
+	bool same;
+};
+
+struct comparison {
+	const struct policy *before;
+	const struct policy *after;
+	struct arena arena;
+	struct policy_facts facts;
+	struct change *changes;
+	size_t n_changes;
+	bool too_many;
+	struct pair *pairs;
+	size_t n_pairs;
+};
+
+/* ---- comparing ---- */
+
+static bool
+same_text(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static bool
+compare_profiles(const struct policy_profile *before, const struct policy_profile *after)
+{
+	SP_CLEANUP(arena_clear) struct arena arena = { 0 };
+	size_t n = 0;
+	size_t m = 0;
+	const struct policy_setting *x = policy_settings(&arena, before, &n);
+	const struct policy_setting *y = policy_settings(&arena, after, &m);
+	bool same = x != NULL && y != NULL && n == m;
+
+	for (size_t i = 0; same && i < n; i++)
+		same = strcmp(x[i].value, y[i].value) == 0;
+	return same;
+}
+
+static bool
+same_profiles(struct comparison *c, const struct policy_profile *before,
+    const struct policy_profile *after)
+{
+	struct pair *pairs;
+
+	if (before == NULL || after == NULL)
+		return before == after;
+	for (size_t i = 0; i < c->n_pairs; i++) {
+		if (c->pairs[i].before == before && c->pairs[i].after == after)
+			return c->pairs[i].same;
+	}
+	pairs = reallocarray(c->pairs, c->n_pairs + 1, sizeof(*pairs));
+	if (pairs == NULL)
+		return false; /* to say too much is the better mistake */
+	c->pairs = pairs;
+	pairs[c->n_pairs] = (struct pair){ before, after, compare_profiles(before, after) };
+	return pairs[c->n_pairs++].same;
+}
+
+/* A key that the policy does not have for the user lets nobody in. */
+static struct said
+ask(const struct policy *p, const struct policy_login *login)
+{
+	struct policy_login l = *login;
+	struct policy_decision d;
+	int r;
+
+	if (!policy_user_has_key(p, l.user, l.fingerprint, &l.auth))
+		return (struct said){ .allowed = false };
+	r = policy_decide(p, &l, &d);
+	return (struct said){ r == 0, d.rule, d.message, d.profile };
+}
+
+static bool
+same_said(const struct said *a, const struct said *b)
+{
+	return a->allowed == b->allowed && a->profile == b->profile &&
+	    same_text(a->rule, b->rule) && same_text(a->message, b->message);
+}
+
+static void
+add_change(struct comparison *c, const struct said *before, const struct said *after,
+    const struct policy_login *login, size_t n_users)
+{
+	size_t i = 0;
+
+	while (i < c->n_changes &&
+	    !(same_said(&c->changes[i].before, before) && same_said(&c->changes[i].after, after)))
+		i++;
+	if (i == CHANGES_MAX) {
+		c->too_many = true;
+		return;
+	}
+	if (i == c->n_changes)
+		c->changes[c->n_changes++] = (struct change){ *before, *after, *login, 0, false };
+	if (!c->changes[i].counted)
+		c->changes[i].n_users += n_users;
+	c->changes[i].counted = true;
+}
+
+static void
+compare_login(struct comparison *c, const struct policy_login *login, size_t n_users)
+{
+	struct said before = ask(c->before, login);
+	struct said after = ask(c->after, login);
+
+	if (before.allowed != after.allowed || !same_text(before.rule, after.rule) ||
+	    !same_text(before.message, after.message) ||
+	    !same_profiles(c, before.profile, after.profile))
+		add_change(c, &before, &after, login, n_users);
+}
+
+/* With one key of the user, from everywhere, to every target, at every time. */
+static void
+compare_key(struct comparison *c, struct policy_login *login, size_t n_users)
+{
+	const struct policy_facts *f = &c->facts;
+	const int64_t ends[] = { policy_user_expires(c->before, login->user),
+		policy_user_expires(c->after, login->user) };
+
+	for (size_t s = 0; s < f->n_sources; s++) {
+		login->source = &f->sources[s];
+		for (size_t t = 0; t < f->n_targets; t++) {
+			login->target = f->targets[t];
+			for (size_t i = 0; i < f->n_times + SP_ARRAY_LEN(ends); i++) {
+				login->time = i < f->n_times ? f->times[i] : ends[i - f->n_times];
+				if (login->time != INT64_MAX)
+					compare_login(c, login, n_users);
+			}
+		}
+	}
+}
+
+static void
+compare_user(struct comparison *c, size_t i)
+{
+	struct policy_login login = { .user = c->facts.users[i] };
+	enum policy_auth auth;
+
+	for (size_t k = 0; k < c->n_changes; k++)
+		c->changes[k].counted = false;
+	for (size_t k = 0;; k++) {
+		login.fingerprint = policy_user_key_at(c->before, login.user, k, &auth);
+		if (login.fingerprint == NULL)
+			break;
+		compare_key(c, &login, c->facts.n_alike[i]);
+	}
+	for (size_t k = 0;; k++) {
+		login.fingerprint = policy_user_key_at(c->after, login.user, k, &auth);
+		if (login.fingerprint == NULL)
+			break;
+		if (!policy_user_has_key(c->before, login.user, login.fingerprint, &auth))
+			compare_key(c, &login, c->facts.n_alike[i]);
+	}
+}
+
+/* ---- showing ---- */
+
+static const char *
+address_text(const struct sockaddr_storage *source, char out[INET6_ADDRSTRLEN])
+{
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+
+	memcpy(&v4, source, sizeof(v4));
+	memcpy(&v6, source, sizeof(v6));
+	return inet_ntop(source->ss_family,
+	    source->ss_family == AF_INET ? (const void *)&v4.sin_addr : (const void *)&v6.sin6_addr,
+	    out, INET6_ADDRSTRLEN);
+}
+
+static void
+print_said(const struct said *s)
+{
+	(void)fputs(s->allowed ? "ALLOW" : "DENY", stdout);
+	if (s->rule != NULL)
+		printf(" rule \"%s\"", s->rule);
+	if (s->profile != NULL)
+		printf(" profile \"%s\"", s->profile->name);
+}
+
+/* Settings that both give, with other values. */
+static void
+show_settings(const struct change *c, struct json_writer *w)
+{
+	SP_CLEANUP(arena_clear) struct arena arena = { 0 };
+	const struct policy_setting *x;
+	const struct policy_setting *y;
+	size_t n = 0;
+	size_t m = 0;
+
+	if (c->before.profile == NULL || c->after.profile == NULL)
+		return;
+	x = policy_settings(&arena, c->before.profile, &n);
+	y = policy_settings(&arena, c->after.profile, &m);
+	for (size_t i = 0; x != NULL && y != NULL && i < n && i < m; i++) {
+		if (strcmp(x[i].value, y[i].value) == 0)
+			continue;
+		if (w != NULL) {
+			json_write_open(w, NULL, '{');
+			json_write_string(w, "name", x[i].name);
+			json_write_raw(w, "before", x[i].value);
+			json_write_raw(w, "after", y[i].value);
+			json_write_close(w, '}');
+			continue;
+		}
+		printf("    %s ", x[i].name);
+		print_plain(stdout, x[i].value);
+		(void)fputs(" -> ", stdout);
+		print_plain(stdout, y[i].value);
+		(void)putchar('\n');
+	}
+}
+
+static void
+print_change(const struct change *c)
+{
+	char address[INET6_ADDRSTRLEN];
+	char when[TIMES_TEXT_MAX];
+
+	printf("%s%s%s", c->login.user, c->login.target != NULL ? "+" : "",
+	    c->login.target != NULL ? c->login.target : "");
+	if (c->n_users > 1)
+		printf(" and %zu more", c->n_users - 1);
+	(void)fputs(": ", stdout);
+	print_said(&c->before);
+	(void)fputs(" -> ", stdout);
+	print_said(&c->after);
+	printf("\n    for example from %s at %s\n", address_text(c->login.source, address),
+	    times_format(c->login.time, when));
+	if (!same_text(c->before.message, c->after.message)) {
+		(void)fputs("    message: ", stdout);
+		print_plain(stdout, c->before.message != NULL ? c->before.message : "none");
+		(void)fputs(" -> ", stdout);
+		print_plain(stdout, c->after.message != NULL ? c->after.message : "none");
+		(void)putchar('\n');
+	}
+	show_settings(c, NULL);
+}
+
+static void
+write_said(struct json_writer *w, const char *key, const struct said *s)
+{
+	json_write_open(w, key, '{');
+	json_write_bool(w, "allowed", s->allowed);
+	json_write_string(w, "rule", s->rule);
+	json_write_string(w, "profile", s->profile != NULL ? s->profile->name : NULL);
+	json_write_string(w, "message", s->message);
+	json_write_close(w, '}');
+}
+
+static void
+write_change(struct json_writer *w, const struct change *c)
+{
+	char address[INET6_ADDRSTRLEN];
+	char when[TIMES_TEXT_MAX];
+
+	json_write_open(w, NULL, '{');
+	json_write_string(w, "user", c->login.user);
+	json_write_string(w, "target", c->login.target);
+	json_write_string(w, "from", address_text(c->login.source, address));
+	json_write_string(w, "at", times_format(c->login.time, when));
+	json_write_string(w, "key", c->login.fingerprint);
+	json_write_number(w, "users", c->n_users);
+	write_said(w, "before", &c->before);
+	write_said(w, "after", &c->after);
+	json_write_open(w, "settings", '[');
+	show_settings(c, w);
+	json_write_close(w, ']');
+	json_write_close(w, '}');
+}
+
+static void
+show(const struct comparison *c, bool json)
+{
+	struct json_writer w = { .out = stdout };
+
+	if (json)
+		json_write_open(&w, NULL, '[');
+	for (size_t i = 0; i < c->n_changes; i++) {
+		if (json)
+			write_change(&w, &c->changes[i]);
+		else
+			print_change(&c->changes[i]);
+	}
+	if (json) {
+		json_write_close(&w, ']');
+		(void)putchar('\n');
+	}
+	if (c->too_many)
+		(void)fprintf(stderr, "sallyport: there are more kinds of change than these %d\n",
+		    CHANGES_MAX);
+}
+
+static int
+compare(struct comparison *c, bool json)
+{
+	c->changes = calloc(CHANGES_MAX, sizeof(*c->changes));
+	if (c->changes == NULL ||
+	    policy_facts(&c->arena, c->before, c->after, time(NULL), &c->facts) < 0) {
+		(void)fputs("sallyport: out of memory\n", stderr);
+		return EXIT_UNABLE;
+	}
+	for (size_t i = 0; i < c->facts.n_users; i++)
+		compare_user(c, i);
+	show(c, json);
+	return c->n_changes > 0 ? EXIT_NO : EXIT_FINE;
+}
+
+int
+command_diff(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	struct policy *before;
+	struct policy *after;
+	struct comparison c = { 0 };
+	bool json = false;
+	int code = EXIT_UNABLE;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (option != 'j')
+			return command_usage(usage);
+		json = true;
+	}
+	if (optind + 2 != argc)
+		return command_usage(usage);
+	before = command_load(argv[optind]);
+	after = command_load(argv[optind + 1]);
+	c.before = before;
+	c.after = after;
+	if (before != NULL && after != NULL)
+		code = compare(&c, json);
+	arena_clear(&c.arena);
+	free(c.changes);
+	free(c.pairs);
+	policy_unref(before);
+	policy_unref(after);
+	return code;
+}

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sallyport policy explain: what a login gets, and why, without anybody logging in. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "container_plan.h"
+#include "engine_json.h"
+#include "policy_commands.h"
+#include "policy_show.h"
+
+static const char usage[] =
+    "usage: sallyport policy explain [--json] FILE --user NAME[+TARGET] [--group GROUP]...\n"
+    "           [--from ADDRESS] [--key FINGERPRINT | --auth key|sk-key] [--at TIME]\n"
+    "           [--request shell|exec|subsystem|forward] [--command COMMAND] [--pty]\n";
+
+/* What only a running broker has. */
+#define GUEST_DIR  "/usr/libexec/sallyport/guest"
+#define RENDEZVOUS "/run/sallyport/rendezvous/" CONTAINER
+#define CONTAINER  "sallyport-0000000000000000"
+
+/* The body of the engine request, from malloc; NULL after saying why not. */
+static char *
+make_request(const struct verdict *v, const struct facts *f)
+{
+	struct container_names names = {
+		.name = CONTAINER,
+		.instance = "0000000000000000",
+		.proof = "(of this broker)",
+		.connection = "00000000",
+		.user = f->login.user,
+	};
+	struct container_plan plan;
+	char why[256] = "out of memory";
+	char *body = NULL;
+
+	container_plan_make(&plan, policy_grant_profile(v->grant), &names);
+	container_plan_direct(&plan.spec, plan.mounts, GUEST_DIR, RENDEZVOUS);
+	if (engine_spec_check(&plan.spec, why, sizeof(why)) < 0 ||
+	    engine_json_create(&plan.spec, &body) < 0) {
+		(void)fprintf(stderr, "sallyport: the broker would not send this: %s\n", why);
+		return NULL;
+	}
+	return body;
+}
+
+static const char *const *
+program(const struct verdict *v, const struct facts *f)
+{
+	return policy_program(policy_grant_profile(v->grant), &f->request, &v->words);
+}
+
+/* What stands for "${command}", which has a meaning in commands only. */
+static const char *
+argument(const struct facts *f, const char *text)
+{
+	return f->request.kind == POLICY_REQUEST_EXEC && strcmp(text, "${command}") == 0
+	    ? f->request.command
+	    : text;
+}
+
+static void
+write_program(struct json_writer *w, const struct verdict *v, const struct facts *f)
+{
+	json_write_open(w, "argv", '[');
+	for (const char *const *a = program(v, f); *a != NULL; a++)
+		json_write_string(w, NULL, argument(f, *a));
+	json_write_close(w, ']');
+}
+
+static void
+write_rules(struct json_writer *w, const struct policy *p, const struct facts *f)
+{
+	json_write_open(w, "rules", '[');
+	for (size_t i = 0; i < policy_rule_count(p); i++) {
+		struct policy_rule_view view;
+
+		policy_view_rule(p, i, &f->login, &view);
+		json_write_open(w, NULL, '{');
+		json_write_string(w, "id", view.id);
+		json_write_bool(w, "matches", view.matches);
+		json_write_string(w, "why", view.why);
+		write_place(w, view.file, view.line, view.column);
+		json_write_close(w, '}');
+	}
+	json_write_close(w, ']');
+}
+
+static int
+write_json(struct policy *p, const struct facts *f, const struct verdict *v, const char *body)
+{
+	struct json_writer w = { .out = stdout };
+	int code = EXIT_FINE;
+
+	json_write_open(&w, NULL, '{');
+	json_write_bool(&w, "allowed", v->allowed);
+	json_write_bool(&w, "login", v->login_allowed);
+	json_write_string(&w, "why", v->why[0] != '\0' ? v->why : NULL);
+	json_write_string(&w, "rule", v->decision.rule);
+	if (v->decision.file != NULL)
+		write_place(&w, v->decision.file, v->decision.line, v->decision.column);
+	json_write_string(&w, "profile", v->profile);
+	json_write_string(&w, "message", v->decision.message);
+	json_write_string(&w, "digest", policy_digest(p));
+	write_rules(&w, p, f);
+	if (v->grant != NULL)
+		code = write_settings(&w, policy_grant_profile(v->grant));
+	if (v->grant != NULL && v->allowed && f->has_request)
+		write_program(&w, v, f);
+	if (body != NULL)
+		json_write_raw(&w, "create", body);
+	json_write_close(&w, '}');
+	(void)putchar('\n');
+	return code;
+}
+
+static void
+print_decision(const struct verdict *v)
+{
+	const struct policy_decision *d = &v->decision;
+
+	(void)fputs(v->allowed ? "ALLOW" : "DENY", stdout);
+	if (d->rule != NULL) {
+		printf("  rule \"%s\" (", d->rule);
+		print_plain(stdout, d->file);
+		printf(":%u:%u)", d->line, d->column);
+	}
+	if (v->profile != NULL)
+		printf("%s profile \"%s\"", d->rule != NULL ? "," : " ", v->profile);
+	if (v->why[0] != '\0') {
+		(void)fputs(d->rule != NULL ? ": " : "  ", stdout);
+		print_plain(stdout, v->why);
+	}
+	(void)putchar('\n');
+	if (d->message != NULL) {
+		(void)fputs("  the person is told: ", stdout);
+		print_plain(stdout, d->message);
+		(void)putchar('\n');
+	}
+}
+
+/* Rules behind the one that decides are not looked at. */
+static void
+print_rules(const struct policy *p, const struct facts *f)
+{
+	bool decided = false;
+
+	for (size_t i = 0; i < policy_rule_count(p); i++) {
+		struct policy_rule_view view;
+
+		policy_view_rule(p, i, &f->login, &view);
+		printf("  %3zu %-20s %-4s ", i + 1, view.id,
+		    view.matches && !decided ? "YES"
+			: view.matches       ? "yes"
+					     : "no");
+		print_plain(stdout, view.why);
+		(void)fputs(view.matches && decided ? " (too late)\n" : "\n", stdout);
+		decided = decided || view.matches;
+	}
+}
+
+static void
+print_program(const struct verdict *v, const struct facts *f)
+{
+	(void)fputs("would run:", stdout);
+	for (const char *const *a = program(v, f); *a != NULL; a++) {
+		(void)putchar(' ');
+		json_write_text(stdout, argument(f, *a));
+	}
+	(void)puts(v->words.n > 0 ? " (without a shell)" : "");
+}
+
+static int
+print_all(struct policy *p, const struct facts *f, const struct verdict *v, const char *body)
+{
+	int code = EXIT_FINE;
+
+	print_decision(v);
+	print_rules(p, f);
+	if (v->grant != NULL)
+		code = print_settings(stdout, policy_grant_profile(v->grant), true);
+	if (v->allowed && f->has_request)
+		print_program(v, f);
+	if (body != NULL)
+		printf("would send: POST /containers/create?name=%s %s\n", CONTAINER, body);
+	return code;
+}
+
+static int
+explain(const char *path, struct facts *f, bool json)
+{
+	static struct verdict v;
+	struct policy *p = command_load(path);
+	char *body = NULL;
+	int code = EXIT_UNABLE;
+
+	if (p == NULL)
+		return EXIT_UNABLE;
+	if (judge(p, f, &v) == 0) {
+		body = v.grant != NULL ? make_request(&v, f) : NULL;
+		code = json ? write_json(p, f, &v, body) : print_all(p, f, &v, body);
+		if (code == EXIT_FINE && v.grant != NULL && body == NULL)
+			code = EXIT_UNABLE;
+		if (code == EXIT_FINE)
+			code = v.allowed ? EXIT_FINE : EXIT_NO;
+	}
+	verdict_clear(&v);
+	free(body);
+	policy_unref(p);
+	return code;
+}
+
+int
+command_explain(int argc, char **argv)
+{
+	static const struct option options[] = {
+		FACT_OPTIONS,
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	static struct facts f;
+	const char *fault;
+	bool json = false;
+	int option;
+
+	facts_init(&f, time(NULL));
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (option == 'h')
+			return command_usage(usage);
+		if (option == 'j')
+			json = true;
+		else if (!command_take_fact(&f, option, optarg))
+			return EXIT_UNABLE;
+	}
+	if (optind + 1 != argc)
+		return command_usage(usage);
+	fault = facts_check(&f);
+	if (fault != NULL) {
+		(void)fprintf(stderr, "sallyport: %s\n%s", fault, usage);
+		return EXIT_UNABLE;
+	}
+	return explain(argv[optind], &f, json);
+}

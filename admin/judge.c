@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "judge.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "policy_show.h"
+#include "times.h"
+
+void
+facts_init(struct facts *f, int64_t now)
+{
+	*f = (struct facts){ .login.time = now };
+	f->login.groups = f->groups;
+}
+
+const char *
+facts_set_user(struct facts *f, const char *text)
+{
+	size_t len = strlen(text);
+	size_t target;
+	size_t n = policy_split_name(text, len, &target);
+
+	if (n == 0 || len >= sizeof(f->name))
+		return "is no name to log in with: \"alice\" or \"alice+target\"";
+	memcpy(f->name, text, len + 1);
+	f->name[n] = '\0';
+	f->login.user = f->name;
+	f->login.target = target < len ? f->name + target : NULL;
+	f->has_user = true;
+	return NULL;
+}
+
+const char *
+facts_add_group(struct facts *f, const char *text)
+{
+	if (f->n_groups == JUDGE_GROUPS_MAX)
+		return "is one group too many";
+	if (!policy_user_valid(text, strlen(text)))
+		return "is no name of a group";
+	f->groups[f->n_groups++] = text;
+	return NULL;
+}
+
+const char *
+facts_set_from(struct facts *f, const char *text)
+{
+	struct sockaddr_in v4 = { .sin_family = AF_INET };
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
+
+	memset(&f->source, 0, sizeof(f->source));
+	if (inet_pton(AF_INET, text, &v4.sin_addr) == 1)
+		memcpy(&f->source, &v4, sizeof(v4));
+	else if (inet_pton(AF_INET6, text, &v6.sin6_addr) == 1)
+		memcpy(&f->source, &v6, sizeof(v6));
+	else
+		return "is no address";
+	f->login.source = &f->source;
+	return NULL;
+}
+
+const char *
+facts_set_key(struct facts *f, const char *text)
+{
+	if (strncmp(text, "SHA256:", 7) != 0)
+		return "is no fingerprint; ssh-keygen -l -f KEY.pub prints it, \"SHA256:...\"";
+	f->login.fingerprint = text;
+	f->has_key = true;
+	return NULL;
+}
+
+const char *
+facts_set_auth(struct facts *f, const char *text)
+{
+	for (unsigned i = 0; policy_auth_names[i] != NULL; i++) {
+		if (strcmp(policy_auth_names[i], text) == 0) {
+			f->login.auth = (enum policy_auth)i;
+			return NULL;
+		}
+	}
+	return "is no way to log in: \"key\" or \"sk-key\"";
+}
+
+const char *
+facts_set_time(struct facts *f, const char *text)
+{
+	return times_parse_instant(text, &f->login.time) == 0
+	    ? NULL
+	    : "is no point in time such as \"2027-01-31T18:00Z\"";
+}
+
+const char *
+facts_set_request(struct facts *f, const char *text)
+{
+	f->has_request = true;
+	f->later = NULL;
+	if (strcmp(text, "shell") == 0)
+		f->request.kind = POLICY_REQUEST_SHELL;
+	else if (strcmp(text, "exec") == 0)
+		f->request.kind = POLICY_REQUEST_EXEC;
+	else if (strcmp(text, "subsystem") == 0)
+		f->request.kind = POLICY_REQUEST_SUBSYSTEM;
+	else if (strcmp(text, "forward") == 0)
+		f->later = text;
+	else
+		return "is no request: \"shell\", \"exec\", \"subsystem\" or \"forward\"";
+	return NULL;
+}
+
+const char *
+facts_set_command(struct facts *f, const char *text)
+{
+	f->request.command = text;
+	f->request.command_len = strlen(text);
+	return f->request.command_len <= POLICY_WORDS_COMMAND_MAX ? NULL : "is too long";
+}
+
+const char *
+facts_check(const struct facts *f)
+{
+	bool words = f->has_request && f->later == NULL && f->request.kind != POLICY_REQUEST_SHELL;
+
+	if (!f->has_user)
+		return "a user is needed";
+	if (words && f->request.command == NULL)
+		return "\"exec\" needs a command, and \"subsystem\" its name as one";
+	if (!words && f->request.command != NULL)
+		return "a command goes with the request \"exec\" or \"subsystem\" only";
+	if (f->request.pty && !f->has_request)
+		return "a terminal goes with a request only";
+	return NULL;
+}
+
+static void
+refuse(struct verdict *v, const char *why)
+{
+	(void)snprintf(v->why, sizeof(v->why), "%s", why);
+}
+
+static void
+explain_refusal(const struct policy *p, const struct facts *f, struct verdict *v)
+{
+	bool known = policy_user_key_at(p, f->login.user, 0, &(enum policy_auth){ 0 }) != NULL;
+
+	if (v->decision.expired)
+		refuse(v, "the user has expired");
+	else if (v->decision.rule != NULL)
+		refuse(v, "the rule denies it");
+	else
+		refuse(v, known ? "no rule matches" : "there is no such user, or it has no keys");
+}
+
+static void
+judge_request(const struct facts *f, struct verdict *v)
+{
+	const char *why = NULL;
+
+	if (f->later != NULL)
+		why = "requests of this kind are not available in this build";
+	else if (f->has_request)
+		why = policy_refuse(policy_grant_profile(v->grant), &f->request, &v->words);
+	v->allowed = why == NULL;
+	if (why != NULL)
+		refuse(v, why);
+}
+
+int
+judge(struct policy *p, struct facts *f, struct verdict *ret)
+{
+	int r;
+
+	ret->login_allowed = ret->allowed = false;
+	ret->decision = (struct policy_decision){ 0 };
+	ret->grant = NULL;
+	ret->profile = NULL;
+	ret->why[0] = '\0';
+	ret->words.n = 0;
+	if (f->has_key &&
+	    !policy_user_has_key(p, f->login.user, f->login.fingerprint, &f->login.auth)) {
+		refuse(ret, "the user does not have this key");
+		return 0;
+	}
+	if (policy_decide(p, &f->login, &ret->decision) != 0) {
+		explain_refusal(p, f, ret);
+		return 0;
+	}
+	r = policy_grant_new(p, &f->login, &ret->decision, &ret->grant, ret->why, sizeof(ret->why));
+	if (r != 0)
+		return r < 0 ? r : 0;
+	ret->profile = policy_grant_profile(ret->grant)->name;
+	ret->login_allowed = true;
+	judge_request(f, ret);
+	return 0;
+}
+
+void
+verdict_clear(struct verdict *v)
+{
+	v->grant = policy_grant_unref(v->grant);
+}

@@ -1,0 +1,328 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The policy language once more, written from sallyport-policy(5) and from nothing else: what a policy says
+to a login and to a request, and what no engine request may ever hold.
+"""
+import copy
+import datetime
+import ipaddress
+import re
+
+DEFAULTS = {
+    "container": {
+        "mode": "connection", "user": "1000:1000", "workdir": None, "network": "none",
+        "argv": {"shell": ["/bin/sh"], "exec": ["/bin/sh", "-c", "${command}"]},
+        "login_shell": True, "env": {}, "read_only_root": True,
+        "mounts": [{"tmpfs": "/tmp", "size": "64M"}], "stop_grace": "10s",
+        "limits": {"memory": "512M", "swap": "0", "cpus": 1, "pids": 256, "nofile": 1024},
+    },
+    "session": {"pty": True, "shell": True, "exec": True, "env": ["LANG", "LC_*"], "channels": 10,
+                "subsystems": {}},
+}
+DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+EXPIRED = "This account has expired."
+
+
+# ----- values -----
+
+def instant(text):
+    form = "%Y-%m-%dT%H:%M:%S%z" if text.count(":") > (1 + (text[-1] != "Z")) else "%Y-%m-%dT%H:%M%z"
+    return datetime.datetime.strptime(text.replace("Z", "+0000"), form)
+
+
+def days_of(text):
+    days = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        day = DAYS.index(first)
+        days.add(day)
+        while last and DAYS[day] != last:
+            day = (day + 1) % 7
+            days.add(day)
+    return days
+
+
+def zone(text):
+    if text == "Z":
+        return datetime.timedelta(0)
+    hours, minutes = text[1:].split(":")
+    delta = datetime.timedelta(hours=int(hours), minutes=int(minutes))
+    return -delta if text[0] == "-" else delta
+
+
+def seconds(text):
+    hours, minutes = text.split(":")
+    return int(hours) * 3600 + int(minutes) * 60
+
+
+def in_window(text, now):
+    if "/" in text:
+        start, end = text.split("/")
+        return (not start or now >= instant(start)) and (not end or now < instant(end))
+    *parts, offset = text.split(" ")
+    days, hours = set(range(7)), "00:00-24:00"
+    for part in parts:
+        if part[0].isdigit():
+            hours = part
+        else:
+            days = days_of(part)
+    local = now.astimezone(datetime.timezone(zone(offset)))
+    begin, end = (seconds(h) for h in hours.split("-"))
+    second = local.hour * 3600 + local.minute * 60 + local.second
+    today = local.weekday()
+    if begin < end:
+        return today in days and begin <= second < end
+    return (today in days and second >= begin) or ((today - 1) % 7 in days and second < end)
+
+
+def fits(pattern, text):
+    regex = "".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern)
+    return re.fullmatch(regex, text, re.DOTALL) is not None
+
+
+def in_network(network, address):
+    net, ip = ipaddress.ip_network(network), ipaddress.ip_address(address)
+    if ip.version == 6 and ip.ipv4_mapped:
+        ip = ip.ipv4_mapped
+    return ip.version == net.version and ip in net
+
+
+# ----- profiles -----
+
+def merge(base, over):
+    """Objects merge, everything else replaces."""
+    result = dict(base)
+    for key, value in over.items():
+        # Programs by name are a list of things, as arrays are.
+        both = key != "subsystems" and isinstance(value, dict) and isinstance(base.get(key), dict)
+        result[key] = merge(base[key], value) if both else copy.deepcopy(value)
+    return result
+
+
+def profile_of(policy, name):
+    own = dict(policy["profiles"][name])
+    parent = own.pop("extends", None)
+    return merge(profile_of(policy, parent) if parent else DEFAULTS, own)
+
+
+def put(profile, way, value):
+    for key in reversed(way.split(".")):
+        value = {key: value}
+    return merge(profile, value)
+
+
+def expand(value, user, target):
+    if isinstance(value, str):
+        return value.replace("${user}", user).replace("${target}", target or "")
+    if isinstance(value, list):
+        return [expand(v, user, target) for v in value]
+    if isinstance(value, dict):
+        return {k: expand(v, user, target) for k, v in value.items()}
+    return value
+
+
+NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,63}")
+
+
+def good_path(path, guarded):
+    parts = path.split("/")[1:]
+    return path.startswith("/") and all(p not in ("", ".", "..") for p in parts) and \
+        not any(path == g or path.startswith(g + "/") for g in guarded)
+
+
+def filled_in(profile, user, target):
+    """The profile with its templates filled in, or None when a value is none of the language."""
+    result = copy.deepcopy(profile)
+    c = result["container"]
+    for key in ("network", "workdir", "env", "mounts"):
+        c[key] = expand(c[key], user, target)
+    if "${" in str(profile["container"]["network"]) and c["network"] in ("none", "bridge"):
+        return None
+    if not NAME.fullmatch(c["network"]) or c["network"] in ("host", "default"):
+        return None
+    if c["workdir"] is not None and not good_path(c["workdir"], ["/proc", "/.sallyport"]):
+        return None
+    places = [m.get("tmpfs", m.get("to")) for m in c["mounts"]]
+    if len(set(places)) != len(places) or not all(
+            good_path(p, ["/proc", "/sys", "/dev", "/.sallyport"]) for p in places):
+        return None
+    if not all(NAME.fullmatch(m["volume"]) for m in c["mounts"] if "volume" in m):
+        return None
+    return result
+
+
+# ----- logins -----
+
+def holds(conditions, user, groups, facts, target):
+    for key, wanted in conditions.items():
+        if key == "user":
+            ok = user in wanted
+        elif key == "group":
+            ok = bool(set(groups) & set(wanted))
+        elif key == "from":
+            ok = "from" in facts and any(in_network(n, facts["from"]) for n in wanted)
+        elif key == "key":
+            ok = facts.get("key") in wanted
+        elif key == "auth":
+            ok = facts["auth"] in wanted["any"]
+        elif key == "time":
+            windows = [wanted] if isinstance(wanted, str) else wanted
+            ok = any(in_window(w, instant(facts["time"])) for w in windows)
+        elif key == "target":
+            ok = target is not None and any(fits(p, target) for p in wanted)
+        elif key == "not":
+            ok = not holds(wanted, user, groups, facts, target)
+        else:
+            raise KeyError(key)
+        if not ok:
+            return False
+    return True
+
+
+def decide(policy, facts):
+    """What is said to a login: a rule's id or "", a profile with a name or None, a message or ""."""
+    name, _, target = facts["user"].partition("+")
+    target = target or None
+    user = policy["users"].get(name)
+    if user is None or ("key" in facts and facts["key"] not in facts["keys"].get(name, [])):
+        return "", None, ""
+    if "expires" in user and instant(facts["time"]) >= instant(user["expires"]):
+        return "", None, EXPIRED
+    groups = user.get("groups", []) + facts.get("groups", [])
+    for rule in policy["rules"]:
+        conditions = rule.get("if", {})
+        if target is not None and "target" not in conditions:
+            continue
+        if not holds(conditions, name, groups, facts, target):
+            continue
+        if "deny" in rule:
+            return rule["id"], None, rule["deny"]
+        profile = profile_of(policy, rule["use"])
+        for way, value in rule.get("set", {}).items():
+            profile = put(profile, way, value)
+        filled = filled_in(profile, name, target)
+        return rule["id"], filled and {"name": rule["use"], **filled}, ""
+    return "", None, ""
+
+
+# ----- requests -----
+
+def split(line):
+    """The words of a line that means the same to a shell and to everybody; None: there is more to it."""
+    words, word, quote, i = [], None, "", 0
+    while i < len(line):
+        c = line[i]
+        i += 1
+        if quote == "'":
+            if c == "'":
+                quote = ""
+            else:
+                word += c
+        elif quote == '"':
+            if c == '"':
+                quote = ""
+            elif c in "$`":
+                return None
+            elif c == "\\" and i < len(line) and line[i] in '"\\$`':
+                word += line[i]
+                i += 1
+            elif c == "\\" and i < len(line) and line[i] == "\n":
+                return None
+            else:
+                word += c
+        elif c in " \t":
+            if word is not None:
+                words.append(word)
+            word = None
+        elif c in "$`;&|<>()*?[]{}\n\r" or (word is None and c in "~#!"):
+            return None
+        elif c == "\\":
+            if i == len(line) or line[i] == "\n":
+                return None
+            word = (word or "") + line[i]
+            i += 1
+        else:
+            word = word or ""
+            if c in "'\"":
+                quote = c
+            else:
+                word += c
+    if quote:
+        return None
+    if word is not None:
+        words.append(word)
+    if not words or not words[0] or "=" in words[0] or len(words) > 128:
+        return None
+    return words
+
+
+def fits_words(pattern, words):
+    if pattern and pattern[-1] == "**":
+        words = words[:len(pattern) - 1]
+        pattern = pattern[:-1]
+    return len(words) == len(pattern) and all(
+        fits(p, w) and (not w.startswith("-") or p.startswith("-")) for p, w in zip(pattern, words))
+
+
+def judge_request(profile, facts):
+    """(allowed, the words that run without a shell or None)"""
+    session, kind = profile["session"], facts.get("request")
+    if kind is None:
+        return True, None
+    if kind == "forward" or (kind == "shell" and not session["shell"]):
+        return False, None
+    if kind == "subsystem" and not session["subsystems"].get(facts["command"]):
+        return False, None
+    if facts.get("pty") and not session["pty"]:
+        return False, None
+    if kind in ("shell", "subsystem") or session["exec"] is True:
+        return True, None
+    if session["exec"] is False:
+        return False, None
+    words = split(facts["command"])
+    if words is not None and any(fits_words(p, words) for p in session["exec"]):
+        return True, words
+    return False, None
+
+
+# ----- engine requests -----
+
+def guardrail_faults(body, profile):
+    """What a create request has that restricted-2026.1 does not allow, or lacks."""
+    host, faults = body["HostConfig"], []
+
+    def must(name, ok):
+        if not ok:
+            faults.append(name)
+
+    for key in ("Privileged", "PublishAllPorts", "AutoRemove"):
+        must(key, host[key] is False)
+    for key in ("CapAdd", "Binds", "Devices"):
+        must(key, host[key] == [])
+    for key in ("PidMode", "UTSMode", "UsernsMode"):
+        must(key, host[key] == "")
+    must("CapDrop", host["CapDrop"] == ["ALL"])
+    must("SecurityOpt", host["SecurityOpt"] == ["no-new-privileges"])
+    must("namespaces", host["IpcMode"] == "private" and host["CgroupnsMode"] == "private")
+    must("PortBindings", host["PortBindings"] == {} and "ExposedPorts" not in body)
+    must("NetworkMode", host["NetworkMode"] == profile["network"])
+    must("NetworkDisabled", body["NetworkDisabled"] == (profile["network"] == "none"))
+    must("limits", all(host[k] > 0 for k in ("Memory", "NanoCpus", "PidsLimit")))
+    must("MemorySwap", host["MemorySwap"] >= host["Memory"])
+    must("Ulimits", {u["Name"] for u in host["Ulimits"]} == {"nofile", "core"})
+    must("LogConfig", host["LogConfig"]["Type"] == "none")
+    must("RestartPolicy", host["RestartPolicy"]["Name"] == "no")
+    must("User", re.fullmatch(r"[1-9][0-9]*:[0-9]+", body["User"]))
+    must("Healthcheck", body["Healthcheck"] == {"Test": ["NONE"]})
+    must("Entrypoint", body["Entrypoint"] == ["/.sallyport/guest/sallyport-guest"])
+    must("keys", not set(host) & {"Sysctls", "VolumesFrom", "Links", "CgroupParent", "OomKillDisable",
+                                  "MaskedPaths", "ReadonlyPaths", "DeviceCgroupRules", "ExtraHosts"})
+    binds = [m for m in host["Mounts"] if m["Type"] == "bind"]
+    must("binds", [m["Target"] for m in binds] == ["/.sallyport/guest", "/.sallyport/rendezvous"])
+    must("read-only binds", all(m["ReadOnly"] and m["BindOptions"]["NonRecursive"] for m in binds))
+    must("mounts", {m["Type"] for m in host["Mounts"]} <= {"bind", "volume", "tmpfs"})
+    must("tmpfs", all(m["TmpfsOptions"]["SizeBytes"] > 0 for m in host["Mounts"]
+                      if m["Type"] == "tmpfs"))
+    must("volumes", all("VolumeOptions" not in m and NAME.fullmatch(m["Source"])
+                        for m in host["Mounts"] if m["Type"] == "volume"))
+    return faults

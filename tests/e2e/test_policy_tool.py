@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`sallyport policy`: what it prints, how it ends, and that the broker does what it says."""
+import glob
+import json
+import os
+import re
+import subprocess
+
+import jsonschema
+import pytest
+
+from kit.broker import BASH, BUILD, TREE, Broker, profile
+from kit.target import PATIENCE
+
+pytestmark = pytest.mark.quick
+
+PROGRAM = f"{BUILD}/admin/sallyport"
+DATA = f"{TREE}/tests/data/policy"
+EXAMPLES = ["hoster", "bastion", "git-only"]
+
+
+def tool(*args, cwd=None):
+    r = subprocess.run([PROGRAM, "policy", *args], capture_output=True, text=True, cwd=cwd,
+                       errors="surrogateescape", timeout=30 * PATIENCE, check=False)
+    assert "Sanitizer" not in r.stderr and "runtime error" not in r.stderr, r.stderr
+    return r
+
+
+def write(directory, name, value):
+    path = f"{directory}/{name}"
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(value if isinstance(value, str) else json.dumps(value))
+    os.chmod(path, 0o644)
+    return path
+
+
+def all_codes():
+    with open(f"{TREE}/policy/diag.h", encoding="utf-8") as f:
+        return set(re.findall(r'X\(DIAG_\w+, "([EW]-[a-z-]+)"\)', f.read()))
+
+
+# ----- check -----
+
+def test_check_prints_every_known_message():
+    """The same words as in the golden files, a code that there is, and a place."""
+    codes = all_codes()
+    names = sorted(os.path.basename(p) for p in glob.glob(f"{DATA}/bad/*.json"))
+    assert len(names) > 150 and len(codes) > 50
+    for part in (names[i:i + 20] for i in range(0, len(names), 20)):
+        r = tool("check", *part, cwd=f"{DATA}/bad")
+        wanted = ""
+        for name in part:
+            with open(f"{DATA}/bad/{name[:-5]}.err", encoding="utf-8", errors="surrogateescape") as f:
+                wanted += f.read()
+        assert r.returncode == 1
+        printed, _, last = r.stdout.rstrip("\n").rpartition("\n")
+        assert printed + "\n" == wanted
+        assert re.fullmatch(r"[0-9]+ errors, [0-9]+ warnings", last)
+        files = json.loads(tool("check", "--json", *part, cwd=f"{DATA}/bad").stdout)
+        assert [f["policy"] for f in files] == part
+        for f in files:
+            assert any(m["severity"] == "error" for m in f["messages"])
+            for m in f["messages"]:
+                assert m["code"] in codes and m["line"] > 0 and m["column"] > 0 and m["width"] > 0
+                assert (m["code"][0] == "E") == (m["severity"] == "error")
+
+
+def test_check_exit_codes(tmp_path):
+    assert tool("check", f"{DATA}/lint/nothing.json").returncode == 0
+    assert tool("check", "--strict", f"{DATA}/lint/nothing.json").returncode == 0
+    assert tool("check", f"{DATA}/lint/image-tag.json").returncode == 0
+    assert tool("check", "--strict", f"{DATA}/lint/image-tag.json").returncode == 1
+    assert tool("check", f"{DATA}/bad/key-cut.json").returncode == 1
+    assert tool("check", f"{tmp_path}/none.json").returncode == 2
+    assert tool("check").returncode == 2
+    assert tool("check", "--nonsense", f"{DATA}/lint/nothing.json").returncode == 2
+    assert tool("chekc").returncode == 2
+    assert tool().returncode == 2
+    full = subprocess.run(f"'{PROGRAM}' policy schema >/dev/full", shell=True, check=False)
+    assert full.returncode == 2
+
+
+def test_check_does_not_show_keys(tmp_path):
+    secret = "AAAAC3NzaC1lZDI1NTE5AAAAsecret"
+    path = write(tmp_path, "p.json", {"sallyport_policy": 1, "users": {
+        "a": {"keys": [f"ssh-ed25519 {secret}"]}}})
+    for args in ((), ("--json",)):
+        assert secret not in tool("check", *args, path).stdout
+
+
+def test_the_page_explains_every_code():
+    with open(f"{TREE}/admin/sallyport.1", encoding="utf-8") as f:
+        page = f.read()
+    assert [c for c in sorted(all_codes()) if not re.search(rf"{c}\b(?!-)", page)] == []
+
+
+# ----- explain -----
+
+def test_explain_names_each_place():
+    path = f"{DATA}/good/language.json"
+    r = tool("explain", path, "--user", "alice", "--at", "2026-12-24T00:00Z", "--request", "shell")
+    assert r.returncode == 0
+    lines = r.stdout.splitlines()
+    assert lines[0] == f'ALLOW  rule "set" ({path}:34:5), profile "p"'
+    assert re.search(r"freeze +no +not: all of its conditions hold", r.stdout)
+    assert re.search(r"hours +no +key: no key is known", r.stdout)
+    assert re.search(r"set +YES +no conditions", r.stdout)
+    assert re.search(rf'container.limits.memory +"1G" +{path}:37:36 rule "set"', r.stdout)
+    assert re.search(rf'container.image +"debian:12" +{path}:20:36 profile "p"', r.stdout)
+    assert re.search(r'container.stop_grace +"10s" +default', r.stdout)
+    assert 'would run: "/bin/sh"' in lines
+    assert '"Memory":1073741824' in lines[-1]
+    # Every place that is named holds what is said to be there.
+    with open(path, encoding="utf-8") as f:
+        text = f.read().splitlines()
+    said = json.loads(tool("explain", "--json", path, "--user", "alice").stdout)
+    placed = [s for s in said["settings"] if s["from"] != "default"]
+    assert len(placed) >= 6
+    for s in placed:
+        rest = text[s["line"] - 1][s["column"] - 1:]
+        assert json.JSONDecoder().raw_decode(rest)[0] == s["value"], s
+
+
+@pytest.mark.parametrize("args, why", [
+    ([], "a user is needed"),
+    (["--user", "alice", "--request", "exec"], '"exec" needs a command'),
+    (["--user", "alice", "--command", "id"], "goes with the request"),
+    (["--user", "Alice"], "is no name"),
+    (["--user", "alice", "--from", "10.0.0"], "is no address"),
+    (["--user", "alice", "--at", "yesterday"], "is no point in time"),
+    (["--user", "alice", "--auth", "magic"], "is no way to log in"),
+    (["--user", "alice", "--key", "MD5:1"], "is no fingerprint"),
+    (["--user", "alice", "--request", "x"], "is no request"),
+])
+def test_explain_wrong_facts(args, why):
+    r = tool("explain", f"{DATA}/good/language.json", *args)
+    assert r.returncode == 2 and r.stdout == "" and why in r.stderr
+
+
+def test_explain_refusals():
+    path = f"{DATA}/good/language.json"
+    for args, why in ((["--user", "mallory"], "there is no such user"),
+                      (["--user", "alice", "--key", "SHA256:x"], "does not have this key"),
+                      (["--user", "alice", "--at", "2040-01-01T00:00Z"], "has expired"),
+                      (["--user", "alice", "--request", "exec", "--command", "id"], "not allowed"),
+                      (["--user", "alice", "--request", "forward"], "not available in this build")):
+        r = tool("explain", path, *args)
+        assert r.returncode == 1 and r.stdout.startswith("DENY") and why in r.stdout.splitlines()[0]
+    assert tool("explain", f"{DATA}/bad/key-cut.json", "--user", "alice").returncode == 2
+
+
+# ----- the rest -----
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples(name):
+    path = f"{TREE}/policy/examples/{name}"
+    r = tool("check", "--strict", f"{path}.json")
+    assert r.returncode == 0, r.stdout
+    r = tool("test", f"{path}.json", "--cases", f"{path}.cases.json")
+    assert r.returncode == 0, r.stdout
+    assert r.stdout.splitlines()[-1] in ("8 passed, 0 failed", "9 passed, 0 failed")
+
+
+def test_cases_that_are_none(tmp_path):
+    policy = f"{DATA}/lint/nothing.json"
+    bad = write(tmp_path, "c.json", '{ "sallyport_cases": 1, "cases": [ { "usr": "a" } ] }')
+    r = tool("test", policy, "--cases", bad)
+    assert r.returncode == 2 and "did you mean" in r.stderr and "c.json:1:38" in r.stderr
+    wrong = {"sallyport_cases": 1, "cases": [{"user": "A", "expect": {"allow": False}}]}
+    r = tool("test", policy, "--cases", write(tmp_path, "d.json", wrong))
+    assert r.returncode == 1 and "is no name" in r.stdout
+
+
+def test_schema():
+    schema = json.loads(tool("schema").stdout)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    good = glob.glob(f"{DATA}/good/*.json") + glob.glob(f"{DATA}/lint/*.json") + \
+        [f"{TREE}/policy/examples/{n}.json" for n in EXAMPLES]
+    assert len(good) > 10
+    for path in good:
+        with open(path, encoding="utf-8") as f:
+            validator.validate(json.load(f))
+    # A key that is not there, or missing, is wrong for an editor as well. "set" has its own way of keys.
+    found = 0
+    for path in glob.glob(f"{DATA}/bad/*.json"):
+        with open(path[:-5] + ".err", encoding="utf-8", errors="replace") as f:
+            codes = set(re.findall(r"\[(E-[a-z-]+)\]$", f.read(), re.M))
+        if codes & {"E-unknown-key", "E-missing-key"} and "rule-set" not in path:
+            with open(path, encoding="utf-8") as f:
+                assert not validator.is_valid(json.load(f)), path
+            found += 1
+    assert found > 10
+
+
+def test_show():
+    path = f"{DATA}/good/language.json"
+    short = tool("show", path).stdout
+    assert "default" not in short and 'profile "p" as rule "set" sets it' in short
+    profiles = json.loads(tool("show", "--json", "--effective", path).stdout)
+    assert [(p["profile"], p["rule"]) for p in profiles] == [("base", None), ("p", None), ("p", "set")]
+    settings = {s["name"]: s["value"] for s in profiles[0]["settings"]}
+    assert settings["container.network"] == "tenant-${user}"
+    assert settings["container.limits.memory"] == "512M"
+    assert tool("show", path, "--profile", "nobody").returncode == 1
+
+
+def test_diff(tmp_path):
+    with open(f"{TREE}/policy/examples/bastion.json", encoding="utf-8") as f:
+        policy = json.load(f)
+    before = write(tmp_path, "before.json", policy)
+    assert tool("diff", before, before).returncode == 0
+    rules = {r["id"]: r for r in policy["rules"]}
+    rules["engineers"]["if"]["time"] = "mon-fri 07:00-21:00 +01:00"
+    policy["profiles"]["tools"]["container"]["limits"]["memory"] = "1G"
+    rules["only-from-inside"]["if"]["not"]["from"].append("192.0.2.0/24")
+    policy["users"]["contractor"]["keys"] = policy["users"]["erin"]["keys"][1:]
+    after = write(tmp_path, "after.json", policy)
+    r = tool("diff", "--json", before, after)
+    assert r.returncode == 1
+    changes = json.loads(r.stdout)
+
+    def has(user, was, now, **facts):
+        return any(c["user"] == user and (c["before"]["rule"], c["after"]["rule"]) == (was, now) and
+                   all(c[k] == v for k, v in facts.items()) for c in changes)
+
+    assert has("frank", "out-of-hours", "engineers")  # an hour later in the evening
+    assert any(s == {"name": "container.limits.memory", "before": "256M", "after": "1G"}
+               for c in changes if c["before"]["rule"] == c["after"]["rule"] == "oncall"
+               for s in c["settings"])
+    assert any(c["from"] == "192.0.2.0" and c["before"]["rule"] == "only-from-inside" for c in changes)
+    assert has("contractor", "external", None)  # the old key
+    assert has("contractor", None, "external")  # the new one
+    people = tool("diff", before, after).stdout
+    assert 'DENY rule "out-of-hours" -> ALLOW rule "engineers" profile "tools"' in people
+    assert 'container.limits.memory "256M" -> "1G"' in people
+
+
+def test_completion():
+    script = f"source '{TREE}/admin/completion/sallyport.bash'; compopt() {{ :; }}\n" \
+        "try() { COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _sallyport; echo \"${COMPREPLY[*]}\"; }\n" \
+        "try sallyport po; try sallyport policy e; try sallyport policy explain f --request s\n" \
+        "try sallyport policy check --s; try sallyport kill --u\n"
+    out = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout
+    assert out.splitlines() == ["policy", "explain", "shell subsystem", "--strict", "--user"]
+
+
+# ----- and the broker does what is said -----
+
+@pytest.fixture(scope="module")
+def running(engine, keys):
+    b = Broker(keys, engine.socket)
+    b.policy["users"] = {n: {"keys": keys.public(), "groups": g} for n, g in
+                         {"ann": ["dev"], "ben": ["dev", "ops"], "cat": [], "dan": ["words"]}.items()}
+    b.policy["profiles"] = {
+        "dev": profile(argv=BASH, env={"WHO": "${user}"}),
+        "words": profile("sallyport-test/busybox:latest", session={"exec": [["echo", "*"], ["true"]], "shell": False}),
+    }
+    b.policy["rules"] = [
+        {"id": "ops", "if": {"group": ["ops"], "from": ["127.0.0.0/8"]}, "use": "dev",
+         "set": {"container.limits.memory": "99M", "container.limits.pids": 99}},
+        {"id": "away", "if": {"group": ["dev"], "from": ["192.0.2.0/24"]}, "deny": "Away."},
+        {"id": "dev", "if": {"group": ["dev"]}, "use": "dev"},
+        {"id": "words", "if": {"group": ["words"], "not": {"user": ["ann"]}}, "use": "words"},
+    ]
+    b.start()
+    yield b
+    b.close()
+
+
+def explained(b, keys, user, command):
+    fingerprint = subprocess.run(["ssh-keygen", "-l", "-f", f"{keys.user}.pub"], check=True,
+                                 capture_output=True, text=True).stdout.split()[1]
+    r = tool("explain", "--json", f"{b.dir}/policy.json", "--user", user, "--from", "127.0.0.1",
+             "--key", fingerprint, "--request", "exec", "--command", command)
+    return json.loads(r.stdout)
+
+
+@pytest.mark.parametrize("user", ["ann", "ben", "cat", "dan", "eve", "ann+web"])
+def test_logins_as_explained(running, keys, user):
+    for command in ("echo a", "echo a b", "true", "true; true"):
+        said = explained(running, keys, user, command)
+        r = running.target.ssh(command, user=user)
+        assert (r.returncode == 0) == said["allowed"], (command, said["why"], r.stderr)
+        if said["allowed"]:
+            assert r.stdout.decode() == {"echo a": "a\n", "echo a b": "a b\n"}.get(command, "")
+        elif said["login"]:
+            assert said["why"].encode() in r.stderr
+
+
+@pytest.mark.parametrize("user", ["ann", "ben"])
+def test_containers_as_explained(running, keys, engine, user):
+    body = explained(running, keys, user, "true")["create"]
+    p = running.target.popen("echo up; read x", user=user)
+    assert p.stdout.readline() == b"up\n"
+    made = engine.inspect(engine.containers()[0])
+    p.communicate(b"\n", 30)
+    assert made["Config"]["Image"] == body["Image"] and made["Config"]["User"] == body["User"]
+    for key in ("Memory", "MemorySwap", "NanoCpus", "PidsLimit", "CapDrop", "SecurityOpt", "NetworkMode",
+                "ReadonlyRootfs", "Privileged", "IpcMode", "CgroupnsMode"):
+        assert made["HostConfig"][key] == body["HostConfig"][key], key
+    assert made["Config"]["Labels"]["sallyport.user"] == body["Labels"]["sallyport.user"]
+    own = [m for m in body["HostConfig"]["Mounts"] if m["Type"] != "bind"]
+    assert [m for m in made["HostConfig"]["Mounts"] if m["Type"] != "bind"] == own
