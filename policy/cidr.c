@@ -140,3 +140,23 @@ cidr_contains(const struct cidr *c, const struct sockaddr_storage *address)
 
 	return address_of(address, &one) && cidr_covers(c, &one);
 }
+
+bool
+cidr_list_contains(const struct cidr_list *list, const struct sockaddr_storage *address)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		if (cidr_contains(&list->items[i], address))
+			return true;
+	}
+	return false;
+}
+
+bool
+cidr_of(const struct sockaddr_storage *address, unsigned v4_bits, unsigned v6_bits, struct cidr *ret)
+{
+	if (!address_of(address, ret))
+		return false;
+	ret->bits = ret->family == AF_INET ? v4_bits : v6_bits;
+	(void)clear_host_bits(ret);
+	return true;
+}

@@ -4,6 +4,7 @@
 #define SP_CIDR_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -17,6 +18,11 @@ struct cidr {
 	uint8_t address[16]; /* network order; 4 bytes for IPv4 */
 };
 
+struct cidr_list {
+	const struct cidr *items;
+	size_t n;
+};
+
 #define CIDR_E_SYNTAX    1 /* no address, or no prefix length that fits it */
 #define CIDR_E_HOST_BITS 2 /* bits beyond the prefix are set; *ret is the network without them */
 
@@ -28,5 +34,9 @@ char *cidr_format(const struct cidr *c, char out[CIDR_TEXT_MAX]);
 bool cidr_covers(const struct cidr *outer, const struct cidr *inner);
 /* Whether the address is in the network. Other families are in none. */
 bool cidr_contains(const struct cidr *c, const struct sockaddr_storage *address);
+bool cidr_list_contains(const struct cidr_list *list, const struct sockaddr_storage *address);
+/* The network of so many bits that an address is in. false: it is of another family. */
+SP_MUST_CHECK bool cidr_of(const struct sockaddr_storage *address, unsigned v4_bits,
+    unsigned v6_bits, struct cidr *ret);
 
 #endif

@@ -249,6 +249,45 @@ json_read_strings(struct json_reader *r, const struct json_node *value,
 		*(const char *const **)target = texts;
 }
 
+static bool
+read_network(struct json_reader *r, const struct json_node *value, struct cidr *ret)
+{
+	char network[CIDR_TEXT_MAX];
+	int outcome = cidr_parse(json_node_string(value), ret);
+
+	if (outcome == CIDR_E_HOST_BITS)
+		json_read_diag(r, DIAG_E_NETWORK, value, JSON_AT_VALUE,
+		    json_read_did_you_mean(r, cidr_format(ret, network)),
+		    "\"%s\" has bits set beyond its prefix", json_node_string(value));
+	else if (outcome != 0)
+		json_read_diag(r, DIAG_E_NETWORK, value, JSON_AT_VALUE, NULL,
+		    "\"%s\" is no network: \"192.0.2.0/24\", \"2001:db8::/32\" or one address",
+		    json_node_string(value));
+	return outcome == 0;
+}
+
+void
+json_read_networks(struct json_reader *r, const struct json_node *value,
+    const struct json_field *field, void *target)
+{
+	const char *const *texts = json_read_texts(r, value, field->min, field->max);
+	struct cidr_list list = { 0 };
+	const struct json_node *e;
+	struct cidr *networks;
+
+	if (texts == NULL)
+		return;
+	networks = arena_array(r->arena, json_node_count(value), sizeof(*networks));
+	if (networks == NULL)
+		return;
+	for (e = json_node_first(value); e != NULL; e = json_node_next(e)) {
+		if (read_network(r, e, &networks[list.n]))
+			list.n++;
+	}
+	list.items = networks;
+	*(struct cidr_list *)target = list;
+}
+
 void
 json_read_bool(struct json_reader *r, const struct json_node *value, const struct json_field *field,
     void *target)

@@ -11,6 +11,7 @@
 
 #include "arena.h"
 #include "attr.h"
+#include "cidr.h"
 #include "diag.h"
 #include "json_text.h"
 
@@ -107,6 +108,7 @@ const char *const *json_read_texts(struct json_reader *r, const struct json_node
 json_read_fn json_read_string;      /* const char *, printable */
 json_read_fn json_read_lines;       /* const char *, line ends and tabs as well */
 json_read_fn json_read_strings;     /* const char *const *, NULL-ended */
+json_read_fn json_read_networks;    /* struct cidr_list: "192.0.2.0/24", or one address */
 json_read_fn json_read_bool;        /* bool */
 json_read_fn json_read_u32;         /* uint32_t */
 json_read_fn json_read_size;        /* uint64_t bytes: "256M", or an integer */

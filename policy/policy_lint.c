@@ -76,16 +76,16 @@ groups_cover(const struct policy *p, const struct policy_conditions *a,
 static bool
 networks_cover(const struct policy_conditions *a, const struct policy_conditions *b)
 {
-	if (a->from == NULL)
+	if (a->from.n == 0)
 		return true;
-	if (b->from == NULL || a->n_from * b->n_from > COMPARISONS_MAX)
+	if (b->from.n == 0 || a->from.n * b->from.n > COMPARISONS_MAX)
 		return false;
-	for (size_t i = 0; i < b->n_from; i++) {
+	for (size_t i = 0; i < b->from.n; i++) {
 		size_t k = 0;
 
-		while (k < a->n_from && !cidr_covers(&a->from[k], &b->from[i]))
+		while (k < a->from.n && !cidr_covers(&a->from.items[k], &b->from.items[i]))
 			k++;
-		if (k == a->n_from)
+		if (k == a->from.n)
 			return false;
 	}
 	return true;

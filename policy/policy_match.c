@@ -176,16 +176,6 @@ in_a_group(const char *const *groups, const char *const *mine)
 }
 
 static bool
-comes_from(const struct policy_conditions *c, const struct sockaddr_storage *source)
-{
-	for (size_t i = 0; source != NULL && i < c->n_from; i++) {
-		if (cidr_contains(&c->from[i], source))
-			return true;
-	}
-	return false;
-}
-
-static bool
 is_time(const struct policy_conditions *c, int64_t now)
 {
 	for (size_t i = 0; i < c->n_times; i++) {
@@ -219,7 +209,7 @@ first_failing(const struct policy_conditions *c, const struct policy_user *user,
 		return POLICY_CONDITION_KEY;
 	if (c->auth != 0 && (c->auth & 1U << login->auth) == 0)
 		return POLICY_CONDITION_AUTH;
-	if (c->from != NULL && !comes_from(c, login->source))
+	if (c->from.n > 0 && (login->source == NULL || !cidr_list_contains(&c->from, login->source)))
 		return POLICY_CONDITION_FROM;
 	if (c->times != NULL && !is_time(c, login->time))
 		return POLICY_CONDITION_TIME;

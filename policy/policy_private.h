@@ -33,14 +33,13 @@ struct policy_user {
 	const struct json_node *node; /* only while the file is read */
 };
 
-/* Conditions that are not there are NULL; those that are must all hold. */
+/* Conditions that are not there are NULL or empty; those that are must all hold. */
 struct policy_conditions {
 	const char *const *users;
 	const char *const *groups;
 	const char *const *keys; /* fingerprints */
 	const char *const *targets;
-	const struct cidr *from;
-	size_t n_from;
+	struct cidr_list from;
 	const struct time_window *times;
 	size_t n_times;
 	const char *const *time_texts; /* as they were written, NULL-ended */

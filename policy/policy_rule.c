@@ -117,44 +117,6 @@ read_groups(struct json_reader *r, const struct json_node *value, const struct j
 	}
 }
 
-static bool
-read_network(struct json_reader *r, const struct json_node *value, struct cidr *ret)
-{
-	char network[CIDR_TEXT_MAX];
-	int outcome = cidr_parse(json_node_string(value), ret);
-
-	if (outcome == CIDR_E_HOST_BITS)
-		json_read_diag(r, DIAG_E_NETWORK, value, JSON_AT_VALUE,
-		    json_read_did_you_mean(r, cidr_format(ret, network)),
-		    "\"%s\" has bits set beyond its prefix", json_node_string(value));
-	else if (outcome != 0)
-		json_read_diag(r, DIAG_E_NETWORK, value, JSON_AT_VALUE, NULL,
-		    "\"%s\" is no network: \"192.0.2.0/24\", \"2001:db8::/32\" or one address",
-		    json_node_string(value));
-	return outcome == 0;
-}
-
-static void
-read_from(struct json_reader *r, const struct json_node *value, const struct json_field *field,
-    void *target)
-{
-	struct policy_conditions *c = target;
-	const char *const *texts = json_read_texts(r, value, field->min, field->max);
-	const struct json_node *e;
-	struct cidr *from;
-
-	if (texts == NULL)
-		return;
-	from = arena_array(r->arena, json_node_count(value), sizeof(*from));
-	if (from == NULL)
-		return;
-	c->from = from;
-	for (e = first_string(value); e != NULL; e = next_string(e)) {
-		if (read_network(r, e, &from[c->n_from]))
-			c->n_from++;
-	}
-}
-
 static void
 read_keys(struct json_reader *r, const struct json_node *value, const struct json_field *field,
     void *target)
@@ -295,43 +257,48 @@ static const struct json_table auth_table = JSON_TABLE("\"auth\"", auth_fields);
 #define TEXT "{\"type\": \"string\", \"minLength\": 1}"
 #define LIST "{\"type\": \"array\", \"minItems\": 1, \"items\": " TEXT "}"
 
-#define CONDITIONS                                                                                \
-	{ .key = "user",                                                                          \
-		.read = read_users,                                                               \
-		.offset = offsetof(struct policy_conditions, users),                              \
-		.min = 1,                                                                         \
-		.max = CONDITION_MAX,                                                             \
-		.schema = LIST },                                                                 \
-	    { .key = "group",                                                                     \
-		    .read = read_groups,                                                          \
-		    .offset = offsetof(struct policy_conditions, groups),                         \
-		    .min = 1,                                                                     \
-		    .max = CONDITION_MAX,                                                         \
-		    .schema = LIST },                                                             \
-	    { .key = "key",                                                                       \
-		    .read = read_keys,                                                            \
-		    .offset = offsetof(struct policy_conditions, keys),                           \
-		    .min = 1,                                                                     \
-		    .max = CONDITION_MAX,                                                         \
-		    .schema = "{\"type\": \"array\", \"minItems\": 1, \"items\": "                \
-			      "{\"type\": \"string\", \"pattern\": \"^SHA256:\"}}" },             \
-	    { .key = "auth", .read = json_read_table, .table = &auth_table },                     \
-	    { .key = "from", .read = read_from, .min = 1, .max = CONDITION_MAX, .schema = LIST }, \
-	    { .key = "time",                                                                      \
-		    .read = read_time,                                                            \
-		    .min = 1,                                                                     \
-		    .max = TIMES_MAX,                                                             \
-		    .schema = "{\"anyOf\": [" TEXT ", " LIST "]}" },                              \
-	    { .key = "target",                                                                    \
-		    .read = read_target,                                                          \
-		    .offset = offsetof(struct policy_conditions, targets),                        \
-		    .min = 1,                                                                     \
-		    .max = CONDITION_MAX,                                                         \
-		    .schema = LIST },                                                             \
-	    { .key = "cert", .read = json_read_unavailable },                                     \
-	    { .key = "any", .read = json_read_unavailable },                                      \
-	{                                                                                         \
-		.key = "request", .read = json_read_unavailable                                   \
+#define CONDITIONS                                                                    \
+	{ .key = "user",                                                              \
+		.read = read_users,                                                   \
+		.offset = offsetof(struct policy_conditions, users),                  \
+		.min = 1,                                                             \
+		.max = CONDITION_MAX,                                                 \
+		.schema = LIST },                                                     \
+	    { .key = "group",                                                         \
+		    .read = read_groups,                                              \
+		    .offset = offsetof(struct policy_conditions, groups),             \
+		    .min = 1,                                                         \
+		    .max = CONDITION_MAX,                                             \
+		    .schema = LIST },                                                 \
+	    { .key = "key",                                                           \
+		    .read = read_keys,                                                \
+		    .offset = offsetof(struct policy_conditions, keys),               \
+		    .min = 1,                                                         \
+		    .max = CONDITION_MAX,                                             \
+		    .schema = "{\"type\": \"array\", \"minItems\": 1, \"items\": "    \
+			      "{\"type\": \"string\", \"pattern\": \"^SHA256:\"}}" }, \
+	    { .key = "auth", .read = json_read_table, .table = &auth_table },         \
+	    { .key = "from",                                                          \
+		    .read = json_read_networks,                                       \
+		    .offset = offsetof(struct policy_conditions, from),               \
+		    .min = 1,                                                         \
+		    .max = CONDITION_MAX,                                             \
+		    .schema = LIST },                                                 \
+	    { .key = "time",                                                          \
+		    .read = read_time,                                                \
+		    .min = 1,                                                         \
+		    .max = TIMES_MAX,                                                 \
+		    .schema = "{\"anyOf\": [" TEXT ", " LIST "]}" },                  \
+	    { .key = "target",                                                        \
+		    .read = read_target,                                              \
+		    .offset = offsetof(struct policy_conditions, targets),            \
+		    .min = 1,                                                         \
+		    .max = CONDITION_MAX,                                             \
+		    .schema = LIST },                                                 \
+	    { .key = "cert", .read = json_read_unavailable },                         \
+	    { .key = "any", .read = json_read_unavailable },                          \
+	{                                                                             \
+		.key = "request", .read = json_read_unavailable                       \
 	}
 
 static const struct json_field except_fields[] = { CONDITIONS };
