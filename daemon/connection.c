@@ -370,7 +370,9 @@ static void
 client_gone(struct connection *c)
 {
 	const char *error = ssh_get_error(c->session);
-	enum worker_exit code = c->logged_in ? WORKER_EXIT_CLEAN : WORKER_EXIT_NO_LOGIN;
+	enum worker_exit code = c->logged_in ? WORKER_EXIT_CLEAN
+	    : c->failures > 0                ? WORKER_EXIT_AUTH_FAILED
+					     : WORKER_EXIT_NO_LOGIN;
 
 	if (broke_protocol(error)) {
 		log_info("the client broke the protocol: %s", error);

@@ -405,7 +405,7 @@ test_refused_login(void **state)
 	(void)state;
 	assert_int_equal(run("$ssh refused@h true", out, sizeof(out)), 255);
 	assert_string_equal(out, "refused@127.0.0.1: Permission denied (publickey).\r\n");
-	expect_worker_end("exit 10");
+	expect_worker_end("exit 11");
 	assert_int_equal(run("for i in 1 2 3 4 5 6 7; do ssh-keygen -q -t ed25519 -N '' -f $dir/many$i; "
 			     "k=\"$k -i $dir/many$i\"; done; $ssh $k refused@h true",
 			     out, sizeof(out)),
@@ -488,7 +488,7 @@ test_hostile_clients(void **state)
 	} cases[] = {
 		{ "gssapi", "exit 0" },
 		{ "user_change", "exit 12" },
-		{ "password", "exit 10" },
+		{ "password", "exit 11" },
 		{ "none_again", "exit 11" },
 		{ "pipelined_logins", "exit 0" },
 		{ "channel_before_login", "exit 12" },
