@@ -233,6 +233,7 @@ print_status(const json_t *s)
 {
 	const json_t *policy = json_object_get(s, "policy");
 	const json_t *engine = json_object_get(s, "engine");
+	const json_t *admission = json_object_get(s, "admission");
 	char a[1024], b[1024];
 
 	printf("sallyport-broker %s, process %s, up %s%s\n", text_of(s, "version", a, sizeof(a)),
@@ -249,7 +250,10 @@ print_status(const json_t *s)
 	    text_of(engine, "starting", b, sizeof(b)));
 	printf(" %s waiting, %s to be removed\n", text_of(engine, "queued", a, sizeof(a)),
 	    text_of(engine, "removing", b, sizeof(b)));
-	printf("connections  %s\n", text_of(s, "connections", a, sizeof(a)));
+	printf("connections  %s,", text_of(s, "connections", a, sizeof(a)));
+	printf(" %s of them not logged in;", text_of(admission, "startups", a, sizeof(a)));
+	printf(" %s refused since the start,", text_of(admission, "refused", a, sizeof(a)));
+	printf(" %s sources are now\n", text_of(admission, "sources_refused", a, sizeof(a)));
 	printf("containers   %s\n", text_of(s, "containers", a, sizeof(a)));
 }
 

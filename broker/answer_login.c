@@ -15,6 +15,7 @@
 
 #include "answer.h"
 #include "audit.h"
+#include "config.h"
 #include "dispatch.h"
 #include "host_key.h"
 #include "ipc_msg.h"
@@ -22,8 +23,9 @@
 #include "peer.h"
 #include "ssh_version.h"
 #include "userauth.h"
+#include "worker_pool.h"
 
-#define ATTEMPTS_MAX   64   /* queries and logins of one connection; the worker's limit is lower */
+#define QUESTIONS_MAX  64 /* queries and logins of one connection, beside those that were refused */
 #define SIGNATURES_MAX 4096 /* a rekey each GiB, for 4 TiB */
 
 /* As OpenSSH: a refusal takes at least so long, plus what depends on a secret and the name. */
@@ -58,7 +60,7 @@ answer_sign(struct peer *p, struct wire_reader *body, const char **ret_fault)
 		return -EIO;
 	p->signatures++;
 	if (p->state == PEER_EXCHANGE)
-		peer_enter(p, PEER_LOGIN);
+		peer_exchanged(p);
 	answer.signature = (struct wire_span){ sig, sig_len };
 	wire_writer_init(&w, buf, sizeof(buf));
 	ipc_put_ans_sign(&w, &answer);
@@ -119,6 +121,7 @@ refuse_later(struct peer *p, uint8_t id, struct wire_span user)
 {
 	struct timeval tv = { .tv_usec = (suseconds_t)(REFUSAL_US + jitter_us(p, user)) };
 
+	p->facts.refusals++;
 	if (p->answer != NULL)
 		event_free(p->answer);
 	p->answer =
@@ -140,7 +143,9 @@ count_attempt(struct peer *p)
 {
 	if (answer_is_pending(p))
 		return "a question before the last one was answered";
-	if (++p->attempts > ATTEMPTS_MAX)
+	/* An honest worker has sent its client away by then. */
+	if (p->facts.refusals >= p->broker->config->login.tries ||
+	    ++p->attempts > QUESTIONS_MAX + p->facts.refusals)
 		return "too many login attempts";
 	return NULL;
 }
@@ -187,7 +192,7 @@ static const char *
 judge(struct peer *p, const struct ipc_req_auth *m)
 {
 	struct policy *policy = p->broker->policy;
-	struct policy_login login = { .source = &p->source, .time = time(NULL) };
+	struct policy_login login = { .source = &p->client.source, .time = time(NULL) };
 	const char *fingerprint = NULL;
 	bool verify_required = false;
 	char value[256];
@@ -209,6 +214,7 @@ judge(struct peer *p, const struct ipc_req_auth *m)
 		/* Who they are is proven: they may hear why. */
 		(void)snprintf(p->refusal, sizeof(p->refusal), "%s",
 		    p->decision.message != NULL ? p->decision.message : "");
+		p->facts.denied = true;
 		return p->decision.expired     ? "the user has expired"
 		    : p->decision.rule != NULL ? "a rule denies this login"
 					       : "no rule allows this login";
@@ -298,15 +304,16 @@ answer_auth(struct peer *p, struct wire_reader *body, const char **ret_fault)
 		why = audit_login(p);
 	if (why != NULL) {
 		audit_refusal(p, &m, why);
-		log_info("connection=%s from=%s user=%.*s login refused: %s%s%s", p->id,
-		    p->source_text, (int)m.user.len, (const char *)m.user.data, why,
-		    p->decision.rule != NULL ? ", rule " : "",
-		    p->decision.rule != NULL ? p->decision.rule : "");
+		/* Who has proven who they are is no flood. */
+		if (p->facts.denied || worker_pool_may_log(p->broker->workers))
+			log_info("connection=%s from=%s user=%.*s login refused: %s%s%s", p->id,
+			    p->source_text, (int)m.user.len, (const char *)m.user.data, why,
+			    p->decision.rule != NULL ? ", rule " : "",
+			    p->decision.rule != NULL ? p->decision.rule : "");
 		p->user[0] = '\0';
 		return refuse_later(p, IPC_REQ_AUTH, m.user);
 	}
-	peer_enter(p, PEER_LOGGED_IN);
-	(void)event_del(p->deadline);
+	peer_logged_in(p);
 	log_info("connection=%s from=%s user=%s logged in: key %s, rule %s, profile %s, policy %u",
 	    p->id, p->source_text, p->user, p->fingerprint, p->decision.rule,
 	    p->decision.profile->name, p->broker->generation);

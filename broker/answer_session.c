@@ -133,8 +133,8 @@ fill_env(struct guest_spawn *order, struct order_text *text, const struct peer *
 	unsigned n = 0;
 
 	add_client_env(order, text, profile, m);
-	(void)peer_address_text(&p->source, source, sizeof(source));
-	(void)peer_address_text(&p->local, local, sizeof(local));
+	(void)peer_address_text(&p->client.source, source, sizeof(source));
+	(void)peer_address_text(&p->client.local, local, sizeof(local));
 	add_own_env(order, text, &n, "USER", p->user);
 	add_own_env(order, text, &n, "LOGNAME", p->user);
 	add_own_env(order, text, &n, "SHELL", profile->shell_argv[0]);

@@ -38,6 +38,9 @@
 
 /* Of each worker, where no other is named: far above what Debian and its tools hand out. */
 static const struct uid_range default_uids = { 1900000000, 131072 };
+#define STARTUPS_MAX    10000
+#define CONNECTIONS_MAX 100000
+#define NETWORKS_MAX    64
 
 static const char *const default_listen[] = { "0.0.0.0:22", "[::]:22", NULL };
 static const char *const default_host_keys[] = {
@@ -81,14 +84,31 @@ static const struct config defaults = {
 	},
 	.login = {
 		.grace_ms = 120 * SECOND,
+		.idle_ms = 20 * SECOND,
 		.tries = 6,
 		.banner = "",
 		.keepalive_count = 3,
-		.max_startups = 100,
 	},
 	.limits = {
-		.connections = 1000,
 		.drain_ms = 10 * SECOND,
+	},
+	.admission = {
+		.startups_start = 10,
+		.startups_rate = 30,
+		.startups_full = 100,
+		.connections = 1000,
+		.v4_bits = 32,
+		.v6_bits = 64,
+		.penalty_ms = {
+			[ADMISSION_END_CRASH] = 90 * SECOND,
+			[ADMISSION_END_AUTH_FAILED] = 5 * SECOND,
+			[ADMISSION_END_DENIED] = 10 * SECOND,
+			[ADMISSION_END_NO_AUTH] = 1 * SECOND,
+			[ADMISSION_END_GRACE] = 10 * SECOND,
+		},
+		.penalty_min_ms = 15 * SECOND,
+		.penalty_max_ms = 600 * SECOND,
+		.penalty_sources = 65536,
 	},
 	.log_level = LOG_LEVEL_INFO,
 	.audit = { .required = true },
@@ -97,6 +117,11 @@ static const struct config defaults = {
 };
 
 #define AT(member) .offset = offsetof(struct config, member)
+#define PENALTY(name, end)                                                                  \
+	{                                                                                   \
+		.key = (name), .read = json_read_duration, AT(admission.penalty_ms[(end)]), \
+		.max = 24 * HOUR                                                            \
+	}
 
 static struct draft *
 draft_of(const struct json_reader *r)
@@ -364,9 +389,9 @@ read_worker(struct json_reader *r, const struct json_node *value, const struct j
 	json_read_object(r, value, "\"worker\"", fields, SP_ARRAY_LEN(fields), target);
 }
 
-/* The protocol between client and server counts in seconds. */
+/* What is counted in seconds: by the protocol, or by a deadline. */
 static void
-read_keepalive(struct json_reader *r, const struct json_node *value, const struct json_field *field,
+read_seconds(struct json_reader *r, const struct json_node *value, const struct json_field *field,
     void *target)
 {
 	uint32_t ms = 0;
@@ -379,29 +404,147 @@ read_keepalive(struct json_reader *r, const struct json_node *value, const struc
 		*(uint32_t *)target = ms;
 }
 
+/* A plain number is a limit without early drop. */
+static void
+read_startups(struct json_reader *r, const struct json_node *value, const struct json_field *field,
+    void *target)
+{
+	static const struct json_field fields[] = {
+		{ .key = "start",
+		    .read = json_read_u32,
+		    AT(admission.startups_start),
+		    .min = 1,
+		    .max = STARTUPS_MAX,
+		    .required = true },
+		{ .key = "rate",
+		    .read = json_read_u32,
+		    AT(admission.startups_rate),
+		    .min = 1,
+		    .max = 100,
+		    .required = true },
+		{ .key = "full",
+		    .read = json_read_u32,
+		    AT(admission.startups_full),
+		    .min = 1,
+		    .max = STARTUPS_MAX,
+		    .required = true },
+	};
+	struct config *c = target;
+	struct admission_options *o = &c->admission;
+
+	if (json_node_kind(value) == JSON_KIND_INTEGER) {
+		json_read_u32(r, value, field, &o->startups_full);
+		o->startups_start = o->startups_full;
+		o->startups_rate = 100;
+	} else if (json_read_expect(r, value, JSON_KIND_OBJECT,
+		       "a whole number, or an object of \"start\", \"rate\" and \"full\"")) {
+		json_read_object(r, value, "\"max_startups\"", fields, SP_ARRAY_LEN(fields), target);
+		if (o->startups_start > o->startups_full)
+			json_read_diag(r, DIAG_E_RANGE, value, JSON_AT_VALUE, NULL,
+			    "\"start\" is %u, more than \"full\", which is %u", o->startups_start,
+			    o->startups_full);
+	}
+}
+
+static void
+read_overflow(struct json_reader *r, const struct json_node *value, const struct json_field *field,
+    void *target)
+{
+	int choice = 0;
+
+	json_read_choice(r, value, field, &choice);
+	*(bool *)target = choice == 1;
+}
+
+/* false: none; true: the defaults. */
+static void
+read_penalties(struct json_reader *r, const struct json_node *value, const struct json_field *field,
+    void *target)
+{
+	static const char *const overflows[] = { "permissive", "deny-all", NULL };
+	static const struct json_field fields[] = {
+		PENALTY("crash", ADMISSION_END_CRASH),
+		PENALTY("auth_failed", ADMISSION_END_AUTH_FAILED),
+		PENALTY("denied", ADMISSION_END_DENIED),
+		PENALTY("no_auth", ADMISSION_END_NO_AUTH),
+		PENALTY("grace", ADMISSION_END_GRACE),
+		{ .key = "min",
+		    .read = json_read_duration,
+		    AT(admission.penalty_min_ms),
+		    .max = 24 * HOUR },
+		{ .key = "max",
+		    .read = json_read_duration,
+		    AT(admission.penalty_max_ms),
+		    .min = SECOND,
+		    .max = 24 * HOUR },
+		{ .key = "sources",
+		    .read = json_read_u32,
+		    AT(admission.penalty_sources),
+		    .min = 1,
+		    .max = 1 << 20 },
+		{ .key = "overflow",
+		    .read = read_overflow,
+		    AT(admission.penalty_deny_all),
+		    .choices = overflows },
+	};
+	struct config *c = target;
+	struct admission_options *o = &c->admission;
+
+	(void)field;
+	if (json_node_kind(value) == JSON_KIND_BOOLEAN) {
+		if (!json_node_boolean(value))
+			memset(o->penalty_ms, 0, sizeof(o->penalty_ms));
+	} else if (json_read_expect(r, value, JSON_KIND_OBJECT, "an object, true or false")) {
+		json_read_object(r, value, "\"penalties\"", fields, SP_ARRAY_LEN(fields), target);
+		if (o->penalty_min_ms > o->penalty_max_ms)
+			json_read_diag(r, DIAG_E_RANGE, value, JSON_AT_VALUE, NULL,
+			    "\"min\" is longer than \"max\": no penalty would ever count");
+	}
+}
+
 static void
 read_login(struct json_reader *r, const struct json_node *value, const struct json_field *field,
     void *target)
 {
 	static const struct json_field fields[] = {
-		{ .key = "grace", .read = read_keepalive, AT(login.grace_ms), .min = SECOND, .max = HOUR },
+		{ .key = "grace", .read = read_seconds, AT(login.grace_ms), .min = SECOND, .max = HOUR },
+		{ .key = "idle", .read = read_seconds, AT(login.idle_ms), .min = SECOND, .max = HOUR },
 		{ .key = "tries", .read = json_read_u32, AT(login.tries), .min = 1, .max = 100 },
 		{ .key = "banner", .read = json_read_lines, AT(login.banner), .max = IPC_TEXT_MAX },
-		{ .key = "keepalive", .read = read_keepalive, AT(login.keepalive_ms), .max = 24 * HOUR },
+		{ .key = "keepalive", .read = read_seconds, AT(login.keepalive_ms), .max = 24 * HOUR },
 		{ .key = "keepalive_count",
 		    .read = json_read_u32,
 		    AT(login.keepalive_count),
 		    .min = 1,
 		    .max = 100 },
-		{ .key = "max_startups",
-		    .read = json_read_u32,
-		    AT(login.max_startups),
-		    .min = 1,
-		    .max = 10000 },
+		{ .key = "max_startups", .read = read_startups, .min = 1, .max = STARTUPS_MAX },
+		{ .key = "penalties", .read = read_penalties },
 	};
 
 	(void)field;
 	json_read_object(r, value, "\"login\"", fields, SP_ARRAY_LEN(fields), target);
+}
+
+static void
+read_per_source(struct json_reader *r, const struct json_node *value,
+    const struct json_field *field, void *target)
+{
+	static const struct json_field fields[] = {
+		{ .key = "v4_bits", .read = json_read_u32, AT(admission.v4_bits), .min = 1, .max = 32 },
+		{ .key = "v6_bits", .read = json_read_u32, AT(admission.v6_bits), .min = 1, .max = 128 },
+		{ .key = "startups",
+		    .read = json_read_u32,
+		    AT(admission.source_startups),
+		    .max = STARTUPS_MAX },
+		{ .key = "connections",
+		    .read = json_read_u32,
+		    AT(admission.source_connections),
+		    .max = CONNECTIONS_MAX },
+		{ .key = "exempt", .read = json_read_networks, AT(admission.exempt), .max = NETWORKS_MAX },
+	};
+
+	(void)field;
+	json_read_object(r, value, "\"per_source\"", fields, SP_ARRAY_LEN(fields), target);
 }
 
 static void
@@ -411,9 +554,10 @@ read_limits(struct json_reader *r, const struct json_node *value, const struct j
 	static const struct json_field fields[] = {
 		{ .key = "connections",
 		    .read = json_read_u32,
-		    AT(limits.connections),
+		    AT(admission.connections),
 		    .min = 1,
-		    .max = 100000 },
+		    .max = CONNECTIONS_MAX },
+		{ .key = "per_source", .read = read_per_source },
 		{ .key = "drain", .read = json_read_duration, AT(limits.drain_ms), .max = 24 * HOUR },
 	};
 
@@ -493,6 +637,7 @@ static const struct json_field top_fields[] = {
 	{ .key = "worker", .read = read_worker },
 	{ .key = "login", .read = read_login },
 	{ .key = "limits", .read = read_limits },
+	{ .key = "proxy_protocol", .read = json_read_networks, AT(proxy_protocol), .max = NETWORKS_MAX },
 	{ .key = "log", .read = read_log },
 	{ .key = "runtime_dir", .read = read_path, AT(runtime_dir) },
 	{ .key = "state_dir", .read = read_path, AT(state_dir) },
@@ -579,14 +724,14 @@ check_uids(struct json_reader *r, const struct json_node *node)
 {
 	const struct config *c = draft_of(r)->config;
 	const struct uid_range range = { c->worker.uid, c->worker.n_uids };
-	uint32_t workers = c->limits.connections + c->worker.prespawn;
+	uint32_t workers = c->admission.connections + c->worker.prespawn;
 	char why[512];
 
 	if (range.count < workers)
 		json_read_diag(r, DIAG_E_WORKER_USER, node, JSON_AT_VALUE, NULL,
 		    "\"uids\" has %u uids for up to %u workers: \"limits.connections\" is %u and "
 		    "\"worker.prespawn\" is %u",
-		    range.count, workers, c->limits.connections, c->worker.prespawn);
+		    range.count, workers, c->admission.connections, c->worker.prespawn);
 	else if (uid_range_taken(&range, &uid_range_system_files, why, sizeof(why)) != 0)
 		json_read_diag(r, DIAG_E_WORKER_USER, node, JSON_AT_VALUE,
 		    "name a range that nobody uses",

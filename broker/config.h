@@ -10,7 +10,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "admission.h"
 #include "attr.h"
+#include "cidr.h"
 #include "diag.h"
 #include "log.h"
 
@@ -46,17 +48,16 @@ struct config_worker {
 };
 
 struct config_login {
-	uint32_t grace_ms;        /* default 120 s */
+	uint32_t grace_ms;        /* whole seconds; default 120 s */
+	uint32_t idle_ms;         /* whole seconds, for the first key exchange; default 20 s */
 	uint32_t tries;           /* default 6 */
 	const char *banner;       /* shown before login; "": none */
 	uint32_t keepalive_ms;    /* whole seconds; 0 (default): none */
 	uint32_t keepalive_count; /* unanswered ones before disconnect; default 3 */
-	uint32_t max_startups;    /* connections that have not logged in; default 100 */
 };
 
 struct config_limits {
-	uint32_t connections; /* at a time; default 1000 */
-	uint32_t drain_ms;    /* for sessions to end after SIGTERM; default 10 s */
+	uint32_t drain_ms; /* for sessions to end after SIGTERM; default 10 s */
 };
 
 struct config_audit {
@@ -79,7 +80,10 @@ struct config {
 	struct config_worker worker;
 	struct config_login login;
 	struct config_limits limits;
-	enum log_level log_level; /* default info */
+	/* login.max_startups, login.penalties, limits.connections, limits.per_source */
+	struct admission_options admission;
+	struct cidr_list proxy_protocol; /* balancers that announce their clients; default none */
+	enum log_level log_level;        /* default info */
 	struct config_audit audit;
 	struct config_control control;
 	const char *runtime_dir; /* default /run/sallyport */

@@ -300,19 +300,32 @@ engine_json(const struct engine *e)
 	    (int)n.discarding, "requests", (json_int_t)n.requests);
 }
 
+/* Who is let in, and who was not since the start. */
+static json_t *
+admission_json(const struct admission_counts *c)
+{
+	json_int_t refused = 0;
+
+	for (int v = 0; v < ADMISSION_VERDICT_COUNT; v++)
+		refused += (json_int_t)c->refused[v];
+	return json_pack("{s:i, s:i, s:I, s:I}", "startups", (int)c->startups, "sources_refused",
+	    (int)c->penalised, "refused", refused, "made_room", (json_int_t)c->evicted);
+}
+
 static json_t *
 answer_status(struct control *control, const json_t *request)
 {
 	const struct broker *b = control->broker;
+	struct admission_counts counts = worker_pool_counts(b->workers);
 	int64_t age = clock_now_ms() - control->started_at;
 
 	(void)request;
-	return json_pack("{s:s, s:i, s:o, s:I, s:b, s:{s:i, s:s, s:s}, s:o, s:i, s:i}", "version",
-	    SP_VERSION, "pid", (int)getpid(), "since", utc(age), "seconds", (json_int_t)(age / 1000),
-	    "stopping", (int)b->draining, "policy", "generation", (int)b->generation, "sha256",
-	    policy_digest(b->policy), "file", b->config->policy, "engine", engine_json(b->engine),
-	    "connections", (int)worker_pool_connections(b->workers), "containers",
-	    (int)container_set_count(b->containers));
+	return json_pack("{s:s, s:i, s:o, s:I, s:b, s:{s:i, s:s, s:s}, s:o, s:i, s:o, s:i}",
+	    "version", SP_VERSION, "pid", (int)getpid(), "since", utc(age), "seconds",
+	    (json_int_t)(age / 1000), "stopping", (int)b->draining, "policy", "generation",
+	    (int)b->generation, "sha256", policy_digest(b->policy), "file", b->config->policy,
+	    "engine", engine_json(b->engine), "connections", (int)counts.connections, "admission",
+	    admission_json(&counts), "containers", (int)container_set_count(b->containers));
 }
 
 /* What the policy's reader has to say, as it would print it. */

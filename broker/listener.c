@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Broker: accepts connections and hands them on. What the clients send never reaches this process. */
+/*
+ * Broker: accepts connections and hands them on. What the clients send never reaches this process; of
+ * what a configured load balancer sends, the header does (balancer.c).
+ */
 #include "listener.h"
 
 #include <errno.h>
@@ -13,15 +16,21 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "balancer.h"
 #include "broker.h"
+#include "clock.h"
+#include "config.h"
 #include "fd.h"
 #include "log.h"
+#include "log_budget.h"
 #include "notify.h"
+#include "peer.h"
 #include "worker_pool.h"
 
 #define BACKLOG          128
 #define ACCEPTS_PER_TURN 16     /* then the sessions have their turn */
 #define PAUSE_MS         250    /* out of descriptors: try again, do not spin */
+#define PAUSE_LOG_MS     60000  /* between two lines that say so */
 #define USER_TIMEOUT_MS  120000 /* unacknowledged data: the client is gone */
 #define LISTENER_MAX     NOTIFY_LISTEN_MAX
 
@@ -30,6 +39,8 @@ struct listener {
 	int fds[LISTENER_MAX];
 	struct event *events[LISTENER_MAX];
 	struct event *pause;
+	struct log_budget pauses;
+	struct balancer_set *balancers;
 	unsigned n;
 };
 
@@ -166,7 +177,9 @@ pause_accepting(struct listener *l, int error)
 {
 	struct timeval tv = { .tv_usec = PAUSE_MS * 1000 };
 
-	log_warn("cannot accept connections for now: %s", strerror(error));
+	if (log_budget_take(&l->pauses, clock_now_ms()))
+		log_warn("cannot accept connections for now: %s (%u times not logged)",
+		    strerror(error), log_budget_lost(&l->pauses));
 	set_accepting(l, false);
 	if (event_add(l->pause, &tv) < 0)
 		set_accepting(l, true);
@@ -194,18 +207,23 @@ on_connection(evutil_socket_t fd, short what, void *arg)
 
 	(void)what;
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-		struct sockaddr_storage source = { 0 };
-		socklen_t len = sizeof(source);
-		int client =
-		    accept4(fd, (struct sockaddr *)&source, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		struct peer_client client = { 0 };
+		socklen_t len = sizeof(client.source);
+		int accepted = accept4(fd, (struct sockaddr *)&client.source, &len,
+		    SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-		if (client < 0) {
+		if (accepted < 0) {
 			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
 				pause_accepting(l, errno);
 			return;
 		}
-		tune(client);
-		worker_pool_serve(l->broker->workers, &client, &source);
+		tune(accepted);
+		len = sizeof(client.local);
+		(void)getsockname(accepted, (struct sockaddr *)&client.local, &len);
+		if (cidr_list_contains(&l->broker->config->proxy_protocol, &client.source))
+			balancer_take(l->balancers, &accepted, &client);
+		else
+			worker_pool_serve(l->broker->workers, &accepted, &client);
 	}
 }
 
@@ -213,8 +231,9 @@ int
 listener_run(struct listener *l, struct broker *b)
 {
 	l->broker = b;
+	l->pauses = (struct log_budget){ .burst = 1, .interval_ms = PAUSE_LOG_MS };
 	l->pause = evtimer_new(b->base, on_pause_over, l);
-	if (l->pause == NULL)
+	if (l->pause == NULL || balancer_set_new(b, &l->balancers) < 0)
 		return -ENOMEM;
 	for (unsigned i = 0; i < l->n; i++) {
 		l->events[i] = event_new(b->base, l->fds[i], EV_READ | EV_PERSIST, on_connection, l);
@@ -236,5 +255,6 @@ listener_free(struct listener *l)
 	}
 	if (l->pause != NULL)
 		event_free(l->pause);
+	balancer_set_free(l->balancers);
 	free(l);
 }

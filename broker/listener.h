@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Listening sockets: opened from the configuration or inherited from the service manager. The broker
- * accepts connections and never reads from them.
+ * accepts connections and never reads what a client sent.
  */
 #ifndef SP_LISTENER_H
 #define SP_LISTENER_H

@@ -183,9 +183,12 @@ reload(void *arg, struct diag_list *diags)
 static void
 send_status(struct service *s)
 {
-	notify_send("STATUS=%u connections, %u containers, policy generation %u, engine %s",
-	    worker_pool_connections(s->broker.workers), container_set_count(s->broker.containers),
-	    s->broker.generation,
+	struct admission_counts counts = worker_pool_counts(s->broker.workers);
+
+	notify_send("STATUS=%u connections (%u have not logged in), %u sources refused, "
+		    "%u containers, policy generation %u, engine %s",
+	    counts.connections, counts.startups, counts.penalised,
+	    container_set_count(s->broker.containers), s->broker.generation,
 	    engine_health(s->broker.engine) == ENGINE_UNHEALTHY ? "not responding" : "ok");
 }
 
@@ -234,9 +237,9 @@ stop(struct service *s)
 	s->broker.draining = true;
 	s->stop_since = clock_now_ms();
 	log_info("stopping: no new connections, %u are open",
-	    worker_pool_connections(s->broker.workers));
+	    worker_pool_counts(s->broker.workers).connections);
 	audit_note(s->broker.audit, "service.stop", NULL,
-	    AUDIT_NUMBER("connections", worker_pool_connections(s->broker.workers)));
+	    AUDIT_NUMBER("connections", worker_pool_counts(s->broker.workers).connections));
 	notify_send("STOPPING=1");
 	listener_free(s->listener);
 	s->listener = NULL;
@@ -273,9 +276,12 @@ on_signal(evutil_socket_t number, short what, void *arg)
 static void
 on_status(evutil_socket_t fd, short what, void *arg)
 {
+	struct service *s = arg;
+
 	(void)fd;
 	(void)what;
-	send_status(arg);
+	send_status(s);
+	worker_pool_log_summary(s->broker.workers);
 }
 
 /* From the loop itself: a loop that hangs does not say that it is alive. */

@@ -34,12 +34,13 @@
 #include "worker_exit.h"
 #include "worker_pool.h"
 
-#define START_SECONDS    15 /* from fork to a proven lock-down */
-#define EXIT_SECONDS     3 /* from the end of the pair to SIGKILL: time for a last word to the client */
-#define DISMISS_SECONDS  2    /* from "disconnect now" to the end of a worker that does not */
+#define START_MS         15000 /* from fork to a proven lock-down */
+#define EXIT_MS          3000 /* from the end of the pair to SIGKILL: time for a last word to the client */
+#define DISMISS_MS       2000 /* from "disconnect now" to the end of a worker that does not */
 #define RECORDS_PER_TURN 16   /* then the others have their turn */
 #define RECORDS_BURST    1000 /* at once; then one in a millisecond: an honest worker is far below */
-#define LOG_LINES        20   /* per second and worker */
+#define LOG_LINES        20   /* of one worker at once */
+#define LOG_INTERVAL_MS  50   /* then one each */
 #define REST_MS          20   /* for a worker that says more than that */
 
 const char *
@@ -90,11 +91,11 @@ peer_enter(struct peer *p, enum peer_state next)
 
 /* 0: none. False: no memory for it, and what needs one must not go on without. */
 static bool
-set_deadline(struct peer *p, time_t seconds)
+set_deadline(struct peer *p, int64_t ms)
 {
-	struct timeval tv = { .tv_sec = seconds };
+	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000 * 1000) };
 
-	if (seconds <= 0)
+	if (ms <= 0)
 		return event_del(p->deadline) == 0;
 	if (event_add(p->deadline, &tv) == 0)
 		return true;
@@ -105,6 +106,7 @@ set_deadline(struct peer *p, time_t seconds)
 static void
 kill_process(struct peer *p)
 {
+	p->facts.killed = true;
 	if (p->pidfd >= 0 && !p->exited)
 		(void)syscall(SYS_pidfd_send_signal, p->pidfd, SIGKILL, NULL, 0);
 }
@@ -130,6 +132,7 @@ free_peer(struct peer *p)
 	fd_close(&p->ipc_fd);
 	fd_close(&p->log_fd);
 	fd_close(&p->client_fd);
+	fd_close(&p->place_fd);
 	fd_close(&p->pidfd);
 	p->grant = policy_grant_unref(p->grant);
 	worker_pool_peer_gone(p->broker->workers, p, was_ready);
@@ -149,7 +152,7 @@ close_pair(struct peer *p, bool kill_now)
 	fd_close(&p->ipc_fd);
 	fd_close(&p->client_fd);
 	session_end(p);
-	if (!set_deadline(p, EXIT_SECONDS) || kill_now)
+	if (!set_deadline(p, EXIT_MS) || kill_now)
 		kill_process(p);
 }
 
@@ -180,11 +183,11 @@ peer_end(struct peer *p, const char *reason)
 	if (p->state == PEER_ENDED)
 		return;
 	audit_end(p, "disconnect", reason);
-	if (p->source_text[0] != '\0')
+	if (p->source_text[0] == '\0')
+		log_debug("connection=%s worker ended: %s", p->id, reason);
+	else if (p->facts.logged_in || worker_pool_may_log(p->broker->workers))
 		log_info("connection=%s from=%s user=%s ended: %s", p->id, p->source_text,
 		    p->user[0] != '\0' ? p->user : "-", reason);
-	else
-		log_debug("connection=%s worker ended: %s", p->id, reason);
 	close_pair(p, false);
 }
 
@@ -196,8 +199,15 @@ peer_dismiss(struct peer *p, const char *text, const char *reason)
 		return;
 	}
 	p->dismissal = reason;
-	set_deadline(p, DISMISS_SECONDS);
+	set_deadline(p, DISMISS_MS);
 	peer_notice(p, IPC_NOTICE_END, text);
+}
+
+void
+peer_evict(struct peer *p)
+{
+	peer_end(p, "to make room: it had not finished its key exchange");
+	kill_process(p);
 }
 
 void
@@ -210,6 +220,7 @@ peer_violation(struct peer *p, const char *what)
 	    p->id, p->source_text[0] != '\0' ? p->source_text : "-",
 	    p->user[0] != '\0' ? p->user : "-", what);
 	audit_end(p, "violation", what);
+	p->facts.violation = true;
 	close_pair(p, true);
 }
 
@@ -324,26 +335,18 @@ on_records(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-/* A second's worth of lines, then silence until the next one: a log is not a place to flood. */
 static bool
 log_allowed(struct peer *p)
 {
-	struct timespec now;
+	bool stranger = p->ticket != NULL && !p->facts.logged_in;
+	unsigned lost;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	if (now.tv_sec != p->log_second) {
-		if (p->log_lost > 0)
-			log_warn("connection=%s worker: %u lines were not logged", p->id,
-			    p->log_lost);
-		p->log_second = now.tv_sec;
-		p->log_credit = LOG_LINES;
-		p->log_lost = 0;
-	}
-	if (p->log_credit == 0) {
-		p->log_lost++;
+	if (!log_budget_take(&p->log_budget, clock_now_ms()) ||
+	    (stranger && !worker_pool_may_log(p->broker->workers)))
 		return false;
-	}
-	p->log_credit--;
+	lost = log_budget_lost(&p->log_budget);
+	if (lost > 0)
+		log_warn("connection=%s worker: %u lines were not logged", p->id, lost);
 	return true;
 }
 
@@ -368,8 +371,17 @@ on_log(evutil_socket_t fd, short what, void *arg)
 		if (*line != '\0' && log_allowed(p))
 			log_info("connection=%s worker: %s", p->id, line);
 	}
-	if (p->log_lost > 0)
+	if (p->log_budget.lost > 0)
 		let_rest(p, p->log_event);
+}
+
+/* Whether login.idle is what counts, and not login.grace. */
+static bool
+waits_for_exchange(const struct peer *p)
+{
+	const struct config_login *login = &p->broker->config->login;
+
+	return p->state == PEER_EXCHANGE && login->idle_ms < login->grace_ms;
 }
 
 static void
@@ -385,13 +397,16 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 		break;
 	case PEER_EXCHANGE:
 	case PEER_LOGIN:
-		peer_end(p, "login grace time is over");
+		p->facts.overdue = true;
+		peer_end(p,
+		    waits_for_exchange(p) ? "no key exchange within login.idle"
+					  : "login grace time is over");
 		kill_process(p);
 		break;
 	case PEER_ENDED:
 		kill_process(p);
 		if (p->pid == 0)
-			(void)set_deadline(p, EXIT_SECONDS); /* the spawner still owes its report */
+			(void)set_deadline(p, EXIT_MS); /* the spawner still owes its report */
 		break;
 	case PEER_LOGGED_IN:
 		peer_end(p, p->dismissal);
@@ -453,7 +468,31 @@ make_events(struct peer *p)
 	if (p->ipc_event == NULL || p->log_event == NULL || p->deadline == NULL || p->rest == NULL ||
 	    event_add(p->ipc_event, NULL) < 0 || event_add(p->log_event, NULL) < 0)
 		return -ENOMEM;
-	return set_deadline(p, START_SECONDS) ? 0 : -ENOMEM;
+	return set_deadline(p, START_MS) ? 0 : -ENOMEM;
+}
+
+static bool
+keep_place(struct peer *p)
+{
+	if (p->place_fd < 0)
+		p->place_fd = fcntl(p->log_fd, F_DUPFD_CLOEXEC, 0);
+	return p->place_fd >= 0;
+}
+
+bool
+peer_lend_place(struct peer *p)
+{
+	bool has_one = p->place_fd >= 0;
+
+	fd_close(&p->place_fd);
+	return has_one;
+}
+
+void
+peer_keep_place(struct peer *p)
+{
+	if (p->pid == 0 && !keep_place(p))
+		log_error("connection=%s cannot keep a descriptor for its worker", p->id);
 }
 
 static void
@@ -463,6 +502,7 @@ discard(struct peer *p)
 	free_event(&p->log_event);
 	free_event(&p->deadline);
 	free_event(&p->rest);
+	fd_close(&p->place_fd);
 	fd_close(&p->ipc_fd);
 	fd_close(&p->log_fd);
 	free(p);
@@ -481,12 +521,15 @@ peer_new(struct broker *b, uint32_t token, struct peer **ret, int *ret_worker_ip
 	p->broker = b;
 	p->state = PEER_STARTING;
 	p->token = token;
-	p->pidfd = p->ipc_fd = p->log_fd = p->client_fd = -1;
+	p->log_budget = (struct log_budget){ .burst = LOG_LINES, .interval_ms = LOG_INTERVAL_MS };
+	p->pidfd = p->place_fd = p->ipc_fd = p->log_fd = p->client_fd = -1;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0 ||
 	    pipe2(log, O_CLOEXEC) < 0)
 		r = -errno;
 	p->ipc_fd = pair[0];
 	p->log_fd = log[0];
+	if (r == 0 && !keep_place(p))
+		r = -EMFILE;
 	if (r == 0)
 		r = fd_set_nonblock(p->log_fd);
 	if (r == 0)
@@ -529,9 +572,8 @@ peer_address_text(const struct sockaddr_storage *address, char *out, size_t cap)
 	return out;
 }
 
-/* "address,port": one word in a log. */
-static char *
-address_word(const struct sockaddr_storage *address, char *out, size_t cap)
+char *
+peer_log_address(const struct sockaddr_storage *address, char *out, size_t cap)
 {
 	(void)peer_address_text(address, out, cap);
 	for (char *c = out; *c != '\0'; c++) {
@@ -541,40 +583,76 @@ address_word(const struct sockaddr_storage *address, char *out, size_t cap)
 	return out;
 }
 
-/* Hand the connection over: from here on the broker does not hold it any more. */
+static void
+announce(struct peer *p)
+{
+	struct audit_subject who = peer_audit_subject(p);
+	bool behind = p->client.via.ss_family != AF_UNSPEC;
+	char local[64];
+	char via[64];
+
+	(void)peer_log_address(&p->client.local, local, sizeof(local));
+	(void)peer_log_address(&p->client.via, via, sizeof(via));
+	audit_note(p->broker->audit, "connect", &who, AUDIT_TEXT("to", local),
+	    AUDIT_TEXT("via", behind ? via : NULL));
+	if (worker_pool_may_log(p->broker->workers))
+		log_info("connection=%s from=%s%s%s accepted", p->id, p->source_text,
+		    behind ? " via=" : "", behind ? via : "");
+}
+
+/*
+ * Hand the connection over: from here on the broker does not hold it any more. It sees no byte of it
+ * either; that the client does nothing shows in the key exchange that does not come to its end.
+ */
 static void
 hand_over(struct peer *p)
 {
+	const struct config_login *login = &p->broker->config->login;
+	int64_t now = clock_now_ms();
 	uint8_t buf[16];
-	char local[64];
-	struct audit_subject who;
 	struct wire_writer w;
 
 	wire_writer_init(&w, buf, sizeof(buf));
 	ipc_put_connection(&w);
 	peer_enter(p, PEER_EXCHANGE);
-	p->connected_at = clock_now_ms();
-	log_info("connection=%s from=%s accepted", p->id, p->source_text);
-	who = peer_audit_subject(p);
-	(void)address_word(&p->local, local, sizeof(local));
-	audit_note(p->broker->audit, "connect", &who, AUDIT_TEXT("to", local));
-	if (!set_deadline(p, (time_t)(p->broker->config->login.grace_ms / 1000)))
+	p->facts.served = true;
+	p->connected_at = now;
+	announce(p);
+	admission_served(p->ticket, now);
+	if (!set_deadline(p, waits_for_exchange(p) ? login->idle_ms : login->grace_ms))
 		peer_end(p, "out of memory");
 	if (peer_send(p, &w, &p->client_fd, 1))
 		fd_close(&p->client_fd);
 }
 
 void
-peer_serve(struct peer *p, int *client_fd, const struct sockaddr_storage *source)
+peer_serve(struct peer *p, int *client_fd, const struct peer_client *client)
 {
-	socklen_t len = sizeof(p->local);
-
 	p->client_fd = fd_steal(client_fd);
-	p->source = *source;
-	(void)getsockname(p->client_fd, (struct sockaddr *)&p->local, &len);
-	(void)address_word(&p->source, p->source_text, sizeof(p->source_text));
+	p->client = *client;
+	(void)peer_log_address(&p->client.source, p->source_text, sizeof(p->source_text));
 	if (p->state == PEER_IDLE)
 		hand_over(p);
+}
+
+void
+peer_exchanged(struct peer *p)
+{
+	int64_t left = p->connected_at + p->broker->config->login.grace_ms - clock_now_ms();
+
+	peer_enter(p, PEER_LOGIN);
+	admission_exchanged(p->ticket);
+	if (!set_deadline(p, left > 0 ? left : 1))
+		peer_end(p, "out of memory");
+}
+
+void
+peer_logged_in(struct peer *p)
+{
+	peer_enter(p, PEER_LOGGED_IN);
+	p->facts.logged_in = true;
+	worker_pool_peer_logged_in(p->broker->workers, p);
+	(void)set_deadline(p, 0);
 }
 
 /*
@@ -604,6 +682,7 @@ void
 peer_started(struct peer *p, pid_t pid, int *pidfd)
 {
 	p->pid = pid;
+	fd_close(&p->place_fd);
 	p->pidfd = fd_steal(pidfd);
 	log_debug("connection=%s worker pid=%d", p->id, (int)pid);
 	if (p->state == PEER_ENDED)
@@ -638,6 +717,7 @@ void
 peer_exited(struct peer *p, int status)
 {
 	p->exited = true;
+	p->facts.status = status;
 	log_exit(p, status);
 	if (p->state != PEER_ENDED)
 		peer_end(p, WIFSIGNALED(status) ? "worker crashed" : "connection closed");

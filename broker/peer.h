@@ -15,8 +15,10 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
+#include "admission.h"
 #include "broker.h"
 #include "ipc.h"
+#include "log_budget.h"
 #include "policy.h"
 #include "transcript.h"
 #include "wire.h"
@@ -48,6 +50,13 @@ struct peer_channel {
 	struct container *container; /* the peer's own one in mode "session", else the shared one */
 };
 
+/* Whose connection it is. Behind a balancer: as the balancer says. */
+struct peer_client {
+	struct sockaddr_storage source;
+	struct sockaddr_storage local; /* the address that the client connected to */
+	struct sockaddr_storage via;   /* the balancer; AF_UNSPEC: none */
+};
+
 struct peer {
 	TAILQ_ENTRY(peer) link;
 	struct broker *broker;
@@ -58,12 +67,13 @@ struct peer {
 
 	pid_t pid; /* 0 until the spawner has reported it */
 	int pidfd;
+	int place_fd; /* until pidfd is there, see peer_lend_place() */
 	int ipc_fd;
 	int log_fd;
 	int client_fd; /* a connection that waits for the worker to be ready */
 	struct event *ipc_event;
 	struct event *log_event;
-	struct event *deadline; /* start, login grace, or end of the process */
+	struct event *deadline; /* start, key exchange, login grace, or end of the process */
 	struct event *answer;   /* a refusal that is held back, see answer_login.c */
 	struct event *rest;     /* until it is listened to again: it said too much */
 	unsigned record_credit; /* records that may come at once */
@@ -71,13 +81,14 @@ struct peer {
 	bool exited;
 
 	int64_t connected_at; /* ms of clock_now_ms(); 0: no client yet */
-	struct sockaddr_storage source;
-	struct sockaddr_storage local; /* the address that the client connected to */
-	char source_text[64];          /* "address,port", for logs */
-	uint32_t used;                 /* ids of once-only messages that were used: bit id */
+	struct peer_client client;
+	char source_text[64]; /* "address,port", for logs */
+	struct admission_ticket *ticket;
+	struct admission_facts facts; /* how it ends */
+	uint32_t used;                /* ids of once-only messages that were used: bit id */
 
 	struct transcript_state transcript;
-	unsigned attempts; /* queries and logins */
+	unsigned attempts; /* queries and logins; those refused are in facts */
 	unsigned signatures;
 	struct policy_grant *grant;      /* keeps the generation of this login */
 	unsigned generation;             /* its number */
@@ -90,10 +101,8 @@ struct peer {
 	struct peer_channel channels[IPC_CHANNEL_MAX];
 	unsigned n_channels;
 
-	const char *dismissal; /* the reason of peer_dismiss(), static text; NULL: none */
-	unsigned log_credit;   /* lines that the worker may still log in this second */
-	int64_t log_second;
-	unsigned log_lost;
+	const char *dismissal;        /* the reason of peer_dismiss(), static text; NULL: none */
+	struct log_budget log_budget; /* of the worker's own lines */
 };
 
 /*
@@ -105,10 +114,24 @@ SP_MUST_CHECK int peer_new(struct broker *b, uint32_t token, struct peer **ret, 
     int *ret_worker_log);
 
 /* Give it this client (takes *client_fd) now or as soon as it is ready. */
-void peer_serve(struct peer *p, int *client_fd, const struct sockaddr_storage *source);
+void peer_serve(struct peer *p, int *client_fd, const struct peer_client *client);
 
 /* "address port" of one end, as in SSH_CLIENT. Returns out. */
 char *peer_address_text(const struct sockaddr_storage *address, char *out, size_t cap);
+/* The same as "address,port", for logs. */
+char *peer_log_address(const struct sockaddr_storage *address, char *out, size_t cap);
+
+/* The session id is known: from now on the login grace time counts alone. */
+void peer_exchanged(struct peer *p);
+/* A verified signature, and policy agrees. */
+void peer_logged_in(struct peer *p);
+
+/*
+ * Until the process is reported, a placeholder keeps a descriptor's number free for its pidfd: lend it
+ * (false: it has none), and keep it again.
+ */
+bool peer_lend_place(struct peer *p);
+void peer_keep_place(struct peer *p);
 
 /* The process exists (takes *pidfd), or has ended with this wait status. */
 void peer_started(struct peer *p, pid_t pid, int *pidfd);
@@ -142,5 +165,7 @@ void peer_end(struct peer *p, const char *reason);
 void peer_dismiss(struct peer *p, const char *text, const char *reason);
 /* End because it broke the protocol: killed at once, and said so in the log. */
 void peer_violation(struct peer *p, const char *what);
+/* End to make room for another connection: killed at once. */
+void peer_evict(struct peer *p);
 
 #endif

@@ -4,19 +4,28 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
 
 #include "audit.h"
 #include "broker.h"
+#include "clock.h"
 #include "config.h"
 #include "fd.h"
 #include "log.h"
+#include "log_budget.h"
 #include "peer.h"
 #include "spawner.h"
 
 #define RETRY_SECONDS 1 /* after a worker that could not be started: no spinning */
+
+/* Lines that strangers cause: 200 at once, then ten a second, whatever they do. */
+#define LOG_LINES       200
+#define LOG_INTERVAL_MS 100
 
 TAILQ_HEAD(peer_list, peer);
 
@@ -27,24 +36,13 @@ struct worker_pool {
 	int spawner_fd;
 	struct event *spawner_event;
 	struct event *retry;
+	struct admission *admission;
+	struct admission_counts reported; /* what the last summary said */
+	struct log_budget strangers;
 	uint32_t next_token;
 	bool proven; /* at least one worker has become ready */
 	bool draining;
 };
-
-static unsigned
-count(const struct worker_pool *pool, unsigned states)
-{
-	const struct peer *p;
-	unsigned n = 0;
-
-	TAILQ_FOREACH(p, &pool->peers, link)
-	{
-		if (((unsigned)p->state & states) != 0)
-			n++;
-	}
-	return n;
-}
 
 /* Workers that have, or will have, no client. */
 static unsigned
@@ -81,7 +79,8 @@ start_worker(struct worker_pool *pool)
 		}
 		return p;
 	}
-	log_error("cannot start a worker: %s", strerror(-r));
+	if (worker_pool_may_log(pool))
+		log_error("cannot start a worker: %s", strerror(-r));
 	return NULL;
 }
 
@@ -130,6 +129,35 @@ find(struct worker_pool *pool, uint32_t token)
 	return NULL;
 }
 
+/*
+ * A report may bring a descriptor, and one that finds no room is lost for good, with the hold on that
+ * process. So each worker that is not reported yet keeps a place, and one of them is free while a report
+ * is read.
+ */
+static int
+next_report(struct worker_pool *pool, int fd, struct spawner_event *ret)
+{
+	struct peer *p;
+
+	TAILQ_FOREACH(p, &pool->peers, link)
+	{
+		if (peer_lend_place(p))
+			break;
+	}
+	return spawner_next_event(fd, ret);
+}
+
+static void
+keep_places(struct worker_pool *pool)
+{
+	struct peer *p;
+
+	TAILQ_FOREACH(p, &pool->peers, link)
+	{
+		peer_keep_place(p);
+	}
+}
+
 static void
 on_spawner_event(struct worker_pool *pool, struct spawner_event *e)
 {
@@ -157,10 +185,12 @@ on_spawner(evutil_socket_t fd, short what, void *arg)
 	int r;
 
 	(void)what;
-	while ((r = spawner_next_event(fd, &e)) == 0) {
+	while ((r = next_report(pool, fd, &e)) == 0) {
 		on_spawner_event(pool, &e);
 		fd_close(&e.fd);
+		keep_places(pool);
 	}
+	keep_places(pool);
 	if (r != SPAWNER_E_AGAIN) {
 		(void)event_del(pool->spawner_event);
 		pool->events.broken(pool->events.arg, "the spawner process is gone");
@@ -179,10 +209,12 @@ worker_pool_new(struct broker *b, int spawner_fd, const struct worker_pool_event
 	pool->broker = b;
 	pool->events = *events;
 	pool->spawner_fd = spawner_fd;
+	pool->strangers = (struct log_budget){ .burst = LOG_LINES, .interval_ms = LOG_INTERVAL_MS };
 	pool->spawner_event = event_new(b->base, spawner_fd, EV_READ | EV_PERSIST, on_spawner, pool);
 	pool->retry = evtimer_new(b->base, on_retry, pool);
 	b->workers = pool;
 	if (pool->spawner_event == NULL || pool->retry == NULL ||
+	    admission_new(&b->config->admission, arc4random_uniform, &pool->admission) < 0 ||
 	    event_add(pool->spawner_event, NULL) < 0) {
 		worker_pool_free(pool);
 		b->workers = NULL;
@@ -203,6 +235,7 @@ worker_pool_free(struct worker_pool *pool)
 	if (pool->retry != NULL)
 		event_free(pool->retry);
 	fd_close(&pool->spawner_fd);
+	admission_free(pool->admission);
 	free(pool);
 }
 
@@ -221,20 +254,56 @@ worker_pool_is_empty(const struct worker_pool *pool)
 	return TAILQ_EMPTY(&pool->peers);
 }
 
-unsigned
-worker_pool_connections(const struct worker_pool *pool)
+struct admission_counts
+worker_pool_counts(const struct worker_pool *pool)
 {
-	return count(pool, PEER_EXCHANGE | PEER_LOGIN | PEER_LOGGED_IN);
+	return admission_count(pool->admission, clock_now_ms());
 }
 
-/* A connection that is not served hears why: silent drops cost its owner days. */
-static void
-refuse(int *client_fd, const char *why)
+bool
+worker_pool_may_log(struct worker_pool *pool)
 {
-	static const char line[] = "sallyport: too many connections, try again later\r\n";
+	return log_budget_take(&pool->strangers, clock_now_ms());
+}
 
-	log_warn("connection refused: %s", why);
-	(void)send(*client_fd, line, sizeof(line) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+void
+worker_pool_log_summary(struct worker_pool *pool)
+{
+	struct admission_counts now = worker_pool_counts(pool);
+	unsigned lost = log_budget_lost(&pool->strangers);
+	uint64_t evicted = now.evicted - pool->reported.evicted;
+	uint64_t refused = 0;
+	char reasons[512] = "";
+	size_t len = 0;
+
+	for (int v = 0; v < ADMISSION_VERDICT_COUNT; v++) {
+		uint64_t n = now.refused[v] - pool->reported.refused[v];
+
+		refused += n;
+		if (n > 0 && len < sizeof(reasons))
+			len += (size_t)snprintf(reasons + len, sizeof(reasons) - len,
+			    "%s%s %" PRIu64, len > 0 ? ", " : ": ",
+			    admission_verdict_text((enum admission_verdict)v), n);
+	}
+	pool->reported = now;
+	if (refused > 0 || evicted > 0 || lost > 0)
+		log_warn("summary: %" PRIu64 " connections refused%s; %" PRIu64 " made room; "
+			 "%u have not logged in, %u sources are refused; %u lines were not logged",
+		    refused, reasons, evicted, now.startups, now.penalised, lost);
+}
+
+void
+worker_pool_refuse(struct worker_pool *pool, int *client_fd, const struct peer_client *client,
+    const char *why, const char *answer)
+{
+	char from[64];
+	char line[128];
+	int n = snprintf(line, sizeof(line), "sallyport: %s\r\n", answer);
+
+	if (worker_pool_may_log(pool))
+		log_warn("from=%s connection refused: %s",
+		    peer_log_address(&client->source, from, sizeof(from)), why);
+	(void)send(*client_fd, line, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
 	fd_close(client_fd);
 }
 
@@ -258,28 +327,53 @@ take_spare(struct worker_pool *pool)
 }
 
 void
-worker_pool_serve(struct worker_pool *pool, int *client_fd, const struct sockaddr_storage *source)
+worker_pool_serve(struct worker_pool *pool, int *client_fd, const struct peer_client *client)
 {
-	const struct config *c = pool->broker->config;
-	unsigned waiting = count(pool, PEER_STARTING | PEER_IDLE) - count_spare(pool);
-	unsigned unauthenticated = count(pool, PEER_EXCHANGE | PEER_LOGIN);
+	int64_t now = clock_now_ms();
+	struct admission_ticket *ticket = NULL;
+	void *victim = NULL;
+	enum admission_verdict v =
+	    admission_enter(pool->admission, &client->source, now, &ticket, &victim);
 	struct peer *p;
 
-	if (unauthenticated + waiting >= c->login.max_startups) {
-		refuse(client_fd, "login.max_startups is reached");
+	if (v != ADMISSION_OK) {
+		worker_pool_refuse(pool, client_fd, client, admission_verdict_text(v),
+		    admission_verdict_answer(v));
 		return;
 	}
-	if (worker_pool_connections(pool) + waiting >= c->limits.connections) {
-		refuse(client_fd, "limits.connections is reached");
-		return;
-	}
+	if (victim != NULL)
+		peer_evict(victim);
 	p = take_spare(pool);
 	if (p == NULL) {
-		refuse(client_fd, "no worker could be started");
+		(void)admission_leave(pool->admission, ticket, ADMISSION_END_FINE, now);
+		worker_pool_refuse(pool, client_fd, client, "no worker could be started",
+		    "too many connections, try again later");
 		return;
 	}
-	peer_serve(p, client_fd, source);
+	p->ticket = ticket;
+	admission_set_owner(ticket, p);
+	peer_serve(p, client_fd, client);
 	refill(pool);
+}
+
+/* How it ended is held against where it came from. */
+static void
+settle(struct worker_pool *pool, struct peer *p)
+{
+	enum admission_end end = admission_judge(&p->facts);
+	uint32_t ms = admission_leave(pool->admission, p->ticket, end, clock_now_ms());
+	struct audit_subject who = peer_audit_subject(p);
+	char source[CIDR_TEXT_MAX];
+
+	p->ticket = NULL;
+	if (ms == 0)
+		return;
+	(void)admission_source_text(pool->admission, &p->client.source, source);
+	audit_note(pool->broker->audit, "penalty", &who, AUDIT_TEXT("source", source),
+	    AUDIT_NUMBER("milliseconds", ms), AUDIT_TEXT("reason", admission_end_text(end)));
+	if (end == ADMISSION_END_CRASH || worker_pool_may_log(pool))
+		log_warn("connection=%s source %s is refused for %u s: %s", p->id, source,
+		    ms / 1000, admission_end_text(end));
 }
 
 void
@@ -293,9 +387,16 @@ worker_pool_peer_ready(struct worker_pool *pool, struct peer *p)
 }
 
 void
+worker_pool_peer_logged_in(struct worker_pool *pool, struct peer *p)
+{
+	admission_logged_in(pool->admission, p->ticket, clock_now_ms());
+}
+
+void
 worker_pool_peer_gone(struct worker_pool *pool, struct peer *p, bool was_ready)
 {
 	TAILQ_REMOVE(&pool->peers, p, link);
+	settle(pool, p);
 	if (pool->draining)
 		return;
 	if (!was_ready && !pool->proven)

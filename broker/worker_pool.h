@@ -8,13 +8,14 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/socket.h>
 
+#include "admission.h"
 #include "attr.h"
 #include "ipc.h"
 
 struct broker;
 struct peer;
+struct peer_client;
 struct worker_pool;
 
 /*
@@ -33,8 +34,16 @@ SP_MUST_CHECK int worker_pool_new(struct broker *b, int spawner_fd,
 void worker_pool_free(struct worker_pool *pool);
 
 /* Serve this connection (takes *client_fd), or refuse it where a limit is reached. */
-void worker_pool_serve(struct worker_pool *pool, int *client_fd,
-    const struct sockaddr_storage *source);
+void worker_pool_serve(struct worker_pool *pool, int *client_fd, const struct peer_client *client);
+
+/* Refuse it (takes *client_fd): why for the log, answer for the client. */
+void worker_pool_refuse(struct worker_pool *pool, int *client_fd, const struct peer_client *client,
+    const char *why, const char *answer);
+
+/* Whether a line that a stranger causes may be logged now. What is left out is in the next summary. */
+bool worker_pool_may_log(struct worker_pool *pool);
+/* Log who was refused, and what was not logged, since the last summary; nothing: no line. */
+void worker_pool_log_summary(struct worker_pool *pool);
 
 /* Call visit for each connection that has a client. It may end the peer that it is given. */
 typedef void worker_pool_visit_fn(struct peer *p, void *arg);
@@ -50,11 +59,15 @@ void worker_pool_reopen_audit(struct worker_pool *pool);
 
 /* Draining, and the last worker is gone. */
 bool worker_pool_is_empty(const struct worker_pool *pool);
-/* Connections that have a client, for the status line. */
-unsigned worker_pool_connections(const struct worker_pool *pool);
+/* Connections that have a client, and what became of others, for the status line. */
+struct admission_counts worker_pool_counts(const struct worker_pool *pool);
 
-/* For peer.c: the worker of p has proven its lock-down; p is gone and frees itself after this. */
+/*
+ * For peer.c: the worker of p has proven its lock-down; its client has logged in; p is gone and frees
+ * itself after this.
+ */
 void worker_pool_peer_ready(struct worker_pool *pool, struct peer *p);
+void worker_pool_peer_logged_in(struct worker_pool *pool, struct peer *p);
 void worker_pool_peer_gone(struct worker_pool *pool, struct peer *p, bool was_ready);
 
 #endif

@@ -58,7 +58,14 @@ check(const struct config *c)
 	FUZZ_CHECK(c->engine.starts >= 1 && c->engine.starts <= 64);
 	FUZZ_CHECK(c->worker.program[0] == '/' && c->worker.prespawn <= 64);
 	FUZZ_CHECK(geteuid() != 0 || c->worker.uid != 0);
-	FUZZ_CHECK(c->login.tries >= 1 && c->login.max_startups >= 1 && c->limits.connections >= 1);
+	FUZZ_CHECK(c->login.tries >= 1 && c->admission.connections >= 1);
+	FUZZ_CHECK(c->admission.startups_start >= 1 && c->admission.startups_rate >= 1 &&
+	    c->admission.startups_rate <= 100 &&
+	    c->admission.startups_start <= c->admission.startups_full);
+	FUZZ_CHECK(c->admission.v4_bits >= 1 && c->admission.v4_bits <= 32 &&
+	    c->admission.v6_bits >= 1 && c->admission.v6_bits <= 128);
+	FUZZ_CHECK(c->admission.penalty_sources >= 1 &&
+	    c->admission.penalty_min_ms <= c->admission.penalty_max_ms);
 	for (const char *const *key = c->host_keys; *key != NULL; key++)
 		FUZZ_CHECK((*key)[0] == '/');
 }

@@ -28,6 +28,7 @@
 #include "ipc_chan.h"
 #include "ipc_msg.h"
 #include "log.h"
+#include "peer.h"
 #include "policy.h"
 #include "ssh_version.h"
 #include "worker_pool.h"
@@ -59,7 +60,7 @@ static const char policy_form[] =
 static const char config_text[] =
     "{ \"listen\": [\"127.0.0.1:1\"], \"host_keys\": [\"/nowhere\"], \"policy\": \"/nowhere\","
     "  \"worker\": { \"user\": \"64222\", \"prespawn\": 1 },"
-    "  \"login\": { \"max_startups\": 6 }, \"limits\": { \"connections\": 8 } }";
+    "  \"login\": { \"max_startups\": 6, \"penalties\": false }, \"limits\": { \"connections\": 8 } }";
 
 static const char *const images[] = { "shared-image", "single-image" };
 static const uid_t uids[] = { 1001, 1002 };
@@ -746,15 +747,15 @@ scene_pick(struct scene *s, unsigned i)
 void
 scene_client(struct scene *s, uint8_t net)
 {
-	struct sockaddr_storage source = { .ss_family = AF_INET };
-	struct sockaddr_in *in4 = (struct sockaddr_in *)&source;
+	struct peer_client client = { .source.ss_family = AF_INET };
+	struct sockaddr_in *in4 = (struct sockaddr_in *)&client.source;
 	int pair[2];
 
 	in4->sin_addr.s_addr = htonl(0x0a000000U | net);
 	in4->sin_port = htons(4000);
 	FUZZ_CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
 	enter(true);
-	worker_pool_serve(s->broker.workers, &pair[0], &source);
+	worker_pool_serve(s->broker.workers, &pair[0], &client);
 	enter(false);
 	FUZZ_CHECK(pair[0] == -1);
 	fd_close(&pair[1]);

@@ -112,6 +112,29 @@ assert_below(const char *path, const char *rest)
 }
 
 static void
+assert_penalties(const struct admission_options *o, const char *wanted)
+{
+	char joined[128];
+
+	(void)snprintf(joined, sizeof(joined), "%u %u %u %u %u", o->penalty_ms[ADMISSION_END_CRASH],
+	    o->penalty_ms[ADMISSION_END_AUTH_FAILED], o->penalty_ms[ADMISSION_END_DENIED],
+	    o->penalty_ms[ADMISSION_END_NO_AUTH], o->penalty_ms[ADMISSION_END_GRACE]);
+	assert_string_equal(joined, wanted);
+	assert_int_equal(o->penalty_ms[ADMISSION_END_FINE], 0);
+}
+
+static void
+assert_networks(const struct cidr_list *list, const char *wanted)
+{
+	char joined[256] = "";
+	char one[CIDR_TEXT_MAX];
+
+	for (size_t i = 0; i < list->n; i++)
+		(void)strcat(strcat(joined, cidr_format(&list->items[i], one)), "|");
+	assert_string_equal(joined, wanted);
+}
+
+static void
 test_defaults(void **state)
 {
 	SP_CLEANUP(config_freep) struct config *c = NULL;
@@ -142,8 +165,22 @@ test_defaults(void **state)
 	assert_string_equal(c->login.banner, "");
 	assert_int_equal(c->login.keepalive_ms, 0);
 	assert_int_equal(c->login.keepalive_count, 3);
-	assert_int_equal(c->login.max_startups, 100);
-	assert_int_equal(c->limits.connections, 1000);
+	assert_int_equal(c->login.idle_ms, 20000);
+	assert_int_equal(c->admission.startups_start, 10);
+	assert_int_equal(c->admission.startups_rate, 30);
+	assert_int_equal(c->admission.startups_full, 100);
+	assert_penalties(&c->admission, "90000 5000 10000 1000 10000");
+	assert_int_equal(c->admission.penalty_min_ms, 15000);
+	assert_int_equal(c->admission.penalty_max_ms, 600000);
+	assert_int_equal(c->admission.penalty_sources, 65536);
+	assert_false(c->admission.penalty_deny_all);
+	assert_int_equal(c->admission.connections, 1000);
+	assert_int_equal(c->admission.v4_bits, 32);
+	assert_int_equal(c->admission.v6_bits, 64);
+	assert_int_equal(c->admission.source_startups, 0);
+	assert_int_equal(c->admission.source_connections, 0);
+	assert_int_equal(c->admission.exempt.n, 0);
+	assert_int_equal(c->proxy_protocol.n, 0);
 	assert_int_equal(c->limits.drain_ms, 10000);
 	assert_int_equal(c->log_level, LOG_LEVEL_INFO);
 	assert_null(c->audit.file);
@@ -191,8 +228,22 @@ test_every_key(void **state)
 	assert_string_equal(c->login.banner, "Welcome.\n\tBehave.\n");
 	assert_int_equal(c->login.keepalive_ms, 15000);
 	assert_int_equal(c->login.keepalive_count, 2);
-	assert_int_equal(c->login.max_startups, 7);
-	assert_int_equal(c->limits.connections, 50);
+	assert_int_equal(c->login.idle_ms, 5000);
+	assert_int_equal(c->admission.startups_start, 5);
+	assert_int_equal(c->admission.startups_rate, 50);
+	assert_int_equal(c->admission.startups_full, 7);
+	assert_penalties(&c->admission, "60000 2000 3000 0 4000");
+	assert_int_equal(c->admission.penalty_min_ms, 10000);
+	assert_int_equal(c->admission.penalty_max_ms, 300000);
+	assert_int_equal(c->admission.penalty_sources, 1000);
+	assert_true(c->admission.penalty_deny_all);
+	assert_int_equal(c->admission.connections, 50);
+	assert_int_equal(c->admission.v4_bits, 24);
+	assert_int_equal(c->admission.v6_bits, 56);
+	assert_int_equal(c->admission.source_startups, 3);
+	assert_int_equal(c->admission.source_connections, 9);
+	assert_networks(&c->admission.exempt, "192.0.2.0/24|2001:db8::1/128|");
+	assert_networks(&c->proxy_protocol, "10.0.0.1/32|");
 	assert_int_equal(c->limits.drain_ms, 60000);
 	assert_int_equal(c->log_level, LOG_LEVEL_DEBUG);
 	assert_below(c->audit.file, "log/audit.log");
@@ -202,6 +253,22 @@ test_every_key(void **state)
 	assert_int_equal(c->control.group, 0);
 	assert_below(c->runtime_dir, "run");
 	assert_string_equal(c->state_dir, "/srv/state");
+}
+
+/* A number is a limit without early drop; false switches penalties off. */
+static void
+test_short_forms(void **state)
+{
+	SP_CLEANUP(config_freep) struct config *c = NULL;
+
+	(void)state;
+	assert_int_equal(chdir(directory), 0);
+	c = load_text("{ \"policy\": \"p\", \"worker\": { \"user\": 64222 },"
+		      " \"login\": { \"max_startups\": 8, \"penalties\": false } }");
+	assert_int_equal(c->admission.startups_start, 8);
+	assert_int_equal(c->admission.startups_rate, 100);
+	assert_int_equal(c->admission.startups_full, 8);
+	assert_penalties(&c->admission, "0 0 0 0 0");
 }
 
 static void
@@ -350,6 +417,7 @@ main(void)
 		cmocka_unit_test(test_good),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_every_key),
+		cmocka_unit_test(test_short_forms),
 		cmocka_unit_test(test_inherited_sockets_only),
 		cmocka_unit_test(test_worker_user),
 		cmocka_unit_test(test_worker_uids),
