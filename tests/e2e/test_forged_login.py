@@ -192,8 +192,9 @@ def test_query_is_no_login(worker, user):
 
 
 def test_many_attempts(worker, user):
+    """As many as login.tries: an honest worker has sent its client away by then."""
     worker.exchange()
-    for _ in range(64):
+    for _ in range(6):
         assert worker.auth("dev", user.algorithm, user.blob, bytes(64)) == "refused"
     assert worker.auth("dev", user.algorithm, user.blob, bytes(64)) == "killed"
     assert "too many login attempts" in worker.ended()
