@@ -142,8 +142,8 @@ add_target(struct collection *c, const char *pattern)
 static void
 add_conditions(struct collection *c, const struct policy_conditions *conditions)
 {
-	for (size_t i = 0; i < conditions->n_from; i++)
-		add_edges(c, &conditions->from[i]);
+	for (size_t i = 0; i < conditions->from.n; i++)
+		add_edges(c, &conditions->from.items[i]);
 	for (size_t i = 0; i < conditions->n_times; i++)
 		add_window(c, &conditions->times[i]);
 	for (const char *const *t = conditions->targets; t != NULL && *t != NULL; t++)
@@ -183,7 +183,7 @@ room_of(const struct policy *p)
 			p->rules[i].except };
 
 		for (size_t k = 0; k < 2 && both[k] != NULL; k++)
-			n += 2 * both[k]->n_from + 14 * both[k]->n_times +
+			n += 2 * both[k]->from.n + 14 * both[k]->n_times +
 			    length_of(both[k]->targets) + length_of(both[k]->users);
 	}
 	return n;

@@ -50,8 +50,8 @@ say_networks(struct words *w, const struct policy_conditions *c)
 {
 	char text[CIDR_TEXT_MAX];
 
-	for (size_t i = 0; i < c->n_from; i++)
-		say(w, "%s%s", i == 0 ? "" : ", ", cidr_format(&c->from[i], text));
+	for (size_t i = 0; i < c->from.n; i++)
+		say(w, "%s%s", i == 0 ? "" : ", ", cidr_format(&c->from.items[i], text));
 }
 
 static void
@@ -143,7 +143,7 @@ say_matching(struct words *w, const struct policy_rule *rule)
 		c->groups != NULL ? "group" : NULL,
 		c->keys != NULL ? "key" : NULL,
 		c->auth != 0 ? "auth" : NULL,
-		c->from != NULL ? "from" : NULL,
+		c->from.n > 0 ? "from" : NULL,
 		c->times != NULL ? "time" : NULL,
 		c->targets != NULL ? "target" : NULL,
 		rule->except != NULL ? "not" : NULL,
