@@ -8,6 +8,7 @@ The sweep over every system call number is tests/unit/test_worker_sandbox.c.
 """
 import os
 import signal
+import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
@@ -126,6 +127,29 @@ def test_crash_leaves_no_core(broker, user):
         assert os.stat(f"/proc/{pid}/mem").st_uid == 0
         assert w.call("crash") == "killed"
         assert "killed by signal 11" in w.ended()
+
+
+DEEDS = {
+    "a-call": lambda w, user: w.call("execve"),
+    "a-call-after-its-login": lambda w, user: (w.login("lost", user), w.call("fork"))[1],
+    "a-record": lambda w, user: w.outcome(b"\xff"),
+    "a-record-after-its-login": lambda w, user: (w.login("lost", user), w.outcome(b"\xff"))[1],
+}
+
+
+def test_source_is_penalised(keys, engine, user):
+    """Whoever makes a worker do such things is not let in again at once; others are."""
+    with e.evil_broker(keys, engine, per_source={}) as b:
+        for n, (name, deed) in enumerate(DEEDS.items()):
+            source = f"127.0.0.{10 + n}"
+            with b.worker(source) as w:
+                assert deed(w, user) == "killed", name
+                w.ended()
+            wait_for(lambda: f"source {source}/32 is refused" in b.log(), 10 * PATIENCE, name)
+            with socket.create_connection(("127.0.0.1", b.port), 20 * PATIENCE, (source, 0)) as s:
+                assert b"too many failed connections" in s.recv(200), name
+        with b.worker("127.0.0.99") as w:
+            w.exchange()
 
 
 def serving(broker):

@@ -106,11 +106,10 @@ def kexinit(exchanges, host_key="ssh-ed25519"):
 class Worker:
     """One connection whose worker is ours. Use with "with"."""
 
-    def __init__(self, broker):
+    def __init__(self, broker, source="127.0.0.1"):
         self.broker = broker
-        self.sock = socket.create_connection(("127.0.0.1", broker.port), timeout=60 * PATIENCE)
-        self.port = self.sock.getsockname()[1]
-        self.since = 0
+        self.sock = socket.create_connection(("127.0.0.1", broker.port), 60 * PATIENCE, (source, 0))
+        self.source = "{},{}".format(*self.sock.getsockname())
         kind, body = self.frame()
         assert kind == "H", kind
         r = Reader(body)
@@ -277,7 +276,7 @@ class Worker:
     def log(self):
         """The broker's lines about this connection."""
         text = self.broker.log()
-        mine = [line for line in text.splitlines() if f"from=127.0.0.1,{self.port} " in line]
+        mine = [line for line in text.splitlines() if f"from={self.source} " in line]
         names = {word for line in mine for word in line.split() if word.startswith("connection=")}
         return "\n".join(line for line in text.splitlines()
                          if any(f" {name} " in f"{line} " for name in names))
@@ -310,8 +309,8 @@ class EvilBroker(Broker):
     def public_line(key):
         return f"{key.algorithm} {base64.b64encode(key.blob).decode()} token"
 
-    def worker(self):
-        return Worker(self)
+    def worker(self, *args):
+        return Worker(self, *args)
 
     def workers(self):
         return sorted(pid for pid, name in descendants(self.pid).items()
@@ -319,7 +318,7 @@ class EvilBroker(Broker):
 
 
 @contextlib.contextmanager
-def evil_broker(keys, engine, name="sallyportd-evil"):
+def evil_broker(keys, engine, name="sallyportd-evil", per_source=None):
     """
     A running EvilBroker whose engine is watched: at its end nothing may be left of it, and nothing in
     the record of the engine's side but what its policy gave to logins that were made.
@@ -327,6 +326,8 @@ def evil_broker(keys, engine, name="sallyportd-evil"):
     with tempfile.TemporaryDirectory(prefix="sp-engine-", dir="/tmp") as directory:
         fake = FakeEngine(directory, engine)
         broker = EvilBroker(keys, fake.socket, name)
+        if per_source is not None:
+            broker.config["limits"]["per_source"] = per_source
         try:
             yield broker.start()
             assert broker.process.poll() is None, f"the broker ended:\n{broker.log()[-4000:]}"
