@@ -77,7 +77,7 @@ def test_honest_rsa(worker, rsa):
     assert worker.auth("dev", "rsa-sha2-256", rsa.blob, rsa.sign(data)) == "accepted"
 
 
-# ----- A5, B4: a login that nobody made
+# ----- a login that nobody made
 
 def forge(worker, key, session=None, signed_name="dev", signature=None, name="dev", algorithm=None,
           blob=None, **signed):
@@ -222,7 +222,7 @@ def forge_again(worker, user):
     return worker.auth("solo", user.algorithm, user.blob, signature)
 
 
-# ----- A6: the host's key
+# ----- the host's key
 
 def other_key(worker):
     return next(k for k in worker.host_keys[1:])
@@ -299,7 +299,7 @@ def test_signatures_have_a_budget(worker, user):
     assert "too many key exchanges" in worker.ended()
 
 
-# ----- B2, B3, B8: questions out of order, out of shape, beyond the login's rights
+# ----- questions out of order, out of shape, beyond the login's rights
 
 @pytest.mark.parametrize("record", [
     lambda w: w.start_request(), lambda w: bytes([e.CLOSE]) + e.u32(0),
@@ -465,7 +465,7 @@ def test_guest_does_not_mind(worker, user, data):
     assert worker.read_to_end(6) == b"well\n"
 
 
-# ----- B5, B6, B7: too much
+# ----- too much
 
 @pytest.fixture(scope="module")
 def unfiltered(keys, engine):
