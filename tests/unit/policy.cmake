@@ -24,6 +24,11 @@ sp_add_test(NAME test_policy_values LABEL unit SIDE broker
 target_compile_definitions(test_policy_values PRIVATE
   SP_KEYS_DIR="${PROJECT_SOURCE_DIR}/tests/data/keys")
 
+# For ./dev bench.
+add_executable(policy_bench support/policy_bench.c)
+sp_side(policy_bench broker)
+target_link_libraries(policy_bench PRIVATE sp_flags sp_policy)
+
 sp_add_test(NAME test_config LABEL unit SIDE broker
   SOURCES unit/test_config.c unit/golden.c ${PROJECT_SOURCE_DIR}/broker/config.c
   ${PROJECT_SOURCE_DIR}/broker/uid_range.c LIBS sp_policy)
