@@ -21,6 +21,7 @@
 #include "ipc_msg.h"
 #include "log.h"
 #include "peer.h"
+#include "session_time.h"
 #include "ssh_version.h"
 #include "userauth.h"
 #include "worker_pool.h"
@@ -319,7 +320,8 @@ answer_auth(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	    p->decision.profile->name, p->broker->generation);
 	send_accepted(p);
 	/* The client still has to open its channel: the engine works meanwhile. */
-	if (p->state == PEER_LOGGED_IN)
-		session_begin(p);
-	return 0;
+	if (p->state != PEER_LOGGED_IN)
+		return 0;
+	session_begin(p);
+	return session_time_begin(p);
 }

@@ -128,6 +128,7 @@ free_peer(struct peer *p)
 	free_event(&p->log_event);
 	free_event(&p->deadline);
 	free_event(&p->answer);
+	free_event(&p->time_over);
 	free_event(&p->rest);
 	fd_close(&p->ipc_fd);
 	fd_close(&p->log_fd);
@@ -149,6 +150,7 @@ close_pair(struct peer *p, bool kill_now)
 	peer_enter(p, PEER_ENDED);
 	free_event(&p->ipc_event);
 	free_event(&p->answer);
+	free_event(&p->time_over);
 	fd_close(&p->ipc_fd);
 	fd_close(&p->client_fd);
 	session_end(p);

@@ -37,6 +37,13 @@ enum peer_state {
 	PEER_ENDED = 32,     /* pair closed; waiting for the process to be reaped */
 };
 
+/* What comes next for a login that may not last for ever. */
+enum peer_time {
+	PEER_TIME_WARN,
+	PEER_TIME_END,
+	PEER_TIME_LAST_WORD,
+};
+
 enum peer_channel_state {
 	CHANNEL_FREE,
 	CHANNEL_WAITING, /* asked for; its container is not up yet */
@@ -73,8 +80,10 @@ struct peer {
 	int client_fd; /* a connection that waits for the worker to be ready */
 	struct event *ipc_event;
 	struct event *log_event;
-	struct event *deadline; /* start, key exchange, login grace, or end of the process */
-	struct event *answer;   /* a refusal that is held back, see answer_login.c */
+	struct event *deadline;  /* start, key exchange, login grace, or end of the process */
+	struct event *answer;    /* a refusal that is held back, see answer_login.c */
+	struct event *time_over; /* session_time.c; NULL: it may last */
+	enum peer_time time_stage;
 	struct event *rest;     /* until it is listened to again: it said too much */
 	unsigned record_credit; /* records that may come at once */
 	int64_t record_ms;      /* when the credit was counted last */

@@ -102,7 +102,9 @@ struct policy_profile {
 	const char *const *accept_env; /* patterns of names (* and ?); default LANG, LC_* */
 	const struct policy_subsystem *subsystems; /* default: none */
 	size_t n_subsystems;
-	uint32_t channels;             /* session channels at a time, 1..64; default 10, as sshd */
+	uint32_t max_ms;   /* how long a login may last; 0: for ever (default) */
+	uint32_t warn_ms;  /* a word so long before its end; 0: none. default 1 min */
+	uint32_t channels; /* session channels at a time, 1..64; default 10, as sshd */
 
 	const struct policy_origin *origins;
 	size_t n_origins;

@@ -13,7 +13,8 @@
 #include "suggest.h"
 
 #define MIB               (UINT64_C(1) << 20)
-#define PATTERNS_MAX      256 /* commands of one profile */
+#define TIME_MAX          (30u * 24 * 3600 * 1000) /* 30 d */
+#define PATTERNS_MAX      256                      /* commands of one profile */
 #define PATTERN_WORDS_MAX 64
 
 static const char *const default_shell[] = { "/bin/sh", NULL };
@@ -43,6 +44,7 @@ static const struct policy_profile defaults = {
 	.shell = true,
 	.exec = true,
 	.accept_env = default_env,
+	.warn_ms = 60000,
 	.channels = 10,
 };
 
@@ -176,8 +178,8 @@ static const struct json_field session_fields[] = {
 	    .show = policy_show_subsystems },
 	{ .key = "forward", .read = json_read_unavailable },
 	{ .key = "idle", .read = json_read_unavailable },
-	{ .key = "max", .read = json_read_unavailable },
-	{ .key = "warn", .read = json_read_unavailable },
+	{ .key = "max", .read = json_read_duration, AT(max_ms), .max = TIME_MAX },
+	{ .key = "warn", .read = json_read_duration, AT(warn_ms), .max = TIME_MAX },
 	{ .key = "record", .read = json_read_unavailable },
 	{ .key = "detach", .read = json_read_unavailable },
 	{ .key = "signals", .read = json_read_unavailable },

@@ -5,6 +5,8 @@ import subprocess
 import pytest
 
 from kit.broker import BASH, Broker, profile
+from kit.proc import wait_for
+from kit.target import PATIENCE
 
 pytestmark = pytest.mark.quick
 
@@ -17,7 +19,7 @@ def target(engine, keys):
     fingerprint = subprocess.run(["ssh-keygen", "-l", "-f", f"{keys.user}.pub"], check=True,
                                  capture_output=True, text=True).stdout.split()[1]
     b.policy["users"] = {name: {"keys": keys.public()}
-                         for name in ("alice", "bob", "git", "expired", "_")}
+                         for name in ("alice", "bob", "git", "expired", "_", "brief")}
     b.policy["users"]["expired"]["expires"] = PAST
     b.policy["users"]["alice"]["expires"] = FUTURE
     b.policy["profiles"] = {
@@ -32,6 +34,8 @@ def target(engine, keys):
     b.policy["rules"] = [
         {"id": "over", "if": {"time": f"/{PAST}"}, "deny": "It is too early."},
         {"id": "mine", "if": {"target": ["web-*"], "user": ["alice", "_"]}, "use": "mine"},
+        {"id": "brief", "if": {"user": ["brief"]}, "use": "dev",
+         "set": {"session.max": "4s", "session.warn": "2s"}},
         {"id": "git", "if": {"user": ["git"]}, "use": "words"},
         {"id": "other-key", "if": {"not": {"key": [fingerprint]}}, "deny": "With another key."},
         {"id": "device", "if": {"auth": {"any": ["sk-key"]}}, "deny": "With a device."},
@@ -69,6 +73,14 @@ def test_without_a_target_it_is_the_other_rule(target):
     assert r.stdout.decode().split() == [".", str(100 << 20)]
     r = target.ssh("tty", user="alice", options=["-tt"])
     assert b"Terminals are not allowed" in r.stderr + r.stdout or b"PTY allocation request failed" in r.stderr
+
+
+def test_a_login_ends_after_its_longest_time(target, engine):
+    r = target.ssh("echo begun; trap '' HUP TERM; sleep 100; echo never", user="brief")
+    assert (r.returncode, r.stdout) == (255, b"begun\n")
+    assert b"This session ends in 2s." in r.stderr
+    assert b"This session has lasted its longest time, 4s." in r.stderr
+    wait_for(lambda: not engine.containers(), 20 * PATIENCE, "its container is gone")
 
 
 def test_expired(target):

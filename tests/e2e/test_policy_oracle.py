@@ -99,6 +99,8 @@ class Maker:
             s["subsystems"] = self.rng.choice([{}, {"sftp": True}, {"sftp": "read-only"},
                                                {"sftp": False, "x": ["/x"]}, {"x": ["/x", "-y"]}])
         if self.maybe():
+            s["max"] = self.rng.choice(["8h", "90s", "250ms"])
+        if self.maybe():
             s["channels"] = self.rng.randint(1, 64)
         if self.maybe():
             s["env"] = self.some(["TZ", "LC_*", "*"], 0)
