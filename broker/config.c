@@ -16,6 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "host_key.h"
 #include "ipc.h"
 #include "json_read.h"
 #include "lockdown.h"
@@ -174,8 +175,34 @@ read_foreign_path(struct json_reader *r, const struct json_node *value,
 		*(const char **)target = path;
 }
 
+/* systemd takes more for a name; these are enough, and are one file in one directory. */
+static bool
+is_credential_name(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len >= 1 && len <= 255 && name[0] != '.' &&
+	    strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == len;
+}
+
+/* A path made absolute, or a credential as it stands: where that is found out when it is read. */
+static const char *
+host_key_source(struct json_reader *r, const struct json_node *value)
+{
+	const char *text = json_read_text(r, value, 1, PATH_LEN_MAX);
+	const char *name = text != NULL ? host_key_credential(text) : NULL;
+
+	if (name == NULL)
+		return absolute(r, value, PATH_LEN_MAX);
+	if (is_credential_name(name))
+		return text;
+	json_read_diag(r, DIAG_E_NAME, value, JSON_AT_VALUE, NULL,
+	    "\"%s\" names no credential: letters, digits, \"_\", \".\" and \"-\"", text);
+	return NULL;
+}
+
 static void
-read_paths(struct json_reader *r, const struct json_node *value, const struct json_field *field,
+read_host_keys(struct json_reader *r, const struct json_node *value, const struct json_field *field,
     void *target)
 {
 	const char *const *given = json_read_texts(r, value, field->min, field->max);
@@ -189,7 +216,7 @@ read_paths(struct json_reader *r, const struct json_node *value, const struct js
 	if (paths == NULL)
 		return;
 	for (e = json_node_first(value); e != NULL; e = json_node_next(e)) {
-		paths[n] = absolute(r, e, PATH_LEN_MAX);
+		paths[n] = host_key_source(r, e);
 		if (paths[n] == NULL)
 			return;
 		for (size_t i = 0; i < n; i++) {
@@ -630,7 +657,7 @@ read_control(struct json_reader *r, const struct json_node *value, const struct 
 
 static const struct json_field top_fields[] = {
 	{ .key = "listen", .read = read_listen, AT(listen), .max = CONFIG_LISTEN_MAX },
-	{ .key = "host_keys", .read = read_paths, AT(host_keys), .min = 1, .max = IPC_HOST_KEYS_MAX },
+	{ .key = "host_keys", .read = read_host_keys, AT(host_keys), .min = 1, .max = IPC_HOST_KEYS_MAX },
 	{ .key = "make_host_keys", .read = json_read_bool, AT(make_host_keys) },
 	{ .key = "engine", .read = read_engine },
 	{ .key = "policy", .read = read_path, AT(policy), .required = true },

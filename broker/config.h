@@ -73,7 +73,7 @@ struct config_control {
 
 struct config {
 	const char *const *listen; /* "address:port", NULL-ended; empty: inherited sockets only */
-	const char *const *host_keys; /* paths, NULL-ended */
+	const char *const *host_keys; /* paths and credentials, NULL-ended */
 	bool make_host_keys;          /* make the missing ones; default false */
 	struct config_engine engine;
 	const char *policy; /* path */

@@ -7,6 +7,7 @@
 #include "host_key.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -178,17 +179,52 @@ add(struct host_key_set *set, const char *path, EVP_PKEY **pkey, char *why, size
 	return problem == NULL ? 0 : refuse(why, cap, path, problem);
 }
 
+/* Where the service manager has put a credential. */
+static int
+credential_path(const char *name, char *path, size_t path_cap, char *why, size_t cap)
+{
+	const char *directory = getenv("CREDENTIALS_DIRECTORY");
+
+	if (directory == NULL || directory[0] != '/') {
+		(void)snprintf(why, cap,
+		    "host key " HOST_KEY_CREDENTIAL "%s: the service manager has passed no credentials "
+		    "(CREDENTIALS_DIRECTORY is not set); the unit needs LoadCredential=%s:FILE",
+		    name, name);
+		return -ENOENT;
+	}
+	if ((size_t)snprintf(path, path_cap, "%s/%s", directory, name) >= path_cap) {
+		(void)snprintf(why, cap, "host key " HOST_KEY_CREDENTIAL "%s: its path is too long",
+		    name);
+		return -ENAMETOOLONG;
+	}
+	return 0;
+}
+
 static int
 read_key(const char *path, EVP_PKEY **ret, char *why, size_t cap)
 {
+	const char *credential = host_key_credential(path);
+	const char *hint = "\"make_host_keys\": true makes it at the first start";
+	enum read_file_kind kind = READ_FILE_SECRET;
+	const char *file = path;
+	char passed[PATH_MAX];
 	char reason[512] = "out of memory";
 	char *text;
 	size_t len;
-	int r = read_trusted_file(path, true, HOST_KEY_FILE_MAX, &text, &len, reason, sizeof(reason));
+	int r;
 
+	if (credential != NULL) {
+		r = credential_path(credential, passed, sizeof(passed), why, cap);
+		if (r < 0)
+			return r;
+		file = passed;
+		kind = READ_FILE_CREDENTIAL;
+		hint = "the unit needs LoadCredential= for it";
+	}
+	r = read_trusted_file(file, kind, HOST_KEY_FILE_MAX, &text, &len, reason, sizeof(reason));
 	if (r < 0) {
-		(void)snprintf(why, cap, "host key %s%s", reason,
-		    r == -ENOENT ? "; \"make_host_keys\": true makes it at the first start" : "");
+		(void)snprintf(why, cap, "host key %s%s%s", reason, r == -ENOENT ? "; " : "",
+		    r == -ENOENT ? hint : "");
 		return r;
 	}
 	r = host_key_file_parse(text, len, ret, reason, sizeof(reason));
@@ -206,7 +242,7 @@ load_one(struct host_key_set *set, const char *path, bool make, char *why, size_
 	int r = 0;
 
 	/* Whatever stands there, a dangling link too, is not replaced: reading it says what is wrong. */
-	if (make && lstat(path, &st) < 0 && errno == ENOENT)
+	if (make && host_key_credential(path) == NULL && lstat(path, &st) < 0 && errno == ENOENT)
 		r = host_key_generate(path, NULL, why, cap);
 	if (r == 0)
 		r = read_key(path, &pkey, why, cap);

@@ -8,11 +8,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "attr.h"
 #include "wire.h"
 
 #define HOST_KEY_SIG_MAX 1024 /* RSA 8192 */
+
+/* "credential:NAME" in place of a path: a file that the service manager has put ready, see
+ * LoadCredential= in systemd.exec(5). It is never made. */
+#define HOST_KEY_CREDENTIAL "credential:"
 
 struct host_key;
 struct host_key_set;
@@ -24,8 +29,17 @@ struct host_key_set;
  */
 SP_MUST_CHECK int host_key_generate(const char *path, const char *type, char *why, size_t cap);
 
+/* The name of a credential, or NULL for a path. */
+static inline const char *
+host_key_credential(const char *path)
+{
+	size_t len = strlen(HOST_KEY_CREDENTIAL);
+
+	return strncmp(path, HOST_KEY_CREDENTIAL, len) == 0 ? path + len : NULL;
+}
+
 /*
- * Read every file in paths (NULL-ended): OpenSSH's format or PEM, unencrypted, readable by nobody
+ * Read every file in paths (NULL-ended; credentials too): OpenSSH's format or PEM, unencrypted, readable by nobody
  * else, one key of each type. make: a file that does not exist is made first, as host_key_generate()
  * does it without a type. 0, or -errno with a sentence in why[cap].
  */

@@ -129,6 +129,15 @@ listener_open(const char *const *addresses, struct listener **ret, char *why, si
 	return 0;
 }
 
+static bool
+listens(int fd)
+{
+	int accepting = 0;
+	socklen_t len = sizeof(accepting);
+
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepting, &len) == 0 && accepting != 0;
+}
+
 int
 listener_inherit(const struct notify_socket *sockets, int n, struct listener **ret, char *why,
     size_t cap)
@@ -138,11 +147,7 @@ listener_inherit(const struct notify_socket *sockets, int n, struct listener **r
 	if (l == NULL)
 		return -ENOMEM;
 	for (int i = 0; i < n; i++) {
-		int accepting = 0;
-		socklen_t len = sizeof(accepting);
-
-		if (getsockopt(sockets[i].fd, SOL_SOCKET, SO_ACCEPTCONN, &accepting, &len) < 0 ||
-		    accepting == 0 || fd_set_nonblock(sockets[i].fd) < 0) {
+		if (!listens(sockets[i].fd) || fd_set_nonblock(sockets[i].fd) < 0) {
 			(void)snprintf(why, cap, "the inherited socket \"%s\" does not listen",
 			    sockets[i].name);
 			listener_free(l);
@@ -241,6 +246,20 @@ listener_run(struct listener *l, struct broker *b)
 			return -ENOMEM;
 	}
 	return 0;
+}
+
+bool
+listener_is_well(const struct listener *l)
+{
+	bool running = l->pause != NULL;
+	bool paused = running && event_pending(l->pause, EV_TIMEOUT, NULL) != 0;
+
+	for (unsigned i = 0; i < l->n; i++) {
+		if (!listens(l->fds[i]) ||
+		    (running && !paused && event_pending(l->events[i], EV_READ, NULL) == 0))
+			return false;
+	}
+	return true;
 }
 
 void

@@ -6,6 +6,7 @@
 #ifndef SP_LISTENER_H
 #define SP_LISTENER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "attr.h"
@@ -27,6 +28,9 @@ SP_MUST_CHECK int listener_inherit(const struct notify_socket *sockets, int n,
 
 /* Begin to accept on the broker's loop. 0 or -errno. */
 SP_MUST_CHECK int listener_run(struct listener *l, struct broker *b);
+
+/* Every socket listens still, and its connections are waited for: for the watchdog. */
+bool listener_is_well(const struct listener *l);
 
 /* Close all of it. NULL is fine. */
 void listener_free(struct listener *l);

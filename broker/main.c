@@ -29,6 +29,7 @@
 #include "engine.h"
 #include "fd.h"
 #include "host_key.h"
+#include "ipc_chan.h"
 #include "listener.h"
 #include "log.h"
 #include "notify.h"
@@ -49,6 +50,8 @@
 
 struct options {
 	const char *config;
+	const char *spawner; /* socket of one that the service manager starts */
+	bool be_spawner;
 	bool check_only;
 	bool verbose;
 };
@@ -115,7 +118,13 @@ check_host_keys(const struct config *c)
 		struct host_key_set *set = NULL;
 		char why[WHY_MAX] = "";
 
-		if (c->make_host_keys && access(*path, F_OK) < 0 && errno == ENOENT)
+		if (host_key_credential(*path) != NULL && getenv("CREDENTIALS_DIRECTORY") == NULL) {
+			log_warn("host key %s is not checked: only the service manager has it",
+			    *path);
+			continue;
+		}
+		if (c->make_host_keys && host_key_credential(*path) == NULL &&
+		    access(*path, F_OK) < 0 && errno == ENOENT)
 			continue;
 		if (host_key_set_load(one, false, &set, why, sizeof(why)) != 0) {
 			log_error("%s", why);
@@ -240,7 +249,9 @@ stop(struct service *s)
 	    worker_pool_counts(s->broker.workers).connections);
 	audit_note(s->broker.audit, "service.stop", NULL,
 	    AUDIT_NUMBER("connections", worker_pool_counts(s->broker.workers).connections));
-	notify_send("STOPPING=1");
+	/* The manager's own patience does not know limits.drain. */
+	notify_send("STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64,
+	    ((uint64_t)s->config->limits.drain_ms + GIVE_UP_MS + LAST_WORD_MS) * 1000);
 	listener_free(s->listener);
 	s->listener = NULL;
 	(void)snprintf(text, sizeof(text),
@@ -284,14 +295,23 @@ on_status(evutil_socket_t fd, short what, void *arg)
 	worker_pool_log_summary(s->broker.workers);
 }
 
-/* From the loop itself: a loop that hangs does not say that it is alive. */
+/*
+ * From the loop itself: a loop that hangs does not say that it is alive. Nor does one that could not
+ * do its work any more, for that a new start is the cure.
+ */
 static void
 on_watchdog(evutil_socket_t fd, short what, void *arg)
 {
+	const struct service *s = arg;
+
 	(void)fd;
 	(void)what;
-	(void)arg;
-	notify_send("WATCHDOG=1");
+	if (!worker_pool_is_well(s->broker.workers))
+		log_error("the spawner does not answer: the service manager should start us again");
+	else if (s->listener != NULL && !listener_is_well(s->listener))
+		log_error("a listening socket is lost: the service manager should start us again");
+	else
+		notify_send("WATCHDOG=1");
 }
 
 static void
@@ -431,10 +451,9 @@ make_control(struct service *s)
 	return r;
 }
 
-static int
-start_spawner(const struct service *s, int *ret_fd)
+static struct spawner_options
+spawner_options(const struct config *c)
 {
-	const struct config *c = s->config;
 	struct spawner_options options = {
 		.program = c->worker.program,
 		.uid = c->worker.uid,
@@ -444,20 +463,48 @@ start_spawner(const struct service *s, int *ret_fd)
 		.audit_file = c->audit.file,
 		.best_effort = !c->worker.sandbox_required,
 	};
-	pid_t pid;
-	int r;
 
 #ifdef SP_SANITIZE
 	options.memory = 0; /* the sanitizer's shadow memory is terabytes of address space */
 #endif
+	return options;
+}
+
+static void
+say_uids(const struct spawner_options *options)
+{
+	if (options->n_uids != 0)
+		log_info("each worker gets a uid of its own: %u to %u", (unsigned)options->uid,
+		    (unsigned)(options->uid + options->n_uids - 1));
+	else
+		log_info("workers share uid %u", (unsigned)options->uid);
+}
+
+/*
+ * Who starts workers, and who opens the audit log anew: one child of ours, or a process of the service
+ * manager's that has other rights than we, and a child that has the same. -1: the first does both.
+ */
+static int
+start_spawner(const struct service *s, int *ret_fd, int *ret_opener_fd)
+{
+	struct spawner_options options = spawner_options(s->config);
+	pid_t pid;
+	int r;
+
+	if (s->options.spawner != NULL) {
+		r = spawner_connect(s->options.spawner, ret_fd);
+		if (r < 0)
+			log_error("cannot reach the spawner at %s: %s", s->options.spawner,
+			    strerror(-r));
+		if (r < 0 || s->config->audit.file == NULL)
+			return r;
+		ret_fd = ret_opener_fd;
+	}
 	r = spawner_start(&options, ret_fd, &pid);
 	if (r < 0)
 		log_error("cannot start the spawner: %s", strerror(-r));
-	else if (options.n_uids != 0)
-		log_info("each worker gets a uid of its own: %u to %u", (unsigned)options.uid,
-		    (unsigned)(options.uid + options.n_uids - 1));
-	else
-		log_info("workers share uid %u", (unsigned)options.uid);
+	else if (s->options.spawner == NULL)
+		say_uids(&options);
 	return r;
 }
 
@@ -511,6 +558,7 @@ start(struct service *s)
 {
 	struct worker_pool_events events = { on_workers_ready, on_workers_broken, s };
 	SP_CLEANUP_FD int spawner_fd = -1;
+	SP_CLEANUP_FD int opener_fd = -1;
 	char why[WHY_MAX] = "";
 	int r;
 
@@ -519,7 +567,7 @@ start(struct service *s)
 	if (r == 0)
 		r = open_listeners(s);
 	if (r == 0)
-		r = start_spawner(s, &spawner_fd);
+		r = start_spawner(s, &spawner_fd, &opener_fd);
 	if (r == 0)
 		r = notify_open();
 	if (r == 0)
@@ -545,7 +593,8 @@ start(struct service *s)
 	}
 	if (r != 0)
 		log_warn("%s; going on, as worker.sandbox is \"best-effort\"", why);
-	return worker_pool_new(&s->broker, fd_steal(&spawner_fd), &events, &s->broker.workers);
+	return worker_pool_new(&s->broker, fd_steal(&spawner_fd), fd_steal(&opener_fd), &events,
+	    &s->broker.workers);
 }
 
 static void
@@ -575,15 +624,35 @@ free_service(struct service *s)
 	config_free(s->config);
 }
 
+/*
+ * -W: started by the service manager for one connection of the broker, with the privileges that the
+ * broker's own unit does not have. Returns only when there is nobody to serve.
+ */
+static int
+be_spawner(const struct service *s)
+{
+	struct spawner_options options = spawner_options(s->config);
+	struct notify_socket sockets[NOTIFY_LISTEN_MAX];
+
+	if (notify_take_sockets(sockets) != 1 || !ipc_chan_is_pair(sockets[0].fd)) {
+		log_error("-W is for service managers, which pass one connection of the broker");
+		return 1;
+	}
+	say_uids(&options);
+	spawner_serve(sockets[0].fd, &options);
+}
+
 static int
 usage(FILE *out)
 {
 	fprintf(out,
-	    "usage: sallyport-broker [-t] [-v] [-V] [-c FILE]\n"
+	    "usage: sallyport-broker [-t] [-v] [-V] [-c FILE] [-w SOCKET | -W]\n"
 	    "  -c FILE  configuration, default " DEFAULT_CONFIG "\n"
 	    "  -t       check configuration and policy, then exit 0 or 1\n"
 	    "  -v       log debug messages\n"
-	    "  -V       print the version\n");
+	    "  -V       print the version\n"
+	    "  -w SOCKET  have workers started by the spawner that listens there\n"
+	    "  -W       be that spawner; for service managers\n");
 	return out == stdout ? 0 : 2;
 }
 
@@ -594,7 +663,7 @@ parse_options(int argc, char **argv, struct options *ret)
 	int c;
 
 	ret->config = DEFAULT_CONFIG;
-	while ((c = getopt(argc, argv, "c:tvVh")) != -1) {
+	while ((c = getopt(argc, argv, "c:tvVhw:W")) != -1) {
 		switch (c) {
 		case 'c':
 			ret->config = optarg;
@@ -605,6 +674,12 @@ parse_options(int argc, char **argv, struct options *ret)
 		case 'v':
 			ret->verbose = true;
 			break;
+		case 'w':
+			ret->spawner = optarg;
+			break;
+		case 'W':
+			ret->be_spawner = true;
+			break;
 		case 'V':
 			puts("sallyport-broker " SP_VERSION);
 			return 0;
@@ -614,7 +689,7 @@ parse_options(int argc, char **argv, struct options *ret)
 			return usage(stderr);
 		}
 	}
-	return optind == argc ? -1 : usage(stderr);
+	return optind == argc && !(ret->be_spawner && ret->spawner != NULL) ? -1 : usage(stderr);
 }
 
 int
@@ -634,6 +709,11 @@ main(int argc, char **argv)
 	log_set_max(s.options.verbose ? LOG_LEVEL_DEBUG : s.config->log_level);
 	if (s.options.check_only) {
 		r = check_only(&s);
+		free_service(&s);
+		return r;
+	}
+	if (s.options.be_spawner) {
+		r = be_spawner(&s);
 		free_service(&s);
 		return r;
 	}

@@ -18,6 +18,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -297,8 +298,8 @@ take_descriptors(int own)
 		_exit(1);
 }
 
-static void
-run(int own, const struct spawner_options *options)
+_Noreturn void
+spawner_serve(int own, const struct spawner_options *options)
 {
 	struct spawner s = { .options = *options };
 	struct pollfd fds[2] = { { .fd = FD_SELF, .events = POLLIN }, { .fd = -1, .events = POLLIN } };
@@ -349,7 +350,7 @@ spawner_start(const struct spawner_options *options, int *ret_fd, pid_t *ret_pid
 		return r;
 	}
 	if (pid == 0)
-		run(pair[1], options);
+		spawner_serve(pair[1], options);
 	fd_close(&pair[1]);
 	r = fd_set_nonblock(pair[0]);
 	if (r < 0) {
@@ -358,6 +359,27 @@ spawner_start(const struct spawner_options *options, int *ret_fd, pid_t *ret_pid
 	}
 	*ret_fd = pair[0];
 	*ret_pid = pid;
+	return 0;
+}
+
+int
+spawner_connect(const char *path, int *ret_fd)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	SP_CLEANUP_FD int fd = -1;
+	size_t len = strlen(path);
+	int r;
+
+	if (len == 0 || len >= sizeof(addr.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(addr.sun_path, path, len);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
+		return -errno;
+	r = fd_set_nonblock(fd);
+	if (r < 0)
+		return r;
+	*ret_fd = fd_steal(&fd);
 	return 0;
 }
 

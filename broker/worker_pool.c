@@ -34,7 +34,9 @@ struct worker_pool {
 	struct worker_pool_events events;
 	struct peer_list peers;
 	int spawner_fd;
+	int opener_fd; /* of the audit log; -1: the spawner does it */
 	struct event *spawner_event;
+	struct event *opener_event;
 	struct event *retry;
 	struct admission *admission;
 	struct admission_counts reported; /* what the last summary said */
@@ -198,8 +200,8 @@ on_spawner(evutil_socket_t fd, short what, void *arg)
 }
 
 int
-worker_pool_new(struct broker *b, int spawner_fd, const struct worker_pool_events *events,
-    struct worker_pool **ret)
+worker_pool_new(struct broker *b, int spawner_fd, int opener_fd,
+    const struct worker_pool_events *events, struct worker_pool **ret)
 {
 	struct worker_pool *pool = calloc(1, sizeof(*pool));
 
@@ -209,13 +211,19 @@ worker_pool_new(struct broker *b, int spawner_fd, const struct worker_pool_event
 	pool->broker = b;
 	pool->events = *events;
 	pool->spawner_fd = spawner_fd;
+	pool->opener_fd = opener_fd;
 	pool->strangers = (struct log_budget){ .burst = LOG_LINES, .interval_ms = LOG_INTERVAL_MS };
 	pool->spawner_event = event_new(b->base, spawner_fd, EV_READ | EV_PERSIST, on_spawner, pool);
 	pool->retry = evtimer_new(b->base, on_retry, pool);
 	b->workers = pool;
+	if (opener_fd >= 0)
+		pool->opener_event =
+		    event_new(b->base, opener_fd, EV_READ | EV_PERSIST, on_spawner, pool);
 	if (pool->spawner_event == NULL || pool->retry == NULL ||
 	    admission_new(&b->config->admission, arc4random_uniform, &pool->admission) < 0 ||
-	    event_add(pool->spawner_event, NULL) < 0) {
+	    event_add(pool->spawner_event, NULL) < 0 ||
+	    (opener_fd >= 0 &&
+		(pool->opener_event == NULL || event_add(pool->opener_event, NULL) < 0))) {
 		worker_pool_free(pool);
 		b->workers = NULL;
 		return -ENOMEM;
@@ -234,7 +242,10 @@ worker_pool_free(struct worker_pool *pool)
 		event_free(pool->spawner_event);
 	if (pool->retry != NULL)
 		event_free(pool->retry);
+	if (pool->opener_event != NULL)
+		event_free(pool->opener_event);
 	fd_close(&pool->spawner_fd);
+	fd_close(&pool->opener_fd);
 	admission_free(pool->admission);
 	free(pool);
 }
@@ -242,7 +253,8 @@ worker_pool_free(struct worker_pool *pool)
 void
 worker_pool_reopen_audit(struct worker_pool *pool)
 {
-	int r = pool->broker->audit != NULL ? spawner_open_audit(pool->spawner_fd) : 0;
+	int fd = pool->opener_fd >= 0 ? pool->opener_fd : pool->spawner_fd;
+	int r = pool->broker->audit != NULL ? spawner_open_audit(fd) : 0;
 
 	if (r < 0)
 		log_error("the audit log cannot be opened anew: %s", strerror(-r));
@@ -252,6 +264,20 @@ bool
 worker_pool_is_empty(const struct worker_pool *pool)
 {
 	return TAILQ_EMPTY(&pool->peers);
+}
+
+bool
+worker_pool_is_well(const struct worker_pool *pool)
+{
+	const struct peer *p;
+
+	/* Its time to start is over, and the spawner has not even said that it began. */
+	TAILQ_FOREACH(p, &pool->peers, link)
+	{
+		if (p->state == PEER_ENDED && p->pid == 0 && !pool->draining)
+			return false;
+	}
+	return true;
 }
 
 struct admission_counts

@@ -28,8 +28,11 @@ struct worker_pool_events {
 	void *arg;
 };
 
-/* spawner_fd: owned by the pool from now on. 0 or -errno. */
-SP_MUST_CHECK int worker_pool_new(struct broker *b, int spawner_fd,
+/*
+ * spawner_fd: who starts workers. opener_fd: who opens the audit log anew; -1: the same. Both are
+ * owned by the pool from now on. 0 or -errno.
+ */
+SP_MUST_CHECK int worker_pool_new(struct broker *b, int spawner_fd, int opener_fd,
     const struct worker_pool_events *events, struct worker_pool **ret);
 void worker_pool_free(struct worker_pool *pool);
 
@@ -54,11 +57,13 @@ void worker_pool_drain(struct worker_pool *pool, const char *text, bool end);
 /* End every worker now. */
 void worker_pool_end_all(struct worker_pool *pool, const char *reason);
 
-/* Have the spawner, whose connection is here, open the audit log anew: it was moved away. */
+/* Have the audit log opened anew: it was moved away. */
 void worker_pool_reopen_audit(struct worker_pool *pool);
 
 /* Draining, and the last worker is gone. */
 bool worker_pool_is_empty(const struct worker_pool *pool);
+/* The spawner answers: for the watchdog. */
+bool worker_pool_is_well(const struct worker_pool *pool);
 /* Connections that have a client, and what became of others, for the status line. */
 struct admission_counts worker_pool_counts(const struct worker_pool *pool);
 

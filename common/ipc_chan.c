@@ -16,6 +16,18 @@
 /* Kernel's SCM_MAX_FD: room for all of them, so that a surplus is seen and closed, never leaked. */
 #define CONTROL_FDS 253
 
+bool
+ipc_chan_is_pair(int fd)
+{
+	struct sockaddr_storage peer;
+	socklen_t peer_len = sizeof(peer);
+	int type = 0;
+	socklen_t len = sizeof(type);
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_SEQPACKET &&
+	    getpeername(fd, (struct sockaddr *)&peer, &peer_len) == 0;
+}
+
 static int
 send_outcome(ssize_t n, size_t len)
 {

@@ -8,6 +8,7 @@
 #ifndef SP_IPC_CHAN_H
 #define SP_IPC_CHAN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,9 @@
 #define IPC_CHAN_E_VIOLATION 3 /* a record that is too long, or descriptors where none belong */
 
 #define IPC_CHAN_FDS_MAX 4
+
+/* Whether fd is a connected socket that keeps records apart. */
+bool ipc_chan_is_pair(int fd);
 
 /*
  * Send one record with n_fds descriptors (loans, at most IPC_CHAN_FDS_MAX).

@@ -225,7 +225,9 @@ lockdown_keep_caps(const int *keep, size_t n)
 		return r;
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
 		return -errno;
-	return set_caps(mask & permitted, 0);
+	/* Nothing to give up, nothing to ask for: the manager of a unit that has no more than this may
+	 * forbid capset(2). */
+	return (permitted & ~mask) != 0 ? set_caps(mask & permitted, 0) : 0;
 }
 
 int

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,8 @@ explain(char *why, size_t cap, int error, const char *path, const char *text)
 }
 
 static int
-check(const struct stat *st, const char *path, bool secret, size_t max, char *why, size_t cap)
+check(const struct stat *st, const char *path, enum read_file_kind kind, size_t max, char *why,
+    size_t cap)
 {
 	if (!S_ISREG(st->st_mode))
 		return explain(why, cap, EINVAL, path, "is not a regular file");
@@ -28,10 +30,10 @@ check(const struct stat *st, const char *path, bool secret, size_t max, char *wh
 		return explain(why, cap, EPERM, path,
 		    "belongs to another user; it must belong to root or to the user that the broker "
 		    "runs as");
-	if ((st->st_mode & 022) != 0)
+	if ((st->st_mode & READ_FILE_PUBLIC) != 0)
 		return explain(why, cap, EPERM, path,
 		    "can be written by group or others; remove that with chmod go-w");
-	if (secret && (st->st_mode & 077) != 0)
+	if ((st->st_mode & (mode_t)kind) != 0)
 		return explain(why, cap, EPERM, path,
 		    "can be read by group or others; a private key must not be: chmod 600");
 	if ((unsigned long long)st->st_size > max)
@@ -68,8 +70,8 @@ read_whole(int fd, char *text, size_t len)
 }
 
 int
-read_trusted_file(const char *path, bool secret, size_t max, char **ret, size_t *ret_len, char *why,
-    size_t why_cap)
+read_trusted_file(const char *path, enum read_file_kind kind, size_t max, char **ret,
+    size_t *ret_len, char *why, size_t why_cap)
 {
 	/* O_NONBLOCK: a FIFO in the file's place must not stop us. */
 	SP_CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -84,7 +86,7 @@ read_trusted_file(const char *path, bool secret, size_t max, char **ret, size_t 
 		    errno == ELOOP ? "is a symbolic link; name the file itself" : strerror(errno));
 	if (fstat(fd, &before) < 0)
 		return explain(why, why_cap, errno, path, strerror(errno));
-	r = check(&before, path, secret, max, why, why_cap);
+	r = check(&before, path, kind, max, why, why_cap);
 	if (r < 0)
 		return r;
 	len = (size_t)before.st_size;

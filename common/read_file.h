@@ -3,19 +3,25 @@
 #ifndef SP_READ_FILE_H
 #define SP_READ_FILE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "attr.h"
 
+/* The bits that the mode of a file must not have. */
+enum read_file_kind {
+	READ_FILE_PUBLIC = 022,
+	READ_FILE_SECRET = 077,
+	/* From the service manager, which lets this user in with an ACL: the group's bits are its mask. */
+	READ_FILE_CREDENTIAL = 027,
+};
+
 /*
- * Read the whole of path: a regular file, no symbolic link, owned by root or this user, not writable
- * by group or others (secret: not readable either), at most max bytes, and unchanged while it was
- * read. 0 with *ret (ended with an extra NUL, freed with read_file_free()), or -errno with a sentence
+ * Read the whole of path: a regular file, no symbolic link, owned by root or this user, with a mode
+ * that its kind allows, at most max bytes, and unchanged while it was read. 0 with *ret (ended with an extra NUL, freed with read_file_free()), or -errno with a sentence
  * for the administrator in why[cap].
  */
-SP_MUST_CHECK int read_trusted_file(const char *path, bool secret, size_t max, char **ret,
-    size_t *ret_len, char *why, size_t why_cap);
+SP_MUST_CHECK int read_trusted_file(const char *path, enum read_file_kind kind, size_t max,
+    char **ret, size_t *ret_len, char *why, size_t why_cap);
 
 /* Wipe and free. NULL is fine. */
 void read_file_free(char *text, size_t len);

@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "connection.h"
@@ -31,15 +30,6 @@
 
 static uint8_t record[IPC_RECORD_MAX];
 static struct connection connection; /* zero is its initial state */
-
-static bool
-is_pair(int fd)
-{
-	int type = 0;
-	socklen_t len = sizeof(type);
-
-	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_SEQPACKET;
-}
 
 static int
 complain(const char *text)
@@ -179,7 +169,7 @@ main(int argc, char **argv)
 	int fd = -1;
 	int r;
 
-	if (!is_pair(IPC_FD) || !parse_options(argc, argv, &options)) {
+	if (!ipc_chan_is_pair(IPC_FD) || !parse_options(argc, argv, &options)) {
 		fprintf(stderr,
 		    "sallyportd serves one SSH connection and is started by "
 		    "sallyport-broker, not by hand\n");

@@ -14,6 +14,7 @@
 
 #include "config.h"
 #include "fuzz.h"
+#include "host_key.h"
 
 static FILE *null;
 static char directory[] = "/tmp/sp-fuzz-config-XXXXXX";
@@ -67,7 +68,7 @@ check(const struct config *c)
 	FUZZ_CHECK(c->admission.penalty_sources >= 1 &&
 	    c->admission.penalty_min_ms <= c->admission.penalty_max_ms);
 	for (const char *const *key = c->host_keys; *key != NULL; key++)
-		FUZZ_CHECK((*key)[0] == '/');
+		FUZZ_CHECK((*key)[0] == '/' || host_key_credential(*key) != NULL);
 }
 
 void

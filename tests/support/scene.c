@@ -1153,7 +1153,7 @@ scene_begin_around(struct scene *s, void (*around)(bool broker))
 	s->broker.base = event_base_new();
 	FUZZ_CHECK(s->broker.base != NULL);
 	FUZZ_CHECK(container_set_new(&s->broker, &s->broker.containers) == 0);
-	FUZZ_CHECK(worker_pool_new(&s->broker, pair[0], &events, &s->broker.workers) == 0);
+	FUZZ_CHECK(worker_pool_new(&s->broker, pair[0], -1, &events, &s->broker.workers) == 0);
 	scene_turn(s);
 }
 

@@ -205,7 +205,8 @@ test_every_key(void **state)
 	assert_list(c->listen, "127.0.0.1:2222|[::1]:2222|");
 	assert_below(c->host_keys[0], "host_ed25519_key");
 	assert_string_equal(c->host_keys[1], "/keys/host_rsa_key");
-	assert_null(c->host_keys[2]);
+	assert_string_equal(c->host_keys[2], "credential:host_ecdsa-1.key");
+	assert_null(c->host_keys[3]);
 	assert_true(c->make_host_keys);
 	assert_string_equal(c->engine.socket, "/run/docker.sock");
 	assert_int_equal(c->engine.call_timeout_ms, 2000);

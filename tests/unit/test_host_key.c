@@ -56,9 +56,9 @@ load_one(const char *path)
 	return load(paths);
 }
 
-/* The file is refused, and the sentence has its name and this text. */
+/* The file is refused, and the sentence has both texts. */
 static void
-refused(const char *path, const char *text)
+refused_with(const char *path, const char *text, const char *text2)
 {
 	const char *const paths[] = { path, NULL };
 	struct host_key_set *set = NULL;
@@ -67,8 +67,15 @@ refused(const char *path, const char *text)
 
 	assert_true(r < 0);
 	assert_null(set);
-	if (strstr(why, path) == NULL || strstr(why, text) == NULL)
-		fail_msg("\"%s\" has no \"%s\"", why, text);
+	if (strstr(why, text) == NULL || strstr(why, text2) == NULL)
+		fail_msg("\"%s\" has no \"%s\" or no \"%s\"", why, text, text2);
+}
+
+/* The same with the file's own name. */
+static void
+refused(const char *path, const char *text)
+{
+	refused_with(path, path, text);
 }
 
 /* ---- files that are keys ---- */
@@ -295,6 +302,40 @@ only_regular_files_are_read(void **state)
 	refused(dir_put(*state, "large", 0600, large, sizeof(large)), "too large");
 	(void)snprintf(path, sizeof(path), "%s/missing", (char *)*state);
 	refused(path, "\"make_host_keys\": true");
+}
+
+/* Mode 0440 is how an access list for one user looks; as an ordinary file such a key is refused. */
+static void
+credentials_are_found(void **state)
+{
+	const char *path = dir_copy(*state, "ed25519", 0440);
+
+	refused(path, "can be read by group or others");
+	assert_int_equal(setenv("CREDENTIALS_DIRECTORY", *state, 1), 0);
+	host_key_set_free(load_one("credential:ed25519"));
+	refused_with("credential:absent", "/absent: No such file", "LoadCredential=");
+	assert_int_equal(chmod(path, 0444), 0);
+	refused_with("credential:ed25519", "can be read by", "chmod");
+	assert_int_equal(unsetenv("CREDENTIALS_DIRECTORY"), 0);
+	refused_with("credential:ed25519", "CREDENTIALS_DIRECTORY is not set",
+	    "LoadCredential=ed25519");
+}
+
+/* Where a credential is missing, no key is made in its place. */
+static void
+credentials_are_not_made(void **state)
+{
+	const char *const paths[] = { "credential:new_ed25519", NULL };
+	struct host_key_set *set = NULL;
+	char why[1024] = "";
+	char path[512];
+
+	assert_int_equal(setenv("CREDENTIALS_DIRECTORY", *state, 1), 0);
+	assert_true(host_key_set_load(paths, true, &set, why, sizeof(why)) < 0);
+	(void)snprintf(path, sizeof(path), "%s/new_ed25519", (char *)*state);
+	assert_true(access(path, F_OK) < 0);
+	assert_true(access("credential:new_ed25519", F_OK) < 0);
+	assert_int_equal(unsetenv("CREDENTIALS_DIRECTORY"), 0);
 }
 
 static void
@@ -725,6 +766,8 @@ main(void)
 		TEST(unusable_keys_say_why),
 		TEST(files_that_others_may_touch_are_refused),
 		TEST(only_regular_files_are_read),
+		TEST(credentials_are_found),
+		TEST(credentials_are_not_made),
 		TEST(the_second_key_of_a_type_is_refused),
 		TEST(texts_cut_anywhere_are_no_keys),
 		TEST(binaries_cut_or_continued_are_no_keys),
