@@ -131,12 +131,22 @@ same_labels(const struct report *r, const struct engine_container_spec *s,
 	return true;
 }
 
+/* -1 is no limit; without accounting for swap the kernel has none, whatever the engine is asked for. */
+static bool
+same_swap(const struct report *r, const struct engine_container_spec *s,
+    const struct engine_container *c)
+{
+	if (c->memory_swap == -1)
+		return differ(r,
+		    "MemorySwap is -1: the engine's host does not limit swap; boot it with swapaccount=1");
+	return same_number(r, "MemorySwap", s->memory + s->swap, c->memory_swap);
+}
+
 static bool
 same_limits(const struct report *r, const struct engine_container_spec *s,
     const struct engine_container *c)
 {
-	return same_number(r, "Memory", s->memory, c->memory) &&
-	    same_number(r, "MemorySwap", s->memory + s->swap, c->memory_swap) &&
+	return same_number(r, "Memory", s->memory, c->memory) && same_swap(r, s, c) &&
 	    same_number(r, "NanoCpus", s->nano_cpus, c->nano_cpus) &&
 	    same_number(r, "PidsLimit", s->pids, c->pids) &&
 	    same_number(r, "Ulimits", 2, (int64_t)c->n_ulimits) &&

@@ -319,7 +319,7 @@ static const struct difference differences[] = {
 	{ "HostConfig.ReadonlyPaths", NULL, "ReadonlyPaths" },
 	{ "HostConfig.Memory", "0", "Memory is 0" },
 	{ "HostConfig.Memory", "-1", "Memory is -1" },
-	{ "HostConfig.MemorySwap", "-1", "MemorySwap is -1" },
+	{ "HostConfig.MemorySwap", "-1", "MemorySwap is -1: the engine's host does not limit swap" },
 	{ "HostConfig.MemorySwap", NULL, "MemorySwap is 0" },
 	{ "HostConfig.NanoCpus", "0", "NanoCpus" },
 	{ "HostConfig.PidsLimit", "null", "PidsLimit is 0" },

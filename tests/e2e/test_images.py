@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an image brings along that the policy has not asked for: refused, and the operator told why."""
+import pytest
+
+from kit.broker import BASH, profile
+from kit.proc import wait_for
+from kit.target import PATIENCE
+
+IMAGE = "sallyport-test/volume:latest"
+
+
+@pytest.fixture(scope="module")
+def image(engine):
+    """The usual image, but it declares a volume."""
+    cid = engine.run("create", "sallyport-test/bash:latest", "/bin/true")
+    engine.run("commit", "--change", "VOLUME /data", cid, IMAGE)
+    engine.run("rm", cid)
+    yield IMAGE
+    engine.run("rmi", IMAGE)
+
+
+@pytest.fixture
+def broker(fresh_broker, image, keys):
+    tmp = {"tmpfs": "/tmp", "size": "1M"}
+    mounts = {"bare": [tmp], "covered": [tmp, {"tmpfs": "/data", "size": "1M"}]}
+    fresh_broker.policy.update(
+        users={user: {"keys": keys.public()} for user in mounts},
+        profiles={user: profile(image, argv=BASH, mounts=m) for user, m in mounts.items()},
+        rules=[{"id": user, "if": {"user": [user]}, "use": user} for user in mounts])
+    return fresh_broker.start()
+
+
+def test_volume_that_the_image_declares(broker, engine):
+    before = engine.run("volume", "ls", "-q").split()
+    r = broker.target.ssh("echo never", user="bare")
+    assert (r.returncode, r.stdout) == (255, b"")
+    assert b"Tell the administrator" in r.stderr
+    assert "the image declares a volume at /data; mount a tmpfs or a volume there" in broker.log()
+    wait_for(lambda: engine.run("volume", "ls", "-q").split() == before, 20 * PATIENCE,
+             "what was made is gone, with its volume")
+
+
+def test_volume_with_something_in_its_place(broker):
+    r = broker.target.ssh("touch /data/x && grep ' /data ' /proc/mounts", user="covered")
+    assert r.returncode == 0, r.stderr
+    assert r.stdout.startswith(b"tmpfs /data ")
