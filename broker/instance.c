@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "fd.h"
+#include "read_file.h"
 
 #define NAME_PREFIX "sallyport-"
 
@@ -37,8 +38,8 @@ keyed_hash(const struct instance *i, const char *text, uint8_t out[32])
 {
 	unsigned len = 32;
 
-	if (HMAC(EVP_sha256(), i->secret, sizeof(i->secret), (const uint8_t *)text, strlen(text), out,
-		&len) != NULL)
+	if (HMAC(EVP_sha256(), i->secret, sizeof(i->secret), (const uint8_t *)text, strlen(text),
+		out, &len) != NULL)
 		return 0;
 	ERR_clear_error();
 	return -ENOMEM;
@@ -130,6 +131,9 @@ instance_open(struct instance *ret, const char *state_dir, char *why, size_t cap
 		(void)snprintf(why, cap, "the path of the state directory is too long");
 		return -ENAMETOOLONG;
 	}
+	r = trusted_place(path, why, cap);
+	if (r < 0)
+		return r;
 	fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
 	if (fd < 0) {
 		r = -errno;

@@ -10,6 +10,7 @@
 #include <event2/event.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <openssl/crypto.h>
 #include <signal.h>
 #include <stdio.h>
@@ -34,6 +35,7 @@
 #include "log.h"
 #include "notify.h"
 #include "policy.h"
+#include "read_file.h"
 #include "sandbox.h"
 #include "spawner.h"
 #include "sweep.h"
@@ -360,6 +362,21 @@ on_workers_broken(void *arg, const char *why)
 	(void)event_base_loopbreak(s->broker.base);
 }
 
+/* Whoever could put another directory in its place could have our sockets and our secret. */
+static int
+check_place(const char *directory)
+{
+	char inside[PATH_MAX];
+	char why[WHY_MAX] = "";
+	int r = -ENAMETOOLONG;
+
+	if (snprintf(inside, sizeof(inside), "%s/", directory) < (int)sizeof(inside))
+		r = trusted_place(inside, why, sizeof(why));
+	if (r < 0)
+		log_error("%s", why[0] != '\0' ? why : strerror(-r));
+	return r;
+}
+
 static int
 make_directories(const struct config *c)
 {
@@ -376,6 +393,9 @@ make_directories(const struct config *c)
 			log_error("cannot make %s: %s", directories[i], strerror(errno));
 			return -errno;
 		}
+		r = check_place(directories[i]);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }

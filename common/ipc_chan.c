@@ -108,11 +108,11 @@ recv_outcome(ssize_t n, int msg_flags, size_t *ret_len)
 	}
 	if (n == 0)
 		return IPC_CHAN_E_END;
-	/* MSG_CTRUNC: there was control data, and no room for it. */
-	if ((msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
+	if ((msg_flags & MSG_TRUNC) != 0)
 		return IPC_CHAN_E_VIOLATION;
 	*ret_len = (size_t)n;
-	return 0;
+	/* There was control data, and no room for it. */
+	return (msg_flags & MSG_CTRUNC) != 0 ? IPC_CHAN_E_VIOLATION : 0;
 }
 
 int

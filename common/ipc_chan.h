@@ -45,7 +45,8 @@ SP_MUST_CHECK int ipc_chan_recv(int fd, void *buf, size_t cap, size_t *ret_len, 
 
 /*
  * Receive one record with at most max_fds descriptors, close-on-exec, into fds[]; the caller owns
- * them and *ret_n_fds says how many came. More than max_fds: all are closed, IPC_CHAN_E_VIOLATION.
+ * them and *ret_n_fds says how many came. More than max_fds: all are closed, IPC_CHAN_E_VIOLATION. The
+ * same when our own table of descriptors is full; then buf and *ret_len hold the record all the same.
  */
 SP_MUST_CHECK int ipc_chan_recv_fds(int fd, void *buf, size_t cap, size_t *ret_len, int *fds,
     unsigned max_fds, unsigned *ret_n_fds, int flags);

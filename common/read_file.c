@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,13 +21,84 @@ explain(char *why, size_t cap, int error, const char *path, const char *text)
 	return -error;
 }
 
+static bool
+is_ours(const struct stat *st)
+{
+	return st->st_uid == 0 || st->st_uid == geteuid();
+}
+
+static int
+check_directory(const char *path, const char *directory, char *why, size_t cap)
+{
+	struct stat st;
+	const char *fault = NULL;
+	int error = EPERM;
+
+	if (stat(directory, &st) < 0)
+		return explain(why, cap, errno, path, strerror(errno));
+	if (!S_ISDIR(st.st_mode)) {
+		error = ENOTDIR;
+		fault = "is not a directory";
+	} else if (!is_ours(&st)) {
+		fault = "belongs to another user, who could replace it; it must belong to root or to "
+			"the user that the broker runs as";
+	} else if ((st.st_mode & 022) != 0 && (st.st_mode & S_ISVTX) == 0) {
+		fault = "can be written by group or others, who could replace it; remove that with "
+			"chmod go-w";
+	}
+	if (fault == NULL)
+		return 0;
+	(void)snprintf(why, cap, "%s: its directory %s %s", path, directory, fault);
+	return -error;
+}
+
+/* Each directory that path mentions, from the first on. */
+static int
+check_directories(const char *path, const char *mentioned, char *why, size_t cap)
+{
+	char directory[PATH_MAX];
+	int r = check_directory(path, mentioned[0] == '/' ? "/" : ".", why, cap);
+
+	for (size_t i = 1; r == 0 && mentioned[i] != '\0'; i++) {
+		if (mentioned[i] != '/' || mentioned[i - 1] == '/')
+			continue;
+		if (i >= sizeof(directory))
+			return explain(why, cap, ENAMETOOLONG, path, strerror(ENAMETOOLONG));
+		memcpy(directory, mentioned, i);
+		directory[i] = '\0';
+		r = check_directory(path, directory, why, cap);
+	}
+	return r;
+}
+
+int
+trusted_place(const char *path, char *why, size_t cap)
+{
+	const char *slash = strrchr(path, '/');
+	char parent[PATH_MAX + 2] = ".";
+	char real[PATH_MAX];
+	int r = check_directories(path, path, why, cap);
+
+	if (r < 0)
+		return r;
+	/* check_directories() has seen that it fits. */
+	if (slash != NULL) {
+		memcpy(parent, path, (size_t)(slash - path) + 1);
+		parent[slash - path + 1] = '\0';
+	}
+	if (realpath(parent, real) == NULL)
+		return explain(why, cap, errno, path, strerror(errno));
+	r = check_directories(path, real, why, cap);
+	return r < 0 ? r : check_directory(path, real, why, cap);
+}
+
 static int
 check(const struct stat *st, const char *path, enum read_file_kind kind, size_t max, char *why,
     size_t cap)
 {
 	if (!S_ISREG(st->st_mode))
 		return explain(why, cap, EINVAL, path, "is not a regular file");
-	if (st->st_uid != 0 && st->st_uid != geteuid())
+	if (!is_ours(st))
 		return explain(why, cap, EPERM, path,
 		    "belongs to another user; it must belong to root or to the user that the broker "
 		    "runs as");
@@ -73,14 +145,17 @@ int
 read_trusted_file(const char *path, enum read_file_kind kind, size_t max, char **ret,
     size_t *ret_len, char *why, size_t why_cap)
 {
-	/* O_NONBLOCK: a FIFO in the file's place must not stop us. */
-	SP_CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	SP_CLEANUP_FD int fd = -1;
 	struct stat before;
 	struct stat after;
 	char *text;
 	size_t len;
-	int r;
+	int r = trusted_place(path, why, why_cap);
 
+	if (r < 0)
+		return r;
+	/* O_NONBLOCK: a FIFO in the file's place must not stop us. */
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0)
 		return explain(why, why_cap, errno, path,
 		    errno == ELOOP ? "is a symbolic link; name the file itself" : strerror(errno));

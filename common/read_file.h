@@ -16,8 +16,17 @@ enum read_file_kind {
 };
 
 /*
- * Read the whole of path: a regular file, no symbolic link, owned by root or this user, with a mode
- * that its kind allows, at most max bytes, and unchanged while it was read. 0 with *ret (ended with an extra NUL, freed with read_file_free()), or -errno with a sentence
+ * Whether nobody else can put something else in the place of path: every directory that its name
+ * mentions, and every one above the place where it really is, belongs to root or this user and is not
+ * writable by group or others (or is sticky, as /tmp is: then only what is in it can be replaced, by its
+ * owner). path itself is not looked at and need not exist. Directories on the way may be symbolic links.
+ * 0, or -errno with a sentence for the administrator in why[cap].
+ */
+SP_MUST_CHECK int trusted_place(const char *path, char *why, size_t cap);
+
+/*
+ * Read the whole of path: in a trusted place, a regular file, no symbolic link, owned by root or this
+ * user, with a mode that its kind allows, at most max bytes, and unchanged while it was read. 0 with *ret (ended with an extra NUL, freed with read_file_free()), or -errno with a sentence
  * for the administrator in why[cap].
  */
 SP_MUST_CHECK int read_trusted_file(const char *path, enum read_file_kind kind, size_t max,

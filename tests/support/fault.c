@@ -21,6 +21,7 @@ static _Thread_local struct {
 	enum fault_call call;
 	unsigned long n, more;
 	int error;
+	void (*deed)(void); /* instead of a failure */
 } armed;
 
 void
@@ -40,9 +41,17 @@ fault_system(enum fault_call call, unsigned long n, int error, unsigned long mor
 	armed.hit = armed.paused = false;
 }
 
+void
+fault_before(enum fault_call call, void (*deed)(void))
+{
+	fault_system(call, 1, 0, 0);
+	armed.deed = deed;
+}
+
 bool
 fault_end(void)
 {
+	armed.deed = NULL;
 	armed.allocation = 0;
 	armed.call = FAULT_NONE;
 	return armed.hit;
@@ -118,6 +127,12 @@ fault(enum fault_call call)
 	else
 		armed.n = 0;
 	armed.hit = true;
+	if (armed.deed != NULL) {
+		armed.paused = true;
+		armed.deed();
+		armed.paused = false;
+		return 0;
+	}
 	if (armed.error != FAULT_SHORT)
 		errno = armed.error;
 	return armed.error == FAULT_SHORT ? 1 : -1;
@@ -224,15 +239,15 @@ __wrap_open(const char *path, int flags, ...)
 }
 
 /* One byte less, or a failure; else as it is. */
-#define SOME(call, n, normal)                    \
-	do {                                     \
-		int f = fault(call);             \
-                                                 \
-		if (f < 0)                       \
-			return -1;               \
-		if (f > 0)                       \
-			n = shorter(n);          \
-		return normal;                   \
+#define SOME(call, n, normal)           \
+	do {                            \
+		int f = fault(call);    \
+                                        \
+		if (f < 0)              \
+			return -1;      \
+		if (f > 0)              \
+			n = shorter(n); \
+		return normal;          \
 	} while (0)
 
 WRAP(ssize_t, read, (int fd, void *buf, size_t n))

@@ -17,7 +17,7 @@
 enum fault_call {
 	FAULT_NONE,
 	FAULT_OPEN,
-	FAULT_READ, /* read, pread */
+	FAULT_READ,  /* read, pread */
 	FAULT_WRITE, /* write, pwrite */
 	FAULT_FSTAT,
 	FAULT_FSYNC,
@@ -28,7 +28,7 @@ enum fault_call {
 	FAULT_SOCKETPAIR,
 	FAULT_PIPE2,
 	FAULT_FCNTL,
-	FAULT_SEND, /* send, sendmsg */
+	FAULT_SEND,    /* send, sendmsg */
 	FAULT_RECEIVE, /* recvmsg */
 	N_FAULT_CALLS,
 };
@@ -40,6 +40,8 @@ enum fault_call {
 void fault_allocation(unsigned long n);
 /* The n-th of these calls from now on fails with this errno, and so many more after it. */
 void fault_system(enum fault_call call, unsigned long n, int error, unsigned long more);
+/* Nothing fails: before the next of these calls, this is done, as somebody else could do it then. */
+void fault_before(enum fault_call call, void (*deed)(void));
 /* No more faults. Whether one was met. */
 bool fault_end(void);
 

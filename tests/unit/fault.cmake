@@ -7,6 +7,12 @@ sp_add_test(NAME test_fault_memory LABEL fault SIDE broker TIMEOUT 300
 sp_add_test(NAME test_fault_connection LABEL fault SIDE broker TIMEOUT 300
   SOURCES unit/test_fault_connection.c support/fault_libraries.c support/scene.c
   LIBS sp_broker sp_fuzz_checks PkgConfig::libcrypto)
-foreach(name memory connection)
-  sp_wrap_faults(test_fault_${name})
+sp_add_test(NAME test_clock LABEL unit SIDE broker SOURCES unit/test_clock.c support/scene.c
+  LIBS sp_broker sp_fuzz_checks PkgConfig::libcrypto)
+sp_add_test(NAME test_fault_system LABEL fault SIDE broker
+  SOURCES unit/test_fault_system.c support/keys_fixture.c
+  LIBS sp_broker sp_fuzz_checks PkgConfig::libcrypto)
+sp_add_test(NAME test_read_file LABEL fault SIDE none SOURCES unit/test_read_file.c LIBS sp_common)
+foreach(name fault_memory fault_connection fault_system read_file)
+  sp_wrap_faults(test_${name})
 endforeach()
