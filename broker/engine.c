@@ -385,7 +385,7 @@ abandon_created(const struct engine_request *r, const struct answer *a)
 {
 	/* Out of memory leaves it to the clean-up by label. */
 	if (a->result.error == ENGINE_OK)
-		(void)!engine_discard(r->call.engine, a->created.id);
+		(void)!engine_discard(r->call.engine, r->name);
 	else if (a->result.error == ENGINE_E_TIMEOUT || a->result.error == ENGINE_E_UNREACHABLE ||
 	    a->result.error == ENGINE_E_BROKEN)
 		(void)!engine_discard_unsure(r->call.engine, r->name);

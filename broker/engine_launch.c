@@ -77,12 +77,15 @@ end(struct engine_launch_call *l, const struct engine_result *result)
 	launch_free(l);
 }
 
-/* Whatever was made goes away again; out of memory leaves it to the clean-up by label. */
+/*
+ * Whatever was made goes away again: by its name, which is ours alone, and not by the id that the engine
+ * answered, which may be somebody else's container. Out of memory leaves it to the clean-up by label.
+ */
 static void
 undo(struct engine_launch_call *l)
 {
 	if (l->spec != NULL && l->id[0] != '\0')
-		(void)!engine_discard(l->call.engine, l->id);
+		(void)!engine_discard(l->call.engine, l->spec->name);
 }
 
 static void

@@ -12,7 +12,7 @@ The rules file is JSON, read again for every request; without it everything is p
 left out. The first rule that matches and has "times" left is used. Actions:
 
     pass        as if there were no rule
-    delay       wait "seconds", then pass
+    delay       wait "seconds", then pass, also when nobody waits for it any more
     hang        never answer, and ask the engine nothing
     hang_after  ask the engine, never answer
     drop        close the connection, ask the engine nothing
@@ -23,6 +23,7 @@ left out. The first rule that matches and has "times" left is used. Actions:
     truncate    ask the engine, stop in the middle of the body
     slow        ask the engine, answer one byte every "seconds" (0.05)
     endless     answer with a body that does not end
+    raw         answer with "bytes" as they are, ask the engine nothing
     junk        answer with bytes that are no HTTP
     die         exit at once; die_after: ask the engine first
 
@@ -287,6 +288,10 @@ class Handler(socketserver.BaseRequestHandler):
         self.request.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         while True:
             self.request.sendall(b"1000\r\n" + b"[" * 4096 + b"\r\n")
+
+    def do_raw(self, rule, *request):
+        self.request.sendall(rule["bytes"].encode("latin-1"))
+        self.end()
 
     def do_junk(self, rule, *request):
         self.request.sendall(b"\x16\x03\x01\x02\x00 no http here\r\n\r\n")
