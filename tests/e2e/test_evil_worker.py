@@ -126,7 +126,7 @@ def test_crash_leaves_no_core(broker, user):
         assert core == ["0", "0"]
         assert os.stat(f"/proc/{pid}/mem").st_uid == 0
         assert w.call("crash") == "killed"
-        assert "killed by signal 11" in w.ended()
+        wait_for(lambda: "killed by signal 11" in w.log(), 30 * PATIENCE, "how it ended")
 
 
 DEEDS = {
