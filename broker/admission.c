@@ -504,7 +504,7 @@ admission_new(const struct admission_options *options, admission_random_fn *rand
 	TAILQ_INIT(&a->startups);
 	for (unsigned i = 0; i < FAMILIES; i++) {
 		/* Untouched, it takes no memory. */
-		a->heaps[i].items = calloc(options->penalty_sources, sizeof(*a->heaps[i].items));
+		a->heaps[i].items = calloc(options->penalty_sources, sizeof(void *));
 		if (a->heaps[i].items == NULL) {
 			admission_free(a);
 			return -ENOMEM;
