@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Containers: one for each connection, or one for each session."""
 import json
+import time
 
 import pytest
 
@@ -30,12 +31,15 @@ def test_connection_mode_shares_one_container(sallyport, engine):
         transport.close()
 
 
-def test_processes_outlive_their_channel_in_one_connection(sallyport):
-    transport = sallyport.paramiko()
+@pytest.mark.parametrize("how", ["sleep 1234 >/dev/null 2>&1 &",
+                                 "setsid sleep 1234 >/dev/null 2>&1 </dev/null & sleep 0.5"])
+def test_processes_outlive_their_channel_in_one_connection(target, how):
+    """What a command without a terminal leaves in the background runs on, as under sshd."""
+    transport = target.paramiko()
     try:
-        # The end of the channel hangs up what has not left its session by then.
-        run(transport, "setsid sleep 1234 >/dev/null 2>&1 </dev/null & sleep 0.5")
-        out, code = run(transport, "pgrep -fc 'sleep 123[4]'")
+        run(transport, how)
+        time.sleep(3)  # longer than the grace time of a hang-up
+        out, code = run(transport, "pgrep -fc 'sleep 123[4]' && kill $(pgrep -f 'sleep 123[4]')")
         assert (out, code) == ("1\n", 0)
     finally:
         transport.close()

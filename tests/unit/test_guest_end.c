@@ -405,18 +405,34 @@ test_grace(void **state)
 	program_ends_close(&e);
 }
 
-/* The program has ended well, but left somebody in its session. */
+/* The program has ended well, but left somebody in its session: with a terminal, that is hung up. */
+static void
+test_leftovers_on_a_terminal(void **state)
+{
+	struct program_ends e;
+
+	(void)state;
+	harness_sh_pty(&container, "trap '' HUP; sleep 1000 & echo done", &e);
+	harness_expect_started(&e);
+	harness_expect_exit(&e, 0);
+	program_ends_close(&e);
+	harness_expect_gone(&container, "cmdline", "[s]leep 1000");
+}
+
+/* Without one it stays, as under sshd, until the container goes. */
 static void
 test_leftovers(void **state)
 {
 	struct program_ends e;
 
 	(void)state;
-	harness_sh(&container, "(trap '' HUP; exec sleep 1000) & echo done", &e);
+	harness_sh(&container, "sleep 1000 & echo done", &e);
 	harness_expect_started(&e);
 	harness_expect_exit(&e, 0);
-	assert_false(harness_ends_within(e.out, 600)); /* the channel is open: it may live */
 	fd_close(&e.ctl);
+	assert_false(harness_ends_within(e.out, 1000)); /* more than the grace time */
+	harness_expect_fds(&container, HARNESS_IDLE_FDS);
+	assert_int_equal(harness_stop(&container), 0);
 	assert_true(harness_ends_within(e.out, HARNESS_WAIT_MS));
 	program_ends_close(&e);
 }
@@ -430,10 +446,10 @@ test_forking_leftovers(void **state)
 	(void)state;
 	harness_sh(&container,
 	    "trap '' HUP; spin() { while :; do (exec sleep 0.01) & wait; done; }; spin & spin & spin & "
-	    "echo done",
+	    "echo done; wait",
 	    &e);
 	harness_expect_started(&e);
-	harness_expect_exit(&e, 0);
+	harness_read_until(e.out, text, sizeof(text), "done");
 	fd_close(&e.ctl);
 	assert_true(harness_ends_within(e.out, HARNESS_WAIT_MS));
 	program_ends_close(&e);
@@ -694,6 +710,7 @@ main(int argc, char **argv)
 		CASE(test_hang_up),
 		CASE(test_hang_up_of_stopped),
 		CASE(test_grace),
+		CASE(test_leftovers_on_a_terminal),
 		CASE(test_leftovers),
 		CASE(test_forking_leftovers),
 		CASE(test_daemon_stays),
