@@ -20,11 +20,13 @@
 static void
 complain(const char *path, int error)
 {
-	fprintf(stderr, "sallyport: cannot ask the broker on %s: %s\n", path, strerror(error));
+	(void)fprintf(stderr, "sallyport: cannot ask the broker on %s: %s\n", path, strerror(error));
 	if (error == ENOENT || error == ECONNREFUSED)
-		fprintf(stderr, "  is sallyport-broker running? --socket names another socket\n");
+		(void)fprintf(stderr,
+		    "  is sallyport-broker running? --socket names another socket\n");
 	else if (error == EACCES)
-		fprintf(stderr, "  root may ask, and the members of control.group in broker.json\n");
+		(void)fprintf(stderr,
+		    "  root may ask, and the members of control.group in broker.json\n");
 }
 
 /* Connected, or -1 with errno. */
@@ -123,7 +125,7 @@ control_ask(const char *path, json_t *request)
 	if (error != NULL) {
 		char safe[512];
 
-		fprintf(stderr, "sallyport: the broker says: %s\n",
+		(void)fprintf(stderr, "sallyport: the broker says: %s\n",
 		    log_escape(safe, sizeof(safe), error, strlen(error)));
 		json_decref(answer);
 		return NULL;

@@ -25,11 +25,11 @@ static const struct command {
 static int
 usage(FILE *out)
 {
-	fprintf(out, "usage: sallyport COMMAND ...\n");
+	(void)fprintf(out, "usage: sallyport COMMAND ...\n");
 	for (size_t i = 0; i < SP_ARRAY_LEN(commands); i++)
-		fprintf(out, "  sallyport %s %s\n      %s\n", commands[i].name, commands[i].usage,
-		    commands[i].summary);
-	fprintf(out,
+		(void)fprintf(out, "  sallyport %s %s\n      %s\n", commands[i].name,
+		    commands[i].usage, commands[i].summary);
+	(void)fprintf(out,
 	    "Commands that ask the broker take --socket PATH, default " SP_CONTROL_SOCKET ".\n"
 	    "sallyport(1) tells the rest.\n");
 	return out == stdout ? EXIT_SUCCESS : EXIT_USAGE;
@@ -50,6 +50,6 @@ main(int argc, char **argv)
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return commands[i].run(argc - 1, argv + 1);
 	}
-	fprintf(stderr, "sallyport: there is no command \"%s\"\n", argv[1]);
+	(void)fprintf(stderr, "sallyport: there is no command \"%s\"\n", argv[1]);
 	return usage(stderr);
 }

@@ -28,7 +28,7 @@ command_fn command_schema;
 command_fn command_diff;
 
 /* Say how a command is used, on stderr; returns EXIT_UNABLE. */
-int command_usage(const char *usage);
+int command_usage(const char *text);
 /* The policy at path, or NULL after saying on stderr what is wrong. */
 struct policy *command_load(const char *path);
 

@@ -44,8 +44,8 @@ parse(int argc, char **argv, const char *accepted, struct options *o)
 	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
 		if (c != 's' && strchr(accepted, c) == NULL) {
 			if (c != '?')
-				fprintf(stderr, "sallyport %s: an option of another command\n",
-				    argv[0]);
+				(void)fprintf(stderr,
+				    "sallyport %s: an option of another command\n", argv[0]);
 			return false;
 		}
 		switch (c) {
@@ -74,7 +74,8 @@ parse(int argc, char **argv, const char *accepted, struct options *o)
 	if (optind < argc && strchr(accepted, 'c') != NULL)
 		o->connection = argv[optind++];
 	if (optind < argc)
-		fprintf(stderr, "sallyport %s: \"%s\" is one word too many\n", argv[0], argv[optind]);
+		(void)fprintf(stderr, "sallyport %s: \"%s\" is one word too many\n", argv[0],
+		    argv[optind]);
 	return optind == argc;
 }
 
@@ -211,7 +212,7 @@ command_kill(int argc, char **argv)
 	if (!parse(argc, argv, "curm", &o))
 		return EXIT_USAGE;
 	if (o.connection == NULL && o.user == NULL && o.rule == NULL) {
-		fprintf(stderr, "sallyport kill: whom? Name a connection, --user or --rule\n");
+		(void)fprintf(stderr, "sallyport kill: whom? Name a connection, --user or --rule\n");
 		return EXIT_USAGE;
 	}
 	request = json_pack("{s:s}", "do", "kill");
@@ -284,7 +285,7 @@ print_messages(const json_t *answer)
 	const char *text = json_string_value(json_object_get(answer, "messages"));
 
 	if (text != NULL)
-		fputs(text, stderr);
+		(void)fputs(text, stderr);
 }
 
 int
@@ -309,7 +310,7 @@ command_reload(int argc, char **argv)
 		if (done)
 			printf("policy generation %s is in force\n", generation);
 		else
-			fprintf(stderr, "not reloaded: policy generation %s stays in force\n",
+			(void)fprintf(stderr, "not reloaded: policy generation %s stays in force\n",
 			    generation);
 	}
 	json_decref(answer);

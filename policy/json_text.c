@@ -346,7 +346,8 @@ json_text_load(const char *path, struct json_text **ret, struct diag_list *diags
 	char why[WHY_MAX] = "";
 	char *bytes = NULL;
 	size_t len = 0;
-	int r = read_trusted_file(path, READ_FILE_PUBLIC, JSON_TEXT_MAX, &bytes, &len, why, sizeof(why));
+	int r =
+	    read_trusted_file(path, READ_FILE_PUBLIC, JSON_TEXT_MAX, &bytes, &len, why, sizeof(why));
 
 	if (r < 0) {
 		size_t n = strlen(path);

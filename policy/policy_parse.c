@@ -187,7 +187,7 @@ read_section(struct json_reader *r, const struct json_node *value, const struct 
 		list ? "a list" : "an object"))
 		return;
 	if (s->nodes == NULL)
-		s->nodes = arena_array(r->arena, policy_draft_of(r)->n_texts, sizeof(*s->nodes));
+		s->nodes = arena_array(r->arena, policy_draft_of(r)->n_texts, sizeof(void *));
 	if (s->nodes != NULL)
 		s->nodes[s->n++] = value;
 }

@@ -141,8 +141,7 @@ refuse(const char **ret_why, const char **ret_help, const char *why, const char 
 
 /* The broker's own reading of it: a key that is taken here is one that a login can be verified with. */
 static int
-check_blob(const char *type, const struct public_key *key, const char **ret_why,
-    const char **ret_help)
+check_blob(const char *type, const struct public_key *key, const char **ret_why, const char **ret_help)
 {
 	SP_CLEANUP(ssh_key_freep) struct ssh_key *read = NULL;
 	struct wire_reader r;
