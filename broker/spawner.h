@@ -57,8 +57,8 @@ SP_MUST_CHECK int spawner_start(const struct spawner_options *options, int *ret_
  * connects to a socket. The broker's side: connect to path; 0 with a connection as above, or -errno.
  */
 SP_MUST_CHECK int spawner_connect(const char *path, int *ret_fd);
-/* The spawner's side: serve the broker at the other end of fd (taken). Ends with it. */
-_Noreturn void spawner_serve(int fd, const struct spawner_options *options);
+/* The spawner's side: serve the broker at the other end of own (taken). Ends with it. */
+_Noreturn void spawner_serve(int own, const struct spawner_options *options);
 
 /*
  * Ask for one worker with ipc_fd and log_fd (loans) as its descriptors. token comes back in the
