@@ -48,7 +48,7 @@ struct connection {
 	uint64_t quiet_packets;  /* received when everything had last been sent */
 	int64_t last_heard;      /* ms */
 	int64_t next_keepalive;
-	int64_t next_limit; /* when limit_cpu() has something to do again */
+	int64_t next_limit;  /* when limit_cpu() has something to do again */
 	unsigned keepalives; /* unanswered */
 
 	bool banner_sent;

@@ -170,7 +170,7 @@ main(int argc, char **argv)
 	int r;
 
 	if (!ipc_chan_is_pair(IPC_FD) || !parse_options(argc, argv, &options)) {
-		fprintf(stderr,
+		(void)fprintf(stderr,
 		    "sallyportd serves one SSH connection and is started by "
 		    "sallyport-broker, not by hand\n");
 		return WORKER_EXIT_BY_HAND;
