@@ -27,7 +27,7 @@
 #include "worker_pool.h"
 
 #define QUESTIONS_MAX  64 /* queries and logins of one connection, beside those that were refused */
-#define SIGNATURES_MAX 4096 /* a rekey each GiB, for 4 TiB */
+#define SIGNATURE_COST 64 /* in records: some tens at once, then sixteen in a second */
 
 /* As OpenSSH: a refusal takes at least so long, plus what depends on a secret and the name. */
 #define REFUSAL_US        5000
@@ -49,7 +49,7 @@ answer_sign(struct peer *p, struct wire_reader *body, const char **ret_fault)
 
 	if (ipc_get_req_sign(body, &m) != 0)
 		return ANSWER_E_PEER_FAULT;
-	why = p->signatures < SIGNATURES_MAX ? NULL : "too many key exchanges";
+	why = p->signatures < IPC_SIGN_MAX ? NULL : "too many key exchanges";
 	if (why == NULL)
 		why = transcript_check(&p->transcript, p->broker->host_keys, p->nonce, m.algorithm,
 		    m.transcript, &key, hash, &hash_len);
@@ -60,6 +60,7 @@ answer_sign(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	if (host_key_sign(key, m.algorithm, hash, hash_len, sig, &sig_len) < 0)
 		return -EIO;
 	p->signatures++;
+	peer_charge(p, SIGNATURE_COST);
 	if (p->state == PEER_EXCHANGE)
 		peer_exchanged(p);
 	answer.signature = (struct wire_span){ sig, sig_len };

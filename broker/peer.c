@@ -292,9 +292,15 @@ record_allowed(struct peer *p)
 	int64_t now = clock_now_ms();
 	int64_t credit = p->record_credit + (now - p->record_ms);
 
-	p->record_credit = credit < RECORDS_BURST ? (unsigned)credit : RECORDS_BURST;
+	p->record_credit = credit < RECORDS_BURST ? (int)credit : RECORDS_BURST;
 	p->record_ms = now;
 	return p->record_credit > 0;
+}
+
+void
+peer_charge(struct peer *p, int records)
+{
+	p->record_credit -= records;
 }
 
 static void

@@ -85,7 +85,7 @@ struct peer {
 	struct event *time_over; /* session_time.c; NULL: it may last */
 	enum peer_time time_stage;
 	struct event *rest;     /* until it is listened to again: it said too much */
-	unsigned record_credit; /* records that may come at once */
+	int record_credit;      /* records that may come at once; below 0 after what cost more */
 	int64_t record_ms;      /* when the credit was counted last */
 	bool exited;
 
@@ -161,6 +161,9 @@ void peer_notice(struct peer *p, enum ipc_notice_kind kind, const char *text);
 struct audit_subject peer_audit_subject(const struct peer *p);
 
 const char *peer_state_name(enum peer_state state);
+
+/* What it asked for costs as much as so many records: it will wait the sooner, and longer. */
+void peer_charge(struct peer *p, int records);
 
 /* Change the state: checks the edge and logs it. */
 void peer_enter(struct peer *p, enum peer_state next);

@@ -40,6 +40,7 @@ enum ipc_id {
 #define IPC_ALGO_MAX       64    /* SSH algorithm name */
 #define IPC_BLOB_MAX       16384 /* public key blob */
 #define IPC_SIG_MAX        2048  /* signature */
+#define IPC_SIGN_MAX       4096  /* key exchanges of one connection: one each GiB, for 4 TiB */
 #define IPC_COMMAND_MAX    49152 /* exec command */
 #define IPC_TERM_MAX       64    /* TERM */
 #define IPC_ENV_MAX        64    /* environment entries of one channel */

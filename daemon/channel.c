@@ -95,6 +95,13 @@ fail(struct channel *ch, const char *text, unsigned code)
 
 /* ---- from the client ---- */
 
+/* A size that the client set before these bytes has to be set before them; it waits as a message. */
+static bool
+size_waits(const struct channel *ch)
+{
+	return ch->pty && connection_has_messages(ch->connection);
+}
+
 /* What a program takes now goes to it straight from libssh's buffer; the rest stays there, where it
  * counts against the client's window. */
 static int
@@ -106,13 +113,16 @@ on_data(ssh_session session, ssh_channel ssh, void *data, uint32_t len, int is_s
 	(void)session;
 	(void)ssh;
 	ch->connection->data_packets++;
-	if (is_stderr != 0 || ch->no_more_input || ch->closed)
-		return (int)len;
 	if (len > CHANNEL_INPUT_MAX) {
 		connection_end(ch->connection, WORKER_EXIT_PROTOCOL, "channel window ignored");
 		return (int)len;
 	}
-	if (ch->state != CHANNEL_RUNNING || ch->input.len > 0 || input_fd(ch) < 0)
+	/* Taking it would make libssh open the window of a channel that we have closed. */
+	if (ch->close_sent)
+		return 0;
+	if (is_stderr != 0 || ch->no_more_input || ch->closed)
+		return (int)len;
+	if (ch->state != CHANNEL_RUNNING || ch->input.len > 0 || input_fd(ch) < 0 || size_waits(ch))
 		return 0;
 	n = write(input_fd(ch), data, len);
 	return n > 0 ? (int)n : 0;
@@ -230,7 +240,7 @@ take_input(struct channel *ch)
 static void
 pump_input(struct channel *ch)
 {
-	if (ch->state != CHANNEL_RUNNING || input_fd(ch) < 0 || ch->closed)
+	if (ch->state != CHANNEL_RUNNING || input_fd(ch) < 0 || ch->closed || size_waits(ch))
 		return;
 	while (!ch->no_more_input) {
 		if (ch->input.len > 0 && !write_held(ch))
@@ -462,6 +472,8 @@ channel_request(struct channel *ch, ssh_message m)
 {
 	bool done = false;
 
+	if (ch->close_sent) /* as sshd: nothing follows CLOSE, no answer either */
+		return;
 	switch (ssh_message_subtype(m)) {
 	case SSH_CHANNEL_REQUEST_ENV:
 		done = request_env(ch, m);
@@ -641,9 +653,11 @@ send_held(struct channel *ch, struct held *h, bool is_stderr)
 {
 	while (h->done < h->len) {
 		uint32_t n = (uint32_t)(h->len - h->done);
+		bool window = ssh_channel_window_size(ch->ssh) > 0;
 		int sent = is_stderr ? ssh_channel_write_stderr(ch->ssh, h->data + h->done, n)
 				     : ssh_channel_write(ch->ssh, h->data + h->done, n);
 
+		connection_note_output(ch->connection, sent > 0, window);
 		if (sent <= 0)
 			return false;
 		h->done += (size_t)sent;
@@ -764,8 +778,9 @@ channel_serve(struct channel *ch, const struct pollfd *pfds)
 	pump_input(ch);
 }
 
+/* What stands behind the channel goes; the channel itself may stay. */
 static void
-release(struct channel *ch)
+let_go(struct channel *ch)
 {
 	close_streams(ch);
 	held_clear(&ch->input);
@@ -776,13 +791,18 @@ release(struct channel *ch)
 		free(ch->env[i].value);
 	}
 	ch->n_env = 0;
+	ch->no_more_input = true;
+	ch->state = CHANNEL_ENDED;
+}
+
+static void
+forget(struct channel *ch)
+{
 	if (ch->ssh != NULL) {
-		/* A freed channel stays in libssh's list until the client closes it too. */
 		(void)ssh_remove_channel_callbacks(ch->ssh, &ch->callbacks);
 		ssh_channel_free(ch->ssh);
 	}
 	ch->ssh = NULL;
-	ch->state = CHANNEL_ENDED;
 }
 
 static bool
@@ -809,7 +829,11 @@ eof_is_due(struct channel *ch)
 bool
 channel_wants_time(const struct channel *ch)
 {
-	if (ch->ssh == NULL || ch->closed)
+	if (ch->ssh == NULL)
+		return false;
+	if (ch->closed)
+		return true;
+	if (ch->close_sent)
 		return false;
 	if (ch->eof_at != 0 && !ch->eof_sent)
 		return true;
@@ -819,12 +843,13 @@ channel_wants_time(const struct channel *ch)
 	return wants_drain(ch) || (ch->exited && ch->eof_sent);
 }
 
-void
-channel_settle(struct channel *ch)
+/* EOF and CLOSE as far as they are due. Whether CLOSE is on its way. */
+static bool
+send_close(struct channel *ch)
 {
-	if (ch->state == CHANNEL_UNUSED)
-		return;
-	if (ch->ssh != NULL && !ch->closed) {
+	if (ch->close_sent)
+		return true;
+	if (!ch->closed) {
 		bool begun = ch->state == CHANNEL_RUNNING || ch->state == CHANNEL_ENDED;
 
 		if (begun && eof_is_due(ch)) {
@@ -832,24 +857,46 @@ channel_settle(struct channel *ch)
 			(void)ssh_channel_send_eof(ch->ssh);
 		}
 		if (!ch->exited || !ch->eof_sent)
-			return;
-		/* SSH_AGAIN: the EOF is still on its way out and CLOSE was not sent. */
-		if (ssh_channel_close(ch->ssh) == SSH_AGAIN)
-			return;
+			return false;
 	}
-	if (ch->ssh != NULL)
-		release(ch);
+	/* SSH_AGAIN: the EOF is still on its way out and CLOSE was not sent. */
+	if (ssh_channel_close(ch->ssh) == SSH_AGAIN)
+		return false;
+	ch->close_sent = true;
+	return true;
+}
+
+/*
+ * A channel is there until both sides have closed it, as under sshd: a client that never does would
+ * otherwise fill libssh's list, and our memory with what it sends after our CLOSE. And libssh's messages
+ * point at their channel, so none may be left when it is freed.
+ */
+void
+channel_settle(struct channel *ch)
+{
+	if (ch->state == CHANNEL_UNUSED)
+		return;
+	if (ch->ssh != NULL) {
+		if (!send_close(ch))
+			return;
+		let_go(ch);
+		if (ch->closed && connection_take_messages(ch->connection))
+			forget(ch);
+	}
 	if (ch->unanswered)
 		return; /* the number stays taken until the broker has answered */
 	if (ch->known && ask_close(&ch->connection->ask, ch->number) != 0)
 		connection_end(ch->connection, WORKER_EXIT_BROKER_GONE, "service unavailable");
 	ch->known = false;
-	ch->state = CHANNEL_UNUSED;
+	if (ch->ssh == NULL)
+		ch->state = CHANNEL_UNUSED;
 }
 
 void
 channel_drop(struct channel *ch)
 {
-	if (ch->state != CHANNEL_UNUSED)
-		release(ch);
+	if (ch->state == CHANNEL_UNUSED)
+		return;
+	let_go(ch);
+	forget(ch);
 }

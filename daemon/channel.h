@@ -25,8 +25,9 @@ struct connection;
 /* The most bytes of one stream that are taken from a program at once: a multiple of what libssh puts
  * into one packet (remote maximum of 32768 less ten). */
 #define CHANNEL_CHUNK 131032
-/* libssh 0.10 announces 1.28 MB and does not enforce it: beyond this the client ignores its window. */
-#define CHANNEL_INPUT_MAX (3 * 1024 * 1024)
+/* libssh 0.10 announces 1.3 MB, later ones 2 MiB; 0.10 does not enforce it: beyond this, and a packet, the
+ * client ignores its window. */
+#define CHANNEL_INPUT_MAX (2 * 1024 * 1024 + 65536)
 #define CHANNEL_FDS       4
 
 enum channel_state {
@@ -59,6 +60,7 @@ struct channel {
 	bool unanswered; /* IPC_REQ_START without its answer: the number stays taken */
 	bool known;      /* the broker runs something under this number */
 	bool closed;     /* by the client */
+	bool close_sent;
 
 	bool pty;
 	struct ipc_pty size;

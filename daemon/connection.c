@@ -25,26 +25,33 @@
 #include "log.h"
 #include "ssh_version.h"
 
-#define READS_PER_TURN 64 /* of 4096 bytes each, libssh's own size */
-#define READ_SIZE      4096
-#define FLUSH_MS       2000 /* for the last packets */
-#define CLOSE_RETRY_MS 50
-#define REPLIES_MAX    4096 /* that may wait for a client that asks and does not read */
-#define LIMIT_EVERY_MS 1000
+#define READS_PER_TURN    64 /* of 4096 bytes each, libssh's own size */
+#define READ_SIZE         4096
+#define MESSAGES_PER_TURN 256
+#define MESSAGES_LEFT     UINT64_MAX /* in place of a number of packets seen: libssh may hold more */
+#define FLUSH_MS          2000       /* for the last packets */
+#define CLOSE_RETRY_MS    50
+#define REPLIES_MAX       1024 /* that may wait for a client that asks and does not read */
+#define REPLIES_EARLY     64   /* the same before it has logged in */
+#define KEXINIT_COOKIE    16
+#define KEXINIT_LISTS     10 /* RFC 4253 section 7.1 */
+#define EXCHANGE_MAX      64 /* packets before there are keys; an honest exchange takes four */
+#define LIMIT_EVERY_MS    1000
 
-/* No SHA-1, no group exchange (it opens a file); newer libraries' post-quantum ones come first. */
-#define EXCHANGES                                                                               \
-	"curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp384," \
-	"ecdh-sha2-nistp521,diffie-hellman-group16-sha512,diffie-hellman-group18-sha512,"       \
-	"diffie-hellman-group14-sha256"
+/*
+ * What ssh-audit has nothing against, and stock clients can do. No SHA-1, no NIST curves, no group below
+ * 3072 bits, no group exchange (it opens a file), and none so large that a stranger's first packet costs
+ * much. Newer libraries' post-quantum ones come first.
+ */
+#define EXCHANGES "curve25519-sha256,curve25519-sha256@libssh.org,diffie-hellman-group16-sha512"
 #define EXCHANGES_PQ \
 	"mlkem768x25519-sha256,sntrup761x25519-sha512,sntrup761x25519-sha512@openssh.com," EXCHANGES
 /* ChaCha20 first: libssh before Debian's deb12u3 did not verify the tags of AES-GCM. */
 #define CIPHERS                                                                                  \
 	"chacha20-poly1305@openssh.com,aes256-ctr,aes192-ctr,aes128-ctr,aes256-gcm@openssh.com," \
 	"aes128-gcm@openssh.com"
-#define MACS \
-	"hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256,hmac-sha2-512"
+/* The last is for libssh2 before 1.11, which has nothing better. */
+#define MACS "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256"
 #define USER_KEYS                                                                               \
 	"ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512," \
 	"rsa-sha2-256,sk-ssh-ed25519@openssh.com,sk-ecdsa-sha2-nistp256@openssh.com"
@@ -207,12 +214,47 @@ limit_cpu(struct connection *c)
 	(void)setitimer(ITIMER_PROF, &limit, NULL);
 }
 
+/*
+ * libssh reads a list of names up to its first NUL, the broker reads all of it: what the two make of such
+ * a list differs, and the broker would take us for an attacker instead of the client.
+ */
+static bool
+client_lists_are_text(const void *transcript, size_t len)
+{
+	struct wire_span init;
+	struct wire_reader r;
+
+	wire_reader_init(&r, transcript, len);
+	(void)wire_get_span(&r); /* V_C */
+	(void)wire_get_span(&r); /* V_S */
+	init = wire_get_span(&r);
+	wire_reader_init(&r, init.data, init.len);
+	(void)wire_get_bytes(&r, 1 + KEXINIT_COOKIE);
+	for (int i = 0; i < KEXINIT_LISTS; i++) {
+		struct wire_span list = wire_get_span(&r);
+
+		if (list.len > 0 && memchr(list.data, '\0', list.len) != NULL)
+			return false;
+	}
+	return true;
+}
+
 static bool
 sign(void *arg, const char *algorithm, const void *transcript, size_t len, uint8_t *sig,
     size_t *sig_len)
 {
 	struct connection *c = arg;
 
+	if (!client_lists_are_text(transcript, len)) {
+		log_info("the client broke the protocol: a list of names with a NUL");
+		connection_end(c, WORKER_EXIT_PROTOCOL, NULL);
+		return false;
+	}
+	/* Short of what the broker takes for an attack by us. */
+	if (++c->exchanges >= IPC_SIGN_MAX) {
+		connection_end(c, WORKER_EXIT_PROTOCOL, "too many key exchanges");
+		return false;
+	}
 	if (ask_sign(&c->ask, algorithm, transcript, len, sig, sig_len) == 0)
 		return true;
 	connection_end(c, WORKER_EXIT_BROKER_GONE, NULL);
@@ -313,22 +355,6 @@ other_packets(const struct connection *c)
 	return c->inside.in_packets - c->data_packets;
 }
 
-/* Asking libssh for a message costs a system call: only when a packet came that may be one. */
-static void
-take_messages(struct connection *c)
-{
-	uint64_t packets = other_packets(c);
-	ssh_message m;
-
-	if (packets == c->seen_packets)
-		return;
-	c->seen_packets = packets;
-	while (!c->ending && (m = ssh_message_get(c->session)) != NULL) {
-		on_message(c, m);
-		ssh_message_free(m);
-	}
-}
-
 /*
  * libssh queues replies without bound. A client that asks and asks and reads nothing is not read
  * either, until something of what it was told has left.
@@ -336,7 +362,37 @@ take_messages(struct connection *c)
 static bool
 floods(const struct connection *c)
 {
-	return other_packets(c) - c->quiet_packets > REPLIES_MAX;
+	return other_packets(c) - c->quiet_packets > (c->logged_in ? REPLIES_MAX : REPLIES_EARLY);
+}
+
+bool
+connection_has_messages(const struct connection *c)
+{
+	return other_packets(c) != c->seen_packets;
+}
+
+/*
+ * Asking libssh for a message costs a system call: only when a packet came that may be one. And it reads
+ * on where the queue is empty: a client that never pauses has its turn, and then the others have theirs.
+ */
+bool
+connection_take_messages(struct connection *c)
+{
+	ssh_message m;
+
+	if (!connection_has_messages(c))
+		return true;
+	for (int i = 0; i < MESSAGES_PER_TURN && !c->ending && !floods(c); i++) {
+		m = ssh_message_get(c->session);
+		if (m == NULL) {
+			c->seen_packets = other_packets(c);
+			return true;
+		}
+		on_message(c, m);
+		ssh_message_free(m);
+	}
+	c->seen_packets = MESSAGES_LEFT;
+	return false;
 }
 
 static bool
@@ -387,11 +443,17 @@ client_gone(struct connection *c)
 static void
 read_client(struct connection *c)
 {
+	uint64_t others = other_packets(c);
 	uint64_t before;
 	int turns = 0;
 
-	c->last_heard = clock_now_ms();
-	c->keepalives = 0;
+	/* Who sends, and takes nothing of what waits for it, is as good as silent. */
+	if ((ssh_get_status(c->session) & SSH_WRITE_PENDING) == 0 ||
+	    c->socket.out_bytes != c->taken_bytes) {
+		c->last_heard = clock_now_ms();
+		c->keepalives = 0;
+	}
+	c->taken_bytes = c->socket.out_bytes;
 	do {
 		before = c->socket.in_bytes;
 		if (ssh_event_dopoll(c->event, 0) == SSH_ERROR || session_is_closed(c)) {
@@ -399,10 +461,10 @@ read_client(struct connection *c)
 			return;
 		}
 	} while (c->socket.in_bytes - before >= READ_SIZE && ++turns < READS_PER_TURN &&
-	    !c->ending && !floods(c));
+	    other_packets(c) - others < MESSAGES_PER_TURN && !c->ending && !floods(c));
 	if (!any_running(c))
 		acknowledge_at_once(c);
-	take_messages(c);
+	(void)connection_take_messages(c);
 }
 
 static void
@@ -436,12 +498,33 @@ read_broker(struct connection *c)
 	}
 }
 
+/* An open window, and still libssh takes nothing: new keys are being agreed on, and nothing tells when. */
+void
+connection_note_output(struct connection *c, bool taken, bool window)
+{
+	if (taken || !window)
+		c->exchanging_since = 0;
+	else if (c->exchanging_since == 0)
+		c->exchanging_since = clock_now_ms();
+}
+
+/* A client that begins a key exchange and does not go on has as long as one that does not answer. */
+static void
+end_stuck_exchange(struct connection *c)
+{
+	int64_t most = (int64_t)c->keepalive_seconds * 1000 * ((int64_t)c->keepalive_count + 1);
+
+	if (c->exchanging_since != 0 && most > 0 && clock_now_ms() - c->exchanging_since > most)
+		connection_end(c, WORKER_EXIT_TIMEOUT, "Timeout, key exchange not finished");
+}
+
 /* A client that does not answer is gone, also when TCP has not noticed. */
 static void
 keep_alive(struct connection *c)
 {
 	int64_t now = clock_now_ms();
 
+	end_stuck_exchange(c);
 	if (c->keepalive_seconds == 0 || !c->logged_in || now < c->next_keepalive)
 		return;
 	c->next_keepalive = now + (int64_t)c->keepalive_seconds * 1000;
@@ -466,7 +549,8 @@ next_timeout(const struct connection *c)
 	 * libssh reads from the socket inside of calls that send: what came in that way is in its queue
 	 * or in a channel's buffer, and poll() would not tell.
 	 */
-	if (c->ask.n_events > 0 || c->inside.in_packets != c->served_packets)
+	if (c->ask.n_events > 0 || c->inside.in_packets != c->served_packets ||
+	    (c->seen_packets == MESSAGES_LEFT && !floods(c)))
 		return 0;
 	if (c->keepalive_seconds > 0 && c->logged_in)
 		timeout = c->next_keepalive > now ? c->next_keepalive - now : 0;
@@ -475,6 +559,17 @@ next_timeout(const struct connection *c)
 			timeout = CLOSE_RETRY_MS;
 	}
 	return (int)(timeout > INT_MAX ? INT_MAX : timeout);
+}
+
+/* One more than the highest number in use: what poll() has to look at. */
+static unsigned
+channels_end(const struct connection *c)
+{
+	unsigned n = IPC_CHANNEL_MAX;
+
+	while (n > 0 && c->channels[n - 1].state == CHANNEL_UNUSED)
+		n--;
+	return n;
 }
 
 /*
@@ -494,19 +589,9 @@ serve_channels(struct connection *c, unsigned n, struct pollfd (*pfds)[CHANNEL_F
 		if (channel_send_output(&c->channels[at], pfds[at]))
 			c->first = at + 1;
 	}
-	for (unsigned i = 0; i < n; i++)
+	/* One that was opened just now may have been closed in the same breath. */
+	for (unsigned i = 0; i < channels_end(c); i++)
 		channel_settle(&c->channels[i]);
-}
-
-/* One more than the highest number in use: what poll() has to look at. */
-static unsigned
-channels_end(const struct connection *c)
-{
-	unsigned n = IPC_CHANNEL_MAX;
-
-	while (n > 0 && c->channels[n - 1].state == CHANNEL_UNUSED)
-		n--;
-	return n;
 }
 
 static void
@@ -519,7 +604,9 @@ turn(struct connection *c)
 
 	if (!pending)
 		c->quiet_packets = other_packets(c);
-	pfds[0] = (struct pollfd){ .fd = c->fd, .events = floods(c) ? 0 : POLLIN };
+	pfds[0] = (struct pollfd){ .fd = c->fd };
+	if (!floods(c) && c->seen_packets != MESSAGES_LEFT)
+		pfds[0].events |= POLLIN;
 	if (pending)
 		pfds[0].events |= POLLOUT;
 	pfds[1] = (struct pollfd){ .fd = c->ask.fd, .events = POLLIN };
@@ -531,8 +618,11 @@ turn(struct connection *c)
 	if (pfds[0].revents != 0)
 		read_client(c);
 	else
-		take_messages(c);
+		(void)connection_take_messages(c);
 	c->served_packets = c->inside.in_packets;
+	/* libssh reads inside of calls that send, and tells of an end that it finds there to nobody. */
+	if (!c->ending && session_is_closed(c))
+		client_gone(c);
 	if (pfds[1].revents != 0 || c->ask.n_events > 0)
 		read_broker(c);
 	/* A channel that has been opened just now has its turn in the next round. */
@@ -550,6 +640,12 @@ exchange_keys(struct connection *c)
 	int r;
 
 	while ((r = ssh_handle_key_exchange(c->session)) == SSH_AGAIN) {
+		/* Replies to what nobody knows would be queued without bound. */
+		if (c->inside.in_packets > EXCHANGE_MAX) {
+			log_info("the client sends without end and agrees on no keys");
+			connection_end(c, WORKER_EXIT_PROTOCOL, NULL);
+			return false;
+		}
 		acknowledge_at_once(c);
 		limit_cpu(c);
 		pfds[0].events = (short)(POLLIN |
@@ -610,8 +706,8 @@ connection_serve(struct connection *c, int fd)
 	if (c->event == NULL || ssh_event_add_session(c->event, c->session) != SSH_OK)
 		return WORKER_EXIT_INTERNAL;
 	/* What came with the last packet of the exchange is queued already. */
-	c->seen_packets = UINT64_MAX;
-	take_messages(c);
+	c->seen_packets = MESSAGES_LEFT;
+	(void)connection_take_messages(c);
 	c->last_heard = clock_now_ms();
 	while (!c->ending)
 		turn(c);

@@ -40,21 +40,26 @@ struct connection {
 	uint32_t keepalive_count;
 	bool openssh_client; /* sends eow@openssh.com as an unknown request */
 
+	unsigned exchanges;               /* of keys, that were signed for */
 	struct ssh_counter_struct socket; /* bytes as they travel */
 	struct ssh_counter_struct inside; /* packets, and bytes before encryption */
 	uint64_t data_packets;            /* channel data, which makes no message */
 	uint64_t seen_packets;
 	uint64_t served_packets; /* received before the channels were served the last time */
 	uint64_t quiet_packets;  /* received when everything had last been sent */
+	uint64_t taken_bytes;    /* by the client's end when it was heard the last time */
 	int64_t last_heard;      /* ms */
 	int64_t next_keepalive;
 	int64_t next_limit;  /* when limit_cpu() has something to do again */
 	unsigned keepalives; /* unanswered */
+	int64_t exchanging_since; /* ms: libssh has not taken output since, for a key exchange; 0: it does */
 
 	bool banner_sent;
+	bool asked_service;
 	bool asked_methods; /* made a first request */
 	bool logged_in;
 	char user[IPC_USER_MAX + 1];
+	unsigned offers; /* of keys that would do */
 	unsigned failures;
 	struct grants grants;
 
@@ -74,6 +79,16 @@ enum worker_exit connection_serve(struct connection *c, int fd);
 
 /* Begin the end: the first reason counts. */
 void connection_end(struct connection *c, enum worker_exit code, const char *goodbye);
+
+/* Whether libssh took output that was held back; window: and the client had room for it. */
+void connection_note_output(struct connection *c, bool taken, bool window);
+
+/* Whether some may not have been acted on. */
+bool connection_has_messages(const struct connection *c);
+
+/* Act on the messages that libssh has queued; not from inside of a message's own handling. Whether none is
+ * left. */
+bool connection_take_messages(struct connection *c);
 
 /* login.c: one SSH_REQUEST_AUTH or SSH_REQUEST_SERVICE message. */
 void login_service(struct connection *c, ssh_message m);

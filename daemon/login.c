@@ -10,7 +10,8 @@
 #include "connection.h"
 #include "hooks.h"
 
-#define BLOB_TYPE_MAX 128
+#define OFFERS_MAX \
+	32 /* of a key that would do, and no signature; fewer than the broker puts up with */
 
 /* As sshd: the last try is answered by the disconnect alone. */
 static void
@@ -72,10 +73,12 @@ probe(struct connection *c, ssh_message m, struct ipc_req_query *q)
 		connection_end(c, WORKER_EXIT_BROKER_GONE, "service unavailable");
 		return;
 	}
-	if (acceptable)
-		(void)ssh_message_auth_reply_pk_ok_simple(m);
-	else
+	if (!acceptable)
 		refuse(c, m);
+	else if (++c->offers > OFFERS_MAX)
+		connection_end(c, WORKER_EXIT_AUTH_FAILED, "Too many authentication failures");
+	else
+		(void)ssh_message_auth_reply_pk_ok_simple(m);
 }
 
 static void
@@ -188,6 +191,10 @@ login_request(struct connection *c, ssh_message m)
 
 	if (c->logged_in) /* RFC 4252 section 5.1: ignored without a reply */
 		return;
+	if (!c->asked_service) {
+		connection_end(c, WORKER_EXIT_PROTOCOL, "no service was asked for");
+		return;
+	}
 	if (name == NULL)
 		name = "";
 	if (!same_user(c, name)) {
@@ -222,8 +229,10 @@ login_service(struct connection *c, ssh_message m)
 {
 	const char *service = ssh_message_service_service(m);
 
-	if (service != NULL && strcmp(service, "ssh-userauth") == 0)
-		(void)ssh_message_service_reply_success(m);
-	else
+	if (service == NULL || strcmp(service, "ssh-userauth") != 0) {
 		connection_end(c, WORKER_EXIT_PROTOCOL, "unknown service");
+		return;
+	}
+	c->asked_service = true;
+	(void)ssh_message_service_reply_success(m);
 }
