@@ -7,8 +7,9 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 
-from kit.proc import alive, descendants, free_port, wait_for
+from kit.proc import alive, descendants, fds, free_port, wait_for
 from kit.target import PATIENCE, Target
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -163,13 +164,51 @@ class Broker:
         return served[0], result
 
     @staticmethod
+    def _other_end(sock):
+        """The row of /proc/net/tcp about the other end of a client's socket, or None."""
+        ours, theirs = sock.getsockname()[1], sock.getpeername()[1]
+        with open("/proc/self/net/tcp", encoding="ascii") as f:
+            for row in [line.split() for line in f][1:]:
+                if (int(row[1].split(":")[1], 16), int(row[2].split(":")[1], 16)) == (theirs, ours):
+                    return row
+        return None
+
+    def worker_of(self, sock):
+        """The worker at the other end of a client's socket."""
+        def found():
+            row = self._other_end(sock)
+            return row and [pid for pid in self.workers()
+                            if alive(pid) and f"socket:[{row[9]}]" in fds(pid).values()]
+
+        return wait_for(found, 10 * PATIENCE, "a worker has this client")[0]
+
+    def unread(self, sock):
+        """How many bytes of a client wait for its worker to read them."""
+        row = self._other_end(sock)
+        return 0 if row is None else int(row[4].split(":")[1], 16)
+
+    def reads_no_more(self, sock, seconds=10):
+        """Whether a client's worker has stopped to read what has arrived."""
+        end = time.monotonic() + seconds * PATIENCE
+        before = 0
+        while time.monotonic() < end:
+            now = self.unread(sock)
+            if 0 < now == before:
+                return True
+            if now == 0 == before:
+                return False
+            before = now
+            time.sleep(0.5)
+        return False
+
+    @staticmethod
     def has_client(pid):
         """Whether a worker holds a TCP connection: its network namespace has none, its fds do."""
-        inodes = set()
-        for name in os.listdir(f"/proc/{pid}/fd"):
-            link = os.readlink(f"/proc/{pid}/fd/{name}")
-            if link.startswith("socket:["):
-                inodes.add(link[8:-1])
+        try:
+            links = fds(pid).values()
+        except FileNotFoundError:
+            return False
+        inodes = {link[8:-1] for link in links if link.startswith("socket:[")}
         # The connection belongs to the namespace in which it was accepted: the host's.
         with open("/proc/self/net/tcp", encoding="ascii") as f:
             return any(line.split()[9] in inodes for line in f)
