@@ -240,8 +240,8 @@ policy_decide(const struct policy *p, const struct policy_login *login, struct p
 	const struct policy_user *user = policy_find_user(p, login->user, strlen(login->user));
 
 	*ret = (struct policy_decision){ .expired = user != NULL && login->time >= user->expires };
-	if (ret->expired)
-		ret->message = "This account has expired.";
+	if (user != NULL)
+		ret->message = ret->expired ? p->expired : p->refused;
 	/* Who is not in the policy gets nothing, whatever a rule without conditions says. */
 	for (size_t i = 0; user != NULL && !ret->expired && i < p->n_rules; i++) {
 		const struct policy_rule *rule = &p->rules[i];

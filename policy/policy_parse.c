@@ -192,6 +192,21 @@ read_section(struct json_reader *r, const struct json_node *value, const struct 
 		s->nodes[s->n++] = value;
 }
 
+static const struct json_field message_fields[] = {
+	{ .key = "refused",
+	    .read = json_read_string,
+	    .offset = offsetof(struct policy_draft, refused),
+	    .min = 1,
+	    .max = POLICY_MESSAGE_MAX },
+	{ .key = "expired",
+	    .read = json_read_string,
+	    .offset = offsetof(struct policy_draft, expired),
+	    .min = 1,
+	    .max = POLICY_MESSAGE_MAX },
+};
+
+static const struct json_table message_table = JSON_TABLE("\"messages\"", message_fields);
+
 #define SECTION(name) .read = read_section, .offset = offsetof(struct policy_draft, name)
 
 static const struct json_field top_fields[] = {
@@ -202,6 +217,7 @@ static const struct json_field top_fields[] = {
 	{ .key = "unsafe",
 	    .read = read_unsafe,
 	    .schema = "{\"type\": \"array\", \"items\": {\"enum\": [\"root-user\"]}}" },
+	{ .key = "messages", .read = json_read_table, .table = &message_table },
 	{ .key = "images",
 	    SECTION(images),
 	    .schema = "{\"type\": \"object\", \"patternProperties\": {\"^//\": {}}, "
@@ -563,6 +579,8 @@ read_documents(struct policy_draft *d, struct diag_list *diags, const int64_t *l
 		json_read_object(r, root, policy_table.what, policy_table.fields, policy_table.n, d);
 		policy_check_templates(r, root);
 	}
+	d->policy->refused = d->refused;
+	d->policy->expired = d->expired;
 	policy_read_images(d);
 	policy_read_users(d);
 	policy_read_profiles(d);
@@ -579,7 +597,12 @@ build(const char *name, struct json_text *const *texts, size_t n_texts, bool dir
     const int64_t *lint, struct policy **ret, struct diag_list *diags)
 {
 	SP_CLEANUP(policy_unrefp) struct policy *p = calloc(1, sizeof(*p));
-	struct policy_draft d = { .policy = p, .texts = texts, .n_texts = n_texts };
+	struct policy_draft d = {
+		.policy = p,
+		.texts = texts,
+		.n_texts = n_texts,
+		.expired = "This account has expired.",
+	};
 	int r = -ENOMEM;
 
 	if (p != NULL) {

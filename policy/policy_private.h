@@ -59,7 +59,9 @@ struct policy_rule {
 
 struct policy {
 	unsigned refs;
-	struct arena arena; /* owns everything below */
+	struct arena arena;  /* owns everything below */
+	const char *refused; /* what is said to whom no rule lets in, or NULL */
+	const char *expired; /* to whose time is over */
 	char digest[POLICY_DIGEST_LEN + 1];
 	uint64_t decoy;                  /* picks the user that an unknown one is compared with */
 	const struct policy_user *users; /* sorted by name */
@@ -105,6 +107,8 @@ struct policy_draft {
 	const char **file_names;        /* of each */
 	size_t n_texts;
 	const struct json_node *root_user; /* "unsafe": ["root-user"] */
+	const char *refused;               /* messages */
+	const char *expired;
 	struct policy_section images;
 	struct policy_section users;
 	struct policy_section profiles;

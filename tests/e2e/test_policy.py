@@ -22,6 +22,7 @@ def target(engine, keys):
                          for name in ("alice", "bob", "git", "expired", "_", "brief")}
     b.policy["users"]["expired"]["expires"] = PAST
     b.policy["users"]["alice"]["expires"] = FUTURE
+    b.policy["messages"] = {"refused": "Nothing is meant for you here."}
     b.policy["profiles"] = {
         "dev": profile(argv=BASH),
         "mine": profile(argv=BASH, workdir="/home/${user}", env={"WHO": "${user}, ${target}"}, mounts=[
@@ -65,6 +66,9 @@ def test_target_and_templates(target, engine):
 def test_target_that_nobody_gives(target, name):
     r = target.ssh("echo never", user=name)
     assert r.returncode == 255 and r.stdout == b""
+    # A name that is none is nobody's, and nobody is told anything.
+    told = b"Nothing is meant for you here." in r.stderr
+    assert told == (name in ("alice+db", "bob+web-1"))
 
 
 def test_without_a_target_it_is_the_other_rule(target):

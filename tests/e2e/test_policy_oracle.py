@@ -162,7 +162,10 @@ class Maker:
             own["container"]["image"] = f"debian:{i}"
             self.profiles[f"p{i}"] = own
         rules = [self.rule(i) for i in range(self.rng.randint(1, 12))]
-        return {"sallyport_policy": 1, "users": self.users, "profiles": self.profiles, "rules": rules}
+        policy = {"sallyport_policy": 1, "users": self.users, "profiles": self.profiles, "rules": rules}
+        if self.maybe(0.5):
+            policy["messages"] = {name: f"{name}!" for name in self.some(["refused", "expired"])}
+        return policy
 
     def command(self):
         words = self.rng.choice([["git-upload-pack", "'/a b.git'"], ["git-receive-pack", "x"],

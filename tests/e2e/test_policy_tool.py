@@ -101,12 +101,12 @@ def test_explain_names_each_place():
     r = tool("explain", path, "--user", "alice", "--at", "2026-12-24T00:00Z", "--request", "shell")
     assert r.returncode == 0
     lines = r.stdout.splitlines()
-    assert lines[0] == f'ALLOW  rule "set" ({path}:34:5), profile "p"'
+    assert lines[0] == f'ALLOW  rule "set" ({path}:35:5), profile "p"'
     assert re.search(r"freeze +no +not: all of its conditions hold", r.stdout)
     assert re.search(r"hours +no +key: no key is known", r.stdout)
     assert re.search(r"set +YES +no conditions", r.stdout)
-    assert re.search(rf'container.limits.memory +"1G" +{path}:37:36 rule "set"', r.stdout)
-    assert re.search(rf'container.image +"debian:12" +{path}:20:36 profile "p"', r.stdout)
+    assert re.search(rf'container.limits.memory +"1G" +{path}:38:36 rule "set"', r.stdout)
+    assert re.search(rf'container.image +"debian:12" +{path}:21:36 profile "p"', r.stdout)
     assert re.search(r'container.stop_grace +"10s" +default', r.stdout)
     assert 'would run: "/bin/sh"' in lines
     assert '"Memory":1073741824' in lines[-1]

@@ -186,8 +186,9 @@ def decide(policy, facts):
     user = policy["users"].get(name)
     if user is None or ("key" in facts and facts["key"] not in facts["keys"].get(name, [])):
         return "", None, ""
+    messages = policy.get("messages", {})
     if "expires" in user and instant(facts["time"]) >= instant(user["expires"]):
-        return "", None, EXPIRED
+        return "", None, messages.get("expired", EXPIRED)
     groups = user.get("groups", []) + facts.get("groups", [])
     for rule in policy["rules"]:
         conditions = rule.get("if", {})
@@ -202,7 +203,7 @@ def decide(policy, facts):
             profile = put(profile, way, value)
         filled = filled_in(profile, name, target)
         return rule["id"], filled and {"name": rule["use"], **filled}, ""
-    return "", None, ""
+    return "", None, messages.get("refused", "")
 
 
 # ----- requests -----
