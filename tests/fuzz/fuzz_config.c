@@ -4,7 +4,7 @@
  *
  * Covers: config_load json_read_object json_read_u32 json_read_duration json_read_size
  * Covers: json_read_choice read_trusted_file
- * Floor: 25
+ * Floor: 34
  */
 #include <fcntl.h>
 #include <stdio.h>

@@ -8,7 +8,7 @@
  *
  * Covers: engine_http_start engine_http_cancel on_body on_header take_version append on_send judge
  * Covers: explain finish pump on_ready on_timer set_timer set_watch watch_set set_method set_headers
- * Floor: 25
+ * Floor: 30
  */
 #include <event2/event.h>
 #include <fcntl.h>

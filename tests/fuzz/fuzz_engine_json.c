@@ -5,7 +5,7 @@
  *
  * Covers: engine_json_created engine_json_inspect engine_json_list engine_json_image engine_json_wait
  * Covers: engine_json_array engine_json_message engine_compare engine_container_free
- * Floor: 25
+ * Floor: 41
  */
 #include <string.h>
 

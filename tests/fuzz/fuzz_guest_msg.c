@@ -6,7 +6,7 @@
  *
  * Covers: guest_get_spawn guest_get_ctl get_failed get_exited get_list get_variable get_text
  * Covers: guest_put_spawn guest_put_ctl
- * Floor: 25
+ * Floor: 41
  */
 #include <string.h>
 

@@ -3,7 +3,7 @@
  * Private key files, in OpenSSH's format and as PEM: a key of a type that we have, or a reason.
  *
  * Covers: host_key_file_parse host_key_file_type host_key_file_put_public
- * Floor: 25
+ * Floor: 60
  */
 #include <openssl/evp.h>
 #include <stdlib.h>

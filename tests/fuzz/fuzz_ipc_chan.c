@@ -8,7 +8,7 @@
  * The input is a row of records: kind, descriptors, cap, u16 length, bytes.
  *
  * Covers: ipc_chan_recv ipc_chan_recv_fds ipc_chan_send ipc_chan_send_plain take_fds recv_outcome
- * Floor: 25
+ * Floor: 36
  */
 #include <fcntl.h>
 #include <string.h>

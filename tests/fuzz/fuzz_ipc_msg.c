@@ -6,7 +6,7 @@
  * Covers: ipc_get_hello ipc_get_ready ipc_get_connection ipc_get_req_sign ipc_get_ans_sign
  * Covers: ipc_get_req_query ipc_get_ans_query ipc_get_req_auth ipc_get_ans_auth ipc_get_req_start
  * Covers: ipc_get_ans_start ipc_get_req_close ipc_get_notice get_env get_pty get_count get_channel
- * Floor: 25
+ * Floor: 44
  */
 #include <string.h>
 

@@ -6,7 +6,7 @@
  *
  * Covers: json_index_build scan_value scan_members scan_string scan_unicode scan_number scan_word
  * Covers: json_text_parse join_children check_object_keys json_text_place report_jansson copy_line
- * Floor: 25
+ * Floor: 44
  */
 #include <jansson.h>
 #include <stdio.h>

@@ -7,7 +7,7 @@
  * WATCHDOG_USEC, WATCHDOG_PID, NOTIFY_SOCKET. "%" alone as a pid is our own.
  *
  * Covers: notify_take_sockets notify_watchdog_usec notify_open parse_number copy_name
- * Floor: 25
+ * Floor: 48
  */
 #include <fcntl.h>
 #include <stdio.h>

@@ -7,7 +7,7 @@
  * Covers: policy_read_mounts policy_read_guarded policy_finish_profiles
  * Covers: policy_accepts_env public_key_parse json_read_object diag_print policy_grant_new policy_refuse
  * Covers: container_plan_make engine_spec_check
- * Floor: 25
+ * Floor: 30
  */
 #include <stdio.h>
 #include <stdlib.h>

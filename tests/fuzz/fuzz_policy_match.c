@@ -7,7 +7,7 @@
  *
  * Covers: policy_decide is_listed in_a_group comes_from cidr_contains policy_find_user
  * Covers: policy_find_key find_key pick_decoy
- * Floor: 25
+ * Floor: 32
  */
 #include <arpa/inet.h>
 #include <openssl/evp.h>

@@ -5,7 +5,7 @@
  *
  * Covers: public_key_parse decode_base64 check_blob check_rsa ssh_key_known_type
  * Covers: ssh_key_from_blob read_rsa read_ecdsa read_ed25519 is_number
- * Floor: 25
+ * Floor: 48
  */
 #include <stdlib.h>
 #include <string.h>

@@ -7,7 +7,7 @@
  * Covers: units_format_size units_format_duration names_login_valid names_label_fault
  * Covers: names_variable_fault names_path_fault names_path_within names_image_fault
  * Covers: utf8_decode utf8_encode utf8_printable log_escape
- * Floor: 25
+ * Floor: 52
  */
 #include <netinet/in.h>
 #include <stdlib.h>

@@ -11,7 +11,7 @@
  *
  * Covers: transcript_check read_transcript read_kexinit check_versions check_algorithms check_rekey
  * Covers: negotiate next_name list_has adopt digest_of host_key_set_find host_key_sign signs_with
- * Floor: 25
+ * Floor: 44
  */
 #include <openssl/evp.h>
 #include <string.h>

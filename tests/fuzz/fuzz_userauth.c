@@ -8,7 +8,7 @@
  *
  * Covers: userauth_verify put_data verify ssh_key_from_blob ssh_key_fits ssh_key_digest ssh_key_is_sk
  * Covers: ssh_key_verify sk_data read_rsa read_ecdsa read_ed25519 check_rsa rsa_from_numbers
- * Floor: 25
+ * Floor: 30
  */
 #include <stdio.h>
 #include <string.h>

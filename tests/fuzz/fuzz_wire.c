@@ -5,7 +5,7 @@
  *
  * Covers: wire_get_u8 wire_get_bool wire_get_u32 wire_get_u64 wire_get_bytes wire_get_span
  * Covers: wire_get_cstr wire_finish wire_fail wire_put_bytes wire_put_str wire_put_mpint
- * Floor: 25
+ * Floor: 35
  */
 #include <string.h>
 
