@@ -5,7 +5,7 @@
  * that matches decides", and a deny that is added anywhere never lets anybody in, nor anybody into
  * something else.
  *
- * Covers: policy_decide is_listed in_a_group comes_from cidr_contains policy_find_user
+ * Covers: policy_decide is_listed in_a_group cidr_list_contains cidr_contains policy_find_user
  * Covers: policy_find_key find_key pick_decoy
  * Floor: 32
  */
