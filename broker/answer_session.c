@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Broker's side of IPC_REQ_START and IPC_REQ_CLOSE: programs on session channels. The request is
+ * Broker's side of IPC_REQ_START, IPC_REQ_FORWARD and IPC_REQ_CLOSE: programs and connections. The request is
  * hostile: the worker may be anybody's by now. What it can get is what the policy gives to the login
  * that was proven on this connection, whatever it asks for: the container, its user, the program
  * before the command and the environment's fixed part are the broker's own.
@@ -45,14 +45,19 @@ reply(struct peer *p, uint32_t channel, enum ipc_start_result result, bool pty, 
     const struct data_path_streams *streams)
 {
 	uint8_t buf[IPC_TEXT_MAX + 64];
-	struct ipc_ans_start m = { .channel = channel,
-		.result = result,
-		.pty = pty,
-		.text = { (const uint8_t *)text, strnlen(text, IPC_TEXT_MAX) } };
+	struct wire_span words = { (const uint8_t *)text, strnlen(text, IPC_TEXT_MAX) };
 	struct wire_writer w;
 
 	wire_writer_init(&w, buf, sizeof(buf));
-	ipc_put_ans_start(&w, &m);
+	if (p->channels[channel].forward)
+		ipc_put_ans_forward(&w,
+		    &(struct ipc_ans_forward){ .channel = channel, .result = result, .text = words });
+	else
+		ipc_put_ans_start(&w,
+		    &(struct ipc_ans_start){ .channel = channel,
+			.result = result,
+			.pty = pty,
+			.text = words });
 	return peer_send(p, &w, streams != NULL ? streams->fds : NULL,
 	    streams != NULL ? streams->n : 0);
 }
@@ -78,8 +83,8 @@ refuse(struct peer *p, uint32_t channel, enum ipc_start_result result, const cha
 	audit_note(p->broker->audit, "request.failed", &who, AUDIT_NUMBER("channel", channel),
 	    AUDIT_TEXT("reason",
 		text[0] != '\0' ? text : "the channel was closed before its program ran"));
-	free_channel(p, &p->channels[channel]);
 	(void)reply(p, channel, result, false, text, NULL);
+	free_channel(p, &p->channels[channel]);
 }
 
 static void
@@ -276,19 +281,56 @@ run(struct peer *p, uint32_t number, const struct ipc_req_start *m)
 	channel->request = NULL;
 }
 
+/* The same for a connection. */
+static void
+connect_to(struct peer *p, uint32_t number, const struct ipc_req_forward *m)
+{
+	struct peer_channel *channel = &p->channels[number];
+	struct policy_destination to;
+	struct data_path_streams streams;
+	struct guest_connect order = { .port = m->port };
+	int r;
+
+	/* It was allowed when it came, by the same profile; this is for the addresses. */
+	if (policy_refuse_forward(p->decision.profile, m->host.data, m->host.len, m->port, &to) !=
+	    NULL) {
+		refuse(p, number, IPC_START_REFUSED, "This request is not allowed.");
+		return;
+	}
+	for (; order.n < to.n && order.n < GUEST_ADDRESSES_MAX; order.n++) {
+		order.addresses[order.n].v6 = to.list[order.n].family == AF_INET6;
+		memcpy(order.addresses[order.n].bytes, to.list[order.n].bytes, 16);
+	}
+	r = container_connect(channel->container, &order, &streams);
+	if (r != 0) {
+		log_error("connection=%s channel=%u cannot make a connection: %s", p->id, number,
+		    r == DATA_PATH_E_BUSY ? "the container does not take orders" : strerror(-r));
+		refuse(p, number, IPC_START_FAILED, "The container does not take any more orders.");
+		return;
+	}
+	channel->state = CHANNEL_RUNNING;
+	(void)reply(p, number, IPC_START_OK, false, "", &streams);
+	fd_close_all(streams.fds, streams.n);
+	free(channel->request);
+	channel->request = NULL;
+}
+
 /* What was kept in CHANNEL_WAITING was decoded once before: it decodes again. */
 static void
 run_waiting(struct peer *p, uint32_t number)
 {
-	struct peer_channel *channel = &p->channels[number];
-	struct ipc_req_start m;
+	const struct peer_channel *channel = &p->channels[number];
+	struct ipc_req_forward forward;
+	struct ipc_req_start program;
 	struct wire_reader r;
 
 	wire_reader_init(&r, channel->request, channel->request_len);
-	if (ipc_get_req_start(&r, &m) != 0)
-		peer_end(p, "bug: a request that was kept does not decode");
+	if (channel->forward && ipc_get_req_forward(&r, &forward) == 0)
+		connect_to(p, number, &forward);
+	else if (!channel->forward && ipc_get_req_start(&r, &program) == 0)
+		run(p, number, &program);
 	else
-		run(p, number, &m);
+		peer_end(p, "bug: a request that was kept does not decode");
 }
 
 static void
@@ -390,21 +432,54 @@ audit_request(const struct peer *p, const struct ipc_req_start *m, const char *o
 	    AUDIT_TEXT("reason", reason));
 }
 
+/* Whether the channel is free for a request; else *ret_fault says why not. */
+static bool
+claim(struct peer *p, uint32_t number, bool forward, const char **ret_fault)
+{
+	struct peer_channel *channel = &p->channels[number];
+
+	*ret_fault = "a second program on one channel, or more channels than allowed";
+	if (channel->state != CHANNEL_FREE || p->n_channels >= p->decision.profile->channels)
+		return false;
+	channel->forward = forward;
+	return true;
+}
+
+/* The request is allowed: it is carried out now, or when the container is up. */
+static void
+begin(struct peer *p, uint32_t number, const struct wire_reader *request)
+{
+	struct peer_channel *channel = &p->channels[number];
+	const char *why;
+
+	channel->state = CHANNEL_WAITING;
+	p->n_channels++;
+	channel->container = container_for_channel(p);
+	if (channel->container == NULL || keep_request(channel, request) < 0) {
+		refuse(p, number, IPC_START_FAILED, "The container could not be started.");
+		return;
+	}
+	why = container_down_text(channel->container);
+	if (why != NULL)
+		refuse(p, number, IPC_START_FAILED, why);
+	else if (container_is_up(channel->container))
+		run_waiting(p, number);
+}
+
+static const char audit_lost[] =
+    "The audit log cannot be written, so nothing is started. Tell the administrator.";
+
 int
 answer_start(struct peer *p, struct wire_reader *body, const char **ret_fault)
 {
 	static struct policy_words words;
 	struct wire_reader raw = *body;
-	struct peer_channel *channel;
 	struct ipc_req_start m;
 	const char *why;
-	int r;
 
 	if (ipc_get_req_start(body, &m) != 0)
 		return ANSWER_E_PEER_FAULT;
-	channel = &p->channels[m.channel];
-	*ret_fault = "a second program on one channel, or more channels than allowed";
-	if (channel->state != CHANNEL_FREE || p->n_channels >= p->decision.profile->channels)
+	if (!claim(p, m.channel, false, ret_fault))
 		return ANSWER_E_PEER_FAULT;
 	why = refuse_by_policy(p, &m, &words);
 	if (why != NULL) {
@@ -412,36 +487,41 @@ answer_start(struct peer *p, struct wire_reader *body, const char **ret_fault)
 		    why);
 		(void)audit_request(p, &m, "refused", why);
 		(void)reply(p, m.channel, IPC_START_REFUSED, false, why, NULL);
-		return 0;
+	} else if (!audit_request(p, &m, "allowed", NULL)) {
+		(void)reply(p, m.channel, IPC_START_FAILED, false, audit_lost, NULL);
+	} else {
+		begin(p, m.channel, &raw);
 	}
-	if (!audit_request(p, &m, "allowed", NULL)) {
-		(void)reply(p, m.channel, IPC_START_FAILED, false,
-		    "The audit log cannot be written, so nothing is started. Tell the administrator.",
-		    NULL);
-		return 0;
-	}
-	channel->state = CHANNEL_WAITING;
-	p->n_channels++;
-	channel->container = container_for_channel(p);
-	if (channel->container == NULL) {
-		refuse(p, m.channel, IPC_START_FAILED, "The container could not be started.");
-		return 0;
-	}
-	why = container_down_text(channel->container);
-	if (why != NULL) {
-		char text[IPC_TEXT_MAX];
+	return 0;
+}
 
-		(void)snprintf(text, sizeof(text), "%s", why);
-		refuse(p, m.channel, IPC_START_FAILED, text);
-		return 0;
-	}
-	if (container_is_up(channel->container)) {
-		run(p, m.channel, &m);
-		return 0;
-	}
-	r = keep_request(channel, &raw);
-	if (r < 0)
-		refuse(p, m.channel, IPC_START_FAILED, "The container could not be started.");
+int
+answer_forward(struct peer *p, struct wire_reader *body, const char **ret_fault)
+{
+	struct audit_subject who = peer_audit_subject(p);
+	struct wire_reader raw = *body;
+	struct policy_destination to;
+	struct ipc_req_forward m;
+	const char *why;
+	bool written;
+
+	if (ipc_get_req_forward(body, &m) != 0)
+		return ANSWER_E_PEER_FAULT;
+	if (!claim(p, m.channel, true, ret_fault))
+		return ANSWER_E_PEER_FAULT;
+	why = policy_refuse_forward(p->decision.profile, m.host.data, m.host.len, m.port, &to);
+	written = audit_event(p->broker->audit, "forward", &who, AUDIT_NUMBER("channel", m.channel),
+	    AUDIT_BYTES("host", m.host.data, m.host.len), AUDIT_NUMBER("port", m.port),
+	    AUDIT_TEXT("outcome", why == NULL ? "allowed" : "refused"), AUDIT_TEXT("reason", why));
+	log_info("connection=%s user=%s channel=%u forward to %.*s port %u %s%s", p->id, p->user,
+	    m.channel, (int)m.host.len, (const char *)m.host.data, m.port,
+	    why == NULL ? "allowed" : "refused: ", why == NULL ? "" : why);
+	if (why != NULL)
+		(void)reply(p, m.channel, IPC_START_REFUSED, false, why, NULL);
+	else if (!written)
+		(void)reply(p, m.channel, IPC_START_FAILED, false, audit_lost, NULL);
+	else
+		begin(p, m.channel, &raw);
 	return 0;
 }
 

@@ -380,6 +380,13 @@ container_start(struct container *c, const struct guest_spawn *order, struct dat
 	return c->ops->start(c->path, order, ret);
 }
 
+int
+container_connect(struct container *c, const struct guest_connect *order,
+    struct data_path_streams *ret)
+{
+	return c->ops->connect(c->path, order, ret);
+}
+
 static void
 on_grace_over(evutil_socket_t fd, short what, void *arg)
 {

@@ -16,6 +16,7 @@
 struct broker;
 struct container;
 struct container_set;
+struct guest_connect;
 struct guest_spawn;
 struct policy_grant;
 
@@ -55,6 +56,10 @@ const char *container_down_text(const struct container *c);
 
 /* Start a program in a container that is up. As data_path_ops.start. */
 SP_MUST_CHECK int container_start(struct container *c, const struct guest_spawn *order,
+    struct data_path_streams *ret);
+
+/* Make a connection in its network. As data_path_ops.connect. */
+SP_MUST_CHECK int container_connect(struct container *c, const struct guest_connect *order,
     struct data_path_streams *ret);
 
 /* The owner has no more use for it. */

@@ -316,33 +316,49 @@ make_streams(bool pty, int child[IPC_START_FDS], int worker[IPC_START_FDS])
 	return 0;
 }
 
+/* Send an order with the guest's ends; ret gets the worker's. ctl_alone: the guest makes the rest. */
+static int
+give_order(struct data_path *d, const struct wire_writer *w, bool ctl_alone,
+    struct data_path_streams *ret)
+{
+	int child[IPC_START_FDS];
+	int r;
+
+	if (w->failed)
+		return -E2BIG;
+	ret->n = ctl_alone ? 1 : IPC_START_FDS;
+	r = make_streams(ctl_alone, child, ret->fds);
+	if (r == 0)
+		r = ipc_chan_send(d->order_fd, w->data, w->len, child, ret->n, MSG_DONTWAIT);
+	fd_close_all(child, IPC_START_FDS);
+	if (r == 0)
+		return 0;
+	fd_close_all(ret->fds, IPC_START_FDS);
+	if (r == IPC_CHAN_E_AGAIN)
+		return DATA_PATH_E_BUSY;
+	return r == IPC_CHAN_E_END ? -EPIPE : r;
+}
+
 static int
 direct_start(struct data_path *d, const struct guest_spawn *order, struct data_path_streams *ret)
 {
 	static uint8_t record[GUEST_ORDER_MAX]; /* one loop, one order at a time */
-	unsigned n = order->want_pty ? 1 : IPC_START_FDS;
-	int child[IPC_START_FDS];
-	int worker[IPC_START_FDS];
 	struct wire_writer w;
-	int r;
 
 	wire_writer_init(&w, record, sizeof(record));
 	guest_put_spawn(&w, order);
-	if (w.failed)
-		return -E2BIG;
-	r = make_streams(order->want_pty, child, worker);
-	if (r == 0)
-		r = ipc_chan_send(d->order_fd, w.data, w.len, child, n, MSG_DONTWAIT);
-	fd_close_all(child, IPC_START_FDS);
-	if (r != 0) {
-		fd_close_all(worker, IPC_START_FDS);
-		if (r == IPC_CHAN_E_AGAIN)
-			return DATA_PATH_E_BUSY;
-		return r == IPC_CHAN_E_END ? -EPIPE : r;
-	}
-	memcpy(ret->fds, worker, sizeof(worker));
-	ret->n = n;
-	return 0;
+	return give_order(d, &w, order->want_pty, ret);
+}
+
+static int
+direct_connect(struct data_path *d, const struct guest_connect *order, struct data_path_streams *ret)
+{
+	uint8_t record[64];
+	struct wire_writer w;
+
+	wire_writer_init(&w, record, sizeof(record));
+	guest_put_connect(&w, order);
+	return give_order(d, &w, true, ret);
 }
 
 static void
@@ -361,6 +377,7 @@ const struct data_path_ops data_path_direct = {
 	.describe = direct_describe,
 	.launched = direct_launched,
 	.start = direct_start,
+	.connect = direct_connect,
 	.hang_up = direct_hang_up,
 	.close = direct_close,
 };

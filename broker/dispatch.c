@@ -25,6 +25,7 @@ static const struct rule {
 	[IPC_REQ_AUTH]  = { PEER_LOGIN,                       false, answer_auth },
 	[IPC_REQ_START] = { PEER_LOGGED_IN,                   false, answer_start },
 	[IPC_REQ_CLOSE] = { PEER_LOGGED_IN,                   false, answer_close },
+	[IPC_REQ_FORWARD] = { PEER_LOGGED_IN,                 false, answer_forward },
 	/* clang-format on */
 };
 

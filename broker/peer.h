@@ -52,7 +52,8 @@ enum peer_channel_state {
 
 struct peer_channel {
 	enum peer_channel_state state;
-	uint8_t *request; /* CHANNEL_WAITING: the record of IPC_REQ_START, without its id */
+	bool forward;     /* a connection, not a program */
+	uint8_t *request; /* CHANNEL_WAITING: the record of the request, without its id */
 	size_t request_len;
 	struct container *container; /* the peer's own one in mode "session", else the shared one */
 };

@@ -88,11 +88,46 @@ guest_get_spawn(struct wire_reader *r, struct guest_spawn *ret)
 }
 
 void
+guest_put_connect(struct wire_writer *w, const struct guest_connect *m)
+{
+	wire_put_u8(w, GUEST_CONNECT);
+	wire_put_u32(w, m->n);
+	for (uint32_t i = 0; i < m->n; i++) {
+		wire_put_u8(w, m->addresses[i].v6);
+		wire_put_bytes(w, m->addresses[i].bytes, m->addresses[i].v6 ? 16 : 4);
+	}
+	wire_put_u32(w, m->port);
+}
+
+int
+guest_get_connect(struct wire_reader *r, struct guest_connect *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	if (wire_get_u8(r) != GUEST_CONNECT)
+		wire_fail(r);
+	ret->n = wire_get_u32(r);
+	if (ret->n < 1 || ret->n > GUEST_ADDRESSES_MAX)
+		wire_fail(r);
+	for (uint32_t i = 0; !r->failed && i < ret->n; i++) {
+		struct wire_span bytes;
+
+		ret->addresses[i].v6 = wire_get_bool(r);
+		bytes = wire_get_bytes(r, ret->addresses[i].v6 ? 16 : 4);
+		memcpy(ret->addresses[i].bytes, bytes.data, bytes.len);
+	}
+	ret->port = wire_get_u32(r);
+	if (ret->port < 1 || ret->port > 65535)
+		wire_fail(r);
+	return wire_finish(r);
+}
+
+void
 guest_put_ctl(struct wire_writer *w, const struct guest_ctl *m)
 {
 	wire_put_u8(w, (uint8_t)m->id);
 	switch (m->id) {
 	case GUEST_CTL_STARTED:
+	case GUEST_CTL_CONNECTED:
 		break;
 	case GUEST_CTL_FAILED:
 		wire_put_u32(w, (uint32_t)m->failed.stage);
@@ -114,7 +149,7 @@ get_failed(struct wire_reader *r, struct guest_ctl *ret)
 {
 	uint32_t stage = wire_get_u32(r);
 
-	if (stage < GUEST_FAIL_ORDER || stage > GUEST_FAIL_EXEC)
+	if (stage < GUEST_FAIL_ORDER || stage > GUEST_FAIL_CONNECT)
 		wire_fail(r);
 	ret->failed.stage = (enum guest_fail_stage)stage;
 	ret->failed.error = wire_get_u32(r);
@@ -140,6 +175,7 @@ guest_get_ctl(struct wire_reader *r, struct guest_ctl *ret)
 	ret->id = (enum guest_ctl_id)id;
 	switch (id) {
 	case GUEST_CTL_STARTED:
+	case GUEST_CTL_CONNECTED:
 		break;
 	case GUEST_CTL_FAILED:
 		get_failed(r, ret);

@@ -29,7 +29,23 @@
 
 enum guest_order_id {
 	GUEST_SPAWN = 1,
+	GUEST_CONNECT = 2,
 };
+
+#define GUEST_ADDRESSES_MAX 2
+
+/* Connect to the first of these that answers, in the container's own network. Descriptors: 1, ctl. */
+struct guest_address {
+	bool v6;
+	uint8_t bytes[16]; /* IPv4: the first four */
+};
+struct guest_connect {
+	uint32_t n; /* at least 1 */
+	struct guest_address addresses[GUEST_ADDRESSES_MAX];
+	uint32_t port; /* 1..65535 */
+};
+void guest_put_connect(struct wire_writer *w, const struct guest_connect *m);
+SP_MUST_CHECK int guest_get_connect(struct wire_reader *r, struct guest_connect *ret);
 
 /*
  * Start a program. Descriptors:
@@ -57,6 +73,8 @@ enum guest_ctl_id {
 	GUEST_CTL_FAILED = 2, /* guest to worker: u32 stage, u32 errno */
 	GUEST_CTL_EXITED = 3, /* guest to worker: u8 signaled, u32 code or signal, u8 core */
 	GUEST_CTL_SIGNAL = 4, /* worker to guest: u32 signal number, to the program's process group */
+	/* guest to worker; carries two descriptors of one connected socket: to write to, to read from */
+	GUEST_CTL_CONNECTED = 5,
 };
 
 enum guest_fail_stage {
@@ -65,6 +83,7 @@ enum guest_fail_stage {
 	GUEST_FAIL_FORK = 3,
 	GUEST_FAIL_WORKDIR = 4,
 	GUEST_FAIL_EXEC = 5,
+	GUEST_FAIL_CONNECT = 6,
 };
 
 struct guest_ctl {

@@ -31,7 +31,9 @@ enum ipc_id {
 	IPC_ANS_START = 11,
 	IPC_REQ_CLOSE = 12,
 	IPC_NOTICE = 13,
-	IPC_ID_END = 14,
+	IPC_REQ_FORWARD = 14,
+	IPC_ANS_FORWARD = 15,
+	IPC_ID_END = 16,
 };
 
 #define IPC_NONCE_LEN      16    /* bytes, in HELLO and (as hex) in the server's version string */
@@ -49,6 +51,7 @@ enum ipc_id {
 #define IPC_ENV_BYTES_MAX  12288 /* all names and values of one channel */
 #define IPC_SUBSYSTEM_MAX  64    /* name of a subsystem */
 #define IPC_SUBSYSTEMS_MAX 8     /* subsystems of one login */
+#define IPC_HOST_MAX       255   /* where a forward is to go */
 #define IPC_TEXT_MAX       1024  /* sentences for the user */
 #define IPC_CHANNEL_MAX    64    /* worker's channel numbers are below this */
 #define IPC_START_FDS      4     /* most descriptors that one message carries */
@@ -60,7 +63,7 @@ enum ipc_start_kind {
 	IPC_START_SUBSYSTEM = 3,
 };
 
-/* Results in IPC_ANS_START. */
+/* Results in IPC_ANS_START and IPC_ANS_FORWARD. */
 enum ipc_start_result {
 	IPC_START_OK = 0,      /* descriptors follow */
 	IPC_START_REFUSED = 1, /* policy: the request fails, text says why */

@@ -347,17 +347,60 @@ ipc_put_ans_start(struct wire_writer *w, const struct ipc_ans_start *m)
 	put_span(w, m->text);
 }
 
+static enum ipc_start_result
+get_result(struct wire_reader *r)
+{
+	uint8_t result = wire_get_u8(r);
+
+	if (result > IPC_START_FAILED)
+		wire_fail(r);
+	return (enum ipc_start_result)result;
+}
+
 int
 ipc_get_ans_start(struct wire_reader *r, struct ipc_ans_start *ret)
 {
-	uint8_t result;
-
 	ret->channel = get_channel(r);
-	result = wire_get_u8(r);
-	if (result > IPC_START_FAILED)
-		wire_fail(r);
-	ret->result = (enum ipc_start_result)result;
+	ret->result = get_result(r);
 	ret->pty = wire_get_bool(r);
+	ret->text = get_text(r, IPC_TEXT_MAX);
+	return wire_finish(r);
+}
+
+void
+ipc_put_req_forward(struct wire_writer *w, const struct ipc_req_forward *m)
+{
+	wire_put_u8(w, IPC_REQ_FORWARD);
+	wire_put_u32(w, m->channel);
+	put_span(w, m->host);
+	wire_put_u32(w, m->port);
+}
+
+int
+ipc_get_req_forward(struct wire_reader *r, struct ipc_req_forward *ret)
+{
+	ret->channel = get_channel(r);
+	ret->host = get_text(r, IPC_HOST_MAX);
+	ret->port = wire_get_u32(r);
+	if (ret->host.len == 0 || ret->port < 1 || ret->port > 65535)
+		wire_fail(r);
+	return wire_finish(r);
+}
+
+void
+ipc_put_ans_forward(struct wire_writer *w, const struct ipc_ans_forward *m)
+{
+	wire_put_u8(w, IPC_ANS_FORWARD);
+	wire_put_u32(w, m->channel);
+	wire_put_u8(w, (uint8_t)m->result);
+	put_span(w, m->text);
+}
+
+int
+ipc_get_ans_forward(struct wire_reader *r, struct ipc_ans_forward *ret)
+{
+	ret->channel = get_channel(r);
+	ret->result = get_result(r);
 	ret->text = get_text(r, IPC_TEXT_MAX);
 	return wire_finish(r);
 }

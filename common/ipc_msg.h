@@ -131,6 +131,25 @@ struct ipc_ans_start {
 void ipc_put_ans_start(struct wire_writer *w, const struct ipc_ans_start *m);
 SP_MUST_CHECK int ipc_get_ans_start(struct wire_reader *r, struct ipc_ans_start *ret);
 
+/* worker to broker: connect this channel to a port inside the container. */
+struct ipc_req_forward {
+	uint32_t channel;      /* as in IPC_REQ_START */
+	struct wire_span host; /* as the client wrote it, not empty, no NUL */
+	uint32_t port;         /* 1..65535 */
+};
+void ipc_put_req_forward(struct wire_writer *w, const struct ipc_req_forward *m);
+SP_MUST_CHECK int ipc_get_req_forward(struct wire_reader *r, struct ipc_req_forward *ret);
+
+/* broker to worker. One descriptor when the result is IPC_START_OK: the control pair, over which the
+ * guest sends the connected socket. */
+struct ipc_ans_forward {
+	uint32_t channel;
+	enum ipc_start_result result;
+	struct wire_span text; /* why not, for the log */
+};
+void ipc_put_ans_forward(struct wire_writer *w, const struct ipc_ans_forward *m);
+SP_MUST_CHECK int ipc_get_ans_forward(struct wire_reader *r, struct ipc_ans_forward *ret);
+
 /* worker to broker: the channel is gone; its number is free again. */
 struct ipc_req_close {
 	uint32_t channel;

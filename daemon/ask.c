@@ -60,6 +60,8 @@ fds_fit(const struct ask_event *e)
 
 	if (e->id == IPC_ANS_START && e->result == IPC_START_OK)
 		expected = e->pty ? 1 : IPC_START_FDS;
+	if (e->id == IPC_ANS_FORWARD && e->result == IPC_START_OK)
+		expected = 1;
 	return e->n_fds == expected;
 }
 
@@ -67,6 +69,7 @@ static bool
 decode_event(struct ask_event *e, struct wire_reader *r)
 {
 	struct ipc_ans_start start;
+	struct ipc_ans_forward forward;
 	struct ipc_notice notice;
 
 	if (e->id == IPC_ANS_START) {
@@ -76,6 +79,12 @@ decode_event(struct ask_event *e, struct wire_reader *r)
 		e->result = start.result;
 		e->pty = start.pty;
 		copy_text(e, start.text);
+	} else if (e->id == IPC_ANS_FORWARD) {
+		if (ipc_get_ans_forward(r, &forward) != 0)
+			return false;
+		e->channel = forward.channel;
+		e->result = forward.result;
+		copy_text(e, forward.text);
 	} else {
 		if (e->id != IPC_NOTICE || ipc_get_notice(r, &notice) != 0)
 			return false;
@@ -108,7 +117,7 @@ receive(struct ask *a, int flags, uint8_t *ret_id, struct wire_reader *body,
 	}
 	wire_reader_init(body, record_in, len);
 	*ret_id = e->id = wire_get_u8(body);
-	if (e->id != IPC_ANS_START && e->id != IPC_NOTICE) {
+	if (e->id != IPC_ANS_START && e->id != IPC_ANS_FORWARD && e->id != IPC_NOTICE) {
 		r = e->n_fds == 0 ? 0 : ASK_E_GONE;
 		ask_event_free(e);
 		return r;
@@ -204,6 +213,16 @@ ask_start(struct ask *a, const struct ipc_req_start *m)
 
 	begin(&w);
 	ipc_put_req_start(&w, m);
+	return send_out(a, &w);
+}
+
+int
+ask_forward(struct ask *a, const struct ipc_req_forward *m)
+{
+	struct wire_writer w;
+
+	begin(&w);
+	ipc_put_req_forward(&w, m);
 	return send_out(a, &w);
 }
 

@@ -17,9 +17,9 @@
 #define ASK_E_AGAIN 2 /* nothing was said */
 #define ASK_EVENTS  (2 * IPC_CHANNEL_MAX) /* unasked messages that wait while a question is open */
 
-/* An answer to a start, or a notice: what may come at any time. */
+/* An answer to a start or a forward, or a notice: what may come at any time. */
 struct ask_event {
-	uint8_t id; /* IPC_ANS_START or IPC_NOTICE */
+	uint8_t id; /* IPC_ANS_START, IPC_ANS_FORWARD or IPC_NOTICE */
 	uint32_t channel;
 	enum ipc_start_result result;
 	bool pty;
@@ -45,6 +45,7 @@ SP_MUST_CHECK int ask_query(struct ask *a, const struct ipc_req_query *m, bool *
 SP_MUST_CHECK int ask_auth(struct ask *a, const struct ipc_req_auth *m, struct ipc_ans_auth *ret);
 /* The answer comes as an event. */
 SP_MUST_CHECK int ask_start(struct ask *a, const struct ipc_req_start *m);
+SP_MUST_CHECK int ask_forward(struct ask *a, const struct ipc_req_forward *m);
 SP_MUST_CHECK int ask_close(struct ask *a, uint32_t channel);
 
 /* Take the next event, freed with ask_event_free(). 0, ASK_E_AGAIN or ASK_E_GONE. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Worker: session channels. See channel.h for who is hostile. */
+/* Worker: channels. See channel.h for who is hostile. */
 #include "channel.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "fd.h"
 #include "guest_msg.h"
 #include "ipc_chan.h"
+#include "log.h"
 #include "ssh_signal.h"
 
 #define EOF_MS     100 /* from the streams' end to EOF, while the exit is not known yet */
@@ -48,7 +50,7 @@ channel_say(struct channel *ch, const char *text)
 	char line[IPC_TEXT_MAX + 32];
 	int n;
 
-	if (ch->ssh == NULL || text[0] == '\0')
+	if (ch->ssh == NULL || ch->forward || text[0] == '\0')
 		return;
 	n = snprintf(line, sizeof(line), "%s\r\n", text);
 	if (!ch->pty) {
@@ -58,6 +60,13 @@ channel_say(struct channel *ch, const char *text)
 	(void)ssh_channel_write_stderr(ch->ssh, line, (uint32_t)n);
 }
 
+/* An errno of the container's kernel. */
+static const char *
+error_text(uint32_t error)
+{
+	return error < 256 ? strerror((int)error) : "unknown error";
+}
+
 static void
 close_streams(struct channel *ch)
 {
@@ -65,6 +74,17 @@ close_streams(struct channel *ch)
 	fd_close(&ch->in);
 	fd_close(&ch->out);
 	fd_close(&ch->err);
+}
+
+/* Nothing more comes for the program. */
+static void
+close_input(struct channel *ch)
+{
+	/* The same socket is still read from: only this half of it ends. */
+	if (ch->forward && ch->in >= 0)
+		(void)shutdown(ch->in, SHUT_WR);
+	fd_close(&ch->in);
+	ch->input_closed = true;
 }
 
 /* The program is over, or never began: say how, then drain. */
@@ -158,6 +178,17 @@ on_signal(ssh_session session, ssh_channel ssh, const char *name, void *arg)
 	(void)!ipc_chan_send_plain(ch->ctl, w.data, w.len, MSG_DONTWAIT);
 }
 
+static void
+add_callbacks(struct channel *ch)
+{
+	ch->callbacks.userdata = ch;
+	ch->callbacks.channel_data_function = on_data;
+	ch->callbacks.channel_close_function = on_close;
+	ch->callbacks.channel_signal_function = on_signal;
+	ssh_callbacks_init(&ch->callbacks);
+	(void)ssh_set_channel_callbacks(ch->ssh, &ch->callbacks);
+}
+
 void
 channel_open(struct channel *ch, struct connection *c, uint32_t number, ssh_channel ssh)
 {
@@ -167,12 +198,7 @@ channel_open(struct channel *ch, struct connection *c, uint32_t number, ssh_chan
 	ch->number = number;
 	ch->ssh = ssh;
 	ch->ctl = ch->in = ch->out = ch->err = -1;
-	ch->callbacks.userdata = ch;
-	ch->callbacks.channel_data_function = on_data;
-	ch->callbacks.channel_close_function = on_close;
-	ch->callbacks.channel_signal_function = on_signal;
-	ssh_callbacks_init(&ch->callbacks);
-	(void)ssh_set_channel_callbacks(ssh, &ch->callbacks);
+	add_callbacks(ch);
 }
 
 /* The program does not take any more: what the client still sends is read and thrown away. */
@@ -182,7 +208,7 @@ stop_input(struct channel *ch)
 	ch->no_more_input = true;
 	held_clear(&ch->input);
 	if (!ch->pty)
-		fd_close(&ch->in);
+		close_input(ch);
 }
 
 /* false: nothing more can be written now. */
@@ -240,7 +266,9 @@ take_input(struct channel *ch)
 static void
 pump_input(struct channel *ch)
 {
-	if (ch->state != CHANNEL_RUNNING || input_fd(ch) < 0 || ch->closed || size_waits(ch))
+	/* What was sent before the close still belongs to who is connected. */
+	if (ch->state != CHANNEL_RUNNING || input_fd(ch) < 0 || (ch->closed && !ch->forward) ||
+	    size_waits(ch))
 		return;
 	while (!ch->no_more_input) {
 		if (ch->input.len > 0 && !write_held(ch))
@@ -251,10 +279,8 @@ pump_input(struct channel *ch)
 	/* A terminal has no end of input but the one that is typed: as sshd, the client's EOF means
 	 * nothing there. */
 	if (!ch->pty && !ch->input_closed && ch->input.len == 0 &&
-	    (ch->no_more_input || ssh_channel_is_eof(ch->ssh) != 0)) {
-		ch->input_closed = true;
-		fd_close(&ch->in);
-	}
+	    (ch->no_more_input || ssh_channel_is_eof(ch->ssh) != 0))
+		close_input(ch);
 }
 
 /* ---- requests ---- */
@@ -505,6 +531,103 @@ channel_request(struct channel *ch, ssh_message m)
 		(void)ssh_message_reply_default(m);
 }
 
+/* ---- forwards ---- */
+
+/*
+ * No connection: libssh has one reason for the client, whatever happened ("administratively
+ * prohibited"), and no words; the true one is in the log.
+ */
+static void
+refuse_open(struct channel *ch, const char *why)
+{
+	log_info("channel=%u no forward: %s", ch->number, why);
+	(void)ssh_message_reply_default(ch->opening);
+	ssh_message_free(ch->opening);
+	ch->opening = NULL;
+	close_streams(ch);
+	ch->state = CHANNEL_ENDED;
+}
+
+void
+channel_open_direct(struct channel *ch, struct connection *c, uint32_t number, ssh_message m)
+{
+	const char *host = ssh_message_channel_request_open_destination(m);
+	int port = ssh_message_channel_request_open_destination_port(m);
+	struct ipc_req_forward q = { .channel = number };
+
+	memset(ch, 0, sizeof(*ch));
+	ch->connection = c;
+	ch->state = CHANNEL_STARTING;
+	ch->number = number;
+	ch->forward = true;
+	ch->opening = m;
+	ch->ctl = ch->in = ch->out = ch->err = -1;
+	if (host == NULL || host[0] == '\0' || strlen(host) > IPC_HOST_MAX || port < 1 ||
+	    port > 65535) {
+		refuse_open(ch, "no host and port");
+		return;
+	}
+	q.host = (struct wire_span){ (const uint8_t *)host, strlen(host) };
+	q.port = (uint32_t)port;
+	if (ask_forward(&c->ask, &q) != 0) {
+		connection_end(c, WORKER_EXIT_BROKER_GONE, "service unavailable");
+		return;
+	}
+	ch->unanswered = true;
+	ch->known = true;
+}
+
+/* The kernel's word that it is TCP. What it is connected to is the container's affair. */
+static bool
+is_tcp(int fd)
+{
+	int domain = 0;
+	int type = 0;
+	int protocol = 0;
+	socklen_t len = sizeof(int);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
+	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
+	    getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 &&
+	    (domain == AF_INET || domain == AF_INET6) && type == SOCK_STREAM &&
+	    protocol == IPPROTO_TCP;
+}
+
+static void
+guest_connected(struct channel *ch, int *fds)
+{
+	if (!is_tcp(fds[0]) || !is_tcp(fds[1]) || fd_set_nonblock(fds[0]) < 0 ||
+	    fd_set_nonblock(fds[1]) < 0) {
+		refuse_open(ch, "The container broke the protocol.");
+		return;
+	}
+	ch->ssh = ssh_message_channel_request_open_reply_accept(ch->opening);
+	ssh_message_free(ch->opening);
+	ch->opening = NULL;
+	if (ch->ssh == NULL) {
+		connection_end(ch->connection, WORKER_EXIT_INTERNAL, "out of memory");
+		return;
+	}
+	add_callbacks(ch);
+	ch->in = fd_steal(&fds[0]);
+	ch->out = fd_steal(&fds[1]);
+	fd_close(&ch->ctl); /* the guest has nothing more to say */
+	ch->exited = true;  /* no program whose end could be reported */
+	ch->state = CHANNEL_RUNNING;
+}
+
+/* What the guest said about a connection. */
+static void
+guest_said_of_forward(struct channel *ch, const struct guest_ctl *m, int *fds, unsigned n_fds)
+{
+	if (m->id == GUEST_CTL_CONNECTED && n_fds == 2)
+		guest_connected(ch, fds);
+	else if (m->id == GUEST_CTL_FAILED && n_fds == 0)
+		refuse_open(ch, error_text(m->failed.error));
+	else
+		refuse_open(ch, "The container broke the protocol.");
+}
+
 /* ---- the broker's answer, the guest's words ---- */
 
 void
@@ -515,6 +638,17 @@ channel_answer(struct channel *ch, struct ask_event *e)
 		ch->known = false; /* the number is free at the broker */
 	if (ch->state != CHANNEL_STARTING)
 		return; /* closed meanwhile; the descriptors go with the event */
+	if ((e->id == IPC_ANS_FORWARD) != ch->forward) {
+		connection_end(ch->connection, WORKER_EXIT_BROKER_GONE, "service unavailable");
+		return;
+	}
+	if (ch->forward) {
+		if (e->result == IPC_START_OK)
+			ch->ctl = fd_steal(&e->fds[0]);
+		else
+			refuse_open(ch, e->text);
+		return;
+	}
 	if (e->result != IPC_START_OK) {
 		fail(ch, e->text, EXIT_ERROR);
 		return;
@@ -552,7 +686,9 @@ take_terminal(struct channel *ch, int *fd)
 static void
 guest_broke_protocol(struct channel *ch)
 {
-	if (!ch->exited)
+	if (ch->opening != NULL)
+		refuse_open(ch, "The container broke the protocol.");
+	else if (!ch->exited)
 		fail(ch, "The container broke the protocol.", EXIT_ERROR);
 	close_streams(ch);
 }
@@ -571,7 +707,7 @@ guest_started(struct channel *ch, int *fds, unsigned n_fds)
 static void
 guest_failed(struct channel *ch, const struct guest_ctl *m)
 {
-	const char *why = m->failed.error < 256 ? strerror((int)m->failed.error) : "unknown error";
+	const char *why = error_text(m->failed.error);
 	char text[512];
 
 	if (m->failed.stage == GUEST_FAIL_WORKDIR)
@@ -590,7 +726,9 @@ guest_failed(struct channel *ch, const struct guest_ctl *m)
 static void
 guest_said(struct channel *ch, const struct guest_ctl *m, int *fds, unsigned n_fds)
 {
-	if (m->id == GUEST_CTL_STARTED) {
+	if (ch->forward) {
+		guest_said_of_forward(ch, m, fds, n_fds);
+	} else if (m->id == GUEST_CTL_STARTED) {
 		guest_started(ch, fds, n_fds);
 	} else if (m->id == GUEST_CTL_FAILED && n_fds == 0 && ch->state == CHANNEL_STARTING) {
 		guest_failed(ch, m);
@@ -605,6 +743,10 @@ static void
 guest_gone(struct channel *ch)
 {
 	fd_close(&ch->ctl);
+	if (ch->opening != NULL) {
+		refuse_open(ch, "The container has ended.");
+		return;
+	}
 	if (ch->exited)
 		return;
 	/* What the program wrote before is still in the pipes. */
@@ -617,13 +759,13 @@ read_ctl(struct channel *ch)
 {
 	for (int i = 0; i < CTL_TURN && ch->ctl >= 0; i++) {
 		uint8_t buf[GUEST_CTL_MAX];
-		int fds[1] = { -1 };
+		int fds[2] = { -1, -1 };
 		struct wire_reader r;
 		struct guest_ctl m;
 		unsigned n_fds = 0;
 		size_t len;
 		int result =
-		    ipc_chan_recv_fds(ch->ctl, buf, sizeof(buf), &len, fds, 1, &n_fds, MSG_DONTWAIT);
+		    ipc_chan_recv_fds(ch->ctl, buf, sizeof(buf), &len, fds, 2, &n_fds, MSG_DONTWAIT);
 
 		if (result == IPC_CHAN_E_AGAIN)
 			return;
@@ -641,7 +783,7 @@ read_ctl(struct channel *ch)
 		} else {
 			guest_said(ch, &m, fds, n_fds);
 		}
-		fd_close(&fds[0]);
+		fd_close_all(fds, n_fds);
 	}
 }
 
@@ -755,9 +897,11 @@ channel_want(const struct channel *ch, bool may_send, struct pollfd *pfds)
 
 	for (int i = 0; i < CHANNEL_FDS; i++)
 		pfds[i] = (struct pollfd){ .fd = -1 };
-	if (ch->state == CHANNEL_UNUSED || ch->ssh == NULL)
+	if (ch->state == CHANNEL_UNUSED)
 		return;
 	pfds[0] = (struct pollfd){ .fd = ch->ctl, .events = POLLIN };
+	if (ch->ssh == NULL)
+		return;
 	if (ch->state == CHANNEL_RUNNING && ch->input.len > 0)
 		pfds[1] = (struct pollfd){ .fd = input_fd(ch), .events = POLLOUT };
 	if (!active || !may_send || ssh_channel_window_size(ch->ssh) == 0)
@@ -771,11 +915,12 @@ channel_want(const struct channel *ch, bool may_send, struct pollfd *pfds)
 void
 channel_serve(struct channel *ch, const struct pollfd *pfds)
 {
-	if (ch->state == CHANNEL_UNUSED || ch->ssh == NULL)
+	if (ch->state == CHANNEL_UNUSED)
 		return;
 	if (pfds[0].revents != 0)
 		read_ctl(ch);
-	pump_input(ch);
+	if (ch->ssh != NULL)
+		pump_input(ch);
 }
 
 /* What stands behind the channel goes; the channel itself may stay. */
@@ -798,6 +943,9 @@ let_go(struct channel *ch)
 static void
 forget(struct channel *ch)
 {
+	if (ch->opening != NULL)
+		ssh_message_free(ch->opening);
+	ch->opening = NULL;
 	if (ch->ssh != NULL) {
 		(void)ssh_remove_channel_callbacks(ch->ssh, &ch->callbacks);
 		ssh_channel_free(ch->ssh);
@@ -826,21 +974,26 @@ eof_is_due(struct channel *ch)
 	return ch->exited || clock_now_ms() >= ch->eof_at;
 }
 
+/* Everything has been said in both directions: what is left is to close. */
+static bool
+is_over(const struct channel *ch)
+{
+	return ch->exited && ch->eof_sent && (!ch->forward || ch->input_closed);
+}
+
 bool
 channel_wants_time(const struct channel *ch)
 {
 	if (ch->ssh == NULL)
 		return false;
 	if (ch->closed)
-		return true;
+		return !ch->forward || ch->in < 0;
 	if (ch->close_sent)
 		return false;
 	if (ch->eof_at != 0 && !ch->eof_sent)
 		return true;
-	if (ch->state != CHANNEL_ENDED)
-		return false;
 	/* A terminal that others hold open, or a CLOSE that waits for its EOF to leave. */
-	return wants_drain(ch) || (ch->exited && ch->eof_sent);
+	return wants_drain(ch) || is_over(ch);
 }
 
 /* EOF and CLOSE as far as they are due. Whether CLOSE is on its way. */
@@ -849,6 +1002,11 @@ send_close(struct channel *ch)
 {
 	if (ch->close_sent)
 		return true;
+	if (ch->forward && ch->closed && ch->in >= 0) {
+		/* Nobody reads any more, but what the client had sent is still on its way. */
+		fd_close(&ch->out);
+		return false;
+	}
 	if (!ch->closed) {
 		bool begun = ch->state == CHANNEL_RUNNING || ch->state == CHANNEL_ENDED;
 
@@ -856,7 +1014,7 @@ send_close(struct channel *ch)
 			ch->eof_sent = true;
 			(void)ssh_channel_send_eof(ch->ssh);
 		}
-		if (!ch->exited || !ch->eof_sent)
+		if (!is_over(ch))
 			return false;
 	}
 	/* SSH_AGAIN: the EOF is still on its way out and CLOSE was not sent. */
@@ -874,7 +1032,7 @@ send_close(struct channel *ch)
 void
 channel_settle(struct channel *ch)
 {
-	if (ch->state == CHANNEL_UNUSED)
+	if (ch->state == CHANNEL_UNUSED || ch->opening != NULL)
 		return;
 	if (ch->ssh != NULL) {
 		if (!send_close(ch))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One session channel: what the client asks on it, the program behind it, and the bytes between the
- * two. Both sides are hostile: the client may ignore its window or never read; the guest may lie on
+ * One channel: what the client asks on it, the program or the connection behind it, and the bytes
+ * between the two. Both sides are hostile: the client may ignore its window or never read; the guest may lie on
  * ctl, send any descriptor, flood or fall silent. Memory stays bounded against both, and neither
  * harms another channel of this connection more than by taking its turn.
  */
@@ -62,6 +62,9 @@ struct channel {
 	bool closed;     /* by the client */
 	bool close_sent;
 
+	bool forward; /* direct-tcpip: in and out are one connection, and there is no program */
+	ssh_message opening; /* the client's open that waits for its answer; ssh is NULL until then */
+
 	bool pty;
 	struct ipc_pty size;
 	struct channel_env env[IPC_ENV_MAX];
@@ -90,10 +93,13 @@ struct channel {
 /* A client opened this channel; it takes the slot. */
 void channel_open(struct channel *ch, struct connection *c, uint32_t number, ssh_channel ssh);
 
+/* A client wants a connection to a port inside the container. Takes m, and the slot. */
+void channel_open_direct(struct channel *ch, struct connection *c, uint32_t number, ssh_message m);
+
 /* One SSH_REQUEST_CHANNEL message; replied to here, freed by the caller. */
 void channel_request(struct channel *ch, ssh_message m);
 
-/* The broker's answer to a start (takes the descriptors). */
+/* The broker's answer to a start or a forward (takes the descriptors). */
 void channel_answer(struct channel *ch, struct ask_event *e);
 
 /* Show a sentence to the user. */

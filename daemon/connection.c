@@ -297,22 +297,29 @@ open_channels(const struct connection *c)
 	return n;
 }
 
-static void
+/* Whether m is kept, to be answered later. */
+static bool
 on_channel_open(struct connection *c, ssh_message m)
 {
+	int type = ssh_message_subtype(m);
 	uint32_t number = 0;
 	ssh_channel ssh;
 
 	while (number < IPC_CHANNEL_MAX && c->channels[number].state != CHANNEL_UNUSED)
 		number++;
-	if (ssh_message_subtype(m) != SSH_CHANNEL_SESSION || number == IPC_CHANNEL_MAX ||
-	    open_channels(c) >= c->grants.max_channels) {
+	if ((type != SSH_CHANNEL_SESSION && type != SSH_CHANNEL_DIRECT_TCPIP) ||
+	    number == IPC_CHANNEL_MAX || open_channels(c) >= c->grants.max_channels) {
 		(void)ssh_message_reply_default(m);
-		return;
+		return false;
+	}
+	if (type == SSH_CHANNEL_DIRECT_TCPIP) {
+		channel_open_direct(&c->channels[number], c, number, m);
+		return true;
 	}
 	ssh = ssh_message_channel_request_open_reply_accept(m);
 	if (ssh != NULL)
 		channel_open(&c->channels[number], c, number, ssh);
+	return false;
 }
 
 static void
@@ -329,7 +336,8 @@ on_channel_request(struct connection *c, ssh_message m)
 	(void)ssh_message_reply_default(m);
 }
 
-static void
+/* Whether m is kept, to be answered later. */
+static bool
 on_message(struct connection *c, ssh_message m)
 {
 	int type = ssh_message_type(m);
@@ -341,11 +349,12 @@ on_message(struct connection *c, ssh_message m)
 	else if (!c->logged_in)
 		connection_end(c, WORKER_EXIT_PROTOCOL, "not logged in");
 	else if (type == SSH_REQUEST_CHANNEL_OPEN)
-		on_channel_open(c, m);
+		return on_channel_open(c, m);
 	else if (type == SSH_REQUEST_CHANNEL)
 		on_channel_request(c, m);
 	else
 		(void)ssh_message_reply_default(m);
+	return false;
 }
 
 /* Packets other than data: most of them want a reply. */
@@ -388,8 +397,8 @@ connection_take_messages(struct connection *c)
 			c->seen_packets = other_packets(c);
 			return true;
 		}
-		on_message(c, m);
-		ssh_message_free(m);
+		if (!on_message(c, m))
+			ssh_message_free(m);
 	}
 	c->seen_packets = MESSAGES_LEFT;
 	return false;
@@ -483,7 +492,7 @@ read_broker(struct connection *c)
 	int r;
 
 	while ((r = ask_next_event(&c->ask, &e)) == 0) {
-		if (e->id == IPC_ANS_START && e->channel < IPC_CHANNEL_MAX) {
+		if (e->id != IPC_NOTICE && e->channel < IPC_CHANNEL_MAX) {
 			channel_answer(&c->channels[e->channel], e);
 		} else if (e->id == IPC_NOTICE) {
 			say_to_all(c, e->text);

@@ -58,6 +58,9 @@ static const struct lockdown_rule rules[] = {
 	ALLOW_EQ(fcntl, 1, F_GETFL), ALLOW_EQ(fcntl, 1, F_SETFL), ALLOW_EQ(fcntl, 1, F_GETFD),
 	/* what kind of descriptor the guest has sent, by handle; never by path */
 	ALLOW(fstat),
+	ALLOW_EQ2(getsockopt, 1, SOL_SOCKET, 2, SO_DOMAIN),
+	ALLOW_EQ2(getsockopt, 1, SOL_SOCKET, 2, SO_TYPE),
+	ALLOW_EQ2(getsockopt, 1, SOL_SOCKET, 2, SO_PROTOCOL),
 	/* a terminal's size; and the socket's option without which a handshake waits 40 ms at a time */
 	ALLOW_EQ(ioctl, 1, TIOCSWINSZ),
 	ALLOW_EQ2(setsockopt, 1, IPPROTO_TCP, 2, TCP_QUICKACK),

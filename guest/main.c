@@ -25,13 +25,16 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "attempt.h"
 #include "clock.h"
+#include "ctl.h"
 #include "fd.h"
 #include "guest_msg.h"
 #include "ipc_chan.h"
 #include "program.h"
 
 #define PROGRAMS_MAX       256
+#define ATTEMPTS_MAX       64
 #define CONNECT_TRIES      500 /* the broker waits for ten seconds too */
 #define CONNECT_PAUSE_MS   20
 #define TIMEOUT_MAX_MS     60000
@@ -46,11 +49,12 @@ enum poll_slot {
 	POLL_ORDER,
 	POLL_PROGRAMS,
 };
-#define POLL_MAX (POLL_PROGRAMS + 2 * PROGRAMS_MAX)
+#define POLL_MAX (POLL_PROGRAMS + 2 * PROGRAMS_MAX + 2 * ATTEMPTS_MAX)
 
 struct poll_set {
 	struct pollfd fds[POLL_MAX];
-	struct program *owner[POLL_MAX]; /* from POLL_PROGRAMS on */
+	struct program *owner[POLL_MAX];   /* from POLL_PROGRAMS on: this, */
+	struct attempt *attempt[POLL_MAX]; /* or this */
 	nfds_t n;
 };
 
@@ -62,6 +66,7 @@ struct guest {
 	int64_t end_at; /* SIGKILL for everything that is left */
 	uint32_t grace_ms; /* the longest of the orders': before the first there is nothing to wait for */
 	struct program programs[PROGRAMS_MAX];
+	struct attempt attempts[ATTEMPTS_MAX];
 };
 
 /* ---- start-up ---- */
@@ -159,17 +164,8 @@ begin_to_end(struct guest *g)
 static void
 refuse_order(int *fds, unsigned n_fds, int error)
 {
-	struct guest_ctl m = { .id = GUEST_CTL_FAILED };
-	uint8_t buf[GUEST_CTL_MAX];
-	struct wire_writer w;
-
-	m.failed.stage = GUEST_FAIL_ORDER;
-	m.failed.error = (uint32_t)error;
-	wire_writer_init(&w, buf, sizeof(buf));
-	guest_put_ctl(&w, &m);
-	/* If nobody listens, the end of ctl says the same. */
-	if (n_fds == 0 || ipc_chan_send_plain(fds[0], w.data, w.len, MSG_DONTWAIT) != 0)
-		errno = error;
+	if (n_fds > 0)
+		ctl_send_failed(fds[0], GUEST_FAIL_ORDER, error);
 	fd_close_all(fds, n_fds);
 }
 
@@ -184,7 +180,27 @@ free_slot(struct guest *g)
 }
 
 static void
-carry_out(struct guest *g, const uint8_t *record, size_t len, int *fds, unsigned n_fds)
+carry_out_connect(struct guest *g, const uint8_t *record, size_t len, int *fds, unsigned n_fds)
+{
+	struct guest_connect order;
+	struct wire_reader r;
+
+	wire_reader_init(&r, record, len);
+	if (guest_get_connect(&r, &order) != 0 || n_fds != 1) {
+		refuse_order(fds, n_fds, EPROTO);
+		return;
+	}
+	for (int i = 0; i < ATTEMPTS_MAX; i++) {
+		if (!g->attempts[i].used) {
+			attempt_start(&g->attempts[i], &order, &fds[0]);
+			return;
+		}
+	}
+	refuse_order(fds, n_fds, EAGAIN);
+}
+
+static void
+carry_out_spawn(struct guest *g, const uint8_t *record, size_t len, int *fds, unsigned n_fds)
 {
 	static struct guest_spawn order;
 	struct program *slot = free_slot(g);
@@ -223,7 +239,8 @@ on_order(struct guest *g)
 	if (result != 0)
 		begin_to_end(g);
 	else
-		carry_out(g, record, len, fds, n_fds);
+		(record[0] == GUEST_CONNECT ? carry_out_connect : carry_out_spawn)(g, record, len,
+		    fds, n_fds);
 }
 
 /* ---- the loop ---- */
@@ -285,10 +302,11 @@ next_timeout(const struct guest *g)
 }
 
 static void
-add_poll(struct poll_set *set, int fd, short events, struct program *owner)
+add_poll(struct poll_set *set, int fd, short events, struct program *owner, struct attempt *attempt)
 {
 	set->fds[set->n] = (struct pollfd){ .fd = fd, .events = events };
 	set->owner[set->n] = owner;
+	set->attempt[set->n] = attempt;
 	set->n++;
 }
 
@@ -296,28 +314,45 @@ static void
 fill_poll(struct guest *g, struct poll_set *set)
 {
 	set->n = 0;
-	add_poll(set, g->signal_fd, POLLIN, NULL);
-	add_poll(set, g->order_fd, POLLIN, NULL); /* -1 once it is closed: skipped */
+	add_poll(set, g->signal_fd, POLLIN, NULL, NULL);
+	add_poll(set, g->order_fd, POLLIN, NULL, NULL); /* -1 once it is closed: skipped */
 	for (int i = 0; i < PROGRAMS_MAX; i++) {
 		struct program *p = &g->programs[i];
 
 		if (p->used && p->result >= 0)
-			add_poll(set, p->result, POLLIN, p);
+			add_poll(set, p->result, POLLIN, p, NULL);
 		if (p->used && p->ctl >= 0)
-			add_poll(set, p->ctl, program_ctl_events(p), p);
+			add_poll(set, p->ctl, program_ctl_events(p), p, NULL);
+	}
+	for (int i = 0; i < ATTEMPTS_MAX; i++) {
+		struct attempt *a = &g->attempts[i];
+
+		if (a->used) {
+			add_poll(set, a->fd, POLLOUT, NULL, a);
+			add_poll(set, a->ctl, POLLIN, NULL, a);
+		}
 	}
 }
 
 /* A descriptor that was closed meanwhile is its program's no more, and no new one begins in here. */
 static void
-wake_programs(const struct poll_set *set)
+wake(const struct poll_set *set)
 {
 	for (nfds_t i = POLL_PROGRAMS; i < set->n; i++) {
 		struct program *p = set->owner[i];
+		struct attempt *a = set->attempt[i];
 
 		if (set->fds[i].revents == 0)
 			continue;
-		if (set->fds[i].fd == p->result)
+		/* One that was dropped a moment ago has no descriptors: a later attempt has this slot only
+		 * after the next order. */
+		if (a != NULL && a->used && set->fds[i].fd == a->fd)
+			attempt_ready(a);
+		else if (a != NULL && a->used && set->fds[i].fd == a->ctl)
+			attempt_drop(a);
+		else if (a != NULL)
+			continue;
+		else if (set->fds[i].fd == p->result)
 			program_exec_known(p, clock_now_ms());
 		else if (set->fds[i].fd == p->ctl)
 			program_ctl_ready(p, clock_now_ms());
@@ -336,7 +371,7 @@ serve(struct guest *g)
 				_exit(1);
 			continue;
 		}
-		wake_programs(&set);
+		wake(&set);
 		if (set.fds[POLL_SIGNAL].revents != 0 && read_signals(g->signal_fd))
 			begin_to_end(g);
 		if (set.fds[POLL_ORDER].revents != 0 && g->order_fd >= 0)

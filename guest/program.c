@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "child.h"
+#include "ctl.h"
 #include "fd.h"
 #include "ipc_chan.h"
 #include "session.h"
@@ -26,17 +27,6 @@
 #define KILL_SWEEPS   4  /* in one round: children that were born while we looked */
 
 /* ---- what the worker is told ---- */
-
-static int
-send_ctl(int ctl, const struct guest_ctl *m, const int *fds, unsigned n_fds)
-{
-	uint8_t buf[GUEST_CTL_MAX];
-	struct wire_writer w;
-
-	wire_writer_init(&w, buf, sizeof(buf));
-	guest_put_ctl(&w, m);
-	return ipc_chan_send(ctl, w.data, w.len, fds, n_fds, MSG_DONTWAIT);
-}
 
 static void
 set_failed(struct program *p, enum guest_fail_stage stage, uint32_t error)
@@ -60,12 +50,12 @@ say(struct program *p)
 	if (p->ctl < 0)
 		return;
 	if (p->owes_first) {
-		r = send_ctl(p->ctl, &p->first, &p->master, p->master >= 0 ? 1 : 0);
+		r = ctl_send(p->ctl, &p->first, &p->master, p->master >= 0 ? 1 : 0);
 		if (r < 0) {
 			/* Too many descriptors of this user are on their way somewhere: no terminal
 			 * without one, and the program ends with the hang-up of its own. */
 			set_failed(p, GUEST_FAIL_PTY, (uint32_t)-r);
-			r = send_ctl(p->ctl, &p->first, NULL, 0);
+			r = ctl_send(p->ctl, &p->first, NULL, 0);
 		}
 		p->owes_first = r == IPC_CHAN_E_AGAIN;
 		/* The worker alone holds it: when it closes it, the kernel hangs the terminal up. */
@@ -73,7 +63,7 @@ say(struct program *p)
 			fd_close(&p->master);
 	}
 	if (p->owes_exit && !p->owes_first && p->first.id == GUEST_CTL_STARTED) {
-		r = send_ctl(p->ctl, &p->exit, NULL, 0);
+		r = ctl_send(p->ctl, &p->exit, NULL, 0);
 		p->owes_exit = r == IPC_CHAN_E_AGAIN;
 	}
 }

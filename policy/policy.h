@@ -58,6 +58,9 @@ struct policy_subsystem {
 	bool read_only;          /* the guest's own only */
 };
 
+/* A network and its ports that forwards may go to; private to policy/. */
+struct policy_target;
+
 /*
  * A profile with everything resolved: extends, defaults and the rule's "set" applied, guardrails
  * checked. Owned by the policy, or by a grant, in which templates are expanded as well. Lists of
@@ -100,6 +103,9 @@ struct policy_profile {
 	 * without exec_argv. NULL: any command. */
 	const char *const *const *exec_patterns;
 	const char *const *accept_env; /* patterns of names (* and ?); default LANG, LC_* */
+	const char *const *forward_local; /* where forwards may go, as it was written; default: nowhere */
+	const struct policy_target *targets; /* the same, read */
+	size_t n_targets;
 	const struct policy_subsystem *subsystems; /* default: none */
 	size_t n_subsystems;
 	uint32_t max_ms;   /* how long a login may last; 0: for ever (default) */
@@ -244,6 +250,27 @@ const char *policy_refuse(const struct policy_profile *profile,
  */
 const char *const *policy_program(const struct policy_profile *profile,
     const struct policy_request *request, const struct policy_words *words);
+
+#define POLICY_ADDRESSES_MAX 2
+
+struct policy_address {
+	int family;        /* AF_INET or AF_INET6 */
+	uint8_t bytes[16]; /* network order; IPv4: the first four */
+};
+
+/* Where a forward goes, most wanted first. */
+struct policy_destination {
+	size_t n;
+	struct policy_address list[POLICY_ADDRESSES_MAX];
+};
+
+/*
+ * Why the profile does not allow a forward to host[len] (hostile, no NUL) and port, a sentence; NULL: it
+ * does, and *ret says where it goes. Names are not looked up, but for "localhost": what a name server
+ * says, or a file in the container, decides nothing.
+ */
+const char *policy_refuse_forward(const struct policy_profile *profile, const void *host,
+    size_t len, uint32_t port, struct policy_destination *ret);
 
 /* Whether a name from the client is one that the profile accepts. */
 bool policy_accepts_env(const struct policy_profile *profile, const char *name);

@@ -51,8 +51,8 @@ show_text(FILE *out, const void *target)
 		(void)fputs("null", out);
 }
 
-static void
-show_texts(FILE *out, const void *target)
+void
+policy_show_texts(FILE *out, const void *target)
 {
 	struct json_writer w = { .out = out };
 
@@ -272,8 +272,12 @@ read_exec_argv(struct json_reader *r, const struct json_node *value, const struc
 }
 
 static const struct json_field argv_fields[] = {
-	{ .key = "shell", .read = read_shell_argv, AT(shell_argv), .schema = TEXTS, .show = show_texts },
-	{ .key = "exec", .read = read_exec_argv, AT(exec_argv), .schema = TEXTS, .show = show_texts },
+	{ .key = "shell",
+	    .read = read_shell_argv,
+	    AT(shell_argv),
+	    .schema = TEXTS,
+	    .show = policy_show_texts },
+	{ .key = "exec", .read = read_exec_argv, AT(exec_argv), .schema = TEXTS, .show = policy_show_texts },
 	{ .key = "sftp", .read = json_read_unavailable },
 };
 

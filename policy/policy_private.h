@@ -164,6 +164,10 @@ const char *policy_file_of(const struct policy_draft *d, const struct json_node 
 /* "mounts" of a container, into a struct policy_profile. */
 json_read_fn policy_read_mounts;
 json_show_fn policy_show_mounts;
+/* Of a const char *const *: the list of strings. */
+json_show_fn policy_show_texts;
+/* "forward" of a session, into a struct policy_profile. */
+extern const struct json_table policy_forward_table;
 /* "subsystems" of a session, into a struct policy_profile. */
 json_read_fn policy_read_subsystems;
 json_show_fn policy_show_subsystems;

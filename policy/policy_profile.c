@@ -20,7 +20,7 @@
 static const char *const default_shell[] = { "/bin/sh", NULL };
 static const char *const default_exec[] = { "/bin/sh", "-c", POLICY_COMMAND, NULL };
 static const char *const default_env[] = { "LANG", "LC_*", NULL };
-static const char *const no_env[] = { NULL };
+static const char *const nothing[] = { NULL };
 static const struct policy_tmpfs default_tmpfs[] = { { "/tmp", 64 * MIB } };
 
 static const struct policy_profile defaults = {
@@ -30,7 +30,7 @@ static const struct policy_profile defaults = {
 	.shell_argv = default_shell,
 	.login_shell = true,
 	.exec_argv = default_exec,
-	.env = no_env,
+	.env = nothing,
 	.network = POLICY_NETWORK_NONE,
 	.read_only_root = true,
 	.tmpfs = default_tmpfs,
@@ -45,6 +45,7 @@ static const struct policy_profile defaults = {
 	.exec = true,
 	.accept_env = default_env,
 	.warn_ms = 60000,
+	.forward_local = nothing,
 	.channels = 10,
 };
 
@@ -127,17 +128,6 @@ show_exec(FILE *out, const void *target)
 }
 
 static void
-show_env(FILE *out, const void *target)
-{
-	struct json_writer w = { .out = out };
-
-	json_write_open(&w, NULL, '[');
-	for (const char *const *e = *(const char *const *const *)target; *e != NULL; e++)
-		json_write_string(&w, NULL, *e);
-	json_write_close(&w, ']');
-}
-
-static void
 read_accept_env(struct json_reader *r, const struct json_node *value,
     const struct json_field *field, void *target)
 {
@@ -168,7 +158,7 @@ static const struct json_field session_fields[] = {
 	    AT(accept_env),
 	    .max = IPC_ENV_MAX,
 	    .schema = "{\"type\": \"array\", \"items\": {\"type\": \"string\"}}",
-	    .show = show_env },
+	    .show = policy_show_texts },
 	{ .key = "channels", .read = json_read_u32, AT(channels), .min = 1, .max = IPC_CHANNEL_MAX },
 	{ .key = "subsystems",
 	    .read = policy_read_subsystems,
@@ -176,7 +166,7 @@ static const struct json_field session_fields[] = {
 		      "{\"type\": \"boolean\"}, {\"const\": \"read-only\"}, {\"type\": \"array\", "
 		      "\"minItems\": 1, \"items\": {\"type\": \"string\"}}]}}",
 	    .show = policy_show_subsystems },
-	{ .key = "forward", .read = json_read_unavailable },
+	{ .key = "forward", .read = json_read_table, .table = &policy_forward_table },
 	{ .key = "idle", .read = json_read_unavailable },
 	{ .key = "max", .read = json_read_duration, AT(max_ms), .max = TIME_MAX },
 	{ .key = "warn", .read = json_read_duration, AT(warn_ms), .max = TIME_MAX },

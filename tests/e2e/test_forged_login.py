@@ -352,6 +352,13 @@ MALFORMED = {
     "env-name-too-long": env_start(("A" * 129, "c")),
     "env-value-too-long": env_start(("A", "c" * 4097)),
     "env-too-much": env_start(*[("A", "c" * 4000)] * 4),
+    "forward-channel-64": lambda w: w.forward_request(channel=64),
+    "forward-nowhere": lambda w: w.forward_request(host=""),
+    "forward-host-too-long": lambda w: w.forward_request(host="x" * 256),
+    "forward-host-with-nul": lambda w: w.forward_request(host="127.0.0.1\0"),
+    "forward-port-0": lambda w: w.forward_request(port=0),
+    "forward-port-65536": lambda w: w.forward_request(port=65536),
+    "forward-trailing-byte": lambda w: w.forward_request() + b"\0",
     "close-channel-64": lambda w: bytes([e.CLOSE]) + e.u32(64),
     "close-trailing-byte": lambda w: bytes([e.CLOSE]) + e.u32(0) + b"\0",
 }
@@ -420,6 +427,18 @@ def test_what_the_login_may_not(worker, user, login, request_, words):
     result, text = worker.start(**request_)
     assert result == e.REFUSED
     assert words in text
+
+
+@pytest.mark.parametrize("login, host, port", [
+    ("dev", "127.0.0.1", 8080), ("narrow", "127.0.0.1", 8081), ("narrow", "127.0.0.1", 22),
+    ("narrow", "10.0.0.1", 8080), ("narrow", "0.0.0.0", 8080), ("narrow", "example.org", 8080),
+    ("narrow", "127.0.0.1/8", 8080), ("narrow", "169.254.169.254", 7),
+    ("soloforward", "127.0.0.1", 8080)])
+def test_where_the_login_may_not_go(worker, user, login, host, port):
+    worker.login(login, user)
+    result, text = worker.forward(host=host, port=port)
+    assert result == e.REFUSED
+    assert "not allowed" in text or "not offered" in text or "whole connection" in text
 
 
 HOSTILE_ENV = ["LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH", "BASH_ENV", "ENV", "SHELLOPTS", "PS4",

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from kit.broker import BUILD, Broker
-from kit.proc import alive, fds, rss, wait_for
+from kit.proc import alive, cpu_seconds, fds, rss, wait_for
 from kit.target import PATIENCE
 
 LIES = ["exited", "twice", "id", "short", "long", "trailing", "empty", "signal", "stage", "code",
@@ -54,6 +54,38 @@ def test_wrong_descriptors(hostile, engine, kind):
     r = hostile.target.ssh(f"wrongfds {kind}", options=["-tt"], seconds=20)
     assert r.returncode == 255
     assert b"broke the protocol" in r.stdout + r.stderr
+    healthy(hostile, engine)
+
+
+@pytest.mark.parametrize("port", range(2, 17))
+def test_wrong_connections(hostile, engine, port):
+    """Whatever is no connected TCP socket, said or handed over wrongly: the client's open fails."""
+    r = hostile.target.ssh(user="forward", options=["-W", f"127.0.0.1:{port}"], seconds=20)
+    assert r.returncode == 255
+    assert b"open failed" in r.stderr
+    healthy(hostile, engine)
+
+
+def test_socket_that_is_connected_to_nobody(hostile, engine):
+    """TCP, as the kernel says, and nothing comes out of it: it ends like a connection that broke."""
+    r = hostile.target.ssh(user="forward", options=["-W", "127.0.0.1:17"], seconds=20)
+    assert r.stdout == b""
+    healthy(hostile, engine)
+
+
+@pytest.mark.parametrize("port", [1, 18, 19])
+def test_connection_that_is_never_made(hostile, engine, port):
+    """No answer, or a socket that listens: silence, at no cost, until the client has had enough."""
+    with hostile.target.popen(user="forward", options=["-W", f"127.0.0.1:{port}"]) as client:
+        wait_for(lambda: any(hostile.has_client(p) for p in hostile.workers()), 20, "a worker")
+        [busy] = [p for p in hostile.workers() if hostile.has_client(p)]
+        with pytest.raises(subprocess.TimeoutExpired):
+            client.wait(2)
+        before = cpu_seconds(busy)
+        with pytest.raises(subprocess.TimeoutExpired):
+            client.wait(2)
+        assert cpu_seconds(busy) - before < 0.5
+        client.kill()
     healthy(hostile, engine)
 
 

@@ -45,9 +45,11 @@ check_ctl(const struct guest_ctl *m)
 {
 	switch (m->id) {
 	case GUEST_CTL_STARTED:
+	case GUEST_CTL_CONNECTED:
 		break;
 	case GUEST_CTL_FAILED:
-		FUZZ_CHECK(m->failed.stage >= GUEST_FAIL_ORDER && m->failed.stage <= GUEST_FAIL_EXEC);
+		FUZZ_CHECK(
+		    m->failed.stage >= GUEST_FAIL_ORDER && m->failed.stage <= GUEST_FAIL_CONNECT);
 		break;
 	case GUEST_CTL_EXITED:
 		FUZZ_CHECK(m->exited.signaled ? m->exited.value >= 1 && m->exited.value <= 64

@@ -681,6 +681,23 @@ answer_start(struct client *c, struct wire_reader *body)
 
 /* ---- a connection ---- */
 
+/* There is no container here that one could be connected to. */
+static void
+refuse_forward(struct client *c, struct wire_reader *body)
+{
+	struct ipc_ans_forward answer = { .result = IPC_START_REFUSED };
+	struct ipc_req_forward m;
+	struct wire_writer w;
+	uint8_t buf[64];
+
+	if (ipc_get_req_forward(body, &m) != 0)
+		broken("REQ_FORWARD");
+	answer.channel = m.channel;
+	wire_writer_init(&w, buf, sizeof(buf));
+	ipc_put_ans_forward(&w, &answer);
+	tell(c, &w, NULL, 0);
+}
+
 static void
 dispatch(struct client *c, const uint8_t *data, size_t len)
 {
@@ -699,6 +716,8 @@ dispatch(struct client *c, const uint8_t *data, size_t len)
 		answer_auth(c, &body);
 	else if (id == IPC_REQ_START)
 		answer_start(c, &body);
+	else if (id == IPC_REQ_FORWARD)
+		refuse_forward(c, &body);
 	else if (id != IPC_REQ_CLOSE || ipc_get_req_close(&body, &m) != 0)
 		broken("a message that this state does not allow");
 }

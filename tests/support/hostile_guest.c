@@ -14,6 +14,8 @@
  *   die        process 1 ends at once
  *   order-flood  writes to the broker's order socket, then as silent
  *
+ * A connection that it is ordered to make has no command: its port says what happens, see connections[].
+ *
  * Where nothing is said about descriptors and a terminal was asked for, STARTED carries a good one,
  * so that only the one lie is a lie. Anything else fails as the guest would: EXEC, ENOENT.
  */
@@ -196,6 +198,98 @@ wrong_fds(const struct target *t)
 	(void)say(t, &started, fds, n);
 }
 
+/* ---- connections ---- */
+
+static int
+open_socket(int family, int type, bool listening)
+{
+	int fd = socket(family, type | SOCK_CLOEXEC, 0);
+
+	if (listening && listen(fd, 1) < 0)
+		return -1;
+	return fd;
+}
+
+/* What CONNECTED carries, n times. */
+static void
+say_connected(const struct target *t, int fd, unsigned n)
+{
+	struct guest_ctl connected = { .id = GUEST_CTL_CONNECTED };
+
+	(void)say(t, &connected, (int[]){ fd, fd, fd, fd }, n);
+}
+
+static void
+connect_wrongly(const struct target *t, uint32_t port)
+{
+	struct guest_ctl failed = { .id = GUEST_CTL_FAILED,
+		.failed = { GUEST_FAIL_CONNECT, UINT32_MAX } };
+	struct guest_ctl exited = { .id = GUEST_CTL_EXITED };
+	struct guest_ctl started = { .id = GUEST_CTL_STARTED };
+	int slave;
+
+	switch (port) {
+	case 1: /* never an answer */
+		return;
+	case 2:
+		say_connected(t, -1, 0);
+		return;
+	case 3:
+		say_connected(t, open_socket(AF_INET, SOCK_STREAM, false), 1);
+		return;
+	case 4:
+		say_connected(t, open_socket(AF_INET, SOCK_STREAM, false), 3);
+		return;
+	case 5:
+		say_connected(t, open_other("file"), 2);
+		return;
+	case 6:
+		say_connected(t, open_other("pipe"), 2);
+		return;
+	case 7:
+		say_connected(t, open_other("epoll"), 2);
+		return;
+	case 8:
+		say_connected(t, open_other("directory"), 2);
+		return;
+	case 9:
+		say_connected(t, open_master(&slave), 2);
+		return;
+	case 10:
+		say_connected(t, open_socket(AF_UNIX, SOCK_STREAM, false), 2);
+		return;
+	case 11:
+		say_connected(t, open_socket(AF_INET, SOCK_DGRAM, false), 2);
+		return;
+	case 12:
+		say_connected(t, open_socket(AF_NETLINK, SOCK_RAW, false), 2);
+		return;
+	case 13:
+		(void)say(t, &exited, NULL, 0);
+		return;
+	case 14:
+		(void)say(t, &started, NULL, 0);
+		return;
+	case 15:
+		(void)say(t, &failed, NULL, 0);
+		return;
+	case 16:
+		(void)say_raw(t, "\5x", 2, NULL, 0);
+		return;
+	case 17: /* TCP, but connected to nobody */
+		say_connected(t, open_socket(AF_INET, SOCK_STREAM, false), 2);
+		return;
+	case 18:
+		say_connected(t, open_socket(AF_INET6, SOCK_STREAM, true), 2);
+		return;
+	default: /* good, then more than there is to say */
+		say_connected(t, open_socket(AF_INET, SOCK_STREAM, true), 2);
+		for (int i = 0; i < ORDER_FLOOD; i++)
+			(void)say(t, &started, NULL, 0);
+		return;
+	}
+}
+
 /* ---- orders ---- */
 
 static void
@@ -291,6 +385,25 @@ connect_to_broker(void)
 	return -1;
 }
 
+static void
+take_connect(struct target *t, const uint8_t *record, size_t len)
+{
+	struct guest_connect order;
+	struct wire_reader r;
+
+	wire_reader_init(&r, record, len);
+	if (guest_get_connect(&r, &order) != 0 || t->n_fds == 0)
+		return;
+	if (fork() == 0) {
+		(void)signal(SIGPIPE, SIG_IGN);
+		(void)signal(SIGHUP, SIG_IGN);
+		(void)signal(SIGTERM, SIG_IGN);
+		connect_wrongly(t, order.port);
+		for (;;)
+			(void)pause();
+	}
+}
+
 int
 main(void)
 {
@@ -312,6 +425,8 @@ main(void)
 		    IPC_CHAN_FDS_MAX, &t.n_fds, 0);
 		if (result != 0)
 			continue;
+		if (record[0] == GUEST_CONNECT)
+			take_connect(&t, record, len);
 		wire_reader_init(&r, record, len);
 		if (guest_get_spawn(&r, &order) == 0 && t.n_fds > 0) {
 			read_command(&t, &order);

@@ -5,6 +5,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -384,6 +386,118 @@ test_malformed_orders(void **state)
 	assert_string_equal(text, "well\n");
 }
 
+/* ---- connections ---- */
+
+static void
+order_connect(const struct guest_connect *to, struct program_ends *ret)
+{
+	uint8_t record[64];
+	struct wire_writer w;
+
+	wire_writer_init(&w, record, sizeof(record));
+	guest_put_connect(&w, to);
+	assert_false(w.failed);
+	send_with_fds(record, w.len, 1, ret);
+}
+
+/* A port of this machine's loopback: the harness gives the container no network of its own. */
+static int
+listen_here(uint32_t *ret_port)
+{
+	struct sockaddr_in here = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(here);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&here, sizeof(here)), 0);
+	assert_int_equal(listen(fd, 4), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&here, &len), 0);
+	*ret_port = ntohs(here.sin_port);
+	return fd;
+}
+
+/* The socket comes twice, is the guest's no more, and ctl ends; the first address was of no use. */
+static void
+test_connection(void **state)
+{
+	struct guest_connect to = { .n = 2,
+		.addresses = { { true, { [15] = 1 } }, { false, { 127, 0, 0, 1 } } } };
+	SP_CLEANUP_FD int listener = listen_here(&to.port);
+	SP_CLEANUP_FD int peer = -1;
+	uint8_t buf[GUEST_CTL_MAX];
+	struct program_ends e;
+	int fds[4] = { -1, -1, -1, -1 };
+	unsigned n = 0;
+	size_t len;
+
+	(void)state;
+	order_connect(&to, &e);
+	peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(peer >= 0);
+	assert_int_equal(ipc_chan_recv_fds(e.ctl, buf, sizeof(buf), &len, fds, 4, &n, 0), 0);
+	assert_int_equal(len, 1);
+	assert_int_equal(buf[0], GUEST_CTL_CONNECTED);
+	assert_int_equal(n, 2);
+	harness_expect_end(e.ctl);
+	assert_int_equal(write(fds[0], "there", 5), 5);
+	assert_int_equal(read(peer, buf, sizeof(buf)), 5);
+	assert_int_equal(shutdown(fds[0], SHUT_WR), 0);
+	fd_close(&fds[0]);
+	assert_int_equal(read(peer, buf, sizeof(buf)), 0);
+	assert_int_equal(write(peer, "back", 4), 4);
+	(void)poll(&(struct pollfd){ .fd = fds[1], .events = POLLIN }, 1, HARNESS_WAIT_MS);
+	assert_int_equal(read(fds[1], buf, sizeof(buf)), 4);
+	fd_close(&peer);
+	(void)poll(&(struct pollfd){ .fd = fds[1], .events = POLLIN }, 1, HARNESS_WAIT_MS);
+	assert_int_equal(read(fds[1], buf, sizeof(buf)), 0);
+	fd_close_all(fds, 4);
+	program_ends_close(&e);
+}
+
+static void
+test_no_connection(void **state)
+{
+	struct guest_connect to = { .n = 1, .addresses = { { false, { 127, 0, 0, 1 } } } };
+	int listener = listen_here(&to.port);
+	struct program_ends e;
+
+	(void)state;
+	fd_close(&listener);            /* nobody listens any more */
+	for (int i = 0; i < 200; i++) { /* more than the table has slots */
+		order_connect(&to, &e);
+		harness_expect_failed(&e, GUEST_FAIL_CONNECT, ECONNREFUSED);
+		harness_expect_end(e.ctl);
+		program_ends_close(&e);
+	}
+	/* No way to the worker is no way to anybody: it lets go before there is an answer. */
+	for (int i = 0; i < 200; i++) {
+		order_connect(&to, &e);
+		program_ends_close(&e);
+	}
+	sh_output("echo well", 0);
+	assert_string_equal(text, "well\n");
+}
+
+static void
+test_malformed_connections(void **state)
+{
+	struct guest_connect to = { .n = 1, .addresses = { { false, { 127, 0, 0, 1 } } }, .port = 1 };
+	struct program_ends e;
+	uint8_t record[64];
+	struct wire_writer w;
+
+	(void)state;
+	wire_writer_init(&w, record, sizeof(record));
+	guest_put_connect(&w, &to);
+	for (size_t n = 1; n < w.len; n++) {
+		send_with_fds(record, n, 1, &e);
+		expect_refused(&e, EPROTO);
+	}
+	for (unsigned n = 2; n <= 4; n++) {
+		send_with_fds(record, w.len, n, &e);
+		expect_refused(&e, EPROTO);
+	}
+}
+
 static void
 test_wrong_descriptor_counts(void **state)
 {
@@ -665,6 +779,9 @@ main(int argc, char **argv)
 		CASE(test_exec_failures),
 		CASE(test_workdir_failures),
 		CASE(test_malformed_orders),
+		CASE(test_connection),
+		CASE(test_no_connection),
+		CASE(test_malformed_connections),
 		CASE(test_wrong_descriptor_counts),
 		CASE(test_surplus_descriptors),
 		CASE(test_oversized_order),

@@ -296,6 +296,8 @@ static const struct guest_ctl good_ctl[] = {
 	{ .id = GUEST_CTL_EXITED, .exited = { true, 64, true } },
 	{ .id = GUEST_CTL_SIGNAL, .signal = { 1 } },
 	{ .id = GUEST_CTL_SIGNAL, .signal = { 64 } },
+	{ .id = GUEST_CTL_CONNECTED },
+	{ .id = GUEST_CTL_FAILED, .failed = { GUEST_FAIL_CONNECT, 111 } },
 };
 
 static void
@@ -304,6 +306,7 @@ assert_ctl_eq(const struct guest_ctl *a, const struct guest_ctl *b)
 	assert_int_equal(a->id, b->id);
 	switch (a->id) {
 	case GUEST_CTL_STARTED:
+	case GUEST_CTL_CONNECTED:
 		break;
 	case GUEST_CTL_FAILED:
 		assert_int_equal(a->failed.stage, b->failed.stage);
@@ -317,6 +320,60 @@ assert_ctl_eq(const struct guest_ctl *a, const struct guest_ctl *b)
 	case GUEST_CTL_SIGNAL:
 		assert_int_equal(a->signal.number, b->signal.number);
 		break;
+	}
+}
+
+static int
+decode_connect(const uint8_t *data, size_t len, struct guest_connect *ret)
+{
+	uint8_t *exact = malloc(len > 0 ? len : 1);
+	struct wire_reader r;
+	int result;
+
+	assert_non_null(exact);
+	memcpy(exact, data, len);
+	wire_reader_init(&r, exact, len);
+	result = guest_get_connect(&r, ret);
+	free(exact);
+	return result;
+}
+
+static void
+test_connect(void **state)
+{
+	struct guest_connect m = { .n = 2,
+		.addresses = { { true, { [15] = 1 } }, { false, { 127, 0, 0, 1 } } },
+		.port = 8080 };
+	/* id; number of addresses; a bool */
+	static const struct {
+		size_t at;
+		uint8_t byte;
+	} bad[] = { { 0, GUEST_SPAWN }, { 4, 0 }, { 4, 3 }, { 1, 1 }, { 5, 2 } };
+	struct guest_connect got;
+	uint8_t buf[64];
+	struct wire_writer w;
+
+	(void)state;
+	wire_writer_init(&w, buf, sizeof(buf));
+	guest_put_connect(&w, &m);
+	assert_false(w.failed);
+	assert_int_equal(decode_connect(buf, w.len, &got), 0);
+	assert_memory_equal(&got, &m, sizeof(m));
+	for (size_t n = 0; n < w.len; n++)
+		assert_int_equal(decode_connect(buf, n, &got), WIRE_E_MALFORMED);
+	buf[w.len] = 0;
+	assert_int_equal(decode_connect(buf, w.len + 1, &got), WIRE_E_MALFORMED);
+	for (size_t i = 0; i < SP_ARRAY_LEN(bad); i++) {
+		wire_writer_init(&w, buf, sizeof(buf));
+		guest_put_connect(&w, &m);
+		buf[bad[i].at] = bad[i].byte;
+		assert_int_equal(decode_connect(buf, w.len, &got), WIRE_E_MALFORMED);
+	}
+	for (int i = 0; i < 2; i++) {
+		m.port = i == 0 ? 0 : 65536;
+		wire_writer_init(&w, buf, sizeof(buf));
+		guest_put_connect(&w, &m);
+		assert_int_equal(decode_connect(buf, w.len, &got), WIRE_E_MALFORMED);
 	}
 }
 
@@ -345,7 +402,7 @@ test_ctl_bounds(void **state)
 {
 	static const struct guest_ctl bad[] = {
 		{ .id = GUEST_CTL_FAILED, .failed = { (enum guest_fail_stage)0, 2 } },
-		{ .id = GUEST_CTL_FAILED, .failed = { (enum guest_fail_stage)6, 2 } },
+		{ .id = GUEST_CTL_FAILED, .failed = { (enum guest_fail_stage)7, 2 } },
 		{ .id = GUEST_CTL_EXITED, .exited = { false, 256, false } },
 		{ .id = GUEST_CTL_EXITED, .exited = { true, 0, false } },
 		{ .id = GUEST_CTL_EXITED, .exited = { true, 65, false } },
@@ -365,9 +422,9 @@ test_ctl_bounds(void **state)
 
 		buf[0] = (uint8_t)id;
 		memcpy(buf + 1, body, sizeof(body));
-		/* No message is 10 bytes long: EXITED has 7, FAILED 9, SIGNAL 5, STARTED 1. */
+		/* No message is 10 bytes long: EXITED has 7, FAILED 9, SIGNAL 5, the others 1. */
 		assert_int_equal(decode_ctl(buf, 10, &got), WIRE_E_MALFORMED);
-		if (id != GUEST_CTL_STARTED)
+		if (id != GUEST_CTL_STARTED && id != GUEST_CTL_CONNECTED)
 			assert_int_equal(decode_ctl(buf, 1, &got), WIRE_E_MALFORMED);
 	}
 	/* A bool has two values. */
@@ -394,6 +451,7 @@ main(void)
 		cmocka_unit_test(test_spawn_texts),
 		cmocka_unit_test(test_spawn_unknown_id),
 		cmocka_unit_test(test_spawn_overflow),
+		cmocka_unit_test(test_connect),
 		cmocka_unit_test(test_ctl),
 		cmocka_unit_test(test_ctl_bounds),
 	};

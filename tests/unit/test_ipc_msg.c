@@ -33,6 +33,8 @@ decode(uint8_t id, const uint8_t *body, size_t len)
 		struct ipc_req_start req_start;
 		struct ipc_ans_start ans_start;
 		struct ipc_req_close req_close;
+		struct ipc_req_forward req_forward;
+		struct ipc_ans_forward ans_forward;
 		struct ipc_notice notice;
 	} m;
 	struct wire_reader r;
@@ -63,6 +65,10 @@ decode(uint8_t id, const uint8_t *body, size_t len)
 		return ipc_get_ans_start(&r, &m.ans_start);
 	case IPC_REQ_CLOSE:
 		return ipc_get_req_close(&r, &m.req_close);
+	case IPC_REQ_FORWARD:
+		return ipc_get_req_forward(&r, &m.req_forward);
+	case IPC_ANS_FORWARD:
+		return ipc_get_ans_forward(&r, &m.ans_forward);
 	case IPC_NOTICE:
 		return ipc_get_notice(&r, &m.notice);
 	default:
@@ -158,6 +164,16 @@ encode(uint8_t id)
 		break;
 	case IPC_REQ_CLOSE:
 		ipc_put_req_close(&w, &(struct ipc_req_close){ .channel = 5 });
+		break;
+	case IPC_REQ_FORWARD:
+		ipc_put_req_forward(&w,
+		    &(struct ipc_req_forward){ .channel = 7, .host = span("::1"), .port = 65535 });
+		break;
+	case IPC_ANS_FORWARD:
+		ipc_put_ans_forward(&w,
+		    &(struct ipc_ans_forward){ .channel = 7,
+			.result = IPC_START_REFUSED,
+			.text = span("no") });
 		break;
 	case IPC_NOTICE:
 		ipc_put_notice(&w,
@@ -277,6 +293,46 @@ test_start_bounds(void **state)
 }
 
 static void
+test_forward_bounds(void **state)
+{
+	static char host[IPC_HOST_MAX + 2];
+	static const struct {
+		uint32_t channel;
+		size_t host;
+		uint32_t port;
+		int outcome;
+	} cases[] = {
+		{ 0, 1, 1, 0 },
+		{ IPC_CHANNEL_MAX - 1, IPC_HOST_MAX, 65535, 0 },
+		{ IPC_CHANNEL_MAX, 1, 1, WIRE_E_MALFORMED },
+		{ 0, 0, 1, WIRE_E_MALFORMED },
+		{ 0, IPC_HOST_MAX + 1, 1, WIRE_E_MALFORMED },
+		{ 0, 1, 0, WIRE_E_MALFORMED },
+		{ 0, 1, 65536, WIRE_E_MALFORMED },
+		{ 0, 1, UINT32_MAX, WIRE_E_MALFORMED },
+	};
+
+	(void)state;
+	memset(host, 'h', sizeof(host));
+	for (size_t i = 0; i <= SP_ARRAY_LEN(cases); i++) {
+		bool nul = i == SP_ARRAY_LEN(cases);
+		struct ipc_req_forward m = { .host = { (const uint8_t *)"a\0b", 3 }, .port = 1 };
+		struct ipc_req_forward out;
+		struct wire_writer w;
+		struct wire_reader r;
+
+		if (!nul)
+			m = (struct ipc_req_forward){ cases[i].channel,
+				{ (const uint8_t *)host, cases[i].host }, cases[i].port };
+		wire_writer_init(&w, record, sizeof(record));
+		ipc_put_req_forward(&w, &m);
+		wire_reader_init(&r, record + 1, w.len - 1);
+		assert_int_equal(ipc_get_req_forward(&r, &out),
+		    nul ? WIRE_E_MALFORMED : cases[i].outcome);
+	}
+}
+
+static void
 test_env_total_is_bounded(void **state)
 {
 	static char value[IPC_ENV_VALUE_MAX + 1];
@@ -317,6 +373,7 @@ main(void)
 		cmocka_unit_test(test_every_message),
 		cmocka_unit_test(test_start_round_trip),
 		cmocka_unit_test(test_start_bounds),
+		cmocka_unit_test(test_forward_bounds),
 		cmocka_unit_test(test_env_total_is_bounded),
 		cmocka_unit_test(test_random_bytes),
 	};

@@ -104,6 +104,8 @@ test_defaults(void **state)
 	assert_list(profile->accept_env, "LANG|LC_*|");
 	assert_int_equal(profile->channels, 10);
 	assert_int_equal(profile->n_subsystems, 0);
+	assert_list(profile->forward_local, "");
+	assert_int_equal(profile->n_targets, 0);
 	assert_null(policy_profile_at(p, 1));
 	assert_null(policy_unref(p));
 }
@@ -144,6 +146,8 @@ test_every_key(void **state)
 	assert_false(t->pty);
 	assert_list(t->accept_env, "TZ|APP_?*|");
 	assert_int_equal(t->channels, 3);
+	assert_list(t->forward_local,
+	    "container:8080|10.0.0.0/8:3000-3010|[2001:db8::1]:443|fd00::/8:1|");
 	assert_int_equal(t->n_subsystems, 2); /* neither the comment nor what is false */
 	assert_string_equal(t->subsystems[0].name, "sftp");
 	assert_null(t->subsystems[0].argv);
@@ -319,7 +323,7 @@ test_decision_details(void **state)
 	struct policy *p = parse(
 	    "{ \"sallyport_policy\": 1,\n"
 	    "\"users\": { \"a\": { \"keys\": [] }, \"b\": {} },\n"
-	    "\"profiles\": { \"p\": { \"container\": { \"image\": \"x\" } } },\n"
+	    "\"profiles\": { \"p\": { \"container\": { \"image\": \"debian:12\" } } },\n"
 	    "\"rules\": [\n"
 	    "{ \"id\": \"one\",\n \"if\": { \"user\": [\"a\"], \"from\": [\"::/0\"] },\n"
 	    "  \"deny\": \"No.\" },\n"
@@ -584,6 +588,86 @@ test_load(void **state)
 	diag_list_clear(&diags);
 }
 
+/* Addresses as a client may write them, and where that leads: the first two that are allowed. */
+static void
+test_forward(void **state)
+{
+	static const struct {
+		const char *host;
+		uint32_t port;
+		const char *to; /* NULL: refused */
+	} cases[] = {
+		{ "localhost", 80, "::1|127.0.0.1|" },
+		{ "localhost", 89, "::1|127.0.0.1|" },
+		{ "localhost", 79, NULL },
+		{ "localhost", 90, NULL },
+		{ "127.0.0.1", 80, "127.0.0.1|" },
+		{ "127.255.255.255", 80, "127.255.255.255|" },
+		{ "126.255.255.255", 80, NULL },
+		{ "128.0.0.0", 80, NULL },
+		{ "::1", 80, "::1|" },
+		{ "::2", 80, NULL },
+		{ "::", 80, NULL },
+		{ "0.0.0.0", 80, NULL },
+		{ "::ffff:127.0.0.1", 80, "127.0.0.1|" },
+		{ "::ffff:7f00:1", 80, "127.0.0.1|" },
+		{ "::ffff:10.1.2.3", 80, NULL },
+		{ "::ffff:10.1.2.3", 443, "10.1.2.3|" },
+		{ "::127.0.0.1", 80, NULL },
+		{ "10.1.2.3", 443, "10.1.2.3|" },
+		{ "10.1.2.4", 443, NULL },
+		{ "2001:db8:0:0::9", 1, "2001:db8::9|" },
+		{ "2001:db8:0:0::9", 65535, "2001:db8::9|" },
+		{ "2001:db9::9", 1, NULL },
+		{ "10.1.2.3/32", 443, NULL },
+		{ "010.1.2.3", 443, NULL },
+		{ "10.1.2.03", 443, NULL },
+		{ "10.1.515", 443, NULL },
+		{ "0xa.1.2.3", 443, NULL },
+		{ "167838211", 443, NULL },
+		{ "10.1.2.3 ", 443, NULL },
+		{ " 10.1.2.3", 443, NULL },
+		{ "[::1]", 80, NULL },
+		{ "::1%lo", 80, NULL },
+		{ "Localhost", 80, NULL },
+		{ "localhost.", 80, NULL },
+		{ "container", 80, NULL },
+		{ "example.org", 80, NULL },
+		{ "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 80, NULL },
+		{ "", 80, NULL },
+	};
+	struct policy *p = parse(
+	    "{ \"sallyport_policy\": 1, \"users\": {}, \"profiles\": { \"p\": { \"container\": "
+	    "{ \"image\": \"debian:12\" }, \"session\": { \"forward\": { \"local\": [ \"container:80-89\", "
+	    "\"10.1.2.3:443\", \"[2001:db8::/32]:1-65535\" ] } } } }, \"rules\": [ { \"id\": \"r\", "
+	    "\"use\": \"p\" } ] }");
+	struct policy_profile profile = *find_profile(p, "p");
+	struct policy_destination to;
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(cases); i++) {
+		const char *why = policy_refuse_forward(&profile, cases[i].host,
+		    strlen(cases[i].host), cases[i].port, &to);
+		char text[2 * INET6_ADDRSTRLEN + 4] = "";
+
+		for (size_t n = 0; n < to.n; n++) {
+			size_t used = strlen(text);
+
+			assert_non_null(inet_ntop(to.list[n].family, to.list[n].bytes, text + used,
+			    (socklen_t)(sizeof(text) - used)));
+			strcat(text, "|");
+		}
+		assert_string_equal(text, cases[i].to != NULL ? cases[i].to : "");
+		assert_int_equal(why == NULL, cases[i].to != NULL);
+	}
+	profile.mode = POLICY_MODE_SESSION;
+	assert_non_null(policy_refuse_forward(&profile, "::1", 3, 80, &to));
+	profile.mode = POLICY_MODE_CONNECTION;
+	profile.n_targets = 0;
+	assert_non_null(policy_refuse_forward(&profile, "::1", 3, 80, &to));
+	policy_unref(p);
+}
+
 int
 main(void)
 {
@@ -593,6 +677,7 @@ main(void)
 		cmocka_unit_test(test_extends),
 		cmocka_unit_test(test_base_without_image),
 		cmocka_unit_test(test_accepts_env),
+		cmocka_unit_test(test_forward),
 		cmocka_unit_test(test_decisions),
 		cmocka_unit_test(test_decision_details),
 		cmocka_unit_test(test_empty_denies),

@@ -353,7 +353,8 @@ setsockopt_allowed(long level, long name)
 static bool
 getsockopt_allowed(long level, long name)
 {
-	return level == SOL_SOCKET && name == SO_ERROR;
+	return level == SOL_SOCKET &&
+	    (name == SO_ERROR || name == SO_DOMAIN || name == SO_TYPE || name == SO_PROTOCOL);
 }
 
 static bool
@@ -388,7 +389,7 @@ static const struct conditional {
 	{ CALL(fcntl, -1), 1, 2, 1024, 1040, 0, 0, fcntl_allowed },
 	{ CALL(ioctl, -1), 1, 2, 0x5400, 0x5470, 0, 0, ioctl_allowed },
 	{ CALL(setsockopt, -1), 1, 2, 0, 6, 0, 40, setsockopt_allowed },
-	{ CALL(getsockopt, -1), 1, 2, 0, 6, 0, 20, getsockopt_allowed },
+	{ CALL(getsockopt, -1), 1, 2, 0, 6, 0, 40, getsockopt_allowed },
 	{ CALL(setitimer, -1, 0, 0), 0, 1, 0, 8, 0, 0, setitimer_allowed },
 	{ CALL(mmap, 0, 4096, 0, 0, -1, 0), 2, 3, 0, 7, 0, 0x3f, mmap_allowed },
 	{ CALL(mprotect, 0, 0), 2, 3, 0, 15, 0, 0, mprotect_allowed },

@@ -22,8 +22,8 @@ from kit.proc import descendants, wait_for
 from kit.target import PATIENCE
 
 # common/PROTOCOL.md
-READY, SIGN, QUERY, AUTH, START, CLOSE = 2, 4, 6, 8, 10, 12
-ANS_SIGN, ANS_QUERY, ANS_AUTH, ANS_START, NOTICE = 5, 7, 9, 11, 13
+READY, SIGN, QUERY, AUTH, START, CLOSE, FORWARD = 2, 4, 6, 8, 10, 12, 14
+ANS_SIGN, ANS_QUERY, ANS_AUTH, ANS_START, NOTICE, ANS_FORWARD = 5, 7, 9, 11, 13, 15
 SHELL, EXEC, SUBSYSTEM = 1, 2, 3
 OK, REFUSED, FAILED = 0, 1, 2
 RECORD_MAX = 65536
@@ -261,6 +261,17 @@ class Worker:
         record = bytes([START]) + u32(channel) + bytes([kind]) + string(command)
         record += b"\0" if pty is None else b"\1" + string(pty[0]) + b"".join(map(u32, pty[1:]))
         return record + u32(len(env)) + b"".join(string(n) + string(v) for n, v in env)
+
+    @staticmethod
+    def forward_request(channel=0, host="127.0.0.1", port=8080):
+        return bytes([FORWARD]) + u32(channel) + string(host) + u32(port)
+
+    def forward(self, *args, **kwargs):
+        """Result of a forward, and its sentence."""
+        got, r, _ = self.ask(self.forward_request(*args, **kwargs))
+        assert got == ANS_FORWARD
+        r.u32()
+        return r.u8(), r.string().decode()
 
     def start(self, *args, **kwargs):
         """Result of a start, and its sentence."""

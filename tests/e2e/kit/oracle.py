@@ -15,6 +15,7 @@ from kit.target import Target
 # What sallyport does not offer is off here as well: refusals are compared, too.
 CONFIG = """
 ListenAddress 127.0.0.1:{port}
+ListenAddress 127.0.0.1:{forwarding}
 HostKey /oracle/host_key
 AuthorizedKeysFile /oracle/authorized_keys
 StrictModes no
@@ -33,6 +34,8 @@ PrintMotd no
 PrintLastLog no
 PidFile none
 MaxStartups 100
+Match LocalPort {forwarding}
+	AllowTcpForwarding local
 """
 
 
@@ -41,18 +44,22 @@ class Oracle:
         self.engine = engine
         self.dir = tempfile.mkdtemp(prefix="sp-oracle-", dir="/tmp")
         os.chmod(self.dir, 0o755)
-        port = free_port()
+        port, forwarding = free_port(), free_port()
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f",
                         f"{self.dir}/host_key"], check=True)
         with open(f"{self.dir}/authorized_keys", "w", encoding="ascii") as f:
             f.write("\n".join(keys.public()) + "\n")
         with open(f"{self.dir}/sshd_config", "w", encoding="ascii") as f:
-            f.write(CONFIG.format(port=port))
+            f.write(CONFIG.format(port=port, forwarding=forwarding))
         self.container = engine.run(
             "run", "-d", "--network", "host", "-v", f"{self.dir}:/oracle:ro",
             "--tmpfs", "/tmp:exec", "sallyport-test/oracle:latest", "/usr/sbin/sshd", "-D", "-e",
             "-f", "/oracle/sshd_config")
         self.target = Target("sshd", port, keys, f"{self.dir}/host_key", self.dir)
+        # The same server on a port where it lets forwards through.
+        os.mkdir(f"{self.dir}/forwarding")
+        self.forwarding = Target("sshd", forwarding, keys, f"{self.dir}/host_key",
+                                 f"{self.dir}/forwarding")
         wait_for(self._answers, 60, "the oracle answers")
 
     def _answers(self):

@@ -1,0 +1,320 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+direct-tcpip: -L, -W, -J and -D reach what listens inside the container, if the policy says so, and
+nothing else. Held against sshd, whose services listen on this machine's loopback.
+"""
+import os
+import re
+import socket
+import socketserver
+import subprocess
+import threading
+import time
+
+import pytest
+
+from kit.proc import free_port, wait_for
+from kit.target import PATIENCE
+
+pytestmark = pytest.mark.quick
+
+
+@pytest.fixture(params=["sshd", "sallyport"])
+def forwarding(request):
+    """Oracle, or us, with a login that may forward."""
+    if request.param == "sshd":
+        return request.getfixturevalue("oracle").forwarding
+    return request.getfixturevalue("broker").target
+
+
+class Master:
+    """A connection that stays, its container with it, and services in there."""
+
+    def __init__(self, target, control, user="forward"):
+        self.target = target
+        self.user = target.login(user)
+        self.options = ["-o", f"ControlPath={control}"]
+        self.close = []
+        self.process = target.popen("-M", "-N", user=self.user, options=self.options,
+                                    stdin=subprocess.DEVNULL)
+        wait_for(lambda: os.path.exists(control) or self.process.poll() is not None,
+                 30 * PATIENCE, "the master is connected")
+        assert self.process.poll() is None, self.process.stderr.read()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+        for close in self.close:
+            close()
+
+    def ssh(self, *args, options=(), **how):
+        return self.target.ssh(*args, user=self.user, options=[*self.options, *options], **how)
+
+    def listening(self, port):
+        """Whether something listens on the port where forwards go."""
+        script = f"grep -qi '^ *[0-9]*: [0-9A-F]*:{port:04X} 0*:0000 0A' /proc/net/tcp /proc/net/tcp6"
+        return self.ssh(script).returncode == 0
+
+    def service(self, command):
+        """A port where each connection gets a process of the shell command; sshd's are here."""
+        port = free_port()
+        if self.target.name == "sshd":
+            class Handler(socketserver.BaseRequestHandler):
+                def handle(self):
+                    subprocess.run(["sh", "-c", command], stdin=self.request, stdout=self.request,
+                                   check=False)
+            class Server(socketserver.ThreadingTCPServer):
+                request_queue_size = 64
+                daemon_threads = True
+            server = Server(("127.0.0.1", port), Handler)
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            self.close += [server.shutdown, server.server_close]
+        else:
+            p = self.target.popen(f"exec busybox nc -ll -p {port} -e sh -c '{command}'",
+                                  user=self.user, options=self.options, stdin=subprocess.DEVNULL)
+            self.close += [p.kill, p.communicate]
+        wait_for(lambda: self.listening(port), 20 * PATIENCE, "the service listens")
+        return port
+
+    def forward(self, what, to):
+        r = subprocess.run(["ssh", *self.target.options(), *self.options, "-O", "forward", what, to,
+                            f"{self.user}@127.0.0.1"], capture_output=True, check=False,
+                           timeout=30 * PATIENCE)
+        assert r.returncode == 0, r.stderr
+
+
+def connect(port):
+    """A connection to a local port, once the service at the other end has answered a first byte."""
+    s = socket.create_connection(("127.0.0.1", port), 20 * PATIENCE)
+    s.sendall(b"!")
+    assert s.recv(1) == b"!"
+    return s
+
+
+def exchange(s, data):
+    """What comes back for data and its end."""
+    with s:
+        sender = threading.Thread(target=lambda: (s.sendall(data), s.shutdown(socket.SHUT_WR)))
+        sender.start()
+        got = b""
+        while True:
+            more = s.recv(1 << 16)
+            if not more:
+                break
+            got += more
+        sender.join()
+        return got
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_stdio_forward(forwarding, control, host):
+    with Master(forwarding, control) as m:
+        port = m.service("cat")
+        data = os.urandom(1 << 20)
+        r = m.ssh(options=["-W", f"{host}:{port}"], stdin=data, seconds=60)
+        assert (r.returncode, r.stdout == data) == (0, True), r.stderr
+
+
+def test_half_close(forwarding, control):
+    """The end of what is sent passes, and the answer to it comes back after that."""
+    with Master(forwarding, control) as m:
+        port = m.service("wc -c; echo more")
+        r = m.ssh(options=["-W", f"127.0.0.1:{port}"], stdin=b"x" * 100_000)
+        assert (r.returncode, r.stdout) == (0, b"100000\nmore\n"), r.stderr
+
+
+def test_half_close_by_the_service(forwarding, control):
+    """The service ends its half first and still hears what is sent afterwards."""
+    with Master(forwarding, control) as m:
+        where = f"/tmp/heard-{os.getpid()}-{free_port()}"
+        port = m.service(f"exec >&-; cat >{where}.part; mv {where}.part {where}"
+                         if forwarding.name == "sallyport" else
+                         f"cat >{where}.part; mv {where}.part {where}")
+        local = free_port()
+        m.forward("-L", f"{local}:127.0.0.1:{port}")
+        with socket.create_connection(("127.0.0.1", local), 20) as s:
+            s.sendall(b"first ")
+            time.sleep(0.3)
+            s.sendall(b"second")
+        if forwarding.name == "sallyport":
+            wait_for(lambda: m.ssh(f"cat {where}").stdout == b"first second", 20 * PATIENCE,
+                     "all of it has come")
+        else:
+            wait_for(lambda: os.path.exists(where), 20 * PATIENCE, "all of it has come")
+            os.remove(where)
+
+
+def test_local_forward(forwarding, control):
+    """Twenty connections at once over one -L, each with its own bytes."""
+    with Master(forwarding, control) as m:
+        port = m.service("cat")
+        local = free_port()
+        m.forward("-L", f"{local}:127.0.0.1:{port}")
+        blocks = [os.urandom(300_000) for _ in range(20)]
+        got = [None] * len(blocks)
+        # One after the other: the service has room for two that wait.
+        sockets = [connect(local) for _ in blocks]
+
+        def work(i):
+            got[i] = exchange(sockets[i], blocks[i])
+        threads = [threading.Thread(target=work, args=(i,)) for i in range(len(blocks))]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        assert got == blocks
+
+
+def test_much_data_both_ways(forwarding, control):
+    with Master(forwarding, control) as m:
+        port = m.service("cat")
+        local = free_port()
+        m.forward("-L", f"{local}:127.0.0.1:{port}")
+        data = os.urandom(20 << 20)
+        assert exchange(connect(local), data) == data
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h", "socks4"])
+def test_dynamic_forward(forwarding, control, scheme):
+    with Master(forwarding, control) as m:
+        port = m.service(r'printf "HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\nhello\n"')
+        local = free_port()
+        m.forward("-D", f"127.0.0.1:{local}")
+        host = "localhost" if scheme == "socks5h" else "127.0.0.1"
+        r = subprocess.run(["curl", "-sS", "--noproxy", "", "-x", f"{scheme}://127.0.0.1:{local}",
+                            f"http://{host}:{port}/"], capture_output=True, check=False,
+                           timeout=30 * PATIENCE)
+        assert (r.returncode, r.stdout) == (0, b"hello\n"), r.stderr
+
+
+def test_nobody_listens(forwarding, control):
+    """Refused by the far end: the open fails, and the session goes on."""
+    with Master(forwarding, control) as m:
+        r = m.ssh(options=["-W", f"127.0.0.1:{free_port()}"])
+        assert r.returncode == 255
+        assert b"refused by peer" in r.stderr
+        assert m.ssh("echo on").stdout == b"on\n"
+
+
+def test_proxy_jump(sallyport, keys, control, tmp_path):
+    """ssh -J through us to an sshd inside of the container, as that container's own user."""
+    inner = tmp_path / "inner_key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", inner], check=True)
+    with open(f"{inner}.pub", encoding="ascii") as f:
+        (tmp_path / "known").write_text(f"[localhost]:2222 {f.read()}"
+                                        f"[127.0.0.1]:{sallyport.port} {sallyport.host_key}\n")
+    config = tmp_path / "config"
+    config.write_text(f"""
+Host *
+    IdentityFile {keys.user}
+    IdentitiesOnly yes
+    IdentityAgent none
+    BatchMode yes
+    UserKnownHostsFile {tmp_path}/known
+    GlobalKnownHostsFile none
+    StrictHostKeyChecking yes
+Host 127.0.0.1
+    ControlPath {control}
+""")
+    with Master(sallyport, control) as m:
+        for name, data in (("key", inner.read_bytes()),
+                           ("keys", "\n".join(keys.public()).encode() + b"\n")):
+            assert m.ssh(f"umask 077; cat >/tmp/{name}", stdin=data).returncode == 0
+        p = sallyport.popen("exec /usr/sbin/sshd -D -e -p 2222 -h /tmp/key -o PidFile=none "
+                            "-o AuthorizedKeysFile=/tmp/keys -o StrictModes=no -o UsePAM=no "
+                            "-f /dev/null", user="forward", options=m.options,
+                            stdin=subprocess.DEVNULL)
+        m.close += [p.kill, p.communicate]
+        wait_for(lambda: m.listening(2222), 20 * PATIENCE, "the inner sshd listens")
+        r = subprocess.run(["ssh", "-F", config, "-J", f"forward@127.0.0.1:{sallyport.port}",
+                            "-p", "2222", "dev@localhost", "echo $SSH_CONNECTION; exit 7"],
+                           capture_output=True, stdin=subprocess.DEVNULL, check=False,
+                           timeout=60 * PATIENCE)
+        assert r.returncode == 7, r.stderr
+        assert re.fullmatch(rb"(::1|127\.0\.0\.1) \d+ (::1|127\.0\.0\.1) 2222\n", r.stdout)
+
+
+NOWHERE = ["127.0.0.1:8081", "127.0.0.1:8999", "127.0.0.1:9011", "localhost:22", "0.0.0.0:8080",
+           "[::]:8080", "0:8080", "127.1:8080", "0x7f.1:8080", "2130706433:8080",
+           "[::ffff:10.0.0.1]:8080", "169.254.169.254:8080", "169.254.169.254:7", "10.0.0.1:7",
+           "192.0.2.1:8", "192.0.3.1:7", "[2001:db8::2]:7", "[fe80::1]:8080", "example.org:8080",
+           "localhost.:8080", "LOCALHOST:8080", "127.0.0.1%lo:8080", "container:8080"]
+
+
+def test_refused_destinations(sallyport, broker, control):
+    """By the policy's list of addresses and ports, however they are written."""
+    with Master(sallyport, control, user="narrow") as m:
+        for where in NOWHERE:
+            since = broker.log_size()
+            r = m.ssh(options=["-W", where])
+            assert r.returncode == 255, where
+            assert b"refused by peer" in r.stderr, where
+            assert "refused: " in broker.log(since), where
+        # And these are allowed, but nobody is there, or no way. A worker's lines in the log are limited
+        # in number, and come a moment later.
+        for where, why in (("127.0.0.1:8080", "refused"), ("localhost:9000", "refused"),
+                           ("[::1]:9010", "refused"), ("127.9.9.9:8080", "refused"),
+                           ("[::ffff:127.0.0.1]:8080", "refused"),
+                           ("192.0.2.1:7", "unreachable"), ("[2001:db8::1]:7", "unreachable")):
+            time.sleep(1.1)
+            since = broker.log_size()
+            assert m.ssh(options=["-W", where]).returncode == 255
+            wait_for(lambda: re.search(rf"no forward: \w+ (is )?{why}", broker.log(since)),
+                     20 * PATIENCE, f"{where} is {why}")
+            assert " allowed" in broker.log(since)
+
+
+def test_the_host_is_not_there(sallyport, control):
+    """What listens on this machine's loopback does not listen on the container's."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        with Master(sallyport, control) as m:
+            assert m.ssh(options=["-W", f"127.0.0.1:{s.getsockname()[1]}"]).returncode == 255
+        s.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            s.accept()
+
+
+def test_a_container_for_each_session_has_nobody_to_connect_to(sallyport):
+    r = sallyport.ssh(user="soloforward", options=["-W", "127.0.0.1:80"])
+    assert r.returncode == 255 and b"open failed" in r.stderr
+
+
+def test_channels_are_counted_together(sallyport, control):
+    """The profile has three: two sessions and one forward fill it."""
+    transport = sallyport.paramiko("narrow")
+    try:
+        sessions = [transport.open_session() for _ in range(2)]
+        sessions[0].exec_command("busybox nc -ll -p 8080 -e cat & sleep 100")
+        def connect():
+            try:
+                return transport.open_channel("direct-tcpip", ("127.0.0.1", 8080), ("127.0.0.1", 1))
+            except Exception:  # paramiko's word for an open that failed
+                return None
+        forward = wait_for(connect, 20 * PATIENCE, "the service listens")
+        assert connect() is None
+        forward.sendall(b"x")
+        assert forward.recv(1) == b"x"
+        forward.close()
+        again = wait_for(connect, 20 * PATIENCE, "there is room for another one")
+        again.close()
+    finally:
+        transport.close()
+
+
+def test_a_client_that_leaves(sallyport, control):
+    """Killed in the middle: the service sees the end of its connection."""
+    with Master(sallyport, control) as m:
+        port = m.service("cat >/dev/null; touch /tmp/ended")
+        client = sallyport.popen(user="forward", options=[*m.options, "-W", f"127.0.0.1:{port}"])
+        client.stdin.write(b"hello")
+        client.stdin.flush()
+        time.sleep(0.5)
+        client.kill()
+        client.communicate()
+        wait_for(lambda: m.ssh("test -e /tmp/ended").returncode == 0, 20 * PATIENCE,
+                 "the service has seen the end")
