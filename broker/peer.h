@@ -85,9 +85,9 @@ struct peer {
 	struct event *answer;    /* a refusal that is held back, see answer_login.c */
 	struct event *time_over; /* session_time.c; NULL: it may last */
 	enum peer_time time_stage;
-	struct event *rest;     /* until it is listened to again: it said too much */
-	int record_credit;      /* records that may come at once; below 0 after what cost more */
-	int64_t record_ms;      /* when the credit was counted last */
+	struct event *rest; /* until it is listened to again: it said too much */
+	int record_credit;  /* records that may come at once; below 0 after what cost more */
+	int64_t record_ms;  /* when the credit was counted last */
 	bool exited;
 
 	int64_t connected_at; /* ms of clock_now_ms(); 0: no client yet */

@@ -33,8 +33,8 @@ struct spawner_options {
 struct spawner_event {
 	enum {
 		SPAWNER_STARTED, /* pid, and fd: its pidfd (the caller owns it; -1: no room for it) */
-		SPAWNER_FAILED,  /* error: errno of the step that failed; EUSERS: no uid is free */
-		SPAWNER_EXITED,  /* status: as from waitpid() */
+		SPAWNER_FAILED, /* error: errno of the step that failed; EUSERS: no uid is free */
+		SPAWNER_EXITED, /* status: as from waitpid() */
 		SPAWNER_AUDIT_OPENED, /* fd (the caller owns it) */
 		SPAWNER_AUDIT_FAILED, /* error; the reason is in the log */
 	} kind;

@@ -308,8 +308,8 @@ fuzz_seeds(void)
 {
 	static const uint8_t login[] = { STEP(READY, 0), STEP(CLIENT, 1), STEP(SIGN, 0),
 		STEP(QUERY, 0x00), STEP(AUTH, 0x00), STEP1(START, 0x30, 0), STEP(ENGINE, 0),
-		STEP(PATH_READY, 0), STEP1(START, 0x00, 1), STEP(SIGN, 16), STEP(CLOSE_CHANNEL, 0x10),
-		STEP(HANG_UP, 0), STEP(TIME, 6), STEP(EXIT, 0) };
+		STEP(PATH_READY, 0), STEP1(START, 0x00, 1), STEP(SIGN, 16),
+		STEP(CLOSE_CHANNEL, 0x10), STEP(HANG_UP, 0), STEP(TIME, 6), STEP(EXIT, 0) };
 	static const uint8_t denied[] = { STEP(CLIENT, 1), STEP(READY, 0), STEP(SIGN, 0),
 		STEP(QUERY, 0x30), STEP(TIME, 3), STEP(AUTH, 0x20), STEP(TIME, 3), STEP(AUTH, 0x10),
 		STEP1(START, 0x00, 0), STEP1(START, 0x10, 1), STEP(ENGINE, 0), STEP(ENGINE, 0x50),
@@ -320,14 +320,15 @@ fuzz_seeds(void)
 		STEP(CLOSE_CHANNEL, 0x00), STEP(TIME, 6), STEP(SERVICE, 0), STEP(EXIT, 0x30) };
 	static const uint8_t violations[] = { STEP(READY, 0), STEP(CLIENT, 1), STEP3(SIGN, 0, 9, 1),
 		STEP(LOG_IN, 0), STEP1(START, 0x10, 0), STEP1(START, 0x10, 0), STEP(READY, 0),
-		STEP(READY, 0), RAW, 0, 0, 2, 200, 0, LOG, 0, 0, 6, 'h', 0x1b, '\n', 'x', '\n', 0xff };
+		STEP(READY, 0), RAW, 0, 0, 2, 200, 0, LOG, 0, 0, 6, 'h', 0x1b, '\n', 'x', '\n',
+		0xff };
 	static const uint8_t busy[] = { STEP(LOG_IN, 0), STEP1(START, 0x10, 0),
-		STEP(CLOSE_CHANNEL, 0x00), STEP(ENGINE, 0), STEP(START_RESULT, 1), STEP1(START, 0, 0),
-		STEP(PATH_READY, 0), STEP(START_RESULT, 0), STEP1(START, 0, 0), STEP(DEAF, 0),
-		STEP(HANG_UP, 0), STEP(SERVICE, 4), STEP(TIME, 9), STEP(EXIT, 0x40) };
-	static const uint8_t slow[] = { STEP(TIME, 8), STEP(TIME, 6), STEP(EXIT, 0x30), STEP(TIME, 5),
-		STEP(CLIENT, 1), STEP(READY, 0), STEP(SIGN, 0), STEP(TIME, 9), STEP(TIME, 6),
-		STEP(SERVICE, 5), STEP(SERVICE, 7) };
+		STEP(CLOSE_CHANNEL, 0x00), STEP(ENGINE, 0), STEP(START_RESULT, 1),
+		STEP1(START, 0, 0), STEP(PATH_READY, 0), STEP(START_RESULT, 0), STEP1(START, 0, 0),
+		STEP(DEAF, 0), STEP(HANG_UP, 0), STEP(SERVICE, 4), STEP(TIME, 9), STEP(EXIT, 0x40) };
+	static const uint8_t slow[] = { STEP(TIME, 8), STEP(TIME, 6), STEP(EXIT, 0x30),
+		STEP(TIME, 5), STEP(CLIENT, 1), STEP(READY, 0), STEP(SIGN, 0), STEP(TIME, 9),
+		STEP(TIME, 6), STEP(SERVICE, 5), STEP(SERVICE, 7) };
 
 	fuzz_seed(login, sizeof(login));
 	fuzz_seed(denied, sizeof(denied));

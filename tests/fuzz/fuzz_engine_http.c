@@ -82,8 +82,8 @@ on_done(void *arg, const struct engine_http_reply *reply)
 	FUZZ_CHECK(reply->body != NULL && reply->len <= BODY_MAX && reply->body[reply->len] == '\0');
 	FUZZ_CHECK(reply->status < 1000 && (reply->outcome == ENGINE_HTTP_OK || reply->len == 0));
 	FUZZ_CHECK((reply->outcome == ENGINE_HTTP_OK) == (reply->detail[0] == '\0'));
-	FUZZ_CHECK(strnlen(reply->api_version, sizeof(reply->api_version)) <
-	    sizeof(reply->api_version));
+	FUZZ_CHECK(
+	    strnlen(reply->api_version, sizeof(reply->api_version)) < sizeof(reply->api_version));
 	for (const char *p = reply->detail; *p != '\0'; p++)
 		FUZZ_CHECK(*p >= 0x20 && *p < 0x7f);
 }
@@ -192,15 +192,15 @@ fuzz_seeds(void)
 		enum after after;
 		const char *text;
 	} lines[] = {
-		{ NEXT_CALL,
-		    "HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Length: 2\r\n\r\n[]" },
+		{ NEXT_CALL, "HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Length: 2\r\n\r\n[]" },
 		{ NEXT_CALL,
 		    "HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n[1]\r\n0\r\n\r\n" },
 		{ NEXT_CALL, "HTTP/1.1 204 No Content\r\n\r\n" },
 		{ CLOSE, "HTTP/1.1 500 Oops\r\nContent-Length: 20\r\n\r\n{\"message\"" },
 		{ NEXT_CALL, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 304 Not Modified\r\n\r\n" },
 		{ CANCEL, "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n[]" },
-		{ CLOSE, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n[]\r\n0\r\n\r\n" },
+		{ CLOSE,
+		    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n[]\r\n0\r\n\r\n" },
 		{ CLOSE, "HTTP/1.1 101 Switching\r\nUpgrade: tcp\r\n\r\nbytes" },
 		{ CLOSE, "HTTP/1.0 200 OK\r\n\r\n[]" },
 		{ CLOSE, "\x16\x03\x01 what is this\r\n\r\n" },

@@ -48,8 +48,8 @@ void
 fuzz_seeds(void)
 {
 	/* Everything in the folder that is no public line: they have "-----BEGIN" in common. */
-	static const char *const names[] = { "ed25519", "ecdsa256", "ecdsa384", "ecdsa521", "rsa2048",
-		"rsa1024", "dsa", "encrypted_ed25519" };
+	static const char *const names[] = { "ed25519", "ecdsa256", "ecdsa384", "ecdsa521",
+		"rsa2048", "rsa1024", "dsa", "encrypted_ed25519" };
 
 	for (size_t i = 0; i < SP_ARRAY_LEN(names); i++) {
 		char path[64] = "keys/";

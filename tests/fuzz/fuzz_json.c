@@ -60,8 +60,8 @@ check_node(const struct json_text *t, const struct json_node *node, const json_t
 		if (node->kind == JSON_KIND_OBJECT) {
 			json_t *key = json_loadb(bytes + child->key_at, child->key_len, FLAGS, NULL);
 
-			FUZZ_CHECK(json_is_string(key) &&
-			    strcmp(json_string_value(key), child->key) == 0);
+			FUZZ_CHECK(
+			    json_is_string(key) && strcmp(json_string_value(key), child->key) == 0);
 			json_decref(key);
 			check_node(t, child, json_object_get(value, child->key));
 		} else {

@@ -72,8 +72,7 @@ check_units(const char *text)
 		FUZZ_CHECK(units_parse_size(units_format_size(value, formatted), &again) == 0 &&
 		    again == value);
 	if (units_parse_duration(text, &value) == 0)
-		FUZZ_CHECK(units_parse_duration(units_format_duration(value, formatted), &again) ==
-			0 &&
+		FUZZ_CHECK(units_parse_duration(units_format_duration(value, formatted), &again) == 0 &&
 		    again == value);
 }
 
@@ -169,9 +168,9 @@ fuzz_seeds(void)
 {
 	static const char image[] = IMAGE;
 	static const char *const seeds[] = { image, "10.0.0.0/8", "192.0.2.1", "2001:db8::/32",
-		"::ffff:192.0.2.0/120", "fe80::1", "10.0.0.1/8", "256M", "18446744073709551615", "1T",
-		"500ms", "10s", "20m", "8h", "3d", "0", "alice", "_a.b-c", "LC_ALL", "APP_?*", "/home/dev",
-		"/a/../b", "/", "debian:12",
+		"::ffff:192.0.2.0/120", "fe80::1", "10.0.0.1/8", "256M", "18446744073709551615",
+		"1T", "500ms", "10s", "20m", "8h", "3d", "0", "alice", "_a.b-c", "LC_ALL", "APP_?*",
+		"/home/dev", "/a/../b", "/", "debian:12",
 		"\xc3\x84nderung \xe2\x82\xac \xf0\x9f\x90\xa7 \xe2\x80\xae \xff\x1b[31m\\" };
 
 	for (size_t i = 0; i < SP_ARRAY_LEN(seeds); i++)

@@ -57,8 +57,8 @@ void
 fuzz_setup(void)
 {
 	char *dir = dir_make();
-	const char *const paths[] = { dir_copy(dir, "ed25519", 0600), dir_copy(dir, "rsa2048", 0600),
-		dir_copy(dir, "ecdsa256", 0600), NULL };
+	const char *const paths[] = { dir_copy(dir, "ed25519", 0600),
+		dir_copy(dir, "rsa2048", 0600), dir_copy(dir, "ecdsa256", 0600), NULL };
 	char why[1024] = "";
 
 	FUZZ_CHECK(host_key_set_load(paths, false, &keys, why, sizeof(why)) == 0);
@@ -122,8 +122,8 @@ check_hash(struct wire_span t, const uint8_t *hash, size_t len)
 	unsigned n = 0;
 
 	for (size_t i = 0; i < SP_ARRAY_LEN(digests); i++) {
-		FUZZ_CHECK(EVP_Digest(t.data, t.len, own, &n, EVP_get_digestbyname(digests[i]),
-			       NULL) == 1);
+		FUZZ_CHECK(
+		    EVP_Digest(t.data, t.len, own, &n, EVP_get_digestbyname(digests[i]), NULL) == 1);
 		if (n == len && memcmp(own, hash, n) == 0)
 			return;
 	}
@@ -139,8 +139,7 @@ exchange(struct transcript_state *s, const char *algorithm, struct wire_span t)
 	const struct host_key *key = NULL;
 	size_t len = 0;
 	size_t sig_len;
-	const char *why =
-	    transcript_check(s, keys, nonce, algorithm, t, &key, hash, &len);
+	const char *why = transcript_check(s, keys, nonce, algorithm, t, &key, hash, &len);
 
 	if (why != NULL) {
 		FUZZ_CHECK(memcmp(&before, s, sizeof(before)) == 0);
@@ -201,8 +200,8 @@ void
 fuzz_seeds(void)
 {
 	static const char *const clients[] = { "SSH-2.0-OpenSSH_9.9", "SSH-2.0-dropbear_2022.83" };
-	static const char *const lists[] = { "curve25519-sha256,ext-info-c",
-		"ecdh-sha2-nistp384", "nonsense,sntrup761x25519-sha512", "diffie-hellman-group1-sha1" };
+	static const char *const lists[] = { "curve25519-sha256,ext-info-c", "ecdh-sha2-nistp384",
+		"nonsense,sntrup761x25519-sha512", "diffie-hellman-group1-sha1" };
 	uint8_t buf[8192];
 
 	for (uint8_t a = 0; a < SP_ARRAY_LEN(algorithms); a++)

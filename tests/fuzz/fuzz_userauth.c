@@ -38,8 +38,8 @@ static void
 load_signers(void)
 {
 	static const char *const files[] = { "ed25519_pkcs8.pem", "rsa2048_pkcs8.pem",
-		"ecdsa256_pkcs8.pem", "ecdsa384_pkcs8.pem", "ecdsa521_pkcs8.pem", "ed25519_pkcs8.pem",
-		"ecdsa256_pkcs8.pem" };
+		"ecdsa256_pkcs8.pem", "ecdsa384_pkcs8.pem", "ecdsa521_pkcs8.pem",
+		"ed25519_pkcs8.pem", "ecdsa256_pkcs8.pem" };
 
 	for (size_t i = 0; i < SP_ARRAY_LEN(signers); i++)
 		signer_load(&signers[i], signer_types[i], files[i]);

@@ -129,8 +129,8 @@ void
 fuzz_seeds(void)
 {
 	static const uint8_t all[] = { 7, 0, 1, 2, 3, 4 + 7 * 3, 5, 6, /* what is asked */
-		9, 1, 0, 0, 1, 2, 0, 1, 2, 3, 4, 5, 6, 7, 'a', 'b', 'c', 0, 0, 0, 2, 'x', 'y', 0, 0, 0,
-		1, 'z' };
+		9, 1, 0, 0, 1, 2, 0, 1, 2, 3, 4, 5, 6, 7, 'a', 'b', 'c', 0, 0, 0, 2, 'x', 'y', 0, 0,
+		0, 1, 'z' };
 	static const uint8_t too_short[] = { 2, 5, 0, 0xff, 0xff, 0xff, 0xff, 'a' };
 	static const uint8_t number[] = { 0, 0, 0, 0x80, 1 };
 

@@ -69,7 +69,7 @@ fault_install_libraries(void)
 {
 	assert_int_equal(CRYPTO_set_mem_functions(crypto_malloc, crypto_realloc, crypto_free), 1);
 	event_set_mem_functions(own_malloc, own_realloc, own_free);
-	assert_int_equal(curl_global_init_mem(CURL_GLOBAL_NOTHING, own_malloc, own_free, own_realloc,
-			     own_strdup, own_calloc),
+	assert_int_equal(curl_global_init_mem(CURL_GLOBAL_NOTHING, own_malloc, own_free,
+			     own_realloc, own_strdup, own_calloc),
 	    CURLE_OK);
 }

@@ -137,7 +137,8 @@ split(const uint8_t *data, size_t size, size_t skip, size_t head, size_t width, 
 
 /* Replace data[at, at + old) by text[len); the new size, or size as it was when it does not fit. */
 static size_t
-replace_bytes(uint8_t *data, size_t size, size_t max, size_t at, size_t old, const uint8_t *text, size_t len)
+replace_bytes(uint8_t *data, size_t size, size_t max, size_t at, size_t old, const uint8_t *text,
+    size_t len)
 {
 	if (size - old + len > max)
 		return size;

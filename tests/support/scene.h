@@ -56,7 +56,7 @@ struct scene_worker {
 	enum scene_user user;             /* logged in */
 	int64_t asked_us;                 /* when QUERY or AUTH was sent; -1: nothing is pending */
 	bool asked_auth;
-	bool signing; /* a SIGN is not answered yet */
+	bool signing;                      /* a SIGN is not answered yet */
 	unsigned waiting[IPC_CHANNEL_MAX]; /* STARTs without their answer */
 	bool running[IPC_CHANNEL_MAX];
 	unsigned signatures, refusals, started_programs, notices;

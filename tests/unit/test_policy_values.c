@@ -292,7 +292,8 @@ test_keys_cut_and_longer(void **state)
 		/* Each byte of a length, and of the type, counts. */
 		for (size_t at = 0; at < 4 + strlen(k.type); at++) {
 			k.blob[at] ^= 0x41;
-			assert_int_equal(parse_blob(k.type, k.blob, k.blob_len), PUBLIC_KEY_E_REFUSED);
+			assert_int_equal(parse_blob(k.type, k.blob, k.blob_len),
+			    PUBLIC_KEY_E_REFUSED);
 			k.blob[at] ^= 0x41;
 		}
 		/* And every other line says the wrong type. */
