@@ -8,8 +8,8 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/tree"
 # -h: a developer's links must not lead the lines below back into the real tree.
-(cd "$source" && tar -ch CMakeLists.txt common guest daemon policy broker admin systemd tests/CMakeLists.txt \
-	tests/support tests/unit) | tar -x -C "$work/tree" || exit 1
+(cd "$source" && tar -ch --exclude=./.git --exclude=./.dev --exclude=./build .) |
+	tar -x -C "$work/tree" || exit 1
 
 # What the compiler can do was found out already.
 sed -n 's/^\(SP_[WHL]_[^:]*\):INTERNAL=\(.*\)$/set(\1 "\2" CACHE INTERNAL "")/p' \
