@@ -917,7 +917,8 @@ keep(struct sftp_server *s, size_t n, const uint8_t *data, size_t len)
 {
 	size_t take = n - s->in_len < len ? n - s->in_len : len;
 
-	memcpy(s->in + s->in_len, data, take);
+	if (take > 0)
+		memcpy(s->in + s->in_len, data, take);
 	s->in_len += take;
 	return take;
 }
