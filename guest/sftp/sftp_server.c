@@ -917,8 +917,7 @@ keep(struct sftp_server *s, size_t n, const uint8_t *data, size_t len)
 {
 	size_t take = n - s->in_len < len ? n - s->in_len : len;
 
-	if (take > 0)
-		memcpy(s->in + s->in_len, data, take);
+	memcpy(s->in + s->in_len, data, take);
 	s->in_len += take;
 	return take;
 }
@@ -962,7 +961,7 @@ next_packet(struct sftp_server *s, const uint8_t *data, size_t len, const uint8_
 int
 sftp_server_feed(struct sftp_server *s, const uint8_t *data, size_t len)
 {
-	while (len > 0) {
+	while (data != NULL && len > 0) {
 		const uint8_t *packet;
 		uint32_t packet_len;
 		size_t taken = next_packet(s, data, len, &packet, &packet_len);
