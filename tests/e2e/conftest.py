@@ -156,5 +156,12 @@ def pytest_runtest_makereport(item, call):
                 report.sections.append(("the broker's log", "\n".join(lines)))
 
 
+def pytest_terminal_summary(terminalreporter):
+    """What the first try of an unsteady test had to say: it passed the second time, and is not forgotten."""
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.section(f"first try of {report.nodeid}", sep="_")
+        terminalreporter.write_line(report.longreprtext)
+
+
 def pytest_report_header():
     return [f"binaries under test: {BUILD}"]

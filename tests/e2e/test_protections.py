@@ -96,7 +96,7 @@ def run(engine, keys, tests, changes):
     mutant = Mutant(changes)
     try:
         return mutant.run(sys.executable, "-m", "pytest", "-c", "tests/e2e/pytest.ini", "-rA",
-                          "-p", "no:cacheprovider", *(f"tests/e2e/{t}" for t in tests),
+                          "--reruns", "0", "-p", "no:cacheprovider", *(f"tests/e2e/{t}" for t in tests),
                           seconds=300 * PATIENCE, env=env)
     finally:
         mutant.close()
