@@ -11,8 +11,7 @@ from kit.broker import BASH, Broker, profile
 from kit.flipper import Flipper
 from kit.target import PATIENCE, Target
 
-MACS = ["hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256",
-        "hmac-sha2-512"]
+MACS = ["hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256"]
 WAYS = [("chacha20-poly1305@openssh.com", None), ("aes256-gcm@openssh.com", None),
         ("aes128-gcm@openssh.com", None), ("aes192-ctr", MACS[0]), ("aes128-ctr", MACS[0]),
         *(("aes256-ctr", mac) for mac in MACS)]
