@@ -15,6 +15,7 @@
 
 #include "answer.h"
 #include "audit.h"
+#include "clock.h"
 #include "config.h"
 #include "dispatch.h"
 #include "host_key.h"
@@ -29,7 +30,7 @@
 #define QUESTIONS_MAX  64 /* queries and logins of one connection, beside those that were refused */
 #define SIGNATURE_COST 64 /* in records: some tens at once, then sixteen in a second */
 
-/* As OpenSSH: a refusal takes at least so long, plus what depends on a secret and the name. */
+/* As OpenSSH: a refusal takes at least so long from the question, plus what depends on a secret and the name. */
 #define REFUSAL_US        5000
 #define REFUSAL_JITTER_US 4200
 
@@ -115,13 +116,16 @@ jitter_us(const struct peer *p, struct wire_span user)
 }
 
 /*
- * Say no, but not at once: how long the comparison took, and whether there is such a user, is not to
- * be seen from outside.
+ * Say no, but not at once: how long it took to find out, and whether there is such a user, is not to be
+ * seen from outside. So the time runs from when the question came, asked_us of clock_now_us(); what took
+ * longer is answered at the next multiple.
  */
 static int
-refuse_later(struct peer *p, uint8_t id, struct wire_span user)
+refuse_later(struct peer *p, uint8_t id, struct wire_span user, int64_t asked_us)
 {
-	struct timeval tv = { .tv_usec = (suseconds_t)(REFUSAL_US + jitter_us(p, user)) };
+	int64_t whole = REFUSAL_US + jitter_us(p, user);
+	int64_t left = whole - (clock_now_us() - asked_us) % whole;
+	struct timeval tv = { .tv_usec = (suseconds_t)left };
 
 	p->facts.refusals++;
 	if (p->answer != NULL)
@@ -155,6 +159,7 @@ count_attempt(struct peer *p)
 int
 answer_query(struct peer *p, struct wire_reader *body, const char **ret_fault)
 {
+	int64_t asked_us = clock_now_us();
 	struct ipc_req_query m;
 	const char *fingerprint;
 	bool verify_required;
@@ -168,7 +173,7 @@ answer_query(struct peer *p, struct wire_reader *body, const char **ret_fault)
 		return ANSWER_E_PEER_FAULT;
 	if (!policy_find_key(p->broker->policy, m.user.data, m.user.len, m.blob.data, m.blob.len,
 		&fingerprint, &verify_required))
-		return refuse_later(p, IPC_REQ_QUERY, m.user);
+		return refuse_later(p, IPC_REQ_QUERY, m.user, asked_us);
 	wire_writer_init(&w, buf, sizeof(buf));
 	ipc_put_ans_query(&w, &(struct ipc_ans_query){ .acceptable = true });
 	(void)peer_send(p, &w, NULL, 0);
@@ -291,6 +296,7 @@ audit_login(struct peer *p)
 int
 answer_auth(struct peer *p, struct wire_reader *body, const char **ret_fault)
 {
+	int64_t asked_us = clock_now_us();
 	struct ipc_req_auth m;
 	const char *why;
 
@@ -313,7 +319,7 @@ answer_auth(struct peer *p, struct wire_reader *body, const char **ret_fault)
 			    p->decision.rule != NULL ? ", rule " : "",
 			    p->decision.rule != NULL ? p->decision.rule : "");
 		p->user[0] = '\0';
-		return refuse_later(p, IPC_REQ_AUTH, m.user);
+		return refuse_later(p, IPC_REQ_AUTH, m.user, asked_us);
 	}
 	peer_logged_in(p);
 	log_info("connection=%s from=%s user=%s logged in: key %s, rule %s, profile %s, policy %u",

@@ -573,6 +573,23 @@ open_secrets(struct service *s)
 	return r == 0 ? sweep_rendezvous(s->config->runtime_dir) : r;
 }
 
+/*
+ * With exact timers: what epoll counts in whole milliseconds, rounded up from when it is asked, would let
+ * a refusal's time show how long the decision took (answer_login.c). NULL: no memory.
+ */
+static struct event_base *
+make_base(void)
+{
+	struct event_config *c = event_config_new();
+	struct event_base *base = NULL;
+
+	if (c != NULL && event_config_set_flag(c, EVENT_BASE_FLAG_PRECISE_TIMER) == 0)
+		base = event_base_new_with_config(c);
+	if (c != NULL)
+		event_config_free(c);
+	return base;
+}
+
 static int
 start(struct service *s)
 {
@@ -594,7 +611,7 @@ start(struct service *s)
 		r = open_secrets(s);
 	if (r != 0)
 		return r;
-	s->broker.base = event_base_new();
+	s->broker.base = make_base();
 	if (s->broker.base == NULL)
 		return -ENOMEM;
 	r = make_events(s);

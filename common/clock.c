@@ -5,10 +5,16 @@
 #include <time.h>
 
 int64_t
-clock_now_ms(void)
+clock_now_us(void)
 {
 	struct timespec t;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+int64_t
+clock_now_ms(void)
+{
+	return clock_now_us() / 1000;
 }

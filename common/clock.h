@@ -5,7 +5,9 @@
 
 #include <stdint.h>
 
-/* Milliseconds of CLOCK_MONOTONIC. */
+/* Microseconds of CLOCK_MONOTONIC. */
+int64_t clock_now_us(void);
+/* The same in milliseconds. */
 int64_t clock_now_ms(void);
 
 #endif
