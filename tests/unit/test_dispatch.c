@@ -6,6 +6,7 @@
 
 #include "dispatch.h"
 #include "ipc.h"
+#include "ipc_msg.h"
 #include "peer.h"
 #include "test.h"
 
@@ -122,6 +123,24 @@ test_empty_record(void **state)
 	assert_int_equal(dispatch(&p, (const uint8_t *)"", 0, &fault), ANSWER_E_PEER_FAULT);
 }
 
+static void
+test_signatures_have_a_budget(void **state)
+{
+	struct peer p = { .state = PEER_LOGGED_IN, .signatures = IPC_SIGN_MAX };
+	struct ipc_req_sign m = { .algorithm = "ssh-ed25519",
+		.transcript = { (const uint8_t *)"x", 1 } };
+	uint8_t record[128];
+	const char *fault = NULL;
+	struct wire_writer w;
+
+	(void)state;
+	wire_writer_init(&w, record, sizeof(record));
+	ipc_put_req_sign(&w, &m);
+	assert_false(w.failed);
+	assert_int_equal(dispatch(&p, record, w.len, &fault), ANSWER_E_PEER_FAULT);
+	assert_string_equal(fault, "too many key exchanges");
+}
+
 int
 main(void)
 {
@@ -130,6 +149,7 @@ main(void)
 		cmocka_unit_test(test_every_pair),
 		cmocka_unit_test(test_once_is_once),
 		cmocka_unit_test(test_empty_record),
+		cmocka_unit_test(test_signatures_have_a_budget),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

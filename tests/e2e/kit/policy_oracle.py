@@ -17,7 +17,7 @@ DEFAULTS = {
         "limits": {"memory": "512M", "swap": "0", "cpus": 1, "pids": 256, "nofile": 1024},
     },
     "session": {"pty": True, "shell": True, "exec": True, "env": ["LANG", "LC_*"], "channels": 10,
-                "subsystems": {}, "max": "0", "warn": "1m"},
+                "subsystems": {}, "forward": {"local": []}, "max": "0", "warn": "1m"},
 }
 DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 EXPIRED = "This account has expired."
