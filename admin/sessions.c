@@ -105,15 +105,49 @@ text_of(const json_t *object, const char *key, char *out, size_t cap)
 
 /* "3d 04:05:06" */
 static const char *
-age_of(const json_t *object, char *out, size_t cap)
+duration(long long s, char *out, size_t cap)
 {
-	long long s = json_integer_value(json_object_get(object, "seconds"));
-
 	if (s >= 86400)
 		(void)snprintf(out, cap, "%lldd %02lld:%02lld:%02lld", s / 86400, s / 3600 % 24,
 		    s / 60 % 60, s % 60);
 	else
 		(void)snprintf(out, cap, "%02lld:%02lld:%02lld", s / 3600, s / 60 % 60, s % 60);
+	return out;
+}
+
+static const char *
+age_of(const json_t *object, char *out, size_t cap)
+{
+	return duration(json_integer_value(json_object_get(object, "seconds")), out, cap);
+}
+
+/* The same of the seconds since anything passed; "-" before the login. */
+static const char *
+idle_of(const json_t *object, char *out, size_t cap)
+{
+	const json_t *value = json_object_get(object, "idle_seconds");
+
+	return json_is_integer(value) ? duration(json_integer_value(value), out, cap) : "-";
+}
+
+/* "987", "1.2K", "34.5M": in units of 1024. */
+static const char *
+bytes_of(const json_t *object, const char *key, char *out, size_t cap)
+{
+	const json_t *value = json_object_get(object, key);
+	double n = (double)json_integer_value(value);
+	const char *unit = "KMGTPE";
+
+	if (!json_is_integer(value))
+		return "-";
+	if (n < 1024) {
+		(void)snprintf(out, cap, "%.0f", n);
+		return out;
+	}
+	/* What would be rounded to 1024.0 is one of the next. */
+	for (n /= 1024; n >= 1023.95 && unit[1] != '\0'; unit++)
+		n /= 1024;
+	(void)snprintf(out, cap, "%.1f%c", n, *unit);
 	return out;
 }
 
@@ -138,12 +172,14 @@ list_containers(const json_t *session, char *out, size_t cap)
 		(void)snprintf(out, cap, "-");
 }
 
-#define SESSION_FORMAT "%-10s %-9s %-16s %-24s %-14s %-12s %8s %s\n"
+#define SESSION_FORMAT "%-10s %-9s %-16s %-24s %-14s %-12s %-12s %7s %7s %8s %s\n"
 
 static void
 print_session(const json_t *session)
 {
-	char connection[16], state[16], user[80], from[80], rule[80], age[32], channels[16];
+	char connection[16], state[16], user[80], from[80], rule[80], age[32], idle[32], in[16],
+	    out[16];
+	char channels[16];
 	char containers[1024];
 
 	list_containers(session, containers, sizeof(containers));
@@ -154,7 +190,8 @@ print_session(const json_t *session)
 	    text_of(session, "user", user, sizeof(user)),
 	    text_of(session, "from", from, sizeof(from)),
 	    text_of(session, "rule", rule, sizeof(rule)), age_of(session, age, sizeof(age)),
-	    channels, containers);
+	    idle_of(session, idle, sizeof(idle)), bytes_of(session, "bytes_in", in, sizeof(in)),
+	    bytes_of(session, "bytes_out", out, sizeof(out)), channels, containers);
 }
 
 static void
@@ -163,8 +200,8 @@ print_sessions(const json_t *answer)
 	size_t i;
 	json_t *session;
 
-	printf(SESSION_FORMAT, "CONNECTION", "STATE", "USER", "FROM", "RULE", "AGE", "CHANNELS",
-	    "CONTAINER");
+	printf(SESSION_FORMAT, "CONNECTION", "STATE", "USER", "FROM", "RULE", "AGE", "IDLE", "IN",
+	    "OUT", "CHANNELS", "CONTAINER");
 	json_array_foreach(json_object_get(answer, "sessions"), i, session) print_session(session);
 }
 

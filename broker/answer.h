@@ -19,6 +19,7 @@ SP_MUST_CHECK int answer_query(struct peer *p, struct wire_reader *body, const c
 SP_MUST_CHECK int answer_auth(struct peer *p, struct wire_reader *body, const char **ret_fault);
 SP_MUST_CHECK int answer_start(struct peer *p, struct wire_reader *body, const char **ret_fault);
 SP_MUST_CHECK int answer_forward(struct peer *p, struct wire_reader *body, const char **ret_fault);
+SP_MUST_CHECK int answer_activity(struct peer *p, struct wire_reader *body, const char **ret_fault);
 SP_MUST_CHECK int answer_close(struct peer *p, struct wire_reader *body, const char **ret_fault);
 
 /* Logged in: begin to make the container, so that it is there when the client asks for it. */

@@ -526,13 +526,15 @@ answer_forward(struct peer *p, struct wire_reader *body, const char **ret_fault)
 }
 
 static void
-end_channel(struct peer *p, uint32_t number)
+end_channel(struct peer *p, const struct ipc_req_close *m)
 {
 	struct audit_subject who = peer_audit_subject(p);
 
-	if (p->channels[number].state == CHANNEL_RUNNING)
-		audit_note(p->broker->audit, "channel.closed", &who, AUDIT_NUMBER("channel", number));
-	free_channel(p, &p->channels[number]);
+	if (p->channels[m->channel].state == CHANNEL_RUNNING)
+		audit_note(p->broker->audit, "channel.closed", &who,
+		    AUDIT_NUMBER("channel", m->channel), AUDIT_NUMBER("bytes_in", m->bytes_in),
+		    AUDIT_NUMBER("bytes_out", m->bytes_out));
+	free_channel(p, &p->channels[m->channel]);
 }
 
 int
@@ -550,6 +552,6 @@ answer_close(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	if (p->channels[m.channel].state == CHANNEL_WAITING)
 		refuse(p, m.channel, IPC_START_FAILED, "");
 	else
-		end_channel(p, m.channel);
+		end_channel(p, &m);
 	return 0;
 }

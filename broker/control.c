@@ -155,6 +155,12 @@ text_or_null(const char *text)
 }
 
 static json_t *
+number_or_null(bool known, uint64_t n)
+{
+	return known ? json_integer((json_int_t)n) : json_null();
+}
+
+static json_t *
 utc(int64_t ms_ago)
 {
 	time_t then = time(NULL) - (time_t)(ms_ago / 1000);
@@ -197,16 +203,20 @@ channels_json(const struct peer *p)
 static json_t *
 session_json(const struct peer *p)
 {
-	int64_t age = clock_now_ms() - p->connected_at;
+	int64_t now = clock_now_ms();
+	int64_t age = now - p->connected_at;
 	bool in = p->state == PEER_LOGGED_IN;
 
-	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o}", "connection",
-	    p->id, "state", peer_state_name(p->state), "from", p->source_text, "user",
+	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o}",
+	    "connection", p->id, "state", peer_state_name(p->state), "from", p->source_text, "user",
 	    text_or_null(p->user), "key", text_or_null(p->fingerprint), "rule",
 	    text_or_null(in ? p->decision.rule : NULL), "profile",
 	    text_or_null(in ? p->decision.profile->name : NULL), "generation",
 	    in ? json_integer(p->generation) : json_null(), "since", utc(age), "seconds",
-	    (json_int_t)(age / 1000), "channels", channels_json(p));
+	    (json_int_t)(age / 1000), "idle_seconds",
+	    number_or_null(in, (uint64_t)activity_idle_seconds(&p->activity, now)), "bytes_in",
+	    number_or_null(in, p->activity.in), "bytes_out", number_or_null(in, p->activity.out),
+	    "channels", channels_json(p));
 }
 
 static void

@@ -26,6 +26,7 @@ static const struct rule {
 	[IPC_REQ_START] = { PEER_LOGGED_IN,                   false, answer_start },
 	[IPC_REQ_CLOSE] = { PEER_LOGGED_IN,                   false, answer_close },
 	[IPC_REQ_FORWARD] = { PEER_LOGGED_IN,                 false, answer_forward },
+	[IPC_ACTIVITY]  = { PEER_LOGGED_IN,                   false, answer_activity },
 	/* clang-format on */
 };
 

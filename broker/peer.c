@@ -38,6 +38,7 @@
 #define EXIT_MS          3000 /* from the end of the pair to SIGKILL: time for a last word to the client */
 #define DISMISS_MS       2000 /* from "disconnect now" to the end of a worker that does not */
 #define RECORDS_PER_TURN 16   /* then the others have their turn */
+#define LAST_TURNS       8    /* for what a worker that has exited left in its pair */
 #define RECORDS_BURST    1000 /* at once; then one in a millisecond: an honest worker is far below */
 #define LOG_LINES        20   /* of one worker at once */
 #define LOG_INTERVAL_MS  50   /* then one each */
@@ -173,10 +174,15 @@ static void
 audit_end(const struct peer *p, const char *event, const char *reason)
 {
 	struct audit_subject who = peer_audit_subject(p);
+	int64_t ms = clock_now_ms() - p->connected_at;
 
-	if (p->connected_at != 0)
+	if (p->facts.logged_in)
 		audit_note(p->broker->audit, event, &who, AUDIT_TEXT("reason", reason),
-		    AUDIT_NUMBER("milliseconds", clock_now_ms() - p->connected_at));
+		    AUDIT_NUMBER("milliseconds", ms), AUDIT_NUMBER("bytes_in", p->activity.in),
+		    AUDIT_NUMBER("bytes_out", p->activity.out));
+	else if (p->connected_at != 0)
+		audit_note(p->broker->audit, event, &who, AUDIT_TEXT("reason", reason),
+		    AUDIT_NUMBER("milliseconds", ms));
 }
 
 void
@@ -659,6 +665,7 @@ peer_logged_in(struct peer *p)
 {
 	peer_enter(p, PEER_LOGGED_IN);
 	p->facts.logged_in = true;
+	p->activity.last_ms = clock_now_ms();
 	worker_pool_peer_logged_in(p->broker->workers, p);
 	(void)set_deadline(p, 0);
 }
@@ -727,6 +734,9 @@ peer_exited(struct peer *p, int status)
 	p->exited = true;
 	p->facts.status = status;
 	log_exit(p, status);
+	/* What it said last, how much has passed for one, may not have been read yet. */
+	for (int i = 0; i < LAST_TURNS && p->state != PEER_ENDED; i++)
+		on_records(p->ipc_fd, EV_READ, p);
 	if (p->state != PEER_ENDED)
 		peer_end(p, WIFSIGNALED(status) ? "worker crashed" : "connection closed");
 	if (p->log_event != NULL)

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
+#include "activity.h"
 #include "admission.h"
 #include "broker.h"
 #include "ipc.h"
@@ -107,6 +108,7 @@ struct peer {
 	char fingerprint[64];
 	char refusal[IPC_TEXT_MAX + 1]; /* the sentence of a refusal that is held back */
 
+	struct activity activity; /* by the worker's own word */
 	struct container *container; /* mode "connection": shared; mode "session": the next channel's */
 	struct peer_channel channels[IPC_CHANNEL_MAX];
 	unsigned n_channels;

@@ -33,7 +33,8 @@ enum ipc_id {
 	IPC_NOTICE = 13,
 	IPC_REQ_FORWARD = 14,
 	IPC_ANS_FORWARD = 15,
-	IPC_ID_END = 16,
+	IPC_ACTIVITY = 18,
+	IPC_ID_END = 19,
 };
 
 #define IPC_NONCE_LEN      16    /* bytes, in HELLO and (as hex) in the server's version string */

@@ -405,17 +405,50 @@ ipc_get_ans_forward(struct wire_reader *r, struct ipc_ans_forward *ret)
 	return wire_finish(r);
 }
 
+/* So many that everybody's integers hold it. */
+static uint64_t
+get_bytes_passed(struct wire_reader *r)
+{
+	uint64_t n = wire_get_u64(r);
+
+	if (n > INT64_MAX)
+		wire_fail(r);
+	return n;
+}
+
 void
 ipc_put_req_close(struct wire_writer *w, const struct ipc_req_close *m)
 {
 	wire_put_u8(w, IPC_REQ_CLOSE);
 	wire_put_u32(w, m->channel);
+	wire_put_u64(w, m->bytes_in);
+	wire_put_u64(w, m->bytes_out);
 }
 
 int
 ipc_get_req_close(struct wire_reader *r, struct ipc_req_close *ret)
 {
 	ret->channel = get_channel(r);
+	ret->bytes_in = get_bytes_passed(r);
+	ret->bytes_out = get_bytes_passed(r);
+	return wire_finish(r);
+}
+
+void
+ipc_put_activity(struct wire_writer *w, const struct ipc_activity *m)
+{
+	wire_put_u8(w, IPC_ACTIVITY);
+	wire_put_u64(w, m->bytes_in);
+	wire_put_u64(w, m->bytes_out);
+	wire_put_u32(w, m->idle_seconds);
+}
+
+int
+ipc_get_activity(struct wire_reader *r, struct ipc_activity *ret)
+{
+	ret->bytes_in = get_bytes_passed(r);
+	ret->bytes_out = get_bytes_passed(r);
+	ret->idle_seconds = wire_get_u32(r);
 	return wire_finish(r);
 }
 

@@ -153,9 +153,20 @@ SP_MUST_CHECK int ipc_get_ans_forward(struct wire_reader *r, struct ipc_ans_forw
 /* worker to broker: the channel is gone; its number is free again. */
 struct ipc_req_close {
 	uint32_t channel;
+	uint64_t bytes_in; /* of the channel's data, from the client */
+	uint64_t bytes_out;
 };
 void ipc_put_req_close(struct wire_writer *w, const struct ipc_req_close *m);
 SP_MUST_CHECK int ipc_get_req_close(struct wire_reader *r, struct ipc_req_close *ret);
+
+/* worker to broker: what has passed through all channels so far. Not answered. */
+struct ipc_activity {
+	uint64_t bytes_in; /* from the client */
+	uint64_t bytes_out;
+	uint32_t idle_seconds; /* since the last of it */
+};
+void ipc_put_activity(struct wire_writer *w, const struct ipc_activity *m);
+SP_MUST_CHECK int ipc_get_activity(struct wire_reader *r, struct ipc_activity *ret);
 
 /* broker to worker: tell the user. */
 struct ipc_notice {

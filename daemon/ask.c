@@ -227,12 +227,22 @@ ask_forward(struct ask *a, const struct ipc_req_forward *m)
 }
 
 int
-ask_close(struct ask *a, uint32_t channel)
+ask_close(struct ask *a, const struct ipc_req_close *m)
 {
 	struct wire_writer w;
 
 	begin(&w);
-	ipc_put_req_close(&w, &(struct ipc_req_close){ .channel = channel });
+	ipc_put_req_close(&w, m);
+	return send_out(a, &w);
+}
+
+int
+ask_activity(struct ask *a, const struct ipc_activity *m)
+{
+	struct wire_writer w;
+
+	begin(&w);
+	ipc_put_activity(&w, m);
 	return send_out(a, &w);
 }
 

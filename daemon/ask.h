@@ -46,7 +46,9 @@ SP_MUST_CHECK int ask_auth(struct ask *a, const struct ipc_req_auth *m, struct i
 /* The answer comes as an event. */
 SP_MUST_CHECK int ask_start(struct ask *a, const struct ipc_req_start *m);
 SP_MUST_CHECK int ask_forward(struct ask *a, const struct ipc_req_forward *m);
-SP_MUST_CHECK int ask_close(struct ask *a, uint32_t channel);
+SP_MUST_CHECK int ask_close(struct ask *a, const struct ipc_req_close *m);
+/* Told, and not answered. */
+SP_MUST_CHECK int ask_activity(struct ask *a, const struct ipc_activity *m);
 
 /* Take the next event, freed with ask_event_free(). 0, ASK_E_AGAIN or ASK_E_GONE. */
 SP_MUST_CHECK int ask_next_event(struct ask *a, struct ask_event **ret);

@@ -122,6 +122,14 @@ size_waits(const struct channel *ch)
 	return ch->pty && connection_has_messages(ch->connection);
 }
 
+static void
+note_data(struct channel *ch, size_t in, size_t out)
+{
+	ch->bytes_in += in;
+	ch->bytes_out += out;
+	activity_note(&ch->connection->activity, in, out);
+}
+
 /* What a program takes now goes to it straight from libssh's buffer; the rest stays there, where it
  * counts against the client's window. */
 static int
@@ -140,12 +148,17 @@ on_data(ssh_session session, ssh_channel ssh, void *data, uint32_t len, int is_s
 	/* Taking it would make libssh open the window of a channel that we have closed. */
 	if (ch->close_sent)
 		return 0;
-	if (is_stderr != 0 || ch->no_more_input || ch->closed)
+	if (is_stderr != 0 || ch->no_more_input || ch->closed) {
+		note_data(ch, len, 0);
 		return (int)len;
+	}
 	if (ch->state != CHANNEL_RUNNING || ch->input.len > 0 || input_fd(ch) < 0 || size_waits(ch))
 		return 0;
 	n = write(input_fd(ch), data, len);
-	return n > 0 ? (int)n : 0;
+	if (n <= 0)
+		return 0;
+	note_data(ch, (size_t)n, 0);
+	return (int)n;
 }
 
 static void
@@ -260,6 +273,7 @@ take_input(struct channel *ch)
 		return false;
 	}
 	ch->input.len = (size_t)n;
+	note_data(ch, (size_t)n, 0);
 	return true;
 }
 
@@ -802,6 +816,7 @@ send_held(struct channel *ch, struct held *h, bool is_stderr)
 		connection_note_output(ch->connection, sent > 0, window);
 		if (sent <= 0)
 			return false;
+		note_data(ch, 0, (size_t)sent);
 		h->done += (size_t)sent;
 	}
 	held_clear(h);
@@ -852,6 +867,7 @@ send_stream(struct channel *ch, int *fd, struct held *h, bool is_stderr)
 			 : ssh_channel_write(ch->ssh, chunk, (uint32_t)n);
 	if (sent < 0)
 		sent = 0;
+	note_data(ch, 0, (size_t)sent);
 	if (sent < n)
 		hold(ch, h, chunk + sent, (size_t)(n - sent));
 	return true;
@@ -1024,6 +1040,19 @@ send_close(struct channel *ch)
 	return true;
 }
 
+/* The broker hears that its number is free, unless it knows nothing of it. */
+static int
+tell_close(struct channel *ch)
+{
+	bool known = ch->known;
+
+	ch->known = false;
+	if (!known)
+		return 0;
+	return ask_close(&ch->connection->ask,
+	    &(struct ipc_req_close){ ch->number, ch->bytes_in, ch->bytes_out });
+}
+
 /*
  * A channel is there until both sides have closed it, as under sshd: a client that never does would
  * otherwise fill libssh's list, and our memory with what it sends after our CLOSE. And libssh's messages
@@ -1043,9 +1072,8 @@ channel_settle(struct channel *ch)
 	}
 	if (ch->unanswered)
 		return; /* the number stays taken until the broker has answered */
-	if (ch->known && ask_close(&ch->connection->ask, ch->number) != 0)
+	if (tell_close(ch) != 0)
 		connection_end(ch->connection, WORKER_EXIT_BROKER_GONE, "service unavailable");
-	ch->known = false;
 	if (ch->ssh == NULL)
 		ch->state = CHANNEL_UNUSED;
 }
@@ -1055,6 +1083,9 @@ channel_drop(struct channel *ch)
 {
 	if (ch->state == CHANNEL_UNUSED)
 		return;
+	/* For the audit log. The broker may be gone: then nobody misses it. */
+	if (!ch->unanswered)
+		(void)!tell_close(ch);
 	let_go(ch);
 	forget(ch);
 }

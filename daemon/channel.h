@@ -71,6 +71,8 @@ struct channel {
 	uint32_t n_env;
 	size_t env_bytes;
 
+	uint64_t bytes_in; /* of channel data, from the client */
+	uint64_t bytes_out;
 	char program[256]; /* what is run, for messages */
 
 	int ctl;

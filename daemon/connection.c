@@ -552,6 +552,7 @@ static int
 next_timeout(const struct connection *c)
 {
 	int64_t now = clock_now_ms();
+	int64_t telling = activity_wait(&c->activity);
 	int64_t timeout = -1;
 
 	/*
@@ -563,6 +564,8 @@ next_timeout(const struct connection *c)
 		return 0;
 	if (c->keepalive_seconds > 0 && c->logged_in)
 		timeout = c->next_keepalive > now ? c->next_keepalive - now : 0;
+	if (telling >= 0 && (timeout < 0 || timeout > telling))
+		timeout = telling;
 	for (int i = 0; i < IPC_CHANNEL_MAX; i++) {
 		if (channel_wants_time(&c->channels[i]) && (timeout < 0 || timeout > CLOSE_RETRY_MS))
 			timeout = CLOSE_RETRY_MS;
@@ -637,6 +640,8 @@ turn(struct connection *c)
 	/* A channel that has been opened just now has its turn in the next round. */
 	if (!c->ending)
 		serve_channels(c, n, channels);
+	if (!c->ending && activity_tell(&c->activity, &c->ask, false) != 0)
+		connection_end(c, WORKER_EXIT_BROKER_GONE, "service unavailable");
 	keep_alive(c);
 }
 
@@ -684,6 +689,7 @@ flush(struct connection *c)
 static enum worker_exit
 finish(struct connection *c)
 {
+	(void)!activity_tell(&c->activity, &c->ask, true);
 	for (int i = 0; i < IPC_CHANNEL_MAX; i++)
 		channel_drop(&c->channels[i]);
 	if (c->goodbye[0] != '\0')

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "activity.h"
 #include "ask.h"
 #include "channel.h"
 #include "ipc.h"
@@ -63,6 +64,7 @@ struct connection {
 	unsigned failures;
 	struct grants grants;
 
+	struct activity activity;
 	struct channel channels[IPC_CHANNEL_MAX];
 	unsigned first; /* channel that may send first next time: the one after the last that did */
 

@@ -35,8 +35,8 @@ def test_sessions_for_people_and_for_programs(broker, client):
     assert result.returncode == 0 and client.poll() is None
     mine, = json.loads(result.stdout)["sessions"]
     table = sallyport_command(broker, "sessions").stdout.splitlines()
-    assert table[0].split() == ["CONNECTION", "STATE", "USER", "FROM", "RULE", "AGE", "CHANNELS",
-                                "CONTAINER"]
+    assert table[0].split() == ["CONNECTION", "STATE", "USER", "FROM", "RULE", "AGE", "IDLE", "IN",
+                                "OUT", "CHANNELS", "CONTAINER"]
     row, = table[1:]
     assert row.split()[:5] == [mine["connection"], "logged-in", "dev", mine["from"], "dev"]
     assert row.split()[-2:] == ["1", mine["channels"][0]["container"]["name"]]

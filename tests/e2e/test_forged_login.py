@@ -298,10 +298,10 @@ def test_signatures_are_rationed(worker, user):
 # ----- questions out of order, out of shape, beyond the login's rights
 
 @pytest.mark.parametrize("record", [
-    lambda w: w.start_request(), lambda w: bytes([e.CLOSE]) + e.u32(0),
+    lambda w: w.start_request(), lambda w: e.close(0), lambda w: e.activity(0, 0, 0),
     lambda w: w.auth_request("dev", "ssh-ed25519", b"", b""),
     lambda w: bytes([e.QUERY]) + e.string("dev") + e.string(b""), lambda w: bytes([e.READY]) + e.u32(1),
-], ids=["start", "close", "auth", "query", "ready"])
+], ids=["start", "close", "activity", "auth", "query", "ready"])
 def test_before_the_exchange(worker, record):
     assert worker.outcome(record(worker)) == "killed"
     assert ORDER in worker.ended()
@@ -355,8 +355,11 @@ MALFORMED = {
     "forward-port-0": lambda w: w.forward_request(port=0),
     "forward-port-65536": lambda w: w.forward_request(port=65536),
     "forward-trailing-byte": lambda w: w.forward_request() + b"\0",
-    "close-channel-64": lambda w: bytes([e.CLOSE]) + e.u32(64),
-    "close-trailing-byte": lambda w: bytes([e.CLOSE]) + e.u32(0) + b"\0",
+    "activity-trailing-byte": lambda w: e.activity(1, 1, 0) + b"\0",
+    "activity-one-byte-short": lambda w: e.activity(1, 1, 0)[:-1],
+    "activity-too-many-bytes": lambda w: e.activity(0, 1 << 63, 0),
+    "close-channel-64": lambda w: e.close(64),
+    "close-trailing-byte": lambda w: e.close(0) + b"\0",
 }
 
 
@@ -401,8 +404,15 @@ def test_more_channels_than_allowed(worker, user):
 
 def test_close_of_a_channel_that_was_never_opened(worker, user):
     worker.login("lost", user)
-    assert worker.outcome(bytes([e.CLOSE]) + e.u32(5)) == "killed"
+    assert worker.outcome(e.close(5)) == "killed"
     assert "a channel that has no program is closed" in worker.ended()
+
+
+def test_fewer_bytes_than_before(worker, user):
+    worker.login("lost", user)
+    worker.send(e.activity(7, 9, 0))
+    assert worker.outcome(e.activity(7, 8, 0)) == "killed"
+    assert "fewer bytes have passed than before" in worker.ended()
 
 
 @pytest.mark.parametrize("login, request_, words", [

@@ -10,6 +10,7 @@
  * The input is a row of steps: what, an argument, u16 length, bytes. See the table below.
  *
  * Covers: dispatch answer_ready answer_sign answer_query answer_auth answer_start answer_close
+ * Covers: answer_activity activity_update
  * Covers: peer_enter peer_serve peer_exited peer_violation peer_end peer_send peer_notice on_records
  * Covers: on_log on_deadline hand_over close_pair free_peer count_attempt refuse_later send_refusal
  * Covers: judge send_accepted session_begin session_end run run_waiting on_up on_down refuse
@@ -139,6 +140,16 @@ step_close_channel(struct step *s)
 		send_changed(s, w, scene_put_close(s->arg >> 4, record, sizeof(record)));
 }
 
+static void
+step_activity(struct step *s)
+{
+	struct scene_worker *w = scene_pick(&scene, s->arg & 15);
+	uint8_t bytes = fuzz_u8(&s->body);
+
+	if (w != NULL)
+		send_changed(s, w, scene_put_activity(bytes, s->arg >> 4, record, sizeof(record)));
+}
+
 /* Everything up to the login at once: deep states are not found by luck. */
 static void
 step_log_in(struct step *s)
@@ -256,7 +267,7 @@ step_service(struct step *s)
 static void (*const steps[])(struct step *s) = { step_raw, step_ready, step_sign, step_query,
 	step_auth, step_start, step_close_channel, step_log_in, step_client, step_time, step_engine,
 	step_path_ready, step_path_failed, step_container_ended, step_start_result, step_hang_up,
-	step_exit, step_log, step_deaf, step_service };
+	step_exit, step_log, step_deaf, step_service, step_activity };
 
 enum {
 	RAW,
@@ -279,6 +290,7 @@ enum {
 	LOG,
 	DEAF,
 	SERVICE,
+	ACTIVITY,
 };
 
 void
@@ -309,7 +321,8 @@ fuzz_seeds(void)
 	static const uint8_t login[] = { STEP(READY, 0), STEP(CLIENT, 1), STEP(SIGN, 0),
 		STEP(QUERY, 0x00), STEP(AUTH, 0x00), STEP1(START, 0x30, 0), STEP(ENGINE, 0),
 		STEP(PATH_READY, 0), STEP1(START, 0x00, 1), STEP(SIGN, 16),
-		STEP(CLOSE_CHANNEL, 0x10), STEP(HANG_UP, 0), STEP(TIME, 6), STEP(EXIT, 0) };
+		STEP1(ACTIVITY, 0x10, 9), STEP(CLOSE_CHANNEL, 0x10), STEP1(ACTIVITY, 0, 200),
+		STEP(HANG_UP, 0), STEP(TIME, 6), STEP(EXIT, 0) };
 	static const uint8_t denied[] = { STEP(CLIENT, 1), STEP(READY, 0), STEP(SIGN, 0),
 		STEP(QUERY, 0x30), STEP(TIME, 3), STEP(AUTH, 0x20), STEP(TIME, 3), STEP(AUTH, 0x10),
 		STEP1(START, 0x00, 0), STEP1(START, 0x10, 1), STEP(ENGINE, 0), STEP(ENGINE, 0x50),

@@ -5,7 +5,7 @@
  *
  * Covers: ipc_get_hello ipc_get_ready ipc_get_connection ipc_get_req_sign ipc_get_ans_sign
  * Covers: ipc_get_req_query ipc_get_ans_query ipc_get_req_auth ipc_get_ans_auth ipc_get_req_start
- * Covers: ipc_get_ans_start ipc_get_req_close ipc_get_notice get_env get_pty get_count get_channel
+ * Covers: ipc_get_ans_start ipc_get_req_close ipc_get_activity ipc_get_notice get_env get_pty get_count get_channel
  * Floor: 44
  */
 #include <string.h>
@@ -83,6 +83,7 @@ decode(uint8_t id, struct wire_reader *r, struct wire_writer *w)
 		    FUZZ_CHECK(m.channel < IPC_CHANNEL_MAX && m.result <= IPC_START_FAILED &&
 			is_text(m.text, IPC_TEXT_MAX)))
 		CASE(IPC_REQ_CLOSE, req_close, FUZZ_CHECK(m.channel < IPC_CHANNEL_MAX))
+		CASE(IPC_ACTIVITY, activity, )
 		CASE(IPC_NOTICE, notice, FUZZ_CHECK(is_text(m.text, IPC_TEXT_MAX)))
 	case IPC_CONNECTION:
 		if (ipc_get_connection(r) != 0)
@@ -137,6 +138,7 @@ fuzz_seeds(void)
 	fuzz_seed(connection, sizeof(connection));
 	SEED(req_sign, .algorithm = "ssh-ed25519", .transcript = span("what was exchanged"));
 	SEED(ans_sign, .signature = span("0123456789abcdef0123456789abcdef"));
+	SEED(activity, .bytes_in = 1234, .bytes_out = 1ULL << 40, .idle_seconds = 3);
 	SEED(req_query, .user = span("alice"), .blob = span("key"));
 	SEED(ans_query, .acceptable = true);
 	SEED(req_auth, .user = span("alice"), .algorithm = "ssh-ed25519", .blob = span("key"),

@@ -702,6 +702,7 @@ static void
 dispatch(struct client *c, const uint8_t *data, size_t len)
 {
 	struct wire_reader body;
+	struct ipc_activity activity;
 	struct ipc_req_close m;
 	uint8_t id;
 
@@ -718,6 +719,8 @@ dispatch(struct client *c, const uint8_t *data, size_t len)
 		answer_start(c, &body);
 	else if (id == IPC_REQ_FORWARD)
 		refuse_forward(c, &body);
+	else if (id == IPC_ACTIVITY && c->logged_in && ipc_get_activity(&body, &activity) == 0)
+		return;
 	else if (id != IPC_REQ_CLOSE || ipc_get_req_close(&body, &m) != 0)
 		broken("a message that this state does not allow");
 }

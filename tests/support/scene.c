@@ -768,6 +768,7 @@ scene_client(struct scene *s, uint8_t net)
 static bool
 enter_in_books(struct scene_worker *w, const uint8_t *data, size_t len)
 {
+	struct ipc_activity activity;
 	struct ipc_req_start start;
 	struct ipc_req_query query;
 	struct ipc_req_auth auth;
@@ -816,6 +817,13 @@ enter_in_books(struct scene_worker *w, const uint8_t *data, size_t len)
 		    (!w->running[done.channel] && w->waiting[done.channel] == 0))
 			return false;
 		w->running[done.channel] = false;
+		return true;
+	case IPC_ACTIVITY:
+		if (ipc_get_activity(&r, &activity) != 0 || activity.bytes_in < w->bytes_in ||
+		    activity.bytes_out < w->bytes_out)
+			return false;
+		w->bytes_in = activity.bytes_in;
+		w->bytes_out = activity.bytes_out;
 		return true;
 	default:
 		return false;
@@ -997,7 +1005,17 @@ scene_put_close(uint32_t channel, uint8_t *out, size_t cap)
 	struct wire_writer r;
 
 	wire_writer_init(&r, out, cap);
-	ipc_put_req_close(&r, &(struct ipc_req_close){ .channel = channel });
+	ipc_put_req_close(&r, &(struct ipc_req_close){ channel, 1, 2 });
+	return r.failed ? 0 : r.len;
+}
+
+size_t
+scene_put_activity(uint64_t in, uint32_t idle_seconds, uint8_t *out, size_t cap)
+{
+	struct wire_writer r;
+
+	wire_writer_init(&r, out, cap);
+	ipc_put_activity(&r, &(struct ipc_activity){ in, in / 2, idle_seconds });
 	return r.failed ? 0 : r.len;
 }
 

@@ -60,7 +60,8 @@ struct scene_worker {
 	unsigned waiting[IPC_CHANNEL_MAX]; /* STARTs without their answer */
 	bool running[IPC_CHANNEL_MAX];
 	unsigned signatures, refusals, started_programs, notices;
-	bool deaf; /* does not read its pair */
+	uint64_t bytes_in, bytes_out; /* told in ACTIVITY */
+	bool deaf;                    /* does not read its pair */
 	/* It has asked while it was deaf: what it knows is not what the broker knows, and only what
 	 * must never happen to anybody is checked of it. */
 	bool muddled;
@@ -118,6 +119,7 @@ size_t scene_put_auth(const struct scene_worker *w, enum scene_user user, uint8_
 size_t scene_put_start(uint32_t channel, bool shell, bool pty, const char *command, uint8_t *out,
     size_t cap);
 size_t scene_put_close(uint32_t channel, uint8_t *out, size_t cap);
+size_t scene_put_activity(uint64_t in, uint32_t idle_seconds, uint8_t *out, size_t cap);
 
 /* The engine and the data path act on the i-th launch, modulo those that wait for it. False: none. */
 bool scene_launched(struct scene *s, unsigned i, unsigned error);

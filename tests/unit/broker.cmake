@@ -4,6 +4,7 @@ sp_add_test(NAME test_audit LABEL unit SIDE broker SOURCES unit/test_audit.c LIB
 sp_add_test(NAME test_dispatch LABEL unit SIDE broker SOURCES unit/test_dispatch.c LIBS sp_broker)
 target_compile_definitions(test_dispatch PRIVATE
   SP_PROTOCOL_MD="${PROJECT_SOURCE_DIR}/common/PROTOCOL.md")
+sp_add_test(NAME test_activity LABEL unit SIDE broker SOURCES unit/test_activity.c LIBS sp_broker)
 sp_add_test(NAME test_admission LABEL unit SIDE broker SOURCES unit/test_admission.c LIBS sp_broker)
 sp_add_test(NAME test_proxy_header LABEL unit SIDE broker SOURCES unit/test_proxy_header.c
   LIBS sp_broker)

@@ -9,6 +9,8 @@ sp_add_test(NAME test_ssh_signal LABEL unit SIDE daemon SOURCES unit/test_ssh_si
   LIBS sp_daemon)
 sp_add_test(NAME test_hooks LABEL unit SIDE daemon SOURCES unit/test_hooks.c LIBS sp_daemon)
 sp_add_test(NAME test_ask LABEL unit SIDE daemon SOURCES unit/test_ask.c LIBS sp_daemon)
+sp_add_test(NAME test_worker_activity LABEL unit SIDE daemon SOURCES unit/test_worker_activity.c
+  LIBS sp_daemon)
 sp_add_test(NAME test_worker_sandbox LABEL sandbox SIDE daemon SOURCES unit/test_worker_sandbox.c
   LIBS sp_daemon PkgConfig::libseccomp TIMEOUT 180)
 target_compile_definitions(test_worker_sandbox PRIVATE

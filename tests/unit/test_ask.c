@@ -323,7 +323,7 @@ test_broker_gone(void **state)
 	fd_close(&f->broker);
 	assert_int_equal(ask_next_event(&f->ask, &e), ASK_E_GONE);
 	assert_int_equal(ask_for_signature(f, sig, &len), ASK_E_GONE);
-	assert_int_equal(ask_close(&f->ask, 0), ASK_E_GONE);
+	assert_int_equal(ask_close(&f->ask, &(struct ipc_req_close){ 0 }), ASK_E_GONE);
 }
 
 /* What is said unasked while a question is open has a ceiling. */

@@ -35,6 +35,7 @@ decode(uint8_t id, const uint8_t *body, size_t len)
 		struct ipc_req_close req_close;
 		struct ipc_req_forward req_forward;
 		struct ipc_ans_forward ans_forward;
+		struct ipc_activity activity;
 		struct ipc_notice notice;
 	} m;
 	struct wire_reader r;
@@ -69,6 +70,8 @@ decode(uint8_t id, const uint8_t *body, size_t len)
 		return ipc_get_req_forward(&r, &m.req_forward);
 	case IPC_ANS_FORWARD:
 		return ipc_get_ans_forward(&r, &m.ans_forward);
+	case IPC_ACTIVITY:
+		return ipc_get_activity(&r, &m.activity);
 	case IPC_NOTICE:
 		return ipc_get_notice(&r, &m.notice);
 	default:
@@ -163,7 +166,7 @@ encode(uint8_t id)
 			.text = span("no") });
 		break;
 	case IPC_REQ_CLOSE:
-		ipc_put_req_close(&w, &(struct ipc_req_close){ .channel = 5 });
+		ipc_put_req_close(&w, &(struct ipc_req_close){ 5, INT64_MAX, 1 });
 		break;
 	case IPC_REQ_FORWARD:
 		ipc_put_req_forward(&w,
@@ -174,6 +177,9 @@ encode(uint8_t id)
 		    &(struct ipc_ans_forward){ .channel = 7,
 			.result = IPC_START_REFUSED,
 			.text = span("no") });
+		break;
+	case IPC_ACTIVITY:
+		ipc_put_activity(&w, &(struct ipc_activity){ 1, INT64_MAX, 7 });
 		break;
 	case IPC_NOTICE:
 		ipc_put_notice(&w,
@@ -193,6 +199,10 @@ test_every_message(void **state)
 	for (uint8_t id = IPC_HELLO; id < IPC_ID_END; id++) {
 		size_t len = encode(id);
 
+		if (id == 16 || id == 17) {
+			assert_int_equal(len, 0); /* no message has these */
+			continue;
+		}
 		assert_int_equal(record[0], id);
 		assert_int_equal(decode(id, record + 1, len - 1), 0);
 		for (size_t n = 0; n + 1 < len; n++) {
@@ -206,6 +216,24 @@ test_every_message(void **state)
 		}
 		record[len] = 0;
 		assert_int_equal(decode(id, record + 1, len), WIRE_E_MALFORMED);
+	}
+}
+
+static void
+test_bytes_have_a_bound(void **state)
+{
+	struct ipc_activity bad[] = { { UINT64_MAX, 0, 0 }, { 0, 1ULL << 63, 0 } };
+	struct wire_writer w;
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(bad); i++) {
+		wire_writer_init(&w, record, sizeof(record));
+		ipc_put_activity(&w, &bad[i]);
+		assert_int_equal(decode(IPC_ACTIVITY, record + 1, w.len - 1), WIRE_E_MALFORMED);
+		wire_writer_init(&w, record, sizeof(record));
+		ipc_put_req_close(&w,
+		    &(struct ipc_req_close){ 1, bad[i].bytes_in, bad[i].bytes_out });
+		assert_int_equal(decode(IPC_REQ_CLOSE, record + 1, w.len - 1), WIRE_E_MALFORMED);
 	}
 }
 
@@ -371,6 +399,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_message),
+		cmocka_unit_test(test_bytes_have_a_bound),
 		cmocka_unit_test(test_start_round_trip),
 		cmocka_unit_test(test_start_bounds),
 		cmocka_unit_test(test_forward_bounds),

@@ -22,7 +22,7 @@ from kit.proc import descendants, wait_for
 from kit.target import PATIENCE
 
 # common/PROTOCOL.md
-READY, SIGN, QUERY, AUTH, START, CLOSE, FORWARD = 2, 4, 6, 8, 10, 12, 14
+READY, SIGN, QUERY, AUTH, START, CLOSE, FORWARD, ACTIVITY = 2, 4, 6, 8, 10, 12, 14, 18
 ANS_SIGN, ANS_QUERY, ANS_AUTH, ANS_START, NOTICE, ANS_FORWARD = 5, 7, 9, 11, 13, 15
 SHELL, EXEC, SUBSYSTEM = 1, 2, 3
 OK, REFUSED, FAILED = 0, 1, 2
@@ -35,6 +35,18 @@ SK_TOUCHED, SK_VERIFIED = 1, 4
 
 def u32(n):
     return struct.pack(">I", n)
+
+
+def u64(n):
+    return struct.pack(">Q", n)
+
+
+def close(channel):
+    return bytes([CLOSE]) + u32(channel) + u64(0) + u64(0)
+
+
+def activity(bytes_in, bytes_out, idle):
+    return bytes([ACTIVITY]) + u64(bytes_in) + u64(bytes_out) + u32(idle)
 
 
 def string(value):
