@@ -107,8 +107,9 @@ static void
 check_diags(const struct diag_list *diags, bool good)
 {
 	FUZZ_CHECK(good == (diags->n_errors == 0));
+	/* By the code: a message may hold words of the text. */
 	for (size_t i = 0; i < diags->n; i++)
-		FUZZ_CHECK(strstr(diags->items[i].message, "two readings") == NULL);
+		FUZZ_CHECK(diags->items[i].code != DIAG_E_BUG);
 	diag_print(diags, null);
 }
 

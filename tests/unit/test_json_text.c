@@ -357,6 +357,58 @@ test_duplicates(void **state)
 }
 
 /* Every beginning of a good text is refused, with a place, but for complete ones. */
+/* The form with a number of n digits in place of each '#'. From malloc. */
+static char *
+write_digits(const char *form, unsigned n, size_t *ret_len)
+{
+	char *text = NULL;
+	FILE *out = open_memstream(&text, ret_len);
+
+	assert_non_null(out);
+	for (; *form != '\0'; form++) {
+		for (unsigned i = 0; i < (*form == '#' ? n : 1); i++)
+			(void)fputc(*form == '#' ? '7' : *form, out);
+	}
+	assert_int_equal(fclose(out), 0);
+	return text;
+}
+
+/* Numbers longer than any that fits, under keys that repeat or read like one of our own messages. */
+static void
+test_long_numbers(void **state)
+{
+	static const struct {
+		const char *form;
+		bool good;
+		enum diag_code code; /* of the one thing that is wrong */
+	} cases[] = {
+		{ "{\"a\": #.5, \"two readings\": {\"a\": -#.25e-9}}", true, 0 },
+		{ "[[#.0], 1, {\"two readings of this value differ\": #.0}]", true, 0 },
+		{ "{\"two readings\": #.5, \"two readings\": #}", false, DIAG_E_DUPLICATE_KEY },
+		{ "{\"x\": 7, \"y\": #, \"z\": #}", false, DIAG_E_SYNTAX },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(cases); i++) {
+		for (unsigned n = 20; n <= 300; n += 40) {
+			struct diag_list diags = DIAG_LIST_INIT;
+			struct json_text *t = NULL;
+			size_t len;
+			char *text = write_digits(cases[i].form, n, &len);
+
+			assert_int_equal(json_text_parse("t", text, len, &t, &diags),
+			    cases[i].good ? 0 : JSON_TEXT_E_INVALID);
+			assert_int_equal(diags.n, cases[i].good ? 0 : 1);
+			if (!cases[i].good)
+				assert_int_equal(diags.items[0].code, cases[i].code);
+			assert_int_equal(assert_agree(text, len) > 0, cases[i].good);
+			json_text_free(t);
+			diag_list_clear(&diags);
+			free(text);
+		}
+	}
+}
+
 static void
 test_truncations(void **state)
 {
@@ -433,6 +485,7 @@ main(void)
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_many_keys),
 		cmocka_unit_test(test_duplicates),
+		cmocka_unit_test(test_long_numbers),
 		cmocka_unit_test(test_truncations),
 		cmocka_unit_test(test_index_stays_inside),
 		cmocka_unit_test(test_load_refuses),
