@@ -20,11 +20,15 @@ SP_MUST_CHECK int answer_auth(struct peer *p, struct wire_reader *body, const ch
 SP_MUST_CHECK int answer_start(struct peer *p, struct wire_reader *body, const char **ret_fault);
 SP_MUST_CHECK int answer_forward(struct peer *p, struct wire_reader *body, const char **ret_fault);
 SP_MUST_CHECK int answer_activity(struct peer *p, struct wire_reader *body, const char **ret_fault);
+SP_MUST_CHECK int answer_refused(struct peer *p, struct wire_reader *body, const char **ret_fault);
 SP_MUST_CHECK int answer_close(struct peer *p, struct wire_reader *body, const char **ret_fault);
 
 /* Logged in: begin to make the container, so that it is there when the client asks for it. */
 void session_begin(struct peer *p);
 /* Let go of every container and every request that waits. */
 void session_end(struct peer *p);
+
+/* What was left out of the audit log of this peer's own refusals, in one line: at its end. */
+void refusals_end(struct peer *p);
 
 #endif

@@ -48,6 +48,8 @@ reply(struct peer *p, uint32_t channel, enum ipc_start_result result, bool pty, 
 	struct wire_span words = { (const uint8_t *)text, strnlen(text, IPC_TEXT_MAX) };
 	struct wire_writer w;
 
+	if (result != IPC_START_OK)
+		peer_charge_refusal(p);
 	wire_writer_init(&w, buf, sizeof(buf));
 	if (p->channels[channel].forward)
 		ipc_put_ans_forward(&w,

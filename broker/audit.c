@@ -23,6 +23,7 @@ struct audit {
 	bool required;
 	bool torn;      /* the file ends in the middle of a line */
 	uint64_t lost;  /* events since the last one that could be written */
+	uint64_t bytes; /* written in this run */
 	uint64_t count; /* events of this run, the lost ones too: a reader sees what is missing */
 };
 
@@ -219,6 +220,7 @@ append(struct audit *a, const char *text)
 	free(line);
 	if (n < 0)
 		return -errno;
+	a->bytes += (uint64_t)n;
 	/* An end of line that came through has mended what was torn. */
 	if (n > 0)
 		a->torn = (size_t)n < total;
@@ -250,6 +252,12 @@ tell_gap(struct audit *a)
 		a->count++;
 	}
 	return r;
+}
+
+uint64_t
+audit_bytes(const struct audit *a)
+{
+	return a != NULL ? a->bytes : 0;
 }
 
 bool

@@ -79,6 +79,9 @@ void audit_reopened(struct audit *a, int *fd);
 /* NULL is fine. */
 void audit_free(struct audit *a);
 
+/* Bytes that were written into it in this run; of NULL 0. */
+uint64_t audit_bytes(const struct audit *a);
+
 /*
  * Write one event. fields ends with an element of kind AUDIT_END; a may be NULL: no audit log is
  * configured, and everything is fine. false: the event is not in the log, and it has to be: the caller

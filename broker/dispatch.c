@@ -27,6 +27,7 @@ static const struct rule {
 	[IPC_REQ_CLOSE] = { PEER_LOGGED_IN,                   false, answer_close },
 	[IPC_REQ_FORWARD] = { PEER_LOGGED_IN,                 false, answer_forward },
 	[IPC_ACTIVITY]  = { PEER_LOGGED_IN,                   false, answer_activity },
+	[IPC_REFUSED]   = { PEER_LOGGED_IN,                   false, answer_refused },
 	/* clang-format on */
 };
 

@@ -40,9 +40,12 @@
 #define RECORDS_PER_TURN 16   /* then the others have their turn */
 #define LAST_TURNS       8    /* for what a worker that has exited left in its pair */
 #define RECORDS_BURST    1000 /* at once; then one in a millisecond: an honest worker is far below */
-#define LOG_LINES        20   /* of one worker at once */
-#define LOG_INTERVAL_MS  50   /* then one each */
-#define REST_MS          20   /* for a worker that says more than that */
+#define WRITES_BURST     (1 << 20) /* bytes in our logs that a worker may cause at once */
+#define WRITES_PER_MS    64        /* then so many: 64 KiB in a second */
+#define REFUSAL_BYTES    4096      /* what a refusal counts for beside its lines: 16 in a second */
+#define LOG_LINES        20        /* of one worker at once */
+#define LOG_INTERVAL_MS  50        /* then one each */
+#define REST_MS          20        /* for a worker that says more than that */
 
 const char *
 peer_state_name(enum peer_state state)
@@ -171,11 +174,12 @@ peer_audit_subject(const struct peer *p)
 
 /* The end of a connection that has begun; a worker of the pool without a client is nobody's. */
 static void
-audit_end(const struct peer *p, const char *event, const char *reason)
+audit_end(struct peer *p, const char *event, const char *reason)
 {
 	struct audit_subject who = peer_audit_subject(p);
 	int64_t ms = clock_now_ms() - p->connected_at;
 
+	refusals_end(p);
 	if (p->facts.logged_in)
 		audit_note(p->broker->audit, event, &who, AUDIT_TEXT("reason", reason),
 		    AUDIT_NUMBER("milliseconds", ms), AUDIT_NUMBER("bytes_in", p->activity.in),
@@ -292,15 +296,40 @@ on_rested(evutil_socket_t fd, short what, void *arg)
 		peer_end(p, "cannot listen to the worker");
 }
 
+/*
+ * Whoever is logged in makes us write: each request is in the audit log and none may be missing there.
+ * So it is not the line that is left out, but the next request that has to wait.
+ */
 static bool
 record_allowed(struct peer *p)
 {
 	int64_t now = clock_now_ms();
-	int64_t credit = p->record_credit + (now - p->record_ms);
+	int64_t records = p->record_credit + (now - p->record_ms);
+	int64_t bytes = p->write_credit + (now - p->record_ms) * WRITES_PER_MS;
 
-	p->record_credit = credit < RECORDS_BURST ? (int)credit : RECORDS_BURST;
+	p->record_credit = records < RECORDS_BURST ? (int)records : RECORDS_BURST;
+	p->write_credit = bytes < WRITES_BURST ? bytes : WRITES_BURST;
 	p->record_ms = now;
-	return p->record_credit > 0;
+	return p->record_credit > 0 && p->write_credit > 0;
+}
+
+/* Bytes in both logs so far, whoever caused them. */
+static uint64_t
+written(const struct peer *p)
+{
+	return log_bytes() + audit_bytes(p->broker->audit);
+}
+
+static void
+charge_written(struct peer *p, uint64_t before)
+{
+	p->write_credit -= (int64_t)(written(p) - before);
+}
+
+void
+peer_charge_refusal(struct peer *p)
+{
+	p->write_credit -= REFUSAL_BYTES;
 }
 
 void
@@ -322,7 +351,8 @@ on_records(evutil_socket_t fd, short what, void *arg)
 		size_t len;
 		int r;
 
-		if (!record_allowed(p)) {
+		/* Of a worker that has exited there are few, and nothing may be missing. */
+		if (!record_allowed(p) && !p->exited) {
 			let_rest(p, p->ipc_event);
 			return;
 		}
@@ -338,8 +368,11 @@ on_records(evutil_socket_t fd, short what, void *arg)
 			return;
 		}
 		if (r == 0) {
+			uint64_t before = written(p);
+
 			p->record_credit--;
 			r = dispatch(p, record, len, &fault);
+			charge_written(p, before);
 			explicit_bzero(record, len); /* a transcript holds the shared secret */
 		}
 		if (r > 0)
@@ -371,6 +404,7 @@ on_log(evutil_socket_t fd, short what, void *arg)
 	char text[1024];
 	ssize_t n = read(fd, text, sizeof(text) - 1);
 	char *rest = text;
+	uint64_t before;
 	char *line;
 
 	(void)what;
@@ -381,10 +415,12 @@ on_log(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	text[n] = '\0';
+	before = written(p);
 	while ((line = strsep(&rest, "\n")) != NULL) {
 		if (*line != '\0' && log_allowed(p))
 			log_info("connection=%s worker: %s", p->id, line);
 	}
+	charge_written(p, before);
 	if (p->log_budget.lost > 0)
 		let_rest(p, p->log_event);
 }

@@ -86,9 +86,10 @@ struct peer {
 	struct event *answer;    /* a refusal that is held back, see answer_login.c */
 	struct event *time_over; /* session_time.c; NULL: it may last */
 	enum peer_time time_stage;
-	struct event *rest; /* until it is listened to again: it said too much */
-	int record_credit;  /* records that may come at once; below 0 after what cost more */
-	int64_t record_ms;  /* when the credit was counted last */
+	struct event *rest;   /* until it is listened to again: it said too much */
+	int record_credit;    /* records that may come at once; below 0 after what cost more */
+	int64_t write_credit; /* bytes that it may make us write into the logs at once; the same */
+	int64_t record_ms;    /* when the credits were counted last */
 	bool exited;
 
 	int64_t connected_at; /* ms of clock_now_ms(); 0: no client yet */
@@ -112,6 +113,7 @@ struct peer {
 	struct container *container; /* mode "connection": shared; mode "session": the next channel's */
 	struct peer_channel channels[IPC_CHANNEL_MAX];
 	unsigned n_channels;
+	unsigned refused; /* IPC_REFUSED so far */
 
 	const char *dismissal;        /* the reason of peer_dismiss(), static text; NULL: none */
 	struct log_budget log_budget; /* of the worker's own lines */
@@ -167,6 +169,9 @@ const char *peer_state_name(enum peer_state state);
 
 /* What it asked for costs as much as so many records: it will wait the sooner, and longer. */
 void peer_charge(struct peer *p, int records);
+
+/* A request was refused, or failed: it costs as much as so many bytes of the logs. */
+void peer_charge_refusal(struct peer *p);
 
 /* Change the state: checks the edge and logs it. */
 void peer_enter(struct peer *p, enum peer_state next);

@@ -33,6 +33,7 @@ enum ipc_id {
 	IPC_NOTICE = 13,
 	IPC_REQ_FORWARD = 14,
 	IPC_ANS_FORWARD = 15,
+	IPC_REFUSED = 16,
 	IPC_ACTIVITY = 18,
 	IPC_ID_END = 19,
 };
@@ -54,6 +55,7 @@ enum ipc_id {
 #define IPC_SUBSYSTEMS_MAX 8     /* subsystems of one login */
 #define IPC_HOST_MAX       255   /* where a forward is to go */
 #define IPC_TEXT_MAX       1024  /* sentences for the user */
+#define IPC_DETAIL_MAX     256   /* what a request that the worker refused was about */
 #define IPC_CHANNEL_MAX    64    /* worker's channel numbers are below this */
 #define IPC_START_FDS      4     /* most descriptors that one message carries */
 
@@ -62,6 +64,19 @@ enum ipc_start_kind {
 	IPC_START_SHELL = 1,
 	IPC_START_EXEC = 2,
 	IPC_START_SUBSYSTEM = 3,
+};
+
+/* Kinds of IPC_REFUSED: requests of the client that the worker answers by itself. */
+enum ipc_refused_kind {
+	IPC_REFUSED_PTY = 1,       /* detail: TERM */
+	IPC_REFUSED_SHELL = 2,     /* none */
+	IPC_REFUSED_EXEC = 3,      /* the command */
+	IPC_REFUSED_SUBSYSTEM = 4, /* its name */
+	IPC_REFUSED_X11 = 5,       /* none */
+	IPC_REFUSED_CHANNEL = 6,   /* the channel's type, as far as libssh tells it */
+	IPC_REFUSED_TOO_MANY = 7,  /* the same, of a channel beyond the profile's number */
+	IPC_REFUSED_LISTEN = 8,    /* tcpip-forward: address and port */
+	IPC_REFUSED_END = 9,
 };
 
 /* Results in IPC_ANS_START and IPC_ANS_FORWARD. */

@@ -453,6 +453,26 @@ ipc_get_activity(struct wire_reader *r, struct ipc_activity *ret)
 }
 
 void
+ipc_put_refused(struct wire_writer *w, const struct ipc_refused *m)
+{
+	wire_put_u8(w, IPC_REFUSED);
+	wire_put_u8(w, (uint8_t)m->kind);
+	put_span(w, m->detail);
+}
+
+int
+ipc_get_refused(struct wire_reader *r, struct ipc_refused *ret)
+{
+	uint8_t kind = wire_get_u8(r);
+
+	if (kind < IPC_REFUSED_PTY || kind >= IPC_REFUSED_END)
+		wire_fail(r);
+	ret->kind = (enum ipc_refused_kind)kind;
+	ret->detail = get_text(r, IPC_DETAIL_MAX);
+	return wire_finish(r);
+}
+
+void
 ipc_put_notice(struct wire_writer *w, const struct ipc_notice *m)
 {
 	wire_put_u8(w, IPC_NOTICE);

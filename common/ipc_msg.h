@@ -168,6 +168,14 @@ struct ipc_activity {
 void ipc_put_activity(struct wire_writer *w, const struct ipc_activity *m);
 SP_MUST_CHECK int ipc_get_activity(struct wire_reader *r, struct ipc_activity *ret);
 
+/* worker to broker: it has refused something by itself. For the audit log; no answer. */
+struct ipc_refused {
+	enum ipc_refused_kind kind;
+	struct wire_span detail; /* without NUL, may be empty */
+};
+void ipc_put_refused(struct wire_writer *w, const struct ipc_refused *m);
+SP_MUST_CHECK int ipc_get_refused(struct wire_reader *r, struct ipc_refused *ret);
+
 /* broker to worker: tell the user. */
 struct ipc_notice {
 	enum ipc_notice_kind kind;

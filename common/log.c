@@ -3,7 +3,6 @@
 #include "log.h"
 
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,6 +12,7 @@
 static const char *log_program = "sallyport";
 static enum log_level log_max = LOG_LEVEL_INFO;
 static bool log_priorities;
+static uint64_t log_total;
 
 void
 log_setup(const char *program, enum log_level max, bool priorities)
@@ -81,6 +81,12 @@ log_msg(enum log_level level, const char *format, ...)
 		n = snprintf(line, sizeof(line), "%s: %s: %s\n", log_program, names[level], safe);
 	/* One write, so that lines of several processes do not mix. A full log loses the line
 	 * rather than stopping the service. */
-	if (n > 0 && write(STDERR_FILENO, line, (size_t)n) < 0)
-		return;
+	if (n > 0 && write(STDERR_FILENO, line, (size_t)n) > 0)
+		log_total += (uint64_t)n;
+}
+
+uint64_t
+log_bytes(void)
+{
+	return log_total;
 }

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "attr.h"
 
@@ -34,6 +35,9 @@ void log_msg(enum log_level level, const char *format, ...) SP_PRINTF(2, 3);
 #define log_warn(...)  log_msg(LOG_LEVEL_WARN, __VA_ARGS__)
 #define log_info(...)  log_msg(LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_debug(...) log_msg(LOG_LEVEL_DEBUG, __VA_ARGS__)
+
+/* Bytes of all lines that this process has written. */
+uint64_t log_bytes(void);
 
 /*
  * Copy src[n] into out[cap] in escaped form, ended with NUL, cut when it does not fit.

@@ -227,6 +227,16 @@ ask_forward(struct ask *a, const struct ipc_req_forward *m)
 }
 
 int
+ask_refused(struct ask *a, const struct ipc_refused *m)
+{
+	struct wire_writer w;
+
+	begin(&w);
+	ipc_put_refused(&w, m);
+	return send_out(a, &w);
+}
+
+int
 ask_close(struct ask *a, const struct ipc_req_close *m)
 {
 	struct wire_writer w;

@@ -49,6 +49,7 @@ SP_MUST_CHECK int ask_forward(struct ask *a, const struct ipc_req_forward *m);
 SP_MUST_CHECK int ask_close(struct ask *a, const struct ipc_req_close *m);
 /* Told, and not answered. */
 SP_MUST_CHECK int ask_activity(struct ask *a, const struct ipc_activity *m);
+SP_MUST_CHECK int ask_refused(struct ask *a, const struct ipc_refused *m);
 
 /* Take the next event, freed with ask_event_free(). 0, ASK_E_AGAIN or ASK_E_GONE. */
 SP_MUST_CHECK int ask_next_event(struct ask *a, struct ask_event **ret);

@@ -377,9 +377,12 @@ request_pty(struct channel *ch, ssh_message m)
 {
 	const char *term = ssh_message_channel_request_pty_term(m);
 
-	if (ch->state != CHANNEL_OPEN || ch->pty || !ch->connection->grants.pty || term == NULL ||
-	    strlen(term) > IPC_TERM_MAX)
+	if (ch->state != CHANNEL_OPEN || ch->pty || term == NULL || strlen(term) > IPC_TERM_MAX)
 		return false;
+	if (!ch->connection->grants.pty) {
+		connection_refused(ch->connection, IPC_REFUSED_PTY, term);
+		return false;
+	}
 	strcpy(ch->size.term, term);
 	read_size(&ch->size, m);
 	ch->pty = true;
@@ -473,6 +476,8 @@ request_program(struct channel *ch, ssh_message m, enum ipc_start_kind kind)
 		return false;
 	}
 	if (kind == IPC_START_SHELL ? !g->shell : !g->exec) {
+		connection_refused(ch->connection,
+		    kind == IPC_START_SHELL ? IPC_REFUSED_SHELL : IPC_REFUSED_EXEC, command);
 		channel_say(ch,
 		    kind == IPC_START_SHELL ? "Shells are not allowed for this login."
 					    : "Commands are not allowed for this login.");
@@ -487,9 +492,12 @@ request_subsystem(struct channel *ch, ssh_message m)
 {
 	const char *name = ssh_message_channel_request_subsystem(m);
 
-	if (ch->state != CHANNEL_OPEN || name == NULL ||
-	    !subsystem_allowed(&ch->connection->grants, name))
+	if (ch->state != CHANNEL_OPEN || name == NULL)
 		return false;
+	if (!subsystem_allowed(&ch->connection->grants, name)) {
+		connection_refused(ch->connection, IPC_REFUSED_SUBSYSTEM, name);
+		return false;
+	}
 	return start(ch, IPC_START_SUBSYSTEM, name);
 }
 
@@ -536,7 +544,10 @@ channel_request(struct channel *ch, ssh_message m)
 	case SSH_CHANNEL_REQUEST_UNKNOWN:
 		request_unknown(ch);
 		break;
-	default: /* x11-req: refused as sshd does when they are switched off */
+	case SSH_CHANNEL_REQUEST_X11: /* as sshd does when it is switched off */
+		connection_refused(ch->connection, IPC_REFUSED_X11, "");
+		break;
+	default:
 		break;
 	}
 	if (done)

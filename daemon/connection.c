@@ -66,6 +66,16 @@ connection_end(struct connection *c, enum worker_exit code, const char *goodbye)
 	(void)snprintf(c->goodbye, sizeof(c->goodbye), "%s", goodbye != NULL ? goodbye : "");
 }
 
+void
+connection_refused(struct connection *c, enum ipc_refused_kind kind, const char *detail)
+{
+	struct ipc_refused m = { .kind = kind,
+		.detail = { (const uint8_t *)detail, strnlen(detail, IPC_DETAIL_MAX) } };
+
+	if (ask_refused(&c->ask, &m) != 0)
+		connection_end(c, WORKER_EXIT_BROKER_GONE, "service unavailable");
+}
+
 /* ---- before the lock-down ---- */
 
 static bool
@@ -297,6 +307,33 @@ open_channels(const struct connection *c)
 	return n;
 }
 
+/* libssh keeps the name of a type that it does not know to itself. */
+static const char *
+channel_type_name(int type)
+{
+	switch (type) {
+	case SSH_CHANNEL_SESSION:
+		return "session";
+	case SSH_CHANNEL_DIRECT_TCPIP:
+		return "direct-tcpip";
+	case SSH_CHANNEL_FORWARDED_TCPIP:
+		return "forwarded-tcpip";
+	case SSH_CHANNEL_X11:
+		return "x11";
+	case SSH_CHANNEL_AUTH_AGENT:
+		return "auth-agent@openssh.com";
+	default:
+		return "";
+	}
+}
+
+static void
+refuse_channel(struct connection *c, ssh_message m, enum ipc_refused_kind kind)
+{
+	connection_refused(c, kind, channel_type_name(ssh_message_subtype(m)));
+	(void)ssh_message_reply_default(m);
+}
+
 /* Whether m is kept, to be answered later. */
 static bool
 on_channel_open(struct connection *c, ssh_message m)
@@ -307,9 +344,12 @@ on_channel_open(struct connection *c, ssh_message m)
 
 	while (number < IPC_CHANNEL_MAX && c->channels[number].state != CHANNEL_UNUSED)
 		number++;
-	if ((type != SSH_CHANNEL_SESSION && type != SSH_CHANNEL_DIRECT_TCPIP) ||
-	    number == IPC_CHANNEL_MAX || open_channels(c) >= c->grants.max_channels) {
-		(void)ssh_message_reply_default(m);
+	if (type != SSH_CHANNEL_SESSION && type != SSH_CHANNEL_DIRECT_TCPIP) {
+		refuse_channel(c, m, IPC_REFUSED_CHANNEL);
+		return false;
+	}
+	if (number == IPC_CHANNEL_MAX || open_channels(c) >= c->grants.max_channels) {
+		refuse_channel(c, m, IPC_REFUSED_TOO_MANY);
 		return false;
 	}
 	if (type == SSH_CHANNEL_DIRECT_TCPIP) {
@@ -336,6 +376,21 @@ on_channel_request(struct connection *c, ssh_message m)
 	(void)ssh_message_reply_default(m);
 }
 
+/* What libssh tells of at all: it refuses requests that it does not know by itself. */
+static void
+on_global_request(struct connection *c, ssh_message m)
+{
+	const char *address = ssh_message_global_request_address(m);
+	char detail[IPC_DETAIL_MAX + 1];
+
+	if (ssh_message_subtype(m) == SSH_GLOBAL_REQUEST_TCPIP_FORWARD) {
+		(void)snprintf(detail, sizeof(detail), "%.200s port %d",
+		    address != NULL ? address : "", ssh_message_global_request_port(m));
+		connection_refused(c, IPC_REFUSED_LISTEN, detail);
+	}
+	(void)ssh_message_reply_default(m);
+}
+
 /* Whether m is kept, to be answered later. */
 static bool
 on_message(struct connection *c, ssh_message m)
@@ -352,6 +407,8 @@ on_message(struct connection *c, ssh_message m)
 		return on_channel_open(c, m);
 	else if (type == SSH_REQUEST_CHANNEL)
 		on_channel_request(c, m);
+	else if (type == SSH_REQUEST_GLOBAL)
+		on_global_request(c, m);
 	else
 		(void)ssh_message_reply_default(m);
 	return false;

@@ -82,6 +82,12 @@ enum worker_exit connection_serve(struct connection *c, int fd);
 /* Begin the end: the first reason counts. */
 void connection_end(struct connection *c, enum worker_exit code, const char *goodbye);
 
+/*
+ * Tell the broker, for the audit log, that this request of the client is refused here without a question.
+ * detail: what it was about, cut to IPC_DETAIL_MAX bytes; "": nothing that is known.
+ */
+void connection_refused(struct connection *c, enum ipc_refused_kind kind, const char *detail);
+
 /* Whether libssh took output that was held back; window: and the client had room for it. */
 void connection_note_output(struct connection *c, bool taken, bool window);
 

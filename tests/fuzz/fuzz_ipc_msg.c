@@ -6,6 +6,7 @@
  * Covers: ipc_get_hello ipc_get_ready ipc_get_connection ipc_get_req_sign ipc_get_ans_sign
  * Covers: ipc_get_req_query ipc_get_ans_query ipc_get_req_auth ipc_get_ans_auth ipc_get_req_start
  * Covers: ipc_get_ans_start ipc_get_req_close ipc_get_activity ipc_get_notice get_env get_pty get_count get_channel
+ * Covers: ipc_get_req_forward ipc_get_ans_forward ipc_get_refused
  * Floor: 44
  */
 #include <string.h>
@@ -84,6 +85,15 @@ decode(uint8_t id, struct wire_reader *r, struct wire_writer *w)
 			is_text(m.text, IPC_TEXT_MAX)))
 		CASE(IPC_REQ_CLOSE, req_close, FUZZ_CHECK(m.channel < IPC_CHANNEL_MAX))
 		CASE(IPC_ACTIVITY, activity, )
+		CASE(IPC_REQ_FORWARD, req_forward,
+		    FUZZ_CHECK(m.channel < IPC_CHANNEL_MAX && m.host.len > 0 &&
+			is_text(m.host, IPC_HOST_MAX) && m.port > 0 && m.port <= 65535))
+		CASE(IPC_ANS_FORWARD, ans_forward,
+		    FUZZ_CHECK(m.channel < IPC_CHANNEL_MAX && m.result <= IPC_START_FAILED &&
+			is_text(m.text, IPC_TEXT_MAX)))
+		CASE(IPC_REFUSED, refused,
+		    FUZZ_CHECK(m.kind >= IPC_REFUSED_PTY && m.kind < IPC_REFUSED_END &&
+			is_text(m.detail, IPC_DETAIL_MAX)))
 		CASE(IPC_NOTICE, notice, FUZZ_CHECK(is_text(m.text, IPC_TEXT_MAX)))
 	case IPC_CONNECTION:
 		if (ipc_get_connection(r) != 0)
@@ -153,5 +163,8 @@ fuzz_seeds(void)
 	SEED(req_start, .channel = 2, .kind = IPC_START_SUBSYSTEM, .command = span("sftp"));
 	SEED(ans_start, .channel = 63, .result = IPC_START_FAILED, .text = span("It is gone."));
 	SEED(req_close, .channel = 1);
+	SEED(req_forward, .channel = 7, .host = span("localhost"), .port = 8080);
+	SEED(ans_forward, .channel = 7, .result = IPC_START_REFUSED, .text = span("No."));
+	SEED(refused, .kind = IPC_REFUSED_SUBSYSTEM, .detail = span("netconf"));
 	SEED(notice, .kind = IPC_NOTICE_END, .text = span("Good night."));
 }

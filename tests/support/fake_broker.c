@@ -701,6 +701,7 @@ refuse_forward(struct client *c, struct wire_reader *body)
 static void
 dispatch(struct client *c, const uint8_t *data, size_t len)
 {
+	struct ipc_refused refused;
 	struct wire_reader body;
 	struct ipc_activity activity;
 	struct ipc_req_close m;
@@ -721,6 +722,8 @@ dispatch(struct client *c, const uint8_t *data, size_t len)
 		refuse_forward(c, &body);
 	else if (id == IPC_ACTIVITY && c->logged_in && ipc_get_activity(&body, &activity) == 0)
 		return;
+	else if (id == IPC_REFUSED && c->logged_in && ipc_get_refused(&body, &refused) == 0)
+		return; /* for the audit log, which there is none of here */
 	else if (id != IPC_REQ_CLOSE || ipc_get_req_close(&body, &m) != 0)
 		broken("a message that this state does not allow");
 }

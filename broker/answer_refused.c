@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Broker's side of IPC_REFUSED: what the worker has refused its client without a question. Only the
+ * worker's word, and so nothing but a line in the logs comes of it: a worker that was taken over may say
+ * it a million times, or of what nobody asked for.
+ */
+#include "answer.h"
+#include "audit.h"
+#include "dispatch.h"
+#include "ipc_msg.h"
+#include "log.h"
+#include "peer.h"
+
+#define LINES_MAX 100 /* of one connection; the rest is counted */
+
+static const char *
+kind_name(enum ipc_refused_kind kind)
+{
+	static const char *const names[IPC_REFUSED_END] = {
+		[IPC_REFUSED_PTY] = "pty",
+		[IPC_REFUSED_SHELL] = "shell",
+		[IPC_REFUSED_EXEC] = "exec",
+		[IPC_REFUSED_SUBSYSTEM] = "subsystem",
+		[IPC_REFUSED_X11] = "x11",
+		[IPC_REFUSED_CHANNEL] = "channel",
+		[IPC_REFUSED_TOO_MANY] = "too-many-channels",
+		[IPC_REFUSED_LISTEN] = "tcpip-forward",
+	};
+
+	return names[kind];
+}
+
+int
+answer_refused(struct peer *p, struct wire_reader *body, const char **ret_fault)
+{
+	struct audit_subject who = peer_audit_subject(p);
+	struct ipc_refused m;
+
+	(void)ret_fault;
+	if (ipc_get_refused(body, &m) != 0)
+		return ANSWER_E_PEER_FAULT;
+	if (p->refused++ >= LINES_MAX)
+		return 0;
+	peer_charge_refusal(p);
+	audit_note(p->broker->audit, "request.refused", &who, AUDIT_TEXT("kind", kind_name(m.kind)),
+	    AUDIT_BYTES("detail", m.detail.len > 0 ? m.detail.data : NULL, m.detail.len));
+	log_info("connection=%s user=%s refused by the worker: %s %.*s", p->id, p->user,
+	    kind_name(m.kind), (int)m.detail.len, (const char *)m.detail.data);
+	return 0;
+}
+
+void
+refusals_end(struct peer *p)
+{
+	struct audit_subject who = peer_audit_subject(p);
+
+	if (p->refused > LINES_MAX)
+		audit_note(p->broker->audit, "request.refused", &who,
+		    AUDIT_NUMBER("left_out", p->refused - LINES_MAX));
+}
