@@ -11,6 +11,7 @@
  *
  * Covers: dispatch answer_ready answer_sign answer_query answer_auth answer_start answer_close
  * Covers: answer_activity activity_update
+ * Covers: answer_forward answer_refused refusals_end connect_to peer_charge_refusal
  * Covers: peer_enter peer_serve peer_exited peer_violation peer_end peer_send peer_notice on_records
  * Covers: on_log on_deadline hand_over close_pair free_peer count_attempt refuse_later send_refusal
  * Covers: judge send_accepted session_begin session_end run run_waiting on_up on_down refuse
@@ -129,6 +130,30 @@ step_start(struct step *s)
 		send_changed(s, w,
 		    scene_put_start(channel, (s->arg & 16) != 0, (s->arg & 32) != 0, "id; ls",
 			record, sizeof(record)));
+}
+
+/* To the container's loopback, where the policy lets go who may, or elsewhere. */
+static void
+step_forward(struct step *s)
+{
+	static const char *const hosts[] = { "localhost", "127.0.0.1", "::1", "10.0.0.1" };
+	struct scene_worker *w = scene_pick(&scene, s->arg & 15);
+	uint8_t channel = fuzz_u8(&s->body) % 8;
+
+	if (w != NULL)
+		send_changed(s, w,
+		    scene_put_forward(channel, hosts[s->arg >> 4 & 3],
+			SCENE_PORT + (s->arg >> 6 & 1), record, sizeof(record)));
+}
+
+static void
+step_refused(struct step *s)
+{
+	struct scene_worker *w = scene_pick(&scene, s->arg & 15);
+
+	if (w != NULL)
+		send_changed(s, w,
+		    scene_put_refused(s->arg >> 4, "what it was", record, sizeof(record)));
 }
 
 static void
@@ -267,7 +292,7 @@ step_service(struct step *s)
 static void (*const steps[])(struct step *s) = { step_raw, step_ready, step_sign, step_query,
 	step_auth, step_start, step_close_channel, step_log_in, step_client, step_time, step_engine,
 	step_path_ready, step_path_failed, step_container_ended, step_start_result, step_hang_up,
-	step_exit, step_log, step_deaf, step_service, step_activity };
+	step_exit, step_log, step_deaf, step_service, step_activity, step_forward, step_refused };
 
 enum {
 	RAW,
@@ -291,6 +316,8 @@ enum {
 	DEAF,
 	SERVICE,
 	ACTIVITY,
+	FORWARD,
+	REFUSED,
 };
 
 void
@@ -339,6 +366,11 @@ fuzz_seeds(void)
 		STEP(CLOSE_CHANNEL, 0x00), STEP(ENGINE, 0), STEP(START_RESULT, 1),
 		STEP1(START, 0, 0), STEP(PATH_READY, 0), STEP(START_RESULT, 0), STEP1(START, 0, 0),
 		STEP(DEAF, 0), STEP(HANG_UP, 0), STEP(SERVICE, 4), STEP(TIME, 9), STEP(EXIT, 0x40) };
+	static const uint8_t forwards[] = { STEP(LOG_IN, 0), STEP1(FORWARD, 0x00, 0),
+		STEP1(FORWARD, 0x40, 1), STEP(ENGINE, 0), STEP(PATH_READY, 0),
+		STEP1(FORWARD, 0x20, 1), STEP1(FORWARD, 0x30, 2), STEP(REFUSED, 0x10),
+		STEP(REFUSED, 0x80), STEP(CLOSE_CHANNEL, 0x00), STEP1(START, 0x10, 0),
+		STEP(REFUSED, 0xf0) };
 	static const uint8_t slow[] = { STEP(TIME, 8), STEP(TIME, 6), STEP(EXIT, 0x30),
 		STEP(TIME, 5), STEP(CLIENT, 1), STEP(READY, 0), STEP(SIGN, 0), STEP(TIME, 9),
 		STEP(TIME, 6), STEP(SERVICE, 5), STEP(SERVICE, 7) };
@@ -348,5 +380,6 @@ fuzz_seeds(void)
 	fuzz_seed(sessions, sizeof(sessions));
 	fuzz_seed(violations, sizeof(violations));
 	fuzz_seed(busy, sizeof(busy));
+	fuzz_seed(forwards, sizeof(forwards));
 	fuzz_seed(slow, sizeof(slow));
 }

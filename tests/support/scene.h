@@ -2,7 +2,7 @@
 /*
  * The broker's own dispatch, answers, peers, containers and worker pool, with everything around them
  * played by the test: the spawner, the workers, the engine, the data path, and time. What a link with
- * scene.c replaces is engine*.c, direct_path.c and the monotonic clock; nothing else is a fake.
+ * scene*.c replaces is engine*.c, direct_path.c and the monotonic clock; nothing else is a fake.
  *
  * The scene keeps its own books of what was asked, proven and answered, and ends the process when the
  * broker does something that nobody has earned.
@@ -21,8 +21,9 @@
 
 #define SCENE_WORKERS_MAX 24
 #define SCENE_USERS       3
+#define SCENE_PORT        8080 /* of the container: where alice may forward to */
 
-/* alice: one container for all channels, ptys, three channels. bob: one for each channel, no ptys.
+/* alice: one container for all channels, ptys, forwards, three channels. bob: one for each channel, no ptys.
  * carol: her key is known, and a rule sends her away with a sentence. */
 enum scene_user {
 	SCENE_ALICE,
@@ -41,6 +42,12 @@ enum scene_stage {
 	SCENE_LOGGED_IN = 16,
 };
 
+/* What the worker knows of one of its channels. */
+struct scene_channel {
+	unsigned starts, forwards; /* requests without their answer */
+	bool running;
+};
+
 struct scene_worker {
 	bool used;
 	uint32_t token;
@@ -56,10 +63,9 @@ struct scene_worker {
 	enum scene_user user;             /* logged in */
 	int64_t asked_us;                 /* when QUERY or AUTH was sent; -1: nothing is pending */
 	bool asked_auth;
-	bool signing;                      /* a SIGN is not answered yet */
-	unsigned waiting[IPC_CHANNEL_MAX]; /* STARTs without their answer */
-	bool running[IPC_CHANNEL_MAX];
-	unsigned signatures, refusals, started_programs, notices;
+	bool signing; /* a SIGN is not answered yet */
+	struct scene_channel channels[IPC_CHANNEL_MAX];
+	unsigned signatures, refusals, started_programs, connections, notices;
 	uint64_t bytes_in, bytes_out; /* told in ACTIVITY */
 	bool deaf;                    /* does not read its pair */
 	/* It has asked while it was deaf: what it knows is not what the broker knows, and only what
@@ -78,6 +84,18 @@ struct scene {
 	int spawner;
 	int start_result; /* of the data path's next starts: 0, DATA_PATH_E_BUSY or -errno */
 	unsigned launches, discards; /* so far */
+	/* Requests that were in order, when they were sent: the audit log has one line for each. */
+	unsigned programs, forwards, told;
+	bool muddled; /* some worker was: they cannot be counted */
+	bool faulty;  /* what the broker calls may fail, its audit log among it */
+};
+
+/* What the audit log has said so far. */
+struct scene_audit {
+	size_t bytes;
+	unsigned lines;
+	unsigned programs[2], forwards[2]; /* refused, allowed */
+	unsigned told;                     /* IPC_REFUSED, those that were left out included */
 };
 
 /* Once: keys, policy, configuration. */
@@ -120,6 +138,12 @@ size_t scene_put_start(uint32_t channel, bool shell, bool pty, const char *comma
     size_t cap);
 size_t scene_put_close(uint32_t channel, uint8_t *out, size_t cap);
 size_t scene_put_activity(uint64_t in, uint32_t idle_seconds, uint8_t *out, size_t cap);
+size_t scene_put_forward(uint32_t channel, const char *host, uint32_t port, uint8_t *out, size_t cap);
+/* kind: of enum ipc_refused_kind, or anything else. */
+size_t scene_put_refused(uint8_t kind, const char *detail, uint8_t *out, size_t cap);
+
+/* Read on in the audit log, where each line has to be well formed and in its place. */
+const struct scene_audit *scene_audit_read(void);
 
 /* The engine and the data path act on the i-th launch, modulo those that wait for it. False: none. */
 bool scene_launched(struct scene *s, unsigned i, unsigned error);

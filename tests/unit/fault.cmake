@@ -5,10 +5,12 @@ sp_add_test(NAME test_fault_memory LABEL fault SIDE broker TIMEOUT 300
   LIBS sp_broker sp_fuzz_checks PkgConfig::libcrypto Threads::Threads)
 # With what is around the broker played by scene.c.
 sp_add_test(NAME test_fault_connection LABEL fault SIDE broker TIMEOUT 300
-  SOURCES unit/test_fault_connection.c support/fault_libraries.c support/scene.c
-  LIBS sp_broker sp_fuzz_checks PkgConfig::libcrypto)
-sp_add_test(NAME test_clock LABEL unit SIDE broker SOURCES unit/test_clock.c support/scene.c
-  LIBS sp_broker sp_fuzz_checks PkgConfig::libcrypto)
+  SOURCES unit/test_fault_connection.c support/fault_libraries.c ${SP_SCENE}
+  LIBS sp_broker sp_fuzz_checks PkgConfig::libcrypto PkgConfig::jansson)
+sp_add_test(NAME test_clock LABEL unit SIDE broker SOURCES unit/test_clock.c ${SP_SCENE}
+  LIBS sp_broker sp_fuzz_checks PkgConfig::libcrypto PkgConfig::jansson)
+sp_add_test(NAME test_bounds LABEL unit SIDE broker SOURCES unit/test_bounds.c ${SP_SCENE}
+  LIBS sp_broker sp_fuzz_checks PkgConfig::libcrypto PkgConfig::jansson)
 sp_add_test(NAME test_fault_system LABEL fault SIDE broker
   SOURCES unit/test_fault_system.c support/keys_fixture.c
   LIBS sp_broker sp_fuzz_checks PkgConfig::libcrypto)

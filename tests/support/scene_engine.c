@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The scene's engine and its data path: what is made, started and connected there has been earned. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "container.h"
+#include "data_path.h"
+#include "engine.h"
+#include "fd.h"
+#include "fuzz_check.h"
+#include "guest_msg.h"
+#include "scene_private.h"
+
+#define LAUNCHES_MAX 64
+
+static const char *const images[] = { "shared-image", "single-image" };
+static const uid_t uids[] = { 1001, 1002 };
+
+struct data_path {
+	struct data_path_events events;
+	struct scene_launch *launch;
+	bool launched, ready, hung_up;
+};
+
+struct engine_call {
+	struct scene_launch *launch;
+};
+
+struct scene_launch {
+	bool used;
+	struct engine_call call; /* handed out */
+	char name[64];
+	struct data_path *path;
+	engine_done_fn *done; /* NULL: not asked for, answered or cancelled */
+	void *arg;
+	enum scene_user user;
+	char id[ENGINE_ID_LEN + 1];
+	int process; /* our end of what stands for its first process's pidfd; -1: none */
+	bool exists; /* in the engine; false after engine_discard() */
+};
+
+static struct scene_launch launches[LAUNCHES_MAX];
+
+static struct scene_launch *
+find_launch(const char *name)
+{
+	for (size_t i = 0; i < LAUNCHES_MAX; i++) {
+		if (launches[i].used && strcmp(launches[i].name, name) == 0)
+			return &launches[i];
+	}
+	return NULL;
+}
+
+static void
+forget_launch(struct scene_launch *l)
+{
+	if (l->done != NULL || l->path != NULL || l->exists)
+		return;
+	fd_close(&l->process);
+	l->used = false;
+}
+
+static const char *
+label_of(const struct engine_container_spec *spec, const char *name)
+{
+	for (size_t i = 0; i < spec->n_labels; i++) {
+		if (strcmp(spec->labels[i].name, name) == 0)
+			return spec->labels[i].value;
+	}
+	return NULL;
+}
+
+static bool
+has_login(enum scene_user user)
+{
+	for (size_t i = 0; i < SCENE_WORKERS_MAX; i++) {
+		const struct scene_worker *w = &scene_now->workers[i];
+
+		if (w->used && w->ipc >= 0 && w->proven == user)
+			return true;
+	}
+	return false;
+}
+
+/* Who has earned this container: somebody whose login is proven, and who is still there. */
+static enum scene_user
+owner_of(const struct engine_container_spec *spec)
+{
+	const char *name = label_of(spec, "sallyport.user");
+	unsigned user = 0;
+
+	FUZZ_CHECK(name != NULL);
+	while (user < SCENE_USERS && strcmp(scene_names[user], name) != 0)
+		user++;
+	FUZZ_CHECK(user < SP_ARRAY_LEN(images) && has_login((enum scene_user)user));
+	FUZZ_CHECK(strcmp(spec->image, images[user]) == 0 && spec->uid == uids[user]);
+	return (enum scene_user)user;
+}
+
+int
+engine_launch(struct engine *e, const struct engine_container_spec *spec, engine_done_fn *done,
+    void *arg, struct engine_call **ret_call)
+{
+	struct scene_launch *l = find_launch(spec->name);
+	char why[256] = "";
+
+	(void)e;
+	FUZZ_CHECK(l != NULL && l->path != NULL && l->done == NULL);
+	FUZZ_CHECK(engine_spec_check(spec, why, sizeof(why)) == 0);
+	l->user = owner_of(spec);
+	l->done = done;
+	l->arg = arg;
+	l->call.launch = l;
+	*ret_call = &l->call;
+	scene_now->launches++;
+	return 0;
+}
+
+/* The real one removes what a cancelled launch has made or may still make. */
+void
+engine_cancel(struct engine_call *call)
+{
+	if (call == NULL)
+		return;
+	FUZZ_CHECK(call->launch->done != NULL);
+	call->launch->done = NULL;
+	forget_launch(call->launch);
+}
+
+int
+engine_discard(struct engine *e, const char *id)
+{
+	(void)e;
+	for (size_t i = 0; i < LAUNCHES_MAX; i++) {
+		struct scene_launch *l = &launches[i];
+
+		if (!l->used || !l->exists || strcmp(l->id, id) != 0)
+			continue;
+		l->exists = false;
+		scene_now->discards++;
+		forget_launch(l);
+		return 0;
+	}
+	fuzz_broken(__FILE__, __LINE__, "a container is removed that does not exist");
+}
+
+const char *
+engine_error_name(enum engine_error error)
+{
+	return error == ENGINE_OK ? "ok" : "error";
+}
+
+/* ---- the data path ---- */
+
+static int
+path_open(struct broker *b, const char *name, const struct data_path_events *events,
+    struct data_path **ret)
+{
+	struct data_path *d = calloc(1, sizeof(*d));
+	struct scene_launch *l = NULL;
+
+	(void)b;
+	if (d == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < LAUNCHES_MAX && l == NULL; i++) {
+		if (!launches[i].used)
+			l = &launches[i];
+	}
+	if (l == NULL) {
+		free(d);
+		return -EMFILE;
+	}
+	memset(l, 0, sizeof(*l));
+	l->used = true;
+	l->process = -1;
+	(void)snprintf(l->name, sizeof(l->name), "%s", name);
+	(void)snprintf(l->id, sizeof(l->id), "%064zx", (size_t)(l - launches) + 1);
+	d->events = *events;
+	d->launch = l;
+	l->path = d;
+	*ret = d;
+	return 0;
+}
+
+static void
+path_describe(struct data_path *d, struct engine_container_spec *spec, struct engine_mount *mounts)
+{
+	static const char *const entrypoint[] = { GUEST_PROGRAM, NULL };
+
+	(void)d;
+	spec->entrypoint = entrypoint;
+	mounts[0] = (struct engine_mount){ .kind = ENGINE_MOUNT_BIND,
+		.source = "/guest",
+		.target = GUEST_BUNDLE_DIR,
+		.read_only = true };
+	mounts[1] = (struct engine_mount){ .kind = ENGINE_MOUNT_BIND,
+		.source = "/rendezvous",
+		.target = GUEST_RENDEZVOUS_DIR,
+		.read_only = true };
+}
+
+static void
+path_launched(struct data_path *d, const struct engine_container *seen)
+{
+	FUZZ_CHECK(seen != NULL && !d->launched);
+	d->launched = true;
+}
+
+static bool
+order_has(const struct guest_spawn *order, const char *entry)
+{
+	for (uint32_t i = 0; i < order->n_env; i++) {
+		if (wire_span_is(order->env[i], entry))
+			return true;
+	}
+	return false;
+}
+
+/* What is fixed by the policy and the login is in the order, whatever the request said. */
+static void
+check_order(const struct scene_launch *l, const struct guest_spawn *order)
+{
+	char user[80];
+
+	FUZZ_CHECK(has_login(l->user));
+	FUZZ_CHECK(order->n_argv >= 1 && wire_span_is(order->argv[0], "/bin/sh"));
+	FUZZ_CHECK(order->n_argv == 1 || (order->n_argv == 3 && wire_span_is(order->argv[1], "-c")));
+	FUZZ_CHECK(!order->want_pty || l->user == SCENE_ALICE);
+	(void)snprintf(user, sizeof(user), "USER=%s", scene_names[l->user]);
+	FUZZ_CHECK(order_has(order, user));
+	if (l->user == SCENE_BOB)
+		FUZZ_CHECK(wire_span_is(order->env[order->n_env - 1], "FIXED=yes"));
+}
+
+static int
+open_streams(unsigned n, struct data_path_streams *ret)
+{
+	if (scene_now->start_result != 0)
+		return scene_now->start_result;
+	for (ret->n = 0; ret->n < n; ret->n++) {
+		ret->fds[ret->n] = open("/dev/null", O_RDWR | O_CLOEXEC);
+		if (ret->fds[ret->n] < 0) {
+			int r = -errno;
+
+			fd_close_all(ret->fds, ret->n);
+			return r;
+		}
+	}
+	return 0;
+}
+
+static int
+path_start(struct data_path *d, const struct guest_spawn *order, struct data_path_streams *ret)
+{
+	FUZZ_CHECK(d->ready && !d->hung_up);
+	check_order(d->launch, order);
+	scene_audit_took_effect(false);
+	return open_streams(order->want_pty ? 1 : IPC_START_FDS, ret);
+}
+
+/* Only to the container itself, and only where the policy lets go who has logged in. */
+static int
+path_connect(struct data_path *d, const struct guest_connect *order, struct data_path_streams *ret)
+{
+	static const uint8_t v6[16] = { [15] = 1 };
+
+	FUZZ_CHECK(d->ready && !d->hung_up);
+	FUZZ_CHECK(d->launch->user == SCENE_ALICE && has_login(SCENE_ALICE));
+	FUZZ_CHECK(order->n >= 1 && order->n <= GUEST_ADDRESSES_MAX && order->port == SCENE_PORT);
+	for (uint32_t i = 0; i < order->n; i++) {
+		const struct guest_address *a = &order->addresses[i];
+
+		FUZZ_CHECK(a->v6 ? memcmp(a->bytes, v6, 16) == 0 : a->bytes[0] == 127);
+	}
+	scene_audit_took_effect(true);
+	return open_streams(1, ret);
+}
+
+static void
+path_hang_up(struct data_path *d)
+{
+	d->hung_up = true;
+}
+
+static void
+path_close(struct data_path *d)
+{
+	if (d == NULL)
+		return;
+	d->launch->path = NULL;
+	forget_launch(d->launch);
+	free(d);
+}
+
+const struct data_path_ops data_path_direct = {
+	.name = "scene",
+	.open = path_open,
+	.describe = path_describe,
+	.launched = path_launched,
+	.start = path_start,
+	.connect = path_connect,
+	.hang_up = path_hang_up,
+	.close = path_close,
+};
+
+enum wanted {
+	WANT_ANSWER,
+	WANT_REPORT,
+	WANT_PROCESS,
+};
+
+static bool
+fits(const struct scene_launch *l, enum wanted wanted)
+{
+	if (!l->used)
+		return false;
+	if (wanted == WANT_ANSWER)
+		return l->done != NULL;
+	if (wanted == WANT_REPORT)
+		return l->path != NULL && l->path->launched && !l->path->ready && !l->path->hung_up;
+	return l->process >= 0;
+}
+
+static struct scene_launch *
+pick_launch(unsigned i, enum wanted wanted)
+{
+	unsigned n = 0;
+
+	for (size_t k = 0; k < LAUNCHES_MAX; k++)
+		n += fits(&launches[k], wanted);
+	if (n == 0)
+		return NULL;
+	i %= n;
+	for (size_t k = 0; k < LAUNCHES_MAX; k++) {
+		if (fits(&launches[k], wanted) && i-- == 0)
+			return &launches[k];
+	}
+	return NULL;
+}
+
+bool
+scene_launched(struct scene *s, unsigned i, unsigned error)
+{
+	struct scene_launch *l = pick_launch(i, WANT_ANSWER);
+	struct engine_container seen = { .running = true, .pid = 1, .started_at = "now" };
+	struct engine_result result = { .error = (enum engine_error)(error % (ENGINE_E_NO_MEMORY + 1)),
+		.sentence = "the engine's own words \x1b[31m",
+		.id = "",
+		.warning = "" };
+	engine_done_fn *done;
+
+	if (l == NULL)
+		return false;
+	done = l->done;
+	l->done = NULL;
+	if (result.error == ENGINE_OK) {
+		result.id = l->id;
+		result.container = &seen;
+		memcpy(seen.id, l->id, sizeof(seen.id));
+		l->exists = true;
+	}
+	scene_enter(true);
+	done(l->arg, &result);
+	scene_enter(false);
+	scene_turn(s);
+	return true;
+}
+
+bool
+scene_path_ready(struct scene *s, unsigned i)
+{
+	struct scene_launch *l = pick_launch(i, WANT_REPORT);
+	int fds[2];
+
+	if (l == NULL)
+		return false;
+	/* It becomes readable when the process ends, as a pidfd does. */
+	FUZZ_CHECK(pipe2(fds, O_CLOEXEC) == 0);
+	l->path->ready = true;
+	l->process = fds[1];
+	scene_enter(true);
+	l->path->events.ready(l->path->events.arg, &fds[0]);
+	scene_enter(false);
+	FUZZ_CHECK(fds[0] == -1);
+	scene_turn(s);
+	return true;
+}
+
+bool
+scene_path_failed(struct scene *s, unsigned i)
+{
+	struct scene_launch *l = pick_launch(i, WANT_REPORT);
+
+	if (l == NULL)
+		return false;
+	l->path->launched = false; /* once */
+	scene_enter(true);
+	l->path->events.failed(l->path->events.arg, "the guest did not report in time");
+	scene_enter(false);
+	scene_turn(s);
+	return true;
+}
+
+bool
+scene_container_ended(struct scene *s, unsigned i)
+{
+	struct scene_launch *l = pick_launch(i, WANT_PROCESS);
+
+	if (l == NULL)
+		return false;
+	fd_close(&l->process);
+	scene_turn(s);
+	return true;
+}
+
+void
+scene_engine_begin(void)
+{
+	memset(launches, 0, sizeof(launches));
+}
+
+bool
+scene_engine_is_empty(void)
+{
+	for (size_t i = 0; i < LAUNCHES_MAX; i++) {
+		if (launches[i].used)
+			return false;
+	}
+	return true;
+}

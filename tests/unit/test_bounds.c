@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What one login can make us write: so many bytes and refusals at once, then so many in a second, and not a
+ * line of the audit log is missing for it. Who works, and does not flood, never waits.
+ */
+#include "test.h"
+
+#include <string.h>
+
+#include "ipc_msg.h"
+#include "log.h"
+#include "scene.h"
+
+/* As in peer.c and answer_refused.c; common/PROTOCOL.md has the numbers. */
+#define BURST           (1 << 20)
+#define BYTES_PER_S     65536
+#define REFUSAL_BYTES   4096
+#define REFUSALS_LISTED 100
+
+static struct scene scene;
+static uint8_t buf[IPC_RECORD_MAX];
+
+static struct scene_worker *
+log_in(void)
+{
+	struct scene_worker *w;
+
+	scene_begin(&scene);
+	w = scene_log_in(&scene, SCENE_ALICE);
+	assert_non_null(w);
+	return w;
+}
+
+static void
+serve_container(void)
+{
+	assert_true(scene_launched(&scene, 0, 0) && scene_path_ready(&scene, 0));
+}
+
+/* Everything that was written since, in both logs. */
+static size_t
+written(void)
+{
+	return scene_audit_read()->bytes + (size_t)log_bytes();
+}
+
+/* Within the bound, but for the record that takes the credit below zero. */
+static void
+check_bound(size_t bytes, int64_t us, size_t last)
+{
+	assert_true(bytes <= BURST + (size_t)(us / 1000000 + 1) * BYTES_PER_S + last);
+}
+
+static void
+test_refused_forwards(void **state)
+{
+	struct scene_worker *w = log_in();
+	size_t before = written();
+	int64_t begun = scene_now_us();
+	unsigned n = 1000;
+	int64_t took;
+
+	(void)state;
+	for (unsigned i = 0; i < n; i++)
+		scene_send(&scene, w, buf, scene_put_forward(0, "10.0.0.1", 22, buf, sizeof(buf)));
+	took = scene_now_us() - begun;
+	assert_true(w->ipc >= 0);
+	assert_int_equal(scene_audit_read()->forwards[0], n);
+	/* 1 MiB of credit is 256 of them, each of the others takes a sixteenth of a second. */
+	assert_true(took > (int64_t)(n - 260) * 1000000 / 16);
+	assert_true(took < (int64_t)n * 1000000 / 10);
+	check_bound(written() - before, took, 4096);
+	scene_end(&scene);
+}
+
+static void
+test_long_commands(void **state)
+{
+	static char command[IPC_COMMAND_MAX + 1];
+	struct scene_worker *w = log_in();
+	size_t before = written();
+	int64_t begun = scene_now_us();
+	unsigned n = 60;
+	int64_t took;
+
+	(void)state;
+	/* Each of these bytes is six in the audit log. */
+	memset(command, 1, IPC_COMMAND_MAX);
+	serve_container();
+	for (unsigned i = 0; i < n; i++) {
+		scene_send(&scene, w, buf,
+		    scene_put_start(0, false, false, command, buf, sizeof(buf)));
+		scene_send(&scene, w, buf, scene_put_close(0, buf, sizeof(buf)));
+	}
+	took = scene_now_us() - begun;
+	assert_int_equal(w->started_programs, n);
+	assert_int_equal(scene_audit_read()->programs[1], n);
+	assert_true(written() - before > (size_t)n * 6 * IPC_COMMAND_MAX);
+	check_bound(written() - before, took, 7 * IPC_COMMAND_MAX);
+	scene_end(&scene);
+}
+
+/* A tool that runs one short command after the other, and ten at a time as far as it is let. */
+static void
+test_honest_work(void **state)
+{
+	struct scene_worker *w = log_in();
+	int64_t begun;
+	unsigned n = 1200;
+
+	(void)state;
+	serve_container();
+	begun = scene_now_us();
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t channel = i % 3;
+
+		scene_send(&scene, w, buf,
+		    scene_put_start(channel, false, false,
+			"/bin/sh -c 'echo ~dev && sleep 0' && /usr/bin/python3 && sleep 0", buf,
+			sizeof(buf)));
+		scene_send(&scene, w, buf, scene_put_close(channel, buf, sizeof(buf)));
+		scene_pass(&scene, 5000); /* 200 in a second */
+	}
+	assert_int_equal(w->started_programs, n);
+	/* Six seconds, and none was made to wait. */
+	assert_int_equal(scene_now_us() - begun, n * 5000);
+	scene_end(&scene);
+}
+
+static void
+test_told(void **state)
+{
+	struct scene_worker *w = log_in();
+	unsigned lines;
+	unsigned n = REFUSALS_LISTED + 50;
+	int64_t begun = scene_now_us();
+
+	(void)state;
+	lines = scene_audit_read()->lines;
+	for (unsigned i = 0; i < n; i++)
+		scene_send(&scene, w, buf,
+		    scene_put_refused(IPC_REFUSED_X11, "\x1b[31m", buf, sizeof(buf)));
+	assert_int_equal(scene_audit_read()->lines, lines + REFUSALS_LISTED);
+	/* Nor does who is refused a hundred times wait for it. */
+	assert_int_equal(scene_now_us() - begun, 0);
+	scene_close(&scene, w);
+	/* The rest in one line, when it ends. */
+	assert_int_equal(scene_audit_read()->told, n);
+	scene_end(&scene);
+}
+
+/* What is not in the table of kinds, or too long, is a violation like any other. */
+static void
+test_told_nonsense(void **state)
+{
+	static char detail[IPC_DETAIL_MAX + 2];
+
+	(void)state;
+	memset(detail, 'x', IPC_DETAIL_MAX + 1);
+	for (unsigned i = 0; i < 3; i++) {
+		struct scene_worker *w = log_in();
+
+		scene_send(&scene, w, buf,
+		    scene_put_refused(i == 0 ? 0
+			    : i == 1         ? IPC_REFUSED_END
+					     : IPC_REFUSED_EXEC,
+			i == 2 ? detail : "", buf, sizeof(buf)));
+		assert_true(w->ipc < 0);
+		assert_int_equal(scene_audit_read()->told, 0);
+		scene_end(&scene);
+	}
+}
+
+static int
+setup(void **state)
+{
+	(void)state;
+	scene_setup();
+	return 0;
+}
+
+int
+main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_refused_forwards),
+		cmocka_unit_test(test_long_commands),
+		cmocka_unit_test(test_honest_work),
+		cmocka_unit_test(test_told),
+		cmocka_unit_test(test_told_nonsense),
+	};
+
+	return cmocka_run_group_tests(tests, setup, NULL);
+}
