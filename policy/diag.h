@@ -62,6 +62,7 @@
 	X(DIAG_E_CONTAINER_USER, "E-container-user")       \
 	X(DIAG_E_ARGV, "E-argv")                           \
 	X(DIAG_E_MOUNT, "E-mount")                         \
+	X(DIAG_E_CONFLICT, "E-conflict")                   \
 	/* the broker's configuration */                   \
 	X(DIAG_E_ADDRESS, "E-address")                     \
 	X(DIAG_E_WORKER_USER, "E-worker-user")             \

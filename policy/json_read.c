@@ -82,6 +82,22 @@ json_read_expect(struct json_reader *r, const struct json_node *value, enum json
 	return false;
 }
 
+bool
+json_field_is_later(const struct json_field *field)
+{
+	return field->later || field->read == json_read_unavailable;
+}
+
+void
+json_read_field(struct json_reader *r, const struct json_node *value,
+    const struct json_field *field, void *target)
+{
+	if (json_field_is_later(field))
+		json_read_unavailable(r, value, field, target);
+	else
+		field->read(r, value, field, target);
+}
+
 static const struct json_field *
 find_field(const struct json_field *fields, size_t n, const char *key)
 {
@@ -100,7 +116,7 @@ report_unknown(struct json_reader *r, const struct json_node *member, const char
 
 	suggest_init(&near, json_node_key(member));
 	for (size_t i = 0; i < n; i++) {
-		if (fields[i].read != json_read_unavailable && !fields[i].hidden)
+		if (!json_field_is_later(&fields[i]) && !fields[i].hidden)
 			suggest_offer(&near, fields[i].key);
 	}
 	json_read_diag(r, DIAG_E_UNKNOWN_KEY, member, JSON_AT_KEY,
@@ -122,7 +138,7 @@ json_read_object(struct json_reader *r, const struct json_node *node, const char
 		if (field == NULL)
 			report_unknown(r, m, what, fields, n);
 		else
-			field->read(r, m, field, (char *)out + field->offset);
+			json_read_field(r, m, field, (char *)out + field->offset);
 	}
 	for (size_t i = 0; i < n; i++) {
 		if (fields[i].required && json_node_find(node, fields[i].key) == NULL)
@@ -373,41 +389,84 @@ json_read_duration(struct json_reader *r, const struct json_node *value,
 	*(uint32_t *)target = (uint32_t)ms;
 }
 
+static bool
+is_among(const char *const *words, const char *word)
+{
+	while (words != NULL && *words != NULL && strcmp(*words, word) != 0)
+		words++;
+	return words != NULL && *words != NULL;
+}
+
+/* Those that this build has, from one of them on; NULL: none. */
+static const char *const *
+next_choice(const struct json_field *field, const char *const *choice)
+{
+	while (*choice != NULL && is_among(field->later_choices, *choice))
+		choice++;
+	return *choice != NULL ? choice : NULL;
+}
+
 /* "a", "b" or "c" */
 static const char *
-list_choices(struct json_reader *r, const char *const *choices)
+list_choices(struct json_reader *r, const struct json_field *field)
 {
+	const char *const *choice = next_choice(field, field->choices);
+	const char *before = "";
 	const char *text = "";
 
-	for (size_t i = 0; choices[i] != NULL && text != NULL; i++) {
-		const char *before = i == 0 ? "" : choices[i + 1] == NULL ? " or " : ", ";
+	while (choice != NULL && text != NULL) {
+		const char *const *next = next_choice(field, choice + 1);
 
-		text = arena_format(r->arena, "%s%s\"%s\"", text, before, choices[i]);
+		text = arena_format(r->arena, "%s%s\"%s\"", text, before, *choice);
+		before = next == NULL || next_choice(field, next + 1) != NULL ? ", " : " or ";
+		choice = next;
 	}
 	return text != NULL ? text : "";
+}
+
+/* The index of the word in choices, or -1 after saying what is wrong. */
+static int
+find_choice(struct json_reader *r, const struct json_node *value, const struct json_field *field)
+{
+	struct suggest near;
+	const char *word;
+
+	if (!json_read_expect(r, value, JSON_KIND_STRING, list_choices(r, field)))
+		return -1;
+	word = json_node_string(value);
+	if (is_among(field->later_choices, word)) {
+		json_read_diag(r, DIAG_E_UNAVAILABLE, value, JSON_AT_VALUE, NULL,
+		    "%s \"%s\" is not available in this build", field->key, word);
+		return -1;
+	}
+	suggest_init(&near, word);
+	for (int i = 0; field->choices[i] != NULL; i++) {
+		if (strcmp(field->choices[i], word) == 0)
+			return i;
+		if (!is_among(field->later_choices, field->choices[i]))
+			suggest_offer(&near, field->choices[i]);
+	}
+	json_read_diag(r, DIAG_E_CHOICE, value, JSON_AT_VALUE, json_read_did_you_mean(r, near.best),
+	    "%s is \"%s\"; it must be %s", json_read_name(r, value), word, list_choices(r, field));
+	return -1;
 }
 
 void
 json_read_choice(struct json_reader *r, const struct json_node *value,
     const struct json_field *field, void *target)
 {
-	struct suggest near;
-	const char *word;
+	int i = find_choice(r, value, field);
 
-	if (!json_read_expect(r, value, JSON_KIND_STRING, list_choices(r, field->choices)))
-		return;
-	word = json_node_string(value);
-	suggest_init(&near, word);
-	for (int i = 0; field->choices[i] != NULL; i++) {
-		if (strcmp(field->choices[i], word) == 0) {
-			memcpy(target, &i, sizeof(i));
-			return;
-		}
-		suggest_offer(&near, field->choices[i]);
-	}
-	json_read_diag(r, DIAG_E_CHOICE, value, JSON_AT_VALUE, json_read_did_you_mean(r, near.best),
-	    "%s is \"%s\"; it must be %s", json_read_name(r, value), word,
-	    list_choices(r, field->choices));
+	if (i >= 0)
+		memcpy(target, &i, sizeof(i));
+}
+
+void
+json_read_word(struct json_reader *r, const struct json_node *value, const struct json_field *field,
+    void *target)
+{
+	(void)target;
+	(void)find_choice(r, value, field);
 }
 
 void

@@ -60,7 +60,9 @@ struct json_field {
 	 * string of a list has 1 to JSON_READ_STRING_MAX bytes. */
 	uint64_t min;
 	uint64_t max;
-	const char *const *choices;     /* json_read_choice(): NULL-ended */
+	const char *const *choices; /* json_read_choice(): NULL-ended */
+	/* Words of choices, or beside them, that this build refuses as such; NULL-ended, or NULL. */
+	const char *const *later_choices;
 	const struct json_table *table; /* or NULL; shape says how it applies */
 	enum json_shape shape;
 	/* Of a handler that is not ready-made and has no table: the value's JSON Schema. None: no value
@@ -69,7 +71,15 @@ struct json_field {
 	json_show_fn *show; /* of a handler that is not ready-made, where its value is shown */
 	bool required;
 	bool hidden; /* never suggested */
+	/* Read as it will be once something acts on it; until then refused, as json_read_unavailable(). */
+	bool later;
 };
+
+/* Whether a value is refused because this build does not have the key. */
+bool json_field_is_later(const struct json_field *field);
+/* Read value as the field says, or refuse what this build does not have. */
+void json_read_field(struct json_reader *r, const struct json_node *value,
+    const struct json_field *field, void *target);
 
 #define JSON_READ_STRING_MAX 4096
 
@@ -114,6 +124,7 @@ json_read_fn json_read_u32;         /* uint32_t */
 json_read_fn json_read_size;        /* uint64_t bytes: "256M", or an integer */
 json_read_fn json_read_duration;    /* uint32_t milliseconds: "10s" */
 json_read_fn json_read_choice;      /* int: the index in choices */
+json_read_fn json_read_word;        /* nothing: one of choices, of which only one is to be had */
 json_read_fn json_read_table;       /* an object, by the field's table, into the target itself */
 json_read_fn json_read_unavailable; /* nothing: a word of a later release, refused as such */
 

@@ -28,6 +28,7 @@ struct policy;
 enum policy_mode {
 	POLICY_MODE_SESSION,    /* each session channel has a container of its own */
 	POLICY_MODE_CONNECTION, /* one container per connection (default) */
+	POLICY_MODE_USER,       /* one container per user and profile, which outlives connections */
 };
 
 enum policy_network {
@@ -36,7 +37,9 @@ enum policy_network {
 	POLICY_NETWORK_NAMED,  /* a network that the administrator made */
 };
 
-#define POLICY_MOUNTS_MAX 32 /* tmpfs and volumes of one container */
+#define POLICY_MOUNTS_MAX   32   /* tmpfs and volumes of one container */
+#define POLICY_GREETING_MAX 1024 /* bytes, templates filled in */
+#define POLICY_POOL_MAX     64
 
 struct policy_tmpfs {
 	const char *target; /* absolute path in the container */
@@ -94,6 +97,12 @@ struct policy_profile {
 	uint32_t pids;          /* default 256 */
 	uint32_t nofile;        /* default 1024 */
 	uint32_t stop_grace_ms; /* default 10 s: hang-up to SIGKILL */
+	/* POLICY_MODE_USER only: how long a container stays without any connection, 0..30 d. default 0:
+	 * it goes with the last one */
+	uint32_t keep_ms;
+	/* Containers that are started ahead of need, 0..64; default 0. Then nothing that they are made of
+	 * depends on who logs in, and the mode is another than POLICY_MODE_USER: the reader sees to it */
+	uint32_t pool;
 
 	/* session */
 	bool pty;   /* default true */
@@ -109,8 +118,13 @@ struct policy_profile {
 	const struct policy_subsystem *subsystems; /* default: none */
 	size_t n_subsystems;
 	uint32_t max_ms;   /* how long a login may last; 0: for ever (default) */
-	uint32_t warn_ms;  /* a word so long before its end; 0: none. default 1 min */
+	uint32_t idle_ms;  /* how long nothing may come from its client; 0: for ever (default) */
+	uint32_t warn_ms;  /* a word so long before either end; 0: none. default 1 min */
 	uint32_t channels; /* session channels at a time, 1..64; default 10, as sshd */
+
+	/* Said to each session when it begins, on stderr or its terminal; printable UTF-8, line ends and
+	 * tabs, at most POLICY_GREETING_MAX bytes; or NULL */
+	const char *greeting;
 
 	const struct policy_origin *origins;
 	size_t n_origins;
@@ -136,10 +150,24 @@ struct policy_login {
 	const char *const *groups; /* beyond those of the policy, NULL-ended; or NULL */
 };
 
+/* How much there may be at a time. 0: no ceiling. */
+struct policy_ceiling {
+	uint32_t containers; /* that exist, from the request to make them until they are gone */
+	uint32_t sessions;   /* logins: connections that have authenticated */
+	uint32_t creates_per_minute; /* containers that are asked for within any 60 s */
+	uint64_t memory; /* bytes, the sum of the containers' limits without swap; global only */
+};
+
+struct policy_ceilings {
+	struct policy_ceiling global;
+	struct policy_ceiling per_user; /* for each user by itself, targets together */
+};
+
 struct policy_decision {
 	const struct policy_profile *profile; /* NULL when refused; templates are not expanded */
 	const char *rule;                     /* id of the rule that decided; NULL: none matched */
 	const char *message;                  /* the sentence for the person refused, or NULL */
+	const struct policy_ceiling *ceiling; /* for all whom the rule lets in; NULL when refused */
 	const char *file;                     /* where the rule stands, for the log; NULL: none */
 	unsigned line;
 	unsigned column;
@@ -278,6 +306,9 @@ bool policy_accepts_env(const struct policy_profile *profile, const char *name);
 /* The subsystem of this name[len], or NULL. */
 const struct policy_subsystem *policy_find_subsystem(const struct policy_profile *profile,
     const void *name, size_t len);
+
+/* Those that hold whatever rule decides. */
+const struct policy_ceilings *policy_ceilings(const struct policy *p);
 
 /* Every profile, in file order, for checks at start (images, networks). i from 0; NULL at the end. */
 const struct policy_profile *policy_profile_at(const struct policy *p, size_t i);

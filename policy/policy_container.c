@@ -40,8 +40,8 @@ const char *const policy_workdir_guarded[] = { "/proc", "/.sallyport", NULL };
 #define PATH  "{\"type\": \"string\", \"pattern\": \"^/\"}"
 #define TEXTS "{\"type\": \"array\", \"minItems\": 1, \"items\": " TEXT "}"
 
-static void
-show_text(FILE *out, const void *target)
+void
+policy_show_text(FILE *out, const void *target)
 {
 	const char *text = *(const char *const *)target;
 
@@ -88,26 +88,6 @@ read_mount_outside(struct json_reader *r, const struct json_node *value,
 	(void)target;
 	json_read_diag(r, DIAG_E_MISPLACED, value, JSON_AT_KEY, NULL,
 	    "\"%s\" has its place in \"mounts\": [ ... ]", field->key);
-}
-
-static void
-read_mode(struct json_reader *r, const struct json_node *value, const struct json_field *field,
-    void *target)
-{
-	const char *word = json_node_kind(value) == JSON_KIND_STRING ? json_node_string(value) : "";
-
-	if (strcmp(word, "user") == 0 || strcmp(word, "per-user") == 0)
-		json_read_diag(r, DIAG_E_UNAVAILABLE, value, JSON_AT_VALUE, NULL,
-		    "mode \"%s\" is not available in this build", word);
-	else
-		json_read_choice(r, value, field, target);
-}
-
-static void
-show_mode(FILE *out, const void *target)
-{
-	json_write_text(out,
-	    *(const enum policy_mode *)target == POLICY_MODE_SESSION ? "session" : "connection");
 }
 
 static void
@@ -462,22 +442,26 @@ static const struct json_table limits_table = JSON_TABLE("\"limits\"", limit_fie
 static const char *const modes[] = {
 	[POLICY_MODE_SESSION] = "session",
 	[POLICY_MODE_CONNECTION] = "connection",
+	[POLICY_MODE_USER] = "user",
 	NULL,
 };
+static const char *const later_modes[] = { "user", NULL };
+
+static const char *const pulls[] = { "never", NULL };
+static const char *const later_pulls[] = { "if-missing", "always", NULL };
 
 static const struct json_field fields[] = {
 	{ .key = "mode",
-	    .read = read_mode,
+	    .read = json_read_choice,
 	    AT(mode),
 	    .choices = modes,
-	    .schema = "{\"enum\": [\"session\", \"connection\"]}",
-	    .show = show_mode },
-	{ .key = "image", .read = read_image, AT(image), .schema = TEXT, .show = show_text },
+	    .later_choices = later_modes },
+	{ .key = "image", .read = read_image, AT(image), .schema = TEXT, .show = policy_show_text },
 	{ .key = "user",
 	    .read = read_user,
 	    .schema = "{\"type\": \"string\", \"pattern\": \"^[0-9]+(:[0-9]+)?$\"}",
 	    .show = show_user },
-	{ .key = "workdir", .read = read_workdir, AT(workdir), .schema = PATH, .show = show_text },
+	{ .key = "workdir", .read = read_workdir, AT(workdir), .schema = PATH, .show = policy_show_text },
 	{ .key = "argv", .read = json_read_table, .table = &argv_table },
 	{ .key = "login_shell", .read = json_read_bool, AT(login_shell) },
 	{ .key = "env",
@@ -499,11 +483,11 @@ static const struct json_field fields[] = {
 	    AT(stop_grace_ms),
 	    .min = 100,
 	    .max = 10 * 60 * 1000 },
-	{ .key = "pull", .read = json_read_unavailable },
+	{ .key = "pull", .read = json_read_word, .choices = pulls, .later_choices = later_pulls },
 	{ .key = "runtime", .read = json_read_unavailable },
 	{ .key = "dns", .read = json_read_unavailable },
-	{ .key = "keep", .read = json_read_unavailable },
-	{ .key = "pool", .read = json_read_unavailable },
+	{ .key = "keep", .read = json_read_duration, AT(keep_ms), .max = POLICY_TIME_MAX, .later = true },
+	{ .key = "pool", .read = json_read_u32, AT(pool), .max = POLICY_POOL_MAX, .later = true },
 	{ .key = "platform", .read = json_read_unavailable },
 	{ .key = "hostname", .read = json_read_unavailable },
 	{ .key = "attach", .read = json_read_unavailable },

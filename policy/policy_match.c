@@ -254,6 +254,7 @@ policy_decide(const struct policy *p, const struct policy_login *login, struct p
 		ret->file = rule->file;
 		ret->line = rule->line;
 		ret->column = rule->column;
+		ret->ceiling = rule->profile != NULL ? &rule->ceiling : NULL;
 		return rule->profile != NULL ? 0 : POLICY_E_REFUSED;
 	}
 	return POLICY_E_REFUSED;

@@ -69,6 +69,14 @@ compare_members(const void *a, const void *b)
 	return order != 0 ? order : x->order < y->order ? -1 : 1;
 }
 
+static void
+complain_of_two(struct json_reader *r, const struct json_node *first, const struct json_node *second)
+{
+	json_read_diag(r, DIAG_E_DUPLICATE_KEY, second, JSON_AT_KEY,
+	    arena_format(r->arena, "the first one is at %s", policy_place_text(r, first, JSON_AT_KEY)),
+	    "duplicate key \"%s\"", json_node_key(second));
+}
+
 /* Within one file the parser has seen to it; here a name must not stand in two files. */
 void
 policy_check_twice(struct policy_draft *d, const struct policy_section *s)
@@ -90,10 +98,23 @@ policy_check_twice(struct policy_draft *d, const struct policy_section *s)
 		const struct json_node *first = all[i - 1].node;
 
 		if (strcmp(json_node_key(first), json_node_key(all[i].node)) == 0)
-			json_read_diag(r, DIAG_E_DUPLICATE_KEY, all[i].node, JSON_AT_KEY,
-			    arena_format(r->arena, "the first one is at %s",
-				policy_place_text(r, first, JSON_AT_KEY)),
-			    "duplicate key \"%s\"", json_node_key(all[i].node));
+			complain_of_two(r, first, all[i].node);
+	}
+}
+
+void
+policy_check_once(struct policy_draft *d, const char *key)
+{
+	const struct json_node *first = NULL;
+
+	for (size_t i = 0; i < d->n_texts; i++) {
+		const struct json_node *root = json_text_root(d->texts[i]);
+		const struct json_node *e =
+		    json_node_kind(root) == JSON_KIND_OBJECT ? json_node_find(root, key) : NULL;
+
+		if (e != NULL && first != NULL)
+			complain_of_two(&d->reader, first, e);
+		first = first != NULL ? first : e;
 	}
 }
 
@@ -227,7 +248,10 @@ static const struct json_field top_fields[] = {
 	{ .key = "profiles", SECTION(profiles), .table = &policy_profile_table, .shape = JSON_SHAPE_MAP },
 	{ .key = "rules", SECTION(rules), .table = &policy_rule_table, .shape = JSON_SHAPE_LIST },
 	{ .key = "authorities", .read = json_read_unavailable },
-	{ .key = "ceilings", .read = json_read_unavailable },
+	{ .key = "ceilings",
+	    .read = json_read_table,
+	    .offset = offsetof(struct policy_draft, ceilings),
+	    .table = &policy_ceilings_table },
 };
 
 const struct json_table policy_table = JSON_TABLE("the policy", top_fields);
@@ -581,6 +605,9 @@ read_documents(struct policy_draft *d, struct diag_list *diags, const int64_t *l
 	}
 	d->policy->refused = d->refused;
 	d->policy->expired = d->expired;
+	d->policy->ceilings = d->ceilings;
+	policy_check_once(d, "messages");
+	policy_check_once(d, "ceilings");
 	policy_read_images(d);
 	policy_read_users(d);
 	policy_read_profiles(d);

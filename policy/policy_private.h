@@ -19,6 +19,7 @@
 #define POLICY_KEYS_MAX      64 /* of one user */
 #define POLICY_MESSAGE_MAX   1024
 #define POLICY_ENV_BYTES_MAX 32768
+#define POLICY_TIME_MAX      (30u * 24 * 3600 * 1000) /* 30 d in ms: the longest duration */
 #define POLICY_USER          "${user}"
 #define POLICY_TARGET        "${target}"
 
@@ -50,7 +51,8 @@ struct policy_rule {
 	const char *id;
 	struct policy_conditions conditions;
 	const struct policy_conditions *except; /* "not"; or NULL */
-	const char *deny;                       /* the sentence; NULL: use the profile */
+	struct policy_ceiling ceiling;
+	const char *deny; /* the sentence; NULL: use the profile */
 	const struct policy_profile *profile;
 	const char *file;
 	unsigned line;
@@ -70,6 +72,7 @@ struct policy {
 	size_t n_rules;
 	const struct policy_profile *const *profiles; /* those with an image */
 	size_t n_profiles;
+	struct policy_ceilings ceilings;
 };
 
 /* Where a setting was made. */
@@ -109,6 +112,7 @@ struct policy_draft {
 	const struct json_node *root_user; /* "unsafe": ["root-user"] */
 	const char *refused;               /* messages */
 	const char *expired;
+	struct policy_ceilings ceilings;
 	struct policy_section images;
 	struct policy_section users;
 	struct policy_section profiles;
@@ -143,6 +147,8 @@ extern const struct json_table policy_profile_table;
 extern const struct json_table policy_container_table;
 extern const struct json_table policy_mount_table;
 extern const struct json_table policy_rule_table;
+extern const struct json_table policy_ceilings_table;
+extern const struct json_table policy_rule_ceiling_table;
 
 /* The one at path, or all of the directory. 0, POLICY_E_INVALID or -errno, explained in *diags. */
 SP_MUST_CHECK int policy_files_load(const char *path, struct policy_files *ret,
@@ -154,6 +160,8 @@ const struct json_node *policy_section_first(const struct policy_section *s);
 const struct json_node *policy_section_next(const struct policy_section *s,
     const struct json_node *e);
 size_t policy_section_count(const struct policy_section *s);
+/* A key of the top level that is no section must not stand in two files. */
+void policy_check_once(struct policy_draft *d, const char *key);
 /* A name must not stand in two files. */
 void policy_check_twice(struct policy_draft *d, const struct policy_section *s);
 /* "FILE:LINE" of a node, for messages. Owned by the arena. */
@@ -164,6 +172,8 @@ const char *policy_file_of(const struct policy_draft *d, const struct json_node 
 /* "mounts" of a container, into a struct policy_profile. */
 json_read_fn policy_read_mounts;
 json_show_fn policy_show_mounts;
+/* Of a const char *: the string, or null. */
+json_show_fn policy_show_text;
 /* Of a const char *const *: the list of strings. */
 json_show_fn policy_show_texts;
 /* "forward" of a session, into a struct policy_profile. */
@@ -199,6 +209,8 @@ void policy_lint(struct policy_draft *d, int64_t now);
 void policy_check_templates(struct json_reader *r, const struct json_node *node);
 /* text with an example in the place of each template, for a first look. NULL: out of memory. */
 const char *policy_template_example(struct arena *a, const char *text);
+/* Whether anything that its container is made of depends on who logs in. */
+bool policy_profile_is_personal(const struct policy_profile *profile);
 /* Whether any value of the profile has this template in it. */
 bool policy_profile_has(const struct policy_profile *profile, const char *template);
 

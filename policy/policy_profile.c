@@ -13,8 +13,7 @@
 #include "suggest.h"
 
 #define MIB               (UINT64_C(1) << 20)
-#define TIME_MAX          (30u * 24 * 3600 * 1000) /* 30 d */
-#define PATTERNS_MAX      256                      /* commands of one profile */
+#define PATTERNS_MAX      256 /* commands of one profile */
 #define PATTERN_WORDS_MAX 64
 
 static const char *const default_shell[] = { "/bin/sh", NULL };
@@ -145,6 +144,9 @@ read_accept_env(struct json_reader *r, const struct json_node *value,
 	}
 }
 
+static const char *const records[] = { "off", NULL };
+static const char *const later_records[] = { "strict", "best-effort", NULL };
+
 static const struct json_field session_fields[] = {
 	{ .key = "pty", .read = json_read_bool, AT(pty) },
 	{ .key = "shell", .read = json_read_bool, AT(shell) },
@@ -167,10 +169,17 @@ static const struct json_field session_fields[] = {
 		      "\"minItems\": 1, \"items\": {\"type\": \"string\"}}]}}",
 	    .show = policy_show_subsystems },
 	{ .key = "forward", .read = json_read_table, .table = &policy_forward_table },
-	{ .key = "idle", .read = json_read_unavailable },
-	{ .key = "max", .read = json_read_duration, AT(max_ms), .max = TIME_MAX },
-	{ .key = "warn", .read = json_read_duration, AT(warn_ms), .max = TIME_MAX },
-	{ .key = "record", .read = json_read_unavailable },
+	{ .key = "idle", .read = json_read_duration, AT(idle_ms), .max = POLICY_TIME_MAX, .later = true },
+	{ .key = "max", .read = json_read_duration, AT(max_ms), .max = POLICY_TIME_MAX },
+	{ .key = "warn", .read = json_read_duration, AT(warn_ms), .max = POLICY_TIME_MAX },
+	{ .key = "greeting",
+	    .read = json_read_lines,
+	    AT(greeting),
+	    .min = 1,
+	    .max = POLICY_GREETING_MAX,
+	    .show = policy_show_text,
+	    .later = true },
+	{ .key = "record", .read = json_read_word, .choices = records, .later_choices = later_records },
 	{ .key = "detach", .read = json_read_unavailable },
 	{ .key = "signals", .read = json_read_unavailable },
 	{ .key = "x11", .read = json_read_unavailable },
@@ -326,6 +335,51 @@ check_image(struct policy_draft *d, const struct policy_draft_profile *profile, 
 	    json_node_key(profile->node));
 }
 
+/* The node that says so in this profile, or in this "set"; or the profile's own. */
+static const struct json_node *
+find_setting(struct json_reader *r, const struct json_node *node, const char *key)
+{
+	const struct json_node *e = json_node_find(node, "container");
+	const char *way = arena_format(r->arena, "container.%s", key);
+	const struct json_node *found = way != NULL ? json_node_find(node, way) : NULL;
+
+	if (e != NULL && json_node_kind(e) == JSON_KIND_OBJECT)
+		found = json_node_find(e, key);
+	return found != NULL ? found : node;
+}
+
+static void
+complain(struct policy_draft *d, const struct policy_draft_profile *profile, const char *key,
+    const char *help, const char *what)
+{
+	const char *name = profile->profile.name;
+
+	json_read_diag(&d->reader, DIAG_E_CONFLICT, find_setting(&d->reader, profile->node, key),
+	    JSON_AT_KEY, help, "profile \"%s\": %s", name != NULL ? name : "", what);
+}
+
+/* Whether the settings of a profile that somebody gets fit together; each was judged by itself. */
+static void
+check_together(struct policy_draft *d, const struct policy_draft_profile *draft)
+{
+	const struct policy_profile *p = &draft->profile;
+	uint64_t ceiling = d->policy->ceilings.global.memory;
+
+	if (p->keep_ms > 0 && p->mode != POLICY_MODE_USER)
+		complain(d, draft, "keep", "\"mode\": \"user\", or \"keep\": \"0\"",
+		    "\"keep\" goes with the mode \"user\" only");
+	if (p->pool > 0 && p->mode == POLICY_MODE_USER)
+		complain(d, draft, "pool", "\"pool\": 0",
+		    "the containers of the mode \"user\" cannot be made before it is known for whom");
+	else if (p->pool > 0 && policy_profile_is_personal(p))
+		complain(d, draft, "pool", "\"pool\": 0, or no templates in its container",
+		    "\"pool\" makes containers before it is known for whom, and \"${\" stands in its "
+		    "\"network\", \"workdir\" or \"mounts\"");
+	if (ceiling > 0 && p->memory > ceiling)
+		complain(d, draft, "limits", "a smaller \"memory\", or a greater ceiling",
+		    "one container may have more memory than \"ceilings\" allow for all together");
+}
+
 void
 policy_finish_profiles(struct policy_draft *d)
 {
@@ -345,11 +399,15 @@ policy_finish_profiles(struct policy_draft *d)
 		if (!profile->used && !profile->extended && !broken)
 			json_read_diag(&d->reader, DIAG_W_UNUSED_PROFILE, profile->node, JSON_AT_KEY,
 			    NULL, "profile \"%s\" is used by no rule", json_node_key(profile->node));
+		if (!broken && (profile->used || !profile->extended))
+			check_together(d, profile);
 		if (profile->profile.image != NULL)
 			list[n++] = &profile->profile;
 	}
 	for (const struct policy_draft_profile *set = d->set_profiles; list != NULL && set != NULL;
 	     set = set->next) {
+		if (!broken)
+			check_together(d, set);
 		if (set->profile.image != NULL)
 			list[n++] = &set->profile;
 	}

@@ -388,6 +388,10 @@ static const struct json_field rule_fields[] = {
 	    .min = 1,
 	    .max = POLICY_MESSAGE_MAX },
 	{ .key = "set", .read = read_set, .schema = "{\"type\": \"object\"}" },
+	{ .key = "ceilings",
+	    .read = json_read_table,
+	    .offset = offsetof(struct policy_rule, ceiling),
+	    .table = &policy_rule_ceiling_table },
 	{ .key = "record", .read = json_read_unavailable },
 	{ .key = "require", .read = json_read_unavailable },
 };
@@ -419,6 +423,7 @@ check_id(struct policy_draft *d, const struct json_node *node, const struct poli
 static void
 check_outcome(struct json_reader *r, const struct json_node *node)
 {
+	static const char *const with_use[] = { "set", "ceilings" };
 	bool use = json_node_find(node, "use") != NULL;
 	bool deny = json_node_find(node, "deny") != NULL;
 
@@ -426,9 +431,13 @@ check_outcome(struct json_reader *r, const struct json_node *node)
 		json_read_diag(r, DIAG_E_RULE, node, JSON_AT_VALUE, NULL,
 		    use ? "a rule has \"use\" or \"deny\", not both"
 			: "a rule needs \"use\", a profile, or \"deny\", a sentence");
-	else if (deny && json_node_find(node, "set") != NULL)
-		json_read_diag(r, DIAG_E_RULE, json_node_find(node, "set"), JSON_AT_KEY, NULL,
-		    "\"set\" goes with \"use\" only");
+	for (size_t i = 0; deny && !use && i < SP_ARRAY_LEN(with_use); i++) {
+		const struct json_node *e = json_node_find(node, with_use[i]);
+
+		if (e != NULL)
+			json_read_diag(r, DIAG_E_RULE, e, JSON_AT_KEY, NULL,
+			    "\"%s\" goes with \"use\" only", with_use[i]);
+	}
 }
 
 /* Without a target there is nothing to fill in. */

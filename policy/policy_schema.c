@@ -6,6 +6,7 @@
 #include "policy_show.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "json_write.h"
 #include "policy_private.h"
@@ -13,11 +14,17 @@
 static void write_table(struct json_writer *w, const char *key, const struct json_table *t);
 
 static void
-write_choices(struct json_writer *w, const char *const *choices)
+write_choices(struct json_writer *w, const struct json_field *f)
 {
 	json_write_open(w, "enum", '[');
-	for (; *choices != NULL; choices++)
-		json_write_string(w, NULL, *choices);
+	for (const char *const *choice = f->choices; *choice != NULL; choice++) {
+		const char *const *later = f->later_choices;
+
+		while (later != NULL && *later != NULL && strcmp(*later, *choice) != 0)
+			later++;
+		if (later == NULL || *later == NULL)
+			json_write_string(w, NULL, *choice);
+	}
 	json_write_close(w, ']');
 }
 
@@ -44,9 +51,9 @@ write_ready_made(struct json_writer *w, const struct json_field *f)
 	} else if (f->read == json_read_duration) {
 		json_write_string(w, "type", "string");
 		json_write_string(w, "pattern", "^(0|[0-9]+(ms|s|m|h|d))$");
-	} else if (f->read == json_read_choice) {
-		write_choices(w, f->choices);
-	} else if (f->read == json_read_string) {
+	} else if (f->read == json_read_choice || f->read == json_read_word) {
+		write_choices(w, f);
+	} else if (f->read == json_read_string || f->read == json_read_lines) {
 		json_write_string(w, "type", "string");
 		json_write_number(w, "minLength", f->min);
 		json_write_number(w, "maxLength", f->max);
@@ -78,12 +85,12 @@ write_with_table(struct json_writer *w, const struct json_field *f)
 static void
 write_field(struct json_writer *w, const struct json_field *f)
 {
-	if (f->table != NULL) {
+	if (json_field_is_later(f) || f->read == policy_read_guarded || f->hidden) {
+		json_write_bool(w, f->key, false);
+	} else if (f->table != NULL) {
 		write_with_table(w, f);
 	} else if (f->schema != NULL) {
 		json_write_raw(w, f->key, f->schema);
-	} else if (f->read == json_read_unavailable || f->read == policy_read_guarded || f->hidden) {
-		json_write_bool(w, f->key, false);
 	} else {
 		json_write_open(w, f->key, '{');
 		(void)write_ready_made(w, f);

@@ -146,7 +146,7 @@ offer_ways(struct json_reader *r, struct suggest *near, const struct json_table 
 		const struct json_field *field = &t->fields[i];
 		const char *way = arena_format(r->arena, "%s%s", before, field->key);
 
-		if (way == NULL || field->hidden || field->read == json_read_unavailable ||
+		if (way == NULL || field->hidden || json_field_is_later(field) ||
 		    (t == &policy_profile_table && !is_object(field)))
 			continue;
 		if (!is_object(field)) {
@@ -182,7 +182,7 @@ read_setting(struct policy_draft *d, struct policy_profile *profile, const struc
 		refuse_way(&d->reader, m);
 		return;
 	}
-	field->read(&d->reader, m, field, (char *)profile + field->offset);
+	json_read_field(&d->reader, m, field, (char *)profile + field->offset);
 	if (is_object(field))
 		walk(o, field->table, m);
 	else
@@ -202,6 +202,7 @@ policy_set(struct policy_draft *d, const struct policy_profile *base, const stru
 	made->profile = *base;
 	for (m = json_node_first(set); m != NULL; m = json_node_next(m))
 		read_setting(d, &made->profile, m, &o);
+	made->node = set;
 	made->profile.set_by = rule;
 	made->profile.origins = o.all;
 	made->profile.n_origins = o.n;

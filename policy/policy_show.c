@@ -257,6 +257,8 @@ show_ready_made(FILE *out, const struct json_field *field, const void *target)
 		json_write_text(out, units_format_size(*(const uint64_t *)target, text));
 	else if (field->read == json_read_duration)
 		json_write_text(out, units_format_duration(*(const uint32_t *)target, text));
+	else if (field->read == json_read_choice)
+		json_write_text(out, field->choices[*(const unsigned *)target]);
 }
 
 static const char *
@@ -293,8 +295,9 @@ find_origin(const struct policy_profile *p, const struct json_field *field)
 static bool
 is_shown(const struct json_field *field)
 {
-	return field->show != NULL || field->read == json_read_bool || field->read == json_read_u32 ||
-	    field->read == json_read_size || field->read == json_read_duration;
+	return field->show != NULL || field->read == json_read_bool ||
+	    field->read == json_read_u32 || field->read == json_read_size ||
+	    field->read == json_read_duration || field->read == json_read_choice;
 }
 
 static void

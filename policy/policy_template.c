@@ -38,7 +38,7 @@ is_exec_argument(const struct json_node *node)
 		strcmp(key, "container.argv.exec") == 0);
 }
 
-/* Whether templates of a login may stand here: "network", "workdir", values of "env", "mounts". */
+/* Whether templates of a login may stand here. */
 static bool
 is_place(const struct json_node *node)
 {
@@ -48,7 +48,7 @@ is_place(const struct json_node *node)
 	if (json_node_key(node) == NULL || parent == NULL)
 		return false;
 	if (strcmp(key, "network") == 0 || strcmp(key, "workdir") == 0 ||
-	    strcmp(key_of(parent), "env") == 0)
+	    strcmp(key, "greeting") == 0 || strcmp(key_of(parent), "env") == 0)
 		return true;
 	return strcmp(key_of(json_node_parent(parent)), "mounts") == 0 &&
 	    (strcmp(key, "volume") == 0 || strcmp(key, "to") == 0 || strcmp(key, "tmpfs") == 0);
@@ -101,8 +101,8 @@ check_template(struct json_reader *r, const struct json_node *node)
 		    "\" and \"" POLICY_TARGET "\"");
 	else
 		json_read_diag(r, DIAG_E_TEMPLATE, node, JSON_AT_VALUE,
-		    "they stand in \"network\", \"workdir\", values of \"env\", and the \"volume\", "
-		    "\"to\" and \"tmpfs\" of \"mounts\"",
+		    "they stand in \"network\", \"workdir\", \"greeting\", values of \"env\", and the "
+		    "\"volume\", \"to\" and \"tmpfs\" of \"mounts\"",
 		    "templates have no meaning here");
 }
 
@@ -161,23 +161,43 @@ policy_template_example(struct arena *a, const char *text)
 	return expand(a, text, &example);
 }
 
-bool
-policy_profile_has(const struct policy_profile *p, const char *template)
+static bool
+has(const char *text, const char *template)
 {
-	if ((p->workdir != NULL && strstr(p->workdir, template) != NULL) ||
-	    (p->network == POLICY_NETWORK_NAMED && strstr(p->network_name, template) != NULL))
+	return text != NULL && strstr(text, template) != NULL;
+}
+
+/* What the engine is asked for. */
+static bool
+container_has(const struct policy_profile *p, const char *template)
+{
+	if (has(p->workdir, template) ||
+	    (p->network == POLICY_NETWORK_NAMED && has(p->network_name, template)))
 		return true;
-	for (const char *const *e = p->env; *e != NULL; e++) {
-		if (strstr(*e, template) != NULL)
-			return true;
-	}
 	for (size_t i = 0; i < p->n_tmpfs; i++) {
-		if (strstr(p->tmpfs[i].target, template) != NULL)
+		if (has(p->tmpfs[i].target, template))
 			return true;
 	}
 	for (size_t i = 0; i < p->n_volumes; i++) {
-		if (strstr(p->volumes[i].volume, template) != NULL ||
-		    strstr(p->volumes[i].target, template) != NULL)
+		if (has(p->volumes[i].volume, template) || has(p->volumes[i].target, template))
+			return true;
+	}
+	return false;
+}
+
+bool
+policy_profile_is_personal(const struct policy_profile *p)
+{
+	return container_has(p, "${");
+}
+
+bool
+policy_profile_has(const struct policy_profile *p, const char *template)
+{
+	if (container_has(p, template) || has(p->greeting, template))
+		return true;
+	for (const char *const *e = p->env; *e != NULL; e++) {
+		if (has(*e, template))
 			return true;
 	}
 	return false;
@@ -268,6 +288,9 @@ check_values(const struct policy_profile *p, char *why, size_t cap)
 		return complain(why, cap,
 		    "the variables have %zu bytes together, at most %d are allowed", bytes,
 		    POLICY_ENV_BYTES_MAX);
+	if (p->greeting != NULL && strlen(p->greeting) > POLICY_GREETING_MAX)
+		return complain(why, cap, "the greeting has %zu bytes, at most %d are allowed",
+		    strlen(p->greeting), POLICY_GREETING_MAX);
 	for (size_t i = 0; i < p->n_tmpfs; i++) {
 		if (!check_mount_target(p, i, p->tmpfs[i].target, why, cap))
 			return false;
@@ -302,6 +325,8 @@ expand_profile(struct policy_profile *p, struct arena *a, const struct policy_lo
 		p->workdir = expand(a, p->workdir, login);
 	if (p->network == POLICY_NETWORK_NAMED)
 		p->network_name = expand(a, p->network_name, login);
+	if (p->greeting != NULL)
+		p->greeting = expand(a, p->greeting, login);
 	for (size_t i = 0; i < n; i++)
 		env[i] = expand(a, p->env[i], login);
 	for (size_t i = 0; i < p->n_tmpfs; i++)

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.quick
 PROGRAM = f"{BUILD}/admin/sallyport"
 SANITIZED = os.path.basename(BUILD) != "release"
 SEED = int(os.environ.get("SP_TEST_SEED", random.SystemRandom().randrange(2 ** 32)))
-CASES = 100
+CASES = 400
 
 
 def blob(kind, index):
@@ -56,6 +56,19 @@ COMMANDS = [["git-upload-pack", "*"], ["git-receive-pack", "?*"], ["rsync", "--s
             ["true"], ["echo", "-?", "a*b"], ["ls", "**"]]
 
 
+def available():
+    """The keys that this build has, by its own schema: "container.pool", and modes as "mode=user"."""
+    r = subprocess.run([PROGRAM, "policy", "schema"], capture_output=True, text=True, check=True,
+                       timeout=30 * PATIENCE)
+    profile = json.loads(r.stdout)["properties"]["profiles"]["additionalProperties"]["properties"]
+    keys = {f"{section}.{key}" for section in ("container", "session")
+            for key, value in profile[section]["properties"].items() if value is not False}
+    return keys | {f"mode={m}" for m in profile["container"]["properties"]["mode"]["enum"]}
+
+
+AVAILABLE = available()
+
+
 class Maker:
     """One random policy, and questions to it."""
 
@@ -71,7 +84,8 @@ class Maker:
     def container(self):
         c = {}
         choices = {
-            "mode": ["session", "connection"], "user": ["1000", "5:7", "2000:0"],
+            "mode": [m for m in ("session", "connection", "user") if f"mode={m}" in AVAILABLE],
+            "user": ["1000", "5:7", "2000:0"],
             "workdir": ["/srv", "/home/${user}", "/${target}"], "login_shell": [True, False],
             "read_only_root": [True, False], "stop_grace": ["1s", "250ms", "2m"],
             "network": ["none", "bridge", "tenants", "net-${user}", "${target}"],
@@ -88,6 +102,19 @@ class Maker:
                 c[name] = self.rng.choice(values)
         return c
 
+    def together(self, own):
+        """What goes with the rest of a profile only, as the page says."""
+        c = own["container"]
+        whole = oracle.merge(
+            oracle.profile_of({"profiles": self.profiles}, own["extends"])
+            if "extends" in own else oracle.DEFAULTS, own)["container"]
+        user = whole["mode"] == "user"
+        personal = "${" in json.dumps([whole[k] for k in ("network", "workdir", "mounts")])
+        if "container.keep" in AVAILABLE:
+            c["keep"] = self.rng.choice(["0", "90s", "8h"]) if user else "0"
+        if "container.pool" in AVAILABLE:
+            c["pool"] = 0 if user or personal else self.rng.choice([0, 1, 64])
+
     def session(self):
         s = {}
         for name in ("pty", "shell"):
@@ -100,6 +127,10 @@ class Maker:
                                                {"sftp": False, "x": ["/x"]}, {"x": ["/x", "-y"]}])
         if self.maybe():
             s["max"] = self.rng.choice(["8h", "90s", "250ms"])
+        if "session.idle" in AVAILABLE and self.maybe():
+            s["idle"] = self.rng.choice(["20m", "90s", "250ms"])
+        if "session.greeting" in AVAILABLE and self.maybe():
+            s["greeting"] = self.rng.choice(["Hello ${user}!\n", "${target}", "${user}" * 100])
         if self.maybe():
             s["channels"] = self.rng.randint(1, 64)
         if self.maybe():
@@ -160,6 +191,7 @@ class Maker:
             if self.profiles and self.maybe(0.5):
                 own["extends"] = self.rng.choice(list(self.profiles))
             own["container"]["image"] = f"debian:{i}"
+            self.together(own)
             self.profiles[f"p{i}"] = own
         rules = [self.rule(i) for i in range(self.rng.randint(1, 12))]
         policy = {"sallyport_policy": 1, "users": self.users, "profiles": self.profiles, "rules": rules}

@@ -14,10 +14,12 @@ DEFAULTS = {
         "argv": {"shell": ["/bin/sh"], "exec": ["/bin/sh", "-c", "${command}"]},
         "login_shell": True, "env": {}, "read_only_root": True,
         "mounts": [{"tmpfs": "/tmp", "size": "64M"}], "stop_grace": "10s",
+        "keep": "0", "pool": 0,
         "limits": {"memory": "512M", "swap": "0", "cpus": 1, "pids": 256, "nofile": 1024},
     },
     "session": {"pty": True, "shell": True, "exec": True, "env": ["LANG", "LC_*"], "channels": 10,
-                "subsystems": {}, "forward": {"local": []}, "max": "0", "warn": "1m"},
+                "subsystems": {}, "forward": {"local": []}, "max": "0", "warn": "1m",
+                "idle": "0", "greeting": None},
 }
 DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 EXPIRED = "This account has expired."
@@ -136,6 +138,10 @@ def filled_in(profile, user, target):
     c = result["container"]
     for key in ("network", "workdir", "env", "mounts"):
         c[key] = expand(c[key], user, target)
+    session = result["session"]
+    session["greeting"] = expand(session["greeting"], user, target)
+    if session["greeting"] is not None and len(session["greeting"].encode()) > 1024:
+        return None
     if "${" in str(profile["container"]["network"]) and c["network"] in ("none", "bridge"):
         return None
     if not NAME.fullmatch(c["network"]) or c["network"] in ("host", "default"):
