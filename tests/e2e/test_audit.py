@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from kit.proc import wait_for
+from kit.raw import RawClient
 from kit.target import PATIENCE
 
 pytestmark = pytest.mark.quick
@@ -53,6 +54,41 @@ def test_refusals_have_their_reason(fresh_broker):
     assert "user" not in denied, "whoever was refused has proven nothing that counts"
     assert not b.audit(event="login", outcome="accepted")
     assert not b.audit(event="container.create")
+
+
+TCPIP = ("127.0.0.1", 8080, "127.0.0.1", 40000)
+
+
+@pytest.mark.parametrize("login, kind, detail, ask", [
+    ("nopty", "pty", "xterm", lambda c, ch: c.request(ch, "pty-req", "xterm", 80, 24, 0, 0, "")),
+    ("noshell", "shell", None, lambda c, ch: c.request(ch, "shell")),
+    ("noexec", "exec", "id; who", lambda c, ch: c.request(ch, "exec", "id; who")),
+    ("noexec", "exec", "x" * 256, lambda c, ch: c.request(ch, "exec", "x" * 1000)),
+    ("dev", "subsystem", "netconf", lambda c, ch: c.request(ch, "subsystem", "netconf")),
+    ("dev", "x11", None, lambda c, ch: c.request(ch, "x11-req", False, "MIT-MAGIC-COOKIE-1", "0" * 32, 0)),
+    ("dev", "channel", None, lambda c, ch: c.open_other("direct-streamlocal@openssh.com", "/run/x", "", 0)),
+    ("dev", "channel", "x11", lambda c, ch: c.open_other("x11", "127.0.0.1", 6000)),
+    ("dev", "channel", "forwarded-tcpip", lambda c, ch: c.open_other("forwarded-tcpip", *TCPIP)),
+    ("small", "too-many-channels", "session", lambda c, ch: c.open(1) is not None and c.open(2) is not None),
+    ("dev", "tcpip-forward", "0.0.0.0 port 8022", lambda c, ch: c.ask_globally("tcpip-forward", "0.0.0.0", 8022)),
+], ids=lambda v: v if isinstance(v, str) and len(v) < 20 else "")
+def test_what_the_worker_refuses_by_itself(broker, login, kind, detail, ask):
+    with RawClient(broker.target, login=login) as client:
+        assert not ask(client, client.open())
+        source = "{},{}".format(*client.sock.getsockname())
+    # The connection's last line: everything before it is written.
+    wait_for(lambda: broker.audit(event="disconnect", **{"from": source}), 15 * PATIENCE,
+             "the connection has ended")
+    line, = broker.audit(event="request.refused", **{"from": source})
+    assert (line["kind"], line.get("detail"), line["user"]) == (kind, detail, login)
+
+
+def test_what_is_not_asked_for_is_not_refused(broker):
+    """What an ordinary client asks for along the way makes no such line."""
+    t, before = broker.target, len(broker.audit(event="request.refused"))
+    assert t.ssh("true", options=["-o", "SendEnv=LANG NOTHING"]).returncode == 0
+    assert t.ssh("yes | head -1", options=["-tt"]).returncode == 0
+    assert len(broker.audit(event="request.refused")) == before
 
 
 def test_what_a_stranger_writes_stays_a_string(fresh_broker):

@@ -6,6 +6,7 @@ and nothing else. tests/support/evil_worker.c is the worker, kit/evil.py what it
 """
 import contextlib
 import hashlib
+import os
 import time
 
 import pytest
@@ -589,10 +590,68 @@ def test_flood(broker, user):
             time.sleep(0.02)
         share = (cpu_seconds(broker.pid) - cpu) / (time.monotonic() - start)
         # They are there to the end.
-        assert asks.log().count("refused: ") > 3000 and "violation" not in asks.log()
+        assert asks.log().count("refused: ") > 200 and "violation" not in asks.log()
         assert "lines were not logged" in logs.log()
     waits.sort()
     print(f"\nbroker's CPU under two floods: {share:.0%}; an honest request: "
           f"p50 {waits[len(waits) // 2] * 1000:.1f} ms, p99 {waits[len(waits) * 99 // 100] * 1000:.1f} ms")
     assert share < 0.15
     assert waits[len(waits) // 2] < 0.2 * PATIENCE
+
+
+def told(detail):
+    return bytes([e.TOLD, 3]) + e.string(detail)
+
+
+@pytest.mark.parametrize("login, record, lines", [
+    # Six bytes in the audit log for each of these: four or five of them take the whole credit.
+    ("noexec", e.Worker.start_request(command=b"\1" * 49152), 4),
+    ("dev", e.Worker.forward_request(), 200),
+], ids=["commands", "forwards"])
+def test_what_is_written_has_a_bound(broker, user, login, record, lines):
+    """As much as it can be, by somebody who is logged in: of both logs, and no line is missing."""
+    def size():
+        return sum(os.stat(f"{broker.dir}/{name}").st_size for name in ("log", "audit.log"))
+
+    with broker.worker() as w, broker.worker() as honest:
+        for one in (w, honest):
+            one.login(login, user)
+        before, start = size(), time.monotonic()
+        w.tell("B", record)
+        waits = []
+        while time.monotonic() - start < 6:
+            asked = time.monotonic()
+            assert honest.ask(e.Worker.forward_request())[0] in (e.ANS_FORWARD, e.ANS_START)
+            waits.append(time.monotonic() - asked)
+            time.sleep(0.1)
+        grown, seconds = size() - before, time.monotonic() - start
+    mine = len(broker.audit(**{"from": w.source}))
+    print(f"\n{grown / seconds / 1024:.0f} KiB/s in {seconds:.1f} s, {mine} lines of its own; "
+          f"another's refusal takes at most {max(waits) * 1000:.0f} ms")
+    # What may be written at once, what may be written in that time, the last record; and the neighbour.
+    assert grown < (1 << 20) + 65536 * seconds + 7 * 49152 + (1 << 16)
+    assert mine >= lines
+    assert max(waits) < 1 * PATIENCE
+    numbers = [event["number"] for event in broker.audit()]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def test_what_is_told_is_counted(broker, user):
+    """A hundred lines of one connection, and how many there were when it ends."""
+    with broker.worker() as w:
+        w.login("dev", user)
+        w.burst(*[told(b"true")] * 250)
+        assert w.forward()[0] == e.REFUSED  # they are all read by then
+        assert "violation" not in w.ended()
+    lines = broker.audit(event="request.refused", **{"from": w.source})
+    assert [(line["kind"], line["detail"]) for line in lines[:-1]] == [("exec", "true")] * 100
+    assert lines[-1]["left_out"] == 150
+
+
+@pytest.mark.parametrize("record", [
+    bytes([e.TOLD, 0]) + e.string("x"), bytes([e.TOLD, 200]) + e.string("x"), told("x" * 257), told("a\0b"),
+    told("x") + b"x", bytes([e.TOLD])], ids=["kind 0", "kind 200", "long", "NUL", "more", "nothing"])
+def test_told_nonsense(worker, user, record):
+    worker.login("dev", user)
+    assert worker.outcome(record) == "killed"
+    assert "violation" in worker.ended()

@@ -343,4 +343,15 @@ class RawClient:
     def request(self, channel, name, *fields, seconds=SECONDS):
         """Whether a channel request with want_reply succeeds."""
         self.send(message(CHANNEL_REQUEST, channel, name, True, *fields))
-        return self.expect(CHANNEL_SUCCESS, CHANNEL_FAILURE, seconds=seconds)[0] == CHANNEL_SUCCESS
+        return self.expect(CHANNEL_SUCCESS, CHANNEL_FAILURE, seconds=seconds,
+                           passing=(EXTENDED_DATA,))[0] == CHANNEL_SUCCESS
+
+    def open_other(self, kind, *fields):
+        """Whether a channel of any type is opened."""
+        self.send(message(CHANNEL_OPEN, kind, 7, 1 << 20, 32768, *fields))
+        return self.expect(OPEN_CONFIRMATION, OPEN_FAILURE)[0] == OPEN_CONFIRMATION
+
+    def ask_globally(self, name, *fields):
+        """Whether a global request with want_reply succeeds."""
+        self.send(message(GLOBAL_REQUEST, name, True, *fields))
+        return self.expect(REQUEST_SUCCESS, REQUEST_FAILURE)[0] == REQUEST_SUCCESS
