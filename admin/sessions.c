@@ -267,11 +267,26 @@ command_kill(int argc, char **argv)
 }
 
 static void
+print_shadow(const json_t *shadow)
+{
+	bool failed = json_is_true(json_object_get(shadow, "failed"));
+	char a[1024], b[1024];
+
+	if (!json_is_object(shadow))
+		return;
+	printf("shadow       generation %s, %s%s;", text_of(shadow, "generation", a, sizeof(a)),
+	    text_of(shadow, "file", b, sizeof(b)), failed ? " (has errors now, not used)" : "");
+	printf(" %s differences\n", text_of(shadow, "differences", a, sizeof(a)));
+}
+
+static void
 print_status(const json_t *s)
 {
 	const json_t *policy = json_object_get(s, "policy");
 	const json_t *engine = json_object_get(s, "engine");
 	const json_t *admission = json_object_get(s, "admission");
+	const json_t *workers = json_object_get(s, "workers");
+	const json_t *counters = json_object_get(s, "counters");
 	char a[1024], b[1024];
 
 	printf("sallyport-broker %s, process %s, up %s%s\n", text_of(s, "version", a, sizeof(a)),
@@ -279,6 +294,7 @@ print_status(const json_t *s)
 	    json_is_true(json_object_get(s, "stopping")) ? ", stopping" : "");
 	printf("policy       generation %s, %s\n", text_of(policy, "generation", a, sizeof(a)),
 	    text_of(policy, "file", b, sizeof(b)));
+	print_shadow(json_object_get(s, "shadow"));
 	printf("engine       %s%s%s", text_of(engine, "state", a, sizeof(a)),
 	    json_is_string(json_object_get(engine, "reason")) ? ": " : "",
 	    json_is_string(json_object_get(engine, "reason"))
@@ -292,7 +308,13 @@ print_status(const json_t *s)
 	printf(" %s of them not logged in;", text_of(admission, "startups", a, sizeof(a)));
 	printf(" %s refused since the start,", text_of(admission, "refused", a, sizeof(a)));
 	printf(" %s sources are now\n", text_of(admission, "sources_refused", a, sizeof(a)));
+	printf("workers      %s,", text_of(workers, "all", a, sizeof(a)));
+	printf(" %s of them without a client\n", text_of(workers, "spare", a, sizeof(a)));
 	printf("containers   %s\n", text_of(s, "containers", a, sizeof(a)));
+	printf("since start  %s logins,", text_of(counters, "logins", a, sizeof(a)));
+	printf(" %s refused;", text_of(counters, "logins_refused", a, sizeof(a)));
+	printf(" %s requests refused;", text_of(counters, "requests_refused", a, sizeof(a)));
+	printf(" %s workers broke the protocol\n", text_of(counters, "violations", a, sizeof(a)));
 }
 
 int

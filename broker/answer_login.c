@@ -23,6 +23,7 @@
 #include "log.h"
 #include "peer.h"
 #include "session_time.h"
+#include "shadow.h"
 #include "ssh_version.h"
 #include "userauth.h"
 #include "worker_pool.h"
@@ -194,6 +195,35 @@ take_name(struct peer *p, struct wire_span name, struct policy_login *login)
 	login->target = target < name.len ? p->user + target : NULL;
 }
 
+/* What policy says of a login whose signature is verified: why not, or NULL with the grant in p. */
+static const char *
+decide(struct peer *p, const struct policy_login *login)
+{
+	struct policy *policy = p->broker->policy;
+	char value[256];
+	int r;
+
+	if (policy_decide(policy, login, &p->decision) != 0) {
+		/* Who they are is proven: they may hear why. */
+		(void)snprintf(p->refusal, sizeof(p->refusal), "%s",
+		    p->decision.message != NULL ? p->decision.message : "");
+		p->facts.denied = true;
+		return p->decision.expired     ? "the user has expired"
+		    : p->decision.rule != NULL ? "a rule denies this login"
+					       : "no rule allows this login";
+	}
+	r = policy_grant_new(policy, login, &p->decision, &p->grant, value, sizeof(value));
+	if (r == POLICY_E_REFUSED)
+		log_error("connection=%s user=%s the profile does not suit this login: %s", p->id,
+		    p->user, value);
+	if (r != 0)
+		return r < 0 ? strerror(-r) : "a template cannot be filled in";
+	p->decision.profile = policy_grant_profile(p->grant);
+	p->generation = p->broker->generation;
+	(void)snprintf(p->fingerprint, sizeof(p->fingerprint), "%s", login->fingerprint);
+	return NULL;
+}
+
 /* Why this is no login, or NULL with everything about it in p. */
 static const char *
 judge(struct peer *p, const struct ipc_req_auth *m)
@@ -202,9 +232,7 @@ judge(struct peer *p, const struct ipc_req_auth *m)
 	struct policy_login login = { .source = &p->client.source, .time = time(NULL) };
 	const char *fingerprint = NULL;
 	bool verify_required = false;
-	char value[256];
 	const char *why;
-	int r;
 	bool known = policy_find_key(policy, m->user.data, m->user.len, m->blob.data, m->blob.len,
 	    &fingerprint, &verify_required);
 
@@ -217,25 +245,9 @@ judge(struct peer *p, const struct ipc_req_auth *m)
 	login.fingerprint = fingerprint;
 	login.auth = policy_auth_of_key(m->blob.data, m->blob.len);
 	take_name(p, m->user, &login);
-	if (policy_decide(policy, &login, &p->decision) != 0) {
-		/* Who they are is proven: they may hear why. */
-		(void)snprintf(p->refusal, sizeof(p->refusal), "%s",
-		    p->decision.message != NULL ? p->decision.message : "");
-		p->facts.denied = true;
-		return p->decision.expired     ? "the user has expired"
-		    : p->decision.rule != NULL ? "a rule denies this login"
-					       : "no rule allows this login";
-	}
-	r = policy_grant_new(policy, &login, &p->decision, &p->grant, value, sizeof(value));
-	if (r == POLICY_E_REFUSED)
-		log_error("connection=%s user=%s the profile does not suit this login: %s", p->id,
-		    p->user, value);
-	if (r != 0)
-		return r < 0 ? strerror(-r) : "a template cannot be filled in";
-	p->decision.profile = policy_grant_profile(p->grant);
-	p->generation = p->broker->generation;
-	(void)snprintf(p->fingerprint, sizeof(p->fingerprint), "%s", fingerprint);
-	return NULL;
+	why = decide(p, &login);
+	shadow_judge_login(p, m, &login, why == NULL);
+	return why;
 }
 
 static void
@@ -319,9 +331,11 @@ answer_auth(struct peer *p, struct wire_reader *body, const char **ret_fault)
 			    p->decision.rule != NULL ? ", rule " : "",
 			    p->decision.rule != NULL ? p->decision.rule : "");
 		p->user[0] = '\0';
+		p->broker->counters.logins_refused++;
 		return refuse_later(p, IPC_REQ_AUTH, m.user, asked_us);
 	}
 	peer_logged_in(p);
+	p->broker->counters.logins++;
 	log_info("connection=%s from=%s user=%s logged in: key %s, rule %s, profile %s, policy %u",
 	    p->id, p->source_text, p->user, p->fingerprint, p->decision.rule,
 	    p->decision.profile->name, p->broker->generation);

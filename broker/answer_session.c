@@ -19,6 +19,7 @@
 #include "ipc_msg.h"
 #include "log.h"
 #include "peer.h"
+#include "shadow.h"
 
 #define OWN_ENV_MAX 8 /* USER LOGNAME SHELL SSH_CLIENT SSH_CONNECTION TERM, and room */
 
@@ -476,6 +477,7 @@ answer_start(struct peer *p, struct wire_reader *body, const char **ret_fault)
 {
 	static struct policy_words words;
 	struct wire_reader raw = *body;
+	struct policy_request request;
 	struct ipc_req_start m;
 	const char *why;
 
@@ -484,6 +486,9 @@ answer_start(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	if (!claim(p, m.channel, false, ret_fault))
 		return ANSWER_E_PEER_FAULT;
 	why = refuse_by_policy(p, &m, &words);
+	request = request_of(&m);
+	shadow_judge_request(p, m.channel, kind_name(m.kind), &request, why == NULL);
+	p->broker->counters.requests_refused += why != NULL;
 	if (why != NULL) {
 		log_info("connection=%s user=%s channel=%u refused: %s", p->id, p->user, m.channel,
 		    why);
@@ -512,6 +517,8 @@ answer_forward(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	if (!claim(p, m.channel, true, ret_fault))
 		return ANSWER_E_PEER_FAULT;
 	why = policy_refuse_forward(p->decision.profile, m.host.data, m.host.len, m.port, &to);
+	shadow_judge_forward(p, &m, why == NULL);
+	p->broker->counters.requests_refused += why != NULL;
 	written = audit_event(p->broker->audit, "forward", &who, AUDIT_NUMBER("channel", m.channel),
 	    AUDIT_BYTES("host", m.host.data, m.host.len), AUDIT_NUMBER("port", m.port),
 	    AUDIT_TEXT("outcome", why == NULL ? "allowed" : "refused"), AUDIT_TEXT("reason", why));

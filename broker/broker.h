@@ -7,6 +7,7 @@
 #define SP_BROKER_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "instance.h"
 
@@ -17,7 +18,16 @@ struct engine;
 struct event_base;
 struct host_key_set;
 struct policy;
+struct shadow;
 struct worker_pool;
+
+/* Since the start, for the administrator. */
+struct broker_counters {
+	uint64_t logins;
+	uint64_t logins_refused; /* also of strangers */
+	uint64_t requests_refused;
+	uint64_t violations;
+};
 
 struct broker {
 	struct event_base *base;
@@ -25,11 +35,13 @@ struct broker {
 	struct host_key_set *host_keys;
 	struct policy *policy; /* current generation; sessions hold their own reference */
 	unsigned generation;   /* counts successful loads, from 1 */
+	struct shadow *shadow; /* NULL: none is configured */
 	struct instance instance;
 	struct audit *audit; /* NULL: none is configured */
 	struct engine *engine;
 	struct container_set *containers;
 	struct worker_pool *workers;
+	struct broker_counters counters;
 	bool draining; /* told to stop: nothing new */
 };
 

@@ -661,6 +661,7 @@ static const struct json_field top_fields[] = {
 	{ .key = "make_host_keys", .read = json_read_bool, AT(make_host_keys) },
 	{ .key = "engine", .read = read_engine },
 	{ .key = "policy", .read = read_path, AT(policy), .required = true },
+	{ .key = "policy_shadow", .read = read_path, AT(policy_shadow) },
 	{ .key = "worker", .read = read_worker },
 	{ .key = "login", .read = read_login },
 	{ .key = "limits", .read = read_limits },

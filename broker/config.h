@@ -76,7 +76,8 @@ struct config {
 	const char *const *host_keys; /* paths and credentials, NULL-ended */
 	bool make_host_keys;          /* make the missing ones; default false */
 	struct config_engine engine;
-	const char *policy; /* path */
+	const char *policy;        /* path */
+	const char *policy_shadow; /* path; NULL (default): none */
 	struct config_worker worker;
 	struct config_login login;
 	struct config_limits limits;

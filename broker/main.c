@@ -37,6 +37,7 @@
 #include "policy.h"
 #include "read_file.h"
 #include "sandbox.h"
+#include "shadow.h"
 #include "spawner.h"
 #include "sweep.h"
 #include "worker_pool.h"
@@ -137,6 +138,18 @@ check_host_keys(const struct config *c)
 	return 0;
 }
 
+/* A shadow with errors is no error: it decides nothing. */
+static void
+check_shadow(const struct config *c)
+{
+	struct policy *policy = c->policy_shadow != NULL ? load_policy(c->policy_shadow) : NULL;
+
+	if (c->policy_shadow != NULL && policy == NULL)
+		fprintf(stderr, "%s: the shadow policy has errors: it would not be used\n",
+		    c->policy_shadow);
+	policy_unref(policy);
+}
+
 /* -t: what sshd -t and nginx -t do. */
 static int
 check_only(struct service *s)
@@ -148,6 +161,7 @@ check_only(struct service *s)
 		return 1;
 	}
 	policy_unref(policy);
+	check_shadow(s->config);
 	if (check_host_keys(s->config) < 0)
 		return 1;
 	fprintf(stderr, "%s: configuration, host keys and policy are fine\n", s->options.config);
@@ -187,6 +201,7 @@ reload(void *arg, struct diag_list *diags)
 		    policy_digest(policy));
 		audit_policy(s);
 	}
+	shadow_load(s->broker.shadow, s->broker.audit, diags);
 	notify_send("READY=1");
 	return r;
 }
@@ -549,6 +564,21 @@ open_audit(struct service *s)
 	return 0;
 }
 
+/* It may have errors: they are said, and nothing else. */
+static int
+open_shadow(struct service *s)
+{
+	struct diag_list diags = DIAG_LIST_INIT;
+	int r = s->config->policy_shadow != NULL
+	    ? shadow_new(s->config->policy_shadow, &s->broker.shadow)
+	    : 0;
+
+	shadow_load(s->broker.shadow, s->broker.audit, &diags);
+	diag_print(&diags, stderr);
+	diag_list_clear(&diags);
+	return r;
+}
+
 /* Secrets and state, after the spawner has gone its own way. */
 static int
 open_secrets(struct service *s)
@@ -570,6 +600,8 @@ open_secrets(struct service *s)
 	}
 	s->broker.generation = 1;
 	r = open_audit(s);
+	if (r == 0)
+		r = open_shadow(s);
 	return r == 0 ? sweep_rendezvous(s->config->runtime_dir) : r;
 }
 
@@ -655,6 +687,7 @@ free_service(struct service *s)
 	if (s->broker.base != NULL)
 		event_base_free(s->broker.base);
 	policy_unref(s->broker.policy);
+	shadow_free(s->broker.shadow);
 	host_key_set_free(s->broker.host_keys);
 	audit_free(s->broker.audit);
 	OPENSSL_cleanse(s->broker.instance.secret, sizeof(s->broker.instance.secret));

@@ -140,6 +140,7 @@ free_peer(struct peer *p)
 	fd_close(&p->place_fd);
 	fd_close(&p->pidfd);
 	p->grant = policy_grant_unref(p->grant);
+	shadow_forget(&p->shadow);
 	worker_pool_peer_gone(p->broker->workers, p, was_ready);
 	free(p);
 }
@@ -233,6 +234,7 @@ peer_violation(struct peer *p, const char *what)
 	    p->user[0] != '\0' ? p->user : "-", what);
 	audit_end(p, "violation", what);
 	p->facts.violation = true;
+	p->broker->counters.violations++;
 	close_pair(p, true);
 }
 

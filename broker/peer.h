@@ -21,6 +21,7 @@
 #include "ipc.h"
 #include "log_budget.h"
 #include "policy.h"
+#include "shadow.h"
 #include "transcript.h"
 #include "wire.h"
 
@@ -105,6 +106,7 @@ struct peer {
 	struct policy_grant *grant;      /* keeps the generation of this login */
 	unsigned generation;             /* its number */
 	struct policy_decision decision; /* its profile is the grant's */
+	struct shadow_login shadow;      /* what the shadow policy would have given */
 	char user[IPC_USER_MAX + 1];
 	char fingerprint[64];
 	char refusal[IPC_TEXT_MAX + 1]; /* the sentence of a refusal that is held back */

@@ -280,6 +280,17 @@ worker_pool_is_well(const struct worker_pool *pool)
 	return true;
 }
 
+struct worker_pool_workers
+worker_pool_workers(const struct worker_pool *pool)
+{
+	struct worker_pool_workers n = { .spare = count_spare(pool) };
+	const struct peer *p;
+
+	TAILQ_FOREACH(p, &pool->peers, link)
+	n.all++;
+	return n;
+}
+
 struct admission_counts
 worker_pool_counts(const struct worker_pool *pool)
 {

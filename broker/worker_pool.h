@@ -64,6 +64,12 @@ void worker_pool_reopen_audit(struct worker_pool *pool);
 bool worker_pool_is_empty(const struct worker_pool *pool);
 /* The spawner answers: for the watchdog. */
 bool worker_pool_is_well(const struct worker_pool *pool);
+/* Workers that live: all of them, and those that wait for a client. */
+struct worker_pool_workers {
+	unsigned all;
+	unsigned spare;
+};
+struct worker_pool_workers worker_pool_workers(const struct worker_pool *pool);
 /* Connections that have a client, and what became of others, for the status line. */
 struct admission_counts worker_pool_counts(const struct worker_pool *pool);
 

@@ -217,6 +217,7 @@ test_every_key(void **state)
 	assert_string_equal(c->engine.view_guest_dir, "/host/guest");
 	assert_string_equal(c->engine.view_runtime_dir, "/host/run");
 	assert_below(c->policy, "../policy.json");
+	assert_below(c->policy_shadow, "../shadow.json");
 	assert_below(c->worker.program, "bin/sallyportd");
 	assert_int_equal(c->worker.uid, geteuid() == 0 ? 1700000000 : geteuid());
 	assert_int_equal(c->worker.gid, geteuid() == 0 ? 1700000000 : getegid());
