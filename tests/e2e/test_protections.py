@@ -59,8 +59,12 @@ PROTECTIONS = {
     "full-queue": (FORGED + "test_never_reads", {
         "peer_violation(p, \"it does not read its answers\");": "return true;"}),
     "rate-of-records": (FORGED + "test_flood", {
-        "if (!record_allowed(p)) {": "if (false) {",
+        "if (!record_allowed(p) && !p->exited) {": "if (false) {",
         "static bool\nrecord_allowed(": "__attribute__((__unused__)) static bool\nrecord_allowed("}),
+    "price-of-what-is-written": (FORGED + "test_what_is_written_has_a_bound[commands]", {
+        "p->write_credit -= (int64_t)(written(p) - before);": "(void)before;\n\t(void)p;"}),
+    "price-of-a-refusal": (FORGED + "test_what_is_written_has_a_bound[forwards]", {
+        "p->write_credit -= REFUSAL_BYTES;": "(void)p;"}),
     # what a login gives
     "decision-on-each-request": (FORGED + "test_what_the_login_may_not[pty]", {
         "why = refuse_by_policy(p, &m, &words);\n\tif (why != NULL) {":
