@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "audit.h"
+#include "bind_source.h"
 #include "broker.h"
 #include "config.h"
 #include "container_plan.h"
@@ -268,6 +270,36 @@ on_path_failed(void *arg, const char *why)
 	go_down(c, text);
 }
 
+/*
+ * The host's directories, as late as we can. A container that cannot have its own is down from its
+ * begin: who asks for a program in it is told why.
+ */
+static bool
+check_binds(struct container *c)
+{
+	char why[PATH_MAX + 128];
+
+	for (size_t i = 0; i < c->profile->n_binds; i++) {
+		const struct policy_bind *bind = &c->profile->binds[i];
+		int r = bind_source_check(c->broker->config, bind, why, sizeof(why));
+
+		if (r == 0)
+			continue;
+		log_error("connection=%s container=%s the bind \"%s\" cannot be mounted: %s",
+		    c->connection, c->name, bind->given, why);
+		(void)snprintf(c->down_text, sizeof(c->down_text),
+		    "The directory for %.512s %s. Tell the administrator \"connection %s\".",
+		    bind->target,
+		    r == BIND_SOURCE_E_MISSING ? "does not exist on this host"
+					       : "cannot be given to a container",
+		    c->connection);
+		c->state = CONTAINER_DOWN;
+		audit_container(c, "container.down", c->down_text);
+		return false;
+	}
+	return true;
+}
+
 static int
 launch(struct container *c, const char *user)
 {
@@ -280,6 +312,8 @@ launch(struct container *c, const char *user)
 	};
 	struct container_plan plan;
 
+	if (!check_binds(c))
+		return 0;
 	container_plan_make(&plan, c->profile, &names);
 	c->ops->describe(c->path, &plan.spec, plan.mounts);
 	return engine_launch(c->broker->engine, &plan.spec, on_launched, c, &c->launch);

@@ -38,6 +38,11 @@ add_profile_mounts(const struct policy_profile *p, struct engine_mount *mounts)
 			.source = p->volumes[i].volume,
 			.target = p->volumes[i].target,
 			.read_only = p->volumes[i].read_only };
+	for (size_t i = 0; i < p->n_binds; i++)
+		mounts[n++] = (struct engine_mount){ .kind = ENGINE_MOUNT_HOME,
+			.source = p->binds[i].source,
+			.target = p->binds[i].target,
+			.read_only = p->binds[i].read_only };
 	return n;
 }
 
@@ -66,6 +71,8 @@ container_plan_make(struct container_plan *ret, const struct policy_profile *p,
 			.n_labels = CONTAINER_PLAN_LABELS,
 			.network = network_of(p),
 			.network_name = p->network_name,
+			.dns = p->dns,
+			.runtime = p->runtime,
 			.read_only_root = p->read_only_root,
 			.mounts = ret->mounts,
 			.memory = p->memory,

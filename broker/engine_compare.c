@@ -191,6 +191,23 @@ same_masks(const struct report *r, const struct engine_container *c)
 	return true;
 }
 
+/* Whom it asks for names: exactly those, in this order. */
+static bool
+same_dns(const struct report *r, const struct engine_container_spec *s,
+    const struct engine_container *c)
+{
+	size_t n = 0;
+
+	while (s->dns != NULL && s->dns[n] != NULL)
+		n++;
+	if (c->n_dns != n)
+		return differ(r, "Dns has %zu entries instead of %zu", c->n_dns, n);
+	for (size_t i = 0; i < n; i++)
+		if (!same_text(r, "Dns", s->dns[i], c->dns[i]))
+			return false;
+	return true;
+}
+
 static bool
 same_confinement(const struct report *r, const struct engine_container_spec *s,
     const struct engine_container *c)
@@ -209,7 +226,7 @@ same_confinement(const struct report *r, const struct engine_container_spec *s,
 	    same_text(r, "RestartPolicy", "no", c->restart_policy) &&
 	    (s->runtime == NULL || same_text(r, "Runtime", s->runtime, c->runtime)) &&
 	    same_single(r, "CapDrop", "ALL", c->cap_drop, c->n_cap_drop) &&
-	    same_no_new_privileges(r, c) && same_masks(r, c);
+	    same_no_new_privileges(r, c) && same_masks(r, c) && same_dns(r, s, c);
 }
 
 static const char *
@@ -217,6 +234,7 @@ kind_name(enum engine_mount_kind kind)
 {
 	switch (kind) {
 	case ENGINE_MOUNT_BIND:
+	case ENGINE_MOUNT_HOME:
 		return "bind";
 	case ENGINE_MOUNT_VOLUME:
 		return "volume";
@@ -240,7 +258,7 @@ same_mount(const struct report *r, const char *where, const struct engine_mount 
     const struct engine_seen_mount *got)
 {
 	bool read_only = want->kind == ENGINE_MOUNT_BIND ||
-	    (want->kind == ENGINE_MOUNT_VOLUME && want->read_only);
+	    (want->kind != ENGINE_MOUNT_TMPFS && want->read_only);
 
 	if (got == NULL)
 		return differ(r, "%s has nothing at %.128s", where, want->target);
@@ -270,7 +288,7 @@ same_mounts(const struct report *r, const struct engine_container_spec *s,
 		if (!same_mount(r, "HostConfig.Mounts", want, asked) ||
 		    !same_mount(r, "Mounts", want, made))
 			return false;
-		if (want->kind == ENGINE_MOUNT_BIND && !asked->non_recursive)
+		if (strcmp(kind_name(want->kind), "bind") == 0 && !asked->non_recursive)
 			return differ(r, "the bind at %.128s is recursive", want->target);
 		if (want->kind == ENGINE_MOUNT_TMPFS &&
 		    !same_number(r, "the tmpfs size", want->size, asked->size))

@@ -102,6 +102,10 @@ mount_object(const struct engine_mount *m)
 		return json_pack("{s:s, s:s, s:s, s:b, s:{s:s, s:b}}", "Type", "bind", "Source",
 		    m->source, "Target", m->target, "ReadOnly", 1, "BindOptions", "Propagation",
 		    "rprivate", "NonRecursive", 1);
+	case ENGINE_MOUNT_HOME:
+		return json_pack("{s:s, s:s, s:s, s:b, s:{s:s, s:b}}", "Type", "bind", "Source",
+		    m->source, "Target", m->target, "ReadOnly", m->read_only ? 1 : 0, "BindOptions",
+		    "Propagation", "rprivate", "NonRecursive", 1);
 	case ENGINE_MOUNT_VOLUME:
 		return json_pack("{s:s, s:s, s:s, s:b}", "Type", "volume", "Source", m->source,
 		    "Target", m->target, "ReadOnly", m->read_only ? 1 : 0);
@@ -149,6 +153,7 @@ host_config(const struct engine_container_spec *s)
 	    !set(o, "LogConfig", json_pack("{s:s, s:{}}", "Type", "none", "Config")) ||
 	    !set(o, "RestartPolicy", json_pack("{s:s, s:i}", "Name", "no", "MaximumRetryCount", 0)) ||
 	    !set(o, "AutoRemove", json_false()) ||
+	    (s->dns != NULL && s->dns[0] != NULL && !set(o, "Dns", strings(s->dns))) ||
 	    (s->runtime != NULL && !set(o, "Runtime", json_string(s->runtime)))) {
 		json_decref(o);
 		return NULL;
@@ -543,9 +548,10 @@ read_config(struct parse *p, const json_t *root, struct engine_container *c)
 /* Keys that widen a container and that we never set to anything. */
 static const char *const must_be_empty[] = { "Annotations", "Binds", "CapAdd", "Capabilities",
 	"Cgroup", "CgroupParent", "ContainerIDFile", "CpuPeriod", "CpuQuota", "CpuRealtimePeriod",
-	"CpuRealtimeRuntime", "DeviceCgroupRules", "DeviceRequests", "Devices", "ExtraHosts",
-	"GroupAdd", "Init", "Links", "OomKillDisable", "OomScoreAdj", "PidMode", "PortBindings",
-	"StorageOpt", "Sysctls", "Tmpfs", "UTSMode", "UsernsMode", "VolumeDriver", "VolumesFrom" };
+	"CpuRealtimeRuntime", "DeviceCgroupRules", "DeviceRequests", "Devices", "DnsOptions",
+	"DnsSearch", "ExtraHosts", "GroupAdd", "Init", "Links", "OomKillDisable", "OomScoreAdj",
+	"PidMode", "PortBindings", "StorageOpt", "Sysctls", "Tmpfs", "UTSMode", "UsernsMode",
+	"VolumeDriver", "VolumesFrom" };
 
 /* Zero in any type. What one engine writes as null another writes as [] or "". */
 static bool
@@ -654,6 +660,7 @@ read_host_config(struct parse *p, const json_t *root, struct engine_container *c
 	c->restart_policy = get_text(p, get_object(p, o, "RestartPolicy"), "Name");
 	c->cap_drop = get_list(p, o, "CapDrop", &c->n_cap_drop);
 	c->security_opt = get_list(p, o, "SecurityOpt", &c->n_security_opt);
+	c->dns = get_list(p, o, "Dns", &c->n_dns);
 	c->masked_paths = get_list(p, o, "MaskedPaths", &c->n_masked_paths);
 	c->readonly_paths = get_list(p, o, "ReadonlyPaths", &c->n_readonly_paths);
 	c->memory = get_number(p, o, "Memory");
@@ -710,6 +717,7 @@ engine_container_free(struct engine_container *c)
 	free(c->labels);
 	free(c->healthcheck);
 	free(c->cap_drop);
+	free(c->dns);
 	free(c->security_opt);
 	free(c->masked_paths);
 	free(c->readonly_paths);

@@ -5,6 +5,7 @@
  */
 #include "engine_spec.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -110,6 +111,7 @@ check_mount(const struct engine_mount *m, char *why, size_t cap)
 		return complain(why, cap, "a mount's target is not an absolute path below /");
 	switch (m->kind) {
 	case ENGINE_MOUNT_BIND:
+	case ENGINE_MOUNT_HOME:
 		if (!path_valid(m->source))
 			return complain(why, cap, "the source of %s is not an absolute path",
 			    m->target);
@@ -126,6 +128,31 @@ check_mount(const struct engine_mount *m, char *why, size_t cap)
 	return complain(why, cap, "a mount of no known kind");
 }
 
+static size_t
+count_dns(const struct engine_container_spec *s)
+{
+	size_t n = 0;
+
+	while (s->dns != NULL && s->dns[n] != NULL)
+		n++;
+	return n;
+}
+
+static bool
+check_dns(const struct engine_container_spec *s, char *why, size_t cap)
+{
+	for (size_t i = 0; i < count_dns(s); i++) {
+		unsigned char address[16];
+
+		if (i == ENGINE_DNS_MAX)
+			return complain(why, cap, "too many name servers");
+		if (inet_pton(AF_INET, s->dns[i], address) != 1 &&
+		    inet_pton(AF_INET6, s->dns[i], address) != 1)
+			return complain(why, cap, "a name server is not an address");
+	}
+	return true;
+}
+
 static bool
 check_lists(const struct engine_container_spec *s, char *why, size_t cap)
 {
@@ -133,6 +160,8 @@ check_lists(const struct engine_container_spec *s, char *why, size_t cap)
 
 	if (s->entrypoint == NULL || s->entrypoint[0] == NULL || s->entrypoint[0][0] != '/')
 		return complain(why, cap, "the entrypoint is not an absolute path");
+	if (!check_dns(s, why, cap))
+		return false;
 	while (s->entrypoint[n] != NULL && n <= ENGINE_ARGV_MAX)
 		n++;
 	if (n > ENGINE_ARGV_MAX || s->n_labels > ENGINE_LABELS_MAX || s->n_mounts > ENGINE_MOUNTS_MAX)
@@ -171,6 +200,7 @@ struct copied {
 	struct engine_label *labels;
 	struct engine_mount *mounts;
 	char **entrypoint;
+	const char **dns;
 	char *text;
 };
 
@@ -188,6 +218,8 @@ text_total(const struct engine_container_spec *s)
 
 	for (size_t i = 0; s->entrypoint[i] != NULL; i++)
 		n += text_len(s->entrypoint[i]);
+	for (size_t i = 0; i < count_dns(s); i++)
+		n += text_len(s->dns[i]);
 	for (size_t i = 0; i < s->n_labels; i++)
 		n += text_len(s->labels[i].name) + text_len(s->labels[i].value);
 	for (size_t i = 0; i < s->n_mounts; i++)
@@ -221,6 +253,8 @@ fill(struct copied *c, const struct engine_container_spec *s)
 	c->spec.hostname = put(&next, s->hostname);
 	c->spec.network_name = put(&next, s->network_name);
 	c->spec.runtime = put(&next, s->runtime);
+	for (size_t i = 0; i < count_dns(s); i++)
+		c->dns[i] = put(&next, s->dns[i]);
 	for (size_t i = 0; s->entrypoint[i] != NULL; i++) {
 		c->entrypoint[i] = next;
 		(void)put(&next, s->entrypoint[i]);
@@ -235,6 +269,7 @@ fill(struct copied *c, const struct engine_container_spec *s)
 		c->mounts[i].target = put(&next, s->mounts[i].target);
 	}
 	c->spec.entrypoint = (const char *const *)c->entrypoint;
+	c->spec.dns = c->dns;
 	c->spec.labels = c->labels;
 	c->spec.mounts = c->mounts;
 }
@@ -252,8 +287,10 @@ engine_spec_copy(const struct engine_container_spec *spec, struct engine_contain
 	c->labels = calloc(spec->n_labels + 1, sizeof(*c->labels));
 	c->mounts = calloc(spec->n_mounts + 1, sizeof(*c->mounts));
 	c->entrypoint = calloc(n_argv, sizeof(*c->entrypoint));
+	c->dns = calloc(count_dns(spec) + 1, sizeof(*c->dns));
 	c->text = malloc(text_total(spec) + 1);
-	if (c->labels == NULL || c->mounts == NULL || c->entrypoint == NULL || c->text == NULL) {
+	if (c->labels == NULL || c->mounts == NULL || c->entrypoint == NULL || c->dns == NULL ||
+	    c->text == NULL) {
 		engine_spec_free(&c->spec);
 		return -ENOMEM;
 	}
@@ -272,6 +309,7 @@ engine_spec_free(struct engine_container_spec *spec)
 	free(c->labels);
 	free(c->mounts);
 	free(c->entrypoint);
+	free(c->dns);
 	free(c->text);
 	free(c);
 	return NULL;

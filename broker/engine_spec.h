@@ -22,6 +22,7 @@
 #define ENGINE_LABELS_MAX   64
 #define ENGINE_MOUNTS_MAX   128
 #define ENGINE_ARGV_MAX     64
+#define ENGINE_DNS_MAX      8
 #define ENGINE_LABEL_PREFIX "sallyport." /* labels that are ours and nobody else's */
 
 enum engine_network {
@@ -32,6 +33,7 @@ enum engine_network {
 
 enum engine_mount_kind {
 	ENGINE_MOUNT_BIND, /* always read-only and without what is mounted below the source */
+	ENGINE_MOUNT_HOME, /* a bind of the policy's: the same, but read-only only where it says so */
 	ENGINE_MOUNT_VOLUME,
 	ENGINE_MOUNT_TMPFS,
 };
@@ -40,7 +42,7 @@ struct engine_mount {
 	enum engine_mount_kind kind;
 	const char *source; /* bind: absolute path on the engine's host; volume: its name; else NULL */
 	const char *target; /* absolute path in the container */
-	bool read_only;     /* volumes; a bind is read-only whatever this says */
+	bool read_only;     /* volumes, homes; a bind is read-only whatever this says */
 	uint64_t size;      /* tmpfs: bytes, at least 1 */
 };
 
@@ -74,8 +76,9 @@ struct engine_container_spec {
 	uint64_t nano_cpus; /* 1e9 = one CPU */
 	uint32_t pids;
 	uint32_t nofile;
-	uint32_t stop_timeout; /* seconds the engine itself waits when it shuts down */
-	const char *runtime;   /* or NULL: the engine's default */
+	uint32_t stop_timeout;  /* seconds the engine itself waits when it shuts down */
+	const char *runtime;    /* or NULL: the engine's default */
+	const char *const *dns; /* addresses, NULL-ended; or NULL: the engine's choice */
 	/* Volumes that the image declares become writable places without a limit (removed with the
 	 * container). false: engine_compare() refuses a container that has one. */
 	bool image_volumes;
@@ -164,6 +167,8 @@ struct engine_container {
 	const char *apparmor;
 	const char **cap_drop;
 	size_t n_cap_drop;
+	const char **dns;
+	size_t n_dns;
 	const char **security_opt;
 	size_t n_security_opt;
 	const char **masked_paths;

@@ -57,6 +57,7 @@
 	X(DIAG_E_NO_SUCH_IMAGE, "E-no-such-image")         \
 	X(DIAG_E_NO_SUCH_PROFILE, "E-no-such-profile")     \
 	X(DIAG_E_NO_SUCH_USER, "E-no-such-user")           \
+	X(DIAG_E_NO_SUCH_ROOT, "E-no-such-root")           \
 	X(DIAG_E_EXTENDS, "E-extends")                     \
 	X(DIAG_E_RULE, "E-rule")                           \
 	X(DIAG_E_CONTAINER_USER, "E-container-user")       \
@@ -78,6 +79,7 @@
 	X(DIAG_W_UNUSED_USER, "W-unused-user")             \
 	X(DIAG_W_UNUSED_GROUP, "W-unused-group")           \
 	X(DIAG_W_ALLOW_LIST_SHELL, "W-allow-list-shell")   \
+	X(DIAG_W_SHARED_BIND, "W-shared-bind")             \
 	X(DIAG_W_DEFAULT_LIMITS, "W-default-limits")       \
 	X(DIAG_W_ROOT_USER, "W-root-user")                 \
 	X(DIAG_W_UNSAFE, "W-unsafe")                       \

@@ -37,7 +37,7 @@ enum policy_network {
 	POLICY_NETWORK_NAMED,  /* a network that the administrator made */
 };
 
-#define POLICY_MOUNTS_MAX   32   /* tmpfs and volumes of one container */
+#define POLICY_MOUNTS_MAX   32   /* tmpfs, volumes and binds of one container */
 #define POLICY_GREETING_MAX 1024 /* bytes, templates filled in */
 #define POLICY_POOL_MAX     64
 
@@ -47,6 +47,15 @@ struct policy_tmpfs {
 };
 
 struct policy_origin; /* where a setting comes from; policy_show.h */
+
+/* A directory of the engine's host, below one that the policy names for this. */
+struct policy_bind {
+	const char *given;  /* "name/of/directory", as it was written */
+	const char *root;   /* what the name stands for: absolute, one spelling */
+	const char *source; /* absolute, below root, one spelling */
+	const char *target; /* absolute path in the container */
+	bool read_only;
+};
 
 struct policy_volume {
 	const char *volume; /* name of an engine volume */
@@ -91,6 +100,11 @@ struct policy_profile {
 	size_t n_tmpfs;
 	const struct policy_volume *volumes;
 	size_t n_volumes;
+	/* Whoever mounts them has to see to it that source is what it seems: broker/bind_source.h */
+	const struct policy_bind *binds;
+	size_t n_binds;
+	const char *const *dns; /* addresses; empty (default): those of the engine */
+	const char *runtime;    /* one of "runtimes"; or NULL: the engine's default */
 	uint64_t memory;        /* bytes; default 512 MiB */
 	uint64_t swap;          /* bytes beyond memory; default 0 */
 	uint64_t nano_cpus;     /* 1e9 = one CPU; default one */

@@ -339,64 +339,6 @@ show_env(FILE *out, const void *target)
 	json_write_close(&w, '}');
 }
 
-const char *
-policy_network_fault(const char *name, bool *ret_guarded)
-{
-	*ret_guarded = strcmp(name, "host") == 0 || strcmp(name, "default") == 0 ||
-	    strncmp(name, "container:", 10) == 0;
-	return *ret_guarded ? "is refused by the guardrails (" POLICY_GUARDRAILS ")"
-			    : names_engine_fault(name);
-}
-
-static void
-read_network(struct json_reader *r, const struct json_node *value, const struct json_field *field,
-    void *target)
-{
-	struct policy_profile *p = target;
-	const char *name;
-	const char *example;
-	const char *fault;
-	bool guarded;
-
-	(void)field;
-	if (!json_read_expect(r, value, JSON_KIND_STRING, "a string"))
-		return;
-	name = json_node_string(value);
-	example = policy_template_example(r->arena, name);
-	if (example == NULL)
-		return;
-	fault = policy_network_fault(example, &guarded);
-	/* Name and kind change together: a value with an error in it leaves both. */
-	if (strcmp(name, "none") == 0) {
-		p->network = POLICY_NETWORK_NONE;
-		p->network_name = NULL;
-	} else if (strcmp(name, "bridge") == 0) {
-		p->network = POLICY_NETWORK_BRIDGE;
-		p->network_name = NULL;
-	} else if (guarded) {
-		json_read_diag(r, DIAG_E_GUARDRAIL, value, JSON_AT_VALUE,
-		    "\"none\", \"bridge\", or the name of a network made for this",
-		    "network \"%s\" %s", name, fault);
-	} else if (fault != NULL) {
-		json_read_diag(r, DIAG_E_NAME, value, JSON_AT_VALUE, NULL,
-		    "the name \"%s\" of a network %s", name, fault);
-	} else {
-		p->network = POLICY_NETWORK_NAMED;
-		p->network_name = arena_copy(r->arena, name, strlen(name));
-	}
-}
-
-static void
-show_network(FILE *out, const void *target)
-{
-	const struct policy_profile *p = target;
-
-	json_write_text(out,
-	    p->network == POLICY_NETWORK_NAMED      ? p->network_name
-		: p->network == POLICY_NETWORK_NONE ? "none"
-						    : "bridge");
-}
-
 /* ---- limits ---- */
 
 static void
@@ -470,7 +412,7 @@ static const struct json_field fields[] = {
 	    .schema = "{\"type\": \"object\", \"patternProperties\": {\"^//\": {}}, "
 		      "\"additionalProperties\": {\"type\": \"string\"}}",
 	    .show = show_env },
-	{ .key = "network", .read = read_network, .schema = TEXT, .show = show_network },
+	{ .key = "network", .read = policy_read_network, .schema = TEXT, .show = policy_show_network },
 	{ .key = "read_only_root", .read = json_read_bool, AT(read_only_root) },
 	{ .key = "mounts",
 	    .read = policy_read_mounts,
@@ -484,8 +426,16 @@ static const struct json_field fields[] = {
 	    .min = 100,
 	    .max = 10 * 60 * 1000 },
 	{ .key = "pull", .read = json_read_word, .choices = pulls, .later_choices = later_pulls },
-	{ .key = "runtime", .read = json_read_unavailable },
-	{ .key = "dns", .read = json_read_unavailable },
+	{ .key = "runtime",
+	    .read = policy_read_runtime,
+	    AT(runtime),
+	    .schema = TEXT,
+	    .show = policy_show_text },
+	{ .key = "dns",
+	    .read = policy_read_dns,
+	    AT(dns),
+	    .schema = "{\"type\": \"array\", \"maxItems\": 3, \"items\": " TEXT "}",
+	    .show = policy_show_texts },
 	{ .key = "keep", .read = json_read_duration, AT(keep_ms), .max = POLICY_TIME_MAX, .later = true },
 	{ .key = "pool", .read = json_read_u32, AT(pool), .max = POLICY_POOL_MAX, .later = true },
 	{ .key = "platform", .read = json_read_unavailable },

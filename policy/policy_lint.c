@@ -274,6 +274,27 @@ lint_limits(struct policy_draft *d, const struct policy_draft_profile *profile)
 		    json_node_key(profile->node), missing);
 }
 
+/* A directory of the host that everybody who gets this writes together. */
+static void
+lint_mounts(struct json_reader *r, const struct json_node *mounts)
+{
+	const struct json_node *m = mounts != NULL && json_node_kind(mounts) == JSON_KIND_ARRAY
+	    ? json_node_first(mounts)
+	    : NULL;
+
+	for (; m != NULL; m = json_node_next(m)) {
+		const struct json_node *bind = find(m, "bind");
+		const struct json_node *read_only = find(m, "read_only");
+
+		if (bind != NULL && strstr(json_node_string(bind), POLICY_USER) == NULL &&
+		    (read_only == NULL || !json_node_boolean(read_only)))
+			json_read_diag(r, DIAG_W_SHARED_BIND, bind, JSON_AT_VALUE,
+			    "\"" POLICY_USER "\" in it, or \"read_only\": true",
+			    "everybody who gets this profile may write the host's \"%s\"",
+			    json_node_string(bind));
+	}
+}
+
 static void
 lint_profile(struct policy_draft *d, const struct policy_draft_profile *profile)
 {
@@ -288,6 +309,7 @@ lint_profile(struct policy_draft *d, const struct policy_draft_profile *profile)
 		json_read_diag(r, DIAG_W_ROOT_USER, user, JSON_AT_VALUE, NULL,
 		    "profile \"%s\" runs as root in its container", json_node_key(profile->node));
 	lint_exec(r, find(find(profile->node, "session"), "exec"));
+	lint_mounts(r, find(container, "mounts"));
 	if (profile->used)
 		lint_limits(d, profile);
 }
@@ -305,6 +327,8 @@ lint_rule(struct json_reader *r, const struct json_node *node, const struct poli
 		    NULL, "rule \"%s\" will not match any more: its time is over", rule->id);
 	if (find(node, "set") != NULL)
 		lint_exec(r, find(find(node, "set"), "session.exec"));
+	if (find(node, "set") != NULL)
+		lint_mounts(r, find(find(node, "set"), "container.mounts"));
 }
 
 /* Whether any rule could let this user in. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is mounted into a container: volumes by name and tmpfs with a size, nothing of the host. Runs in
- * the broker and the admin tool.
+ * What is mounted into a container: volumes by name, tmpfs with a size, and of the host nothing but
+ * directories below the roots that the policy names. Runs in the broker and the admin tool.
  */
 #include "policy_private.h"
 
@@ -17,6 +17,7 @@
 const char *const policy_mount_guarded[] = { "/proc", "/sys", "/dev", "/.sallyport", NULL };
 
 struct draft_mount {
+	struct policy_bind bind; /* first: its reader takes it from here */
 	const char *volume;
 	const char *to;
 	const char *tmpfs;
@@ -40,7 +41,7 @@ read_volume(struct json_reader *r, const struct json_node *value, const struct j
 		json_read_diag(r, DIAG_E_NAME, value, JSON_AT_VALUE,
 		    strchr(json_node_string(value), '/') == NULL
 			? NULL
-			: "a volume is named; directories of the host are refused by the guardrails",
+			: "a volume is named; directories of the host go below \"bind_roots\"",
 		    "the name \"%s\" of a volume %s", json_node_string(value), fault);
 	else
 		*(const char **)target =
@@ -74,7 +75,11 @@ static const struct json_field mount_fields[] = {
 	{ .key = "read_only", .read = json_read_bool, MOUNT_AT(read_only) },
 	{ .key = "tmpfs", .read = read_target, MOUNT_AT(tmpfs), .schema = PATH },
 	{ .key = "size", .read = json_read_size, MOUNT_AT(size), .min = 4 * KIB, .max = TIB },
-	{ .key = "bind", .read = policy_read_guarded },
+	{ .key = "bind",
+	    .read = policy_read_bind,
+	    MOUNT_AT(bind),
+	    .schema = "{\"type\": \"string\", \"pattern\": \"^[a-zA-Z0-9][^/]*/.\"}" },
+	{ .key = "source", .read = policy_read_guarded, .hidden = true },
 	{ .key = "options", .read = policy_read_guarded },
 };
 
@@ -85,21 +90,23 @@ static bool
 check_mount(struct json_reader *r, const struct json_node *node)
 {
 	bool volume = json_node_find(node, "volume") != NULL;
+	bool bind = json_node_find(node, "bind") != NULL;
 	bool tmpfs = json_node_find(node, "tmpfs") != NULL;
 	const char *why = NULL;
 
-	if (volume == tmpfs)
-		why = "a mount has either \"volume\" or \"tmpfs\"";
-	else if (volume && json_node_find(node, "to") == NULL)
-		why = "a volume needs \"to\", the path in the container";
-	else if (volume && json_node_find(node, "size") != NULL)
+	if (volume + bind + tmpfs != 1)
+		why = "a mount has one of \"volume\", \"bind\" and \"tmpfs\"";
+	else if (!tmpfs && json_node_find(node, "to") == NULL)
+		why = volume ? "a volume needs \"to\", the path in the container"
+			     : "a bind needs \"to\", the path in the container";
+	else if (!tmpfs && json_node_find(node, "size") != NULL)
 		why = "\"size\" goes with \"tmpfs\" only";
 	else if (tmpfs && json_node_find(node, "size") == NULL)
 		why = "a tmpfs needs \"size\": without one it may fill the host's memory";
 	else if (tmpfs && json_node_find(node, "to") != NULL)
-		why = "\"to\" goes with \"volume\" only; \"tmpfs\" names the path itself";
+		why = "\"to\" goes with the others only; \"tmpfs\" names the path itself";
 	else if (tmpfs && json_node_find(node, "read_only") != NULL)
-		why = "\"read_only\" goes with \"volume\" only";
+		why = "\"read_only\" goes with \"volume\" and \"bind\" only";
 	if (why != NULL)
 		json_read_diag(r, DIAG_E_MOUNT, node, JSON_AT_VALUE, NULL, "%s", why);
 	return why == NULL;
@@ -116,12 +123,22 @@ is_target_taken(const struct policy_profile *p, const char *path)
 		if (strcmp(p->volumes[i].target, path) == 0)
 			return true;
 	}
+	for (size_t i = 0; i < p->n_binds; i++) {
+		if (strcmp(p->binds[i].target, path) == 0)
+			return true;
+	}
 	return false;
 }
 
+struct mount_lists {
+	struct policy_tmpfs *tmpfs;
+	struct policy_volume *volumes;
+	struct policy_bind *binds;
+};
+
 static void
 add_mount(struct json_reader *r, const struct json_node *node, struct policy_profile *p,
-    struct policy_tmpfs *tmpfs, struct policy_volume *volumes)
+    const struct mount_lists *lists)
 {
 	struct draft_mount m = { 0 };
 	size_t errors = r->diags->n_errors;
@@ -135,9 +152,13 @@ add_mount(struct json_reader *r, const struct json_node *node, struct policy_pro
 		json_read_diag(r, DIAG_E_MOUNT, node, JSON_AT_VALUE, NULL,
 		    "\"%s\" is mounted over twice", path);
 	else if (m.tmpfs != NULL)
-		tmpfs[p->n_tmpfs++] = (struct policy_tmpfs){ path, m.size };
+		lists->tmpfs[p->n_tmpfs++] = (struct policy_tmpfs){ path, m.size };
+	else if (m.volume != NULL)
+		lists->volumes[p->n_volumes++] =
+		    (struct policy_volume){ m.volume, path, m.read_only };
 	else
-		volumes[p->n_volumes++] = (struct policy_volume){ m.volume, path, m.read_only };
+		lists->binds[p->n_binds++] = (struct policy_bind){ m.bind.given, m.bind.root,
+			m.bind.source, path, m.read_only };
 }
 
 void
@@ -145,8 +166,7 @@ policy_read_mounts(struct json_reader *r, const struct json_node *value,
     const struct json_field *field, void *target)
 {
 	struct policy_profile *p = target;
-	struct policy_tmpfs *tmpfs;
-	struct policy_volume *volumes;
+	struct mount_lists lists;
 	const struct json_node *e;
 	size_t n;
 
@@ -159,17 +179,20 @@ policy_read_mounts(struct json_reader *r, const struct json_node *value,
 		    "\"mounts\" has %zu elements, at most %d are allowed", n, POLICY_MOUNTS_MAX);
 		return;
 	}
-	tmpfs = arena_array(r->arena, n, sizeof(*tmpfs));
-	volumes = arena_array(r->arena, n, sizeof(*volumes));
-	if (tmpfs == NULL || volumes == NULL)
+	lists.tmpfs = arena_array(r->arena, n, sizeof(*lists.tmpfs));
+	lists.volumes = arena_array(r->arena, n, sizeof(*lists.volumes));
+	lists.binds = arena_array(r->arena, n, sizeof(*lists.binds));
+	if (r->arena->failed)
 		return;
 	/* Lists replace: neither the default nor inherited mounts stay. */
-	p->tmpfs = tmpfs;
-	p->volumes = volumes;
+	p->tmpfs = lists.tmpfs;
+	p->volumes = lists.volumes;
+	p->binds = lists.binds;
 	p->n_tmpfs = 0;
 	p->n_volumes = 0;
+	p->n_binds = 0;
 	for (e = json_node_first(value); e != NULL; e = json_node_next(e))
-		add_mount(r, e, p, tmpfs, volumes);
+		add_mount(r, e, p, &lists);
 }
 
 void
@@ -191,6 +214,13 @@ policy_show_mounts(FILE *out, const void *target)
 		json_write_string(&w, "volume", p->volumes[i].volume);
 		json_write_string(&w, "to", p->volumes[i].target);
 		json_write_bool(&w, "read_only", p->volumes[i].read_only);
+		json_write_close(&w, '}');
+	}
+	for (size_t i = 0; i < p->n_binds; i++) {
+		json_write_open(&w, NULL, '{');
+		json_write_string(&w, "bind", p->binds[i].given);
+		json_write_string(&w, "to", p->binds[i].target);
+		json_write_bool(&w, "read_only", p->binds[i].read_only);
 		json_write_close(&w, '}');
 	}
 	json_write_close(&w, ']');

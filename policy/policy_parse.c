@@ -244,6 +244,15 @@ static const struct json_field top_fields[] = {
 	    .schema = "{\"type\": \"object\", \"patternProperties\": {\"^//\": {}}, "
 		      "\"additionalProperties\": {\"anyOf\": [{\"type\": \"string\"}, {\"type\": "
 		      "\"array\", \"minItems\": 1, \"items\": {\"type\": \"string\"}}]}}" },
+	{ .key = "runtimes",
+	    .read = policy_read_runtimes,
+	    .offset = offsetof(struct policy_draft, runtimes),
+	    .schema = "{\"type\": \"array\", \"minItems\": 1, \"maxItems\": 16, \"items\": "
+		      "{\"type\": \"string\", \"minLength\": 2}}" },
+	{ .key = "bind_roots",
+	    SECTION(bind_roots),
+	    .schema = "{\"type\": \"object\", \"patternProperties\": {\"^//\": {}}, "
+		      "\"additionalProperties\": {\"type\": \"string\", \"pattern\": \"^/\"}}" },
 	{ .key = "users", SECTION(users), .table = &policy_user_table, .shape = JSON_SHAPE_MAP },
 	{ .key = "profiles", SECTION(profiles), .table = &policy_profile_table, .shape = JSON_SHAPE_MAP },
 	{ .key = "rules", SECTION(rules), .table = &policy_rule_table, .shape = JSON_SHAPE_LIST },
@@ -608,6 +617,8 @@ read_documents(struct policy_draft *d, struct diag_list *diags, const int64_t *l
 	d->policy->ceilings = d->ceilings;
 	policy_check_once(d, "messages");
 	policy_check_once(d, "ceilings");
+	policy_check_once(d, "runtimes");
+	policy_read_bind_roots(d);
 	policy_read_images(d);
 	policy_read_users(d);
 	policy_read_profiles(d);

@@ -113,6 +113,8 @@ struct policy_draft {
 	const char *refused;               /* messages */
 	const char *expired;
 	struct policy_ceilings ceilings;
+	const char *const *runtimes; /* or NULL */
+	struct policy_section bind_roots;
 	struct policy_section images;
 	struct policy_section users;
 	struct policy_section profiles;
@@ -172,6 +174,15 @@ const char *policy_file_of(const struct policy_draft *d, const struct json_node 
 /* "mounts" of a container, into a struct policy_profile. */
 json_read_fn policy_read_mounts;
 json_show_fn policy_show_mounts;
+/* "network" of a container, into a struct policy_profile. */
+json_read_fn policy_read_network;
+json_show_fn policy_show_network;
+/* "dns": const char *const *; "runtimes" of the top level: the same; "runtime": const char *. */
+json_read_fn policy_read_dns;
+json_read_fn policy_read_runtimes;
+json_read_fn policy_read_runtime;
+/* "bind" of a mount, into a struct policy_bind, all but target and read_only. */
+json_read_fn policy_read_bind;
 /* Of a const char *: the string, or null. */
 json_show_fn policy_show_text;
 /* Of a const char *const *: the list of strings. */
@@ -197,6 +208,7 @@ const char *policy_network_fault(const char *name, bool *ret_guarded);
 
 /* Each reads one section; errors go to the reader. The order of these calls matters. */
 void policy_read_images(struct policy_draft *d);
+void policy_read_bind_roots(struct policy_draft *d);
 void policy_read_users(struct policy_draft *d);
 void policy_read_profiles(struct policy_draft *d);
 void policy_read_rules(struct policy_draft *d);

@@ -31,6 +31,7 @@ static const struct policy_profile defaults = {
 	.exec_argv = default_exec,
 	.env = nothing,
 	.network = POLICY_NETWORK_NONE,
+	.dns = nothing,
 	.read_only_root = true,
 	.tmpfs = default_tmpfs,
 	.n_tmpfs = SP_ARRAY_LEN(default_tmpfs),
@@ -375,6 +376,9 @@ check_together(struct policy_draft *d, const struct policy_draft_profile *draft)
 		complain(d, draft, "pool", "\"pool\": 0, or no templates in its container",
 		    "\"pool\" makes containers before it is known for whom, and \"${\" stands in its "
 		    "\"network\", \"workdir\" or \"mounts\"");
+	if (p->dns[0] != NULL && p->network == POLICY_NETWORK_NONE)
+		complain(d, draft, "dns", "\"network\": \"bridge\", or the name of one",
+		    "\"dns\" names servers that a container without a network does not reach");
 	if (ceiling > 0 && p->memory > ceiling)
 		complain(d, draft, "limits", "a smaller \"memory\", or a greater ceiling",
 		    "one container may have more memory than \"ceilings\" allow for all together");
@@ -383,8 +387,8 @@ check_together(struct policy_draft *d, const struct policy_draft_profile *draft)
 void
 policy_finish_profiles(struct policy_draft *d)
 {
-	/* With an error anywhere, what is missing may just be what could not be read. */
-	bool broken = d->reader.diags->n_errors != d->reader.errors_before;
+	/* With an error anywhere, or without memory, what is missing may just be what was not read. */
+	bool broken = d->reader.diags->n_errors != d->reader.errors_before || d->reader.arena->failed;
 	size_t n = 0;
 	size_t n_all = d->n_draft_profiles;
 	const struct policy_profile **list;

@@ -51,7 +51,8 @@ is_place(const struct json_node *node)
 	    strcmp(key, "greeting") == 0 || strcmp(key_of(parent), "env") == 0)
 		return true;
 	return strcmp(key_of(json_node_parent(parent)), "mounts") == 0 &&
-	    (strcmp(key, "volume") == 0 || strcmp(key, "to") == 0 || strcmp(key, "tmpfs") == 0);
+	    (strcmp(key, "volume") == 0 || strcmp(key, "bind") == 0 || strcmp(key, "to") == 0 ||
+		strcmp(key, "tmpfs") == 0);
 }
 
 /* The template that stands at text, or NULL. */
@@ -102,7 +103,7 @@ check_template(struct json_reader *r, const struct json_node *node)
 	else
 		json_read_diag(r, DIAG_E_TEMPLATE, node, JSON_AT_VALUE,
 		    "they stand in \"network\", \"workdir\", \"greeting\", values of \"env\", and the "
-		    "\"volume\", \"to\" and \"tmpfs\" of \"mounts\"",
+		    "\"volume\", \"bind\", \"to\" and \"tmpfs\" of \"mounts\"",
 		    "templates have no meaning here");
 }
 
@@ -182,6 +183,10 @@ container_has(const struct policy_profile *p, const char *template)
 		if (has(p->volumes[i].volume, template) || has(p->volumes[i].target, template))
 			return true;
 	}
+	for (size_t i = 0; i < p->n_binds; i++) {
+		if (has(p->binds[i].source, template) || has(p->binds[i].target, template))
+			return true;
+	}
 	return false;
 }
 
@@ -222,6 +227,8 @@ static bool SP_PRINTF(3, 4) complain(char *why, size_t cap, const char *format, 
 	return false;
 }
 
+static const char *const no_paths[] = { NULL };
+
 static bool
 check_path(const char *what, const char *path, const char *const *guarded, char *why, size_t cap)
 {
@@ -236,16 +243,26 @@ check_path(const char *what, const char *path, const char *const *guarded, char 
 	return true;
 }
 
-/* The index of the mount at path, over tmpfs and then volumes; so many as there are: none. */
+/* The place of the n-th mount, over tmpfs, then volumes, then binds; NULL behind them. */
+static const char *
+mount_target(const struct policy_profile *p, size_t n)
+{
+	if (n < p->n_tmpfs)
+		return p->tmpfs[n].target;
+	n -= p->n_tmpfs;
+	if (n < p->n_volumes)
+		return p->volumes[n].target;
+	n -= p->n_volumes;
+	return n < p->n_binds ? p->binds[n].target : NULL;
+}
+
+/* The index of the mount at path; so many as there are: none. */
 static size_t
 mount_at(const struct policy_profile *p, const char *path)
 {
 	size_t i = 0;
 
-	while (i < p->n_tmpfs && strcmp(p->tmpfs[i].target, path) != 0)
-		i++;
-	while (i >= p->n_tmpfs && i < p->n_tmpfs + p->n_volumes &&
-	    strcmp(p->volumes[i - p->n_tmpfs].target, path) != 0)
+	while (mount_target(p, i) != NULL && strcmp(mount_target(p, i), path) != 0)
 		i++;
 	return i;
 }
@@ -271,6 +288,28 @@ check_network(const char *name, char *why, size_t cap)
 	return fault == NULL || complain(why, cap, "network \"%s\" %s", name, fault);
 }
 
+static bool
+check_sources(const struct policy_profile *p, char *why, size_t cap)
+{
+	for (size_t i = 0; i < p->n_volumes; i++) {
+		const struct policy_volume *v = &p->volumes[i];
+
+		if (names_engine_fault(v->volume) != NULL)
+			return complain(why, cap, "volume \"%s\" %s", v->volume,
+			    names_engine_fault(v->volume));
+	}
+	for (size_t i = 0; i < p->n_binds; i++) {
+		const struct policy_bind *b = &p->binds[i];
+
+		if (!check_path("the directory", b->source, no_paths, why, cap))
+			return false;
+		if (strcmp(b->source, b->root) == 0 || !names_path_within(b->source, b->root))
+			return complain(why, cap, "the directory \"%s\" is not below its root",
+			    b->source);
+	}
+	return true;
+}
+
 /* Everything that a template may have been in, as the reader judges it where there is none. */
 static bool
 check_values(const struct policy_profile *p, char *why, size_t cap)
@@ -291,20 +330,11 @@ check_values(const struct policy_profile *p, char *why, size_t cap)
 	if (p->greeting != NULL && strlen(p->greeting) > POLICY_GREETING_MAX)
 		return complain(why, cap, "the greeting has %zu bytes, at most %d are allowed",
 		    strlen(p->greeting), POLICY_GREETING_MAX);
-	for (size_t i = 0; i < p->n_tmpfs; i++) {
-		if (!check_mount_target(p, i, p->tmpfs[i].target, why, cap))
+	for (size_t i = 0; mount_target(p, i) != NULL; i++) {
+		if (!check_mount_target(p, i, mount_target(p, i), why, cap))
 			return false;
 	}
-	for (size_t i = 0; i < p->n_volumes; i++) {
-		const struct policy_volume *v = &p->volumes[i];
-
-		if (names_engine_fault(v->volume) != NULL)
-			return complain(why, cap, "volume \"%s\" %s", v->volume,
-			    names_engine_fault(v->volume));
-		if (!check_mount_target(p, p->n_tmpfs + i, v->target, why, cap))
-			return false;
-	}
-	return true;
+	return check_sources(p, why, cap);
 }
 
 /* All of the places in which policy_profile_has() looks. Failure shows in the arena. */
@@ -313,6 +343,7 @@ expand_profile(struct policy_profile *p, struct arena *a, const struct policy_lo
 {
 	struct policy_tmpfs *tmpfs = arena_array(a, p->n_tmpfs, sizeof(*tmpfs));
 	struct policy_volume *volumes = arena_array(a, p->n_volumes, sizeof(*volumes));
+	struct policy_bind *binds = arena_array(a, p->n_binds, sizeof(*binds));
 	const char **env;
 	size_t n = 0;
 
@@ -335,9 +366,14 @@ expand_profile(struct policy_profile *p, struct arena *a, const struct policy_lo
 	for (size_t i = 0; i < p->n_volumes; i++)
 		volumes[i] = (struct policy_volume){ expand(a, p->volumes[i].volume, login),
 			expand(a, p->volumes[i].target, login), p->volumes[i].read_only };
+	for (size_t i = 0; i < p->n_binds; i++)
+		binds[i] = (struct policy_bind){ expand(a, p->binds[i].given, login),
+			p->binds[i].root, expand(a, p->binds[i].source, login),
+			expand(a, p->binds[i].target, login), p->binds[i].read_only };
 	p->env = env;
 	p->tmpfs = tmpfs;
 	p->volumes = volumes;
+	p->binds = binds;
 }
 
 int

@@ -50,6 +50,7 @@ ADDRESSES = ["10.1.2.3", "10.200.0.1", "192.0.2.7", "192.0.2.8", "2001:db8::1", 
 WINDOWS = ["mon-fri 08:00-18:00 +01:00", "22:00-06:00 Z", "sat,sun Z", "sun-tue 23:00-01:30 -05:30",
            "2026-06-01T00:00Z/2026-12-01T00:00Z", "/2026-07-01T12:00+02:00", "2026-11-11T11:11:11Z/",
            "wed 00:00-24:00 +14:00"]
+ROOTS = {"homes": "/srv/homes", "shared": "/srv/shared/here"}
 TARGETS = ["web", "web-1", "db", "none", "proc", "7", "x" * 60]
 PATTERNS = ["*", "web*", "d?", "none", "x*"]
 COMMANDS = [["git-upload-pack", "*"], ["git-receive-pack", "?*"], ["rsync", "--server", "**"],
@@ -94,7 +95,11 @@ class Maker:
             "mounts": [[], [{"tmpfs": "/run", "size": "1M"}],
                        [{"volume": "v-${user}", "to": "/home/${user}"},
                         {"volume": "shared.${target}", "to": "/${target}", "read_only": True}],
-                       [{"tmpfs": "/data", "size": "64K"}, {"volume": "vv", "to": "/dat${user}"}]],
+                       [{"tmpfs": "/data", "size": "64K"}, {"volume": "vv", "to": "/dat${user}"}],
+                       [{"bind": "homes/${user}/x", "to": "/home/${user}"},
+                        {"bind": "shared/${target}", "to": "/${target}", "read_only": True}]],
+            "dns": [["192.0.2.53"], ["2001:db8::53", "192.0.2.1", "192.0.2.2"], []],
+            "runtime": ["runsc", "kata"],
             "limits": [{"memory": "1G"}, {"pids": 77, "cpus": 2.5}, {"swap": "64M", "nofile": 99}],
         }
         for name, values in choices.items():
@@ -112,6 +117,8 @@ class Maker:
         personal = "${" in json.dumps([whole[k] for k in ("network", "workdir", "mounts")])
         if "container.keep" in AVAILABLE:
             c["keep"] = self.rng.choice(["0", "90s", "8h"]) if user else "0"
+        if whole["network"] == "none" and whole["dns"]:
+            c["dns"] = []
         if "container.pool" in AVAILABLE:
             c["pool"] = 0 if user or personal else self.rng.choice([0, 1, 64])
 
@@ -168,6 +175,8 @@ class Maker:
                     "container.workdir": "/w"}
         if self.maybe(0.3):
             rule["set"] = {k: settings[k] for k in self.some(list(settings))}
+            if "container.network" in rule["set"]:
+                rule["set"]["container.dns"] = []
         # As the page says: who fills in a target asks for one.
         profile = oracle.profile_of({"profiles": self.profiles}, rule["use"])
         for way, value in rule.get("set", {}).items():
@@ -194,7 +203,8 @@ class Maker:
             self.together(own)
             self.profiles[f"p{i}"] = own
         rules = [self.rule(i) for i in range(self.rng.randint(1, 12))]
-        policy = {"sallyport_policy": 1, "users": self.users, "profiles": self.profiles, "rules": rules}
+        policy = {"sallyport_policy": 1, "users": self.users, "profiles": self.profiles, "rules": rules,
+                  "bind_roots": ROOTS, "runtimes": ["kata", "runsc"]}
         if self.maybe(0.5):
             policy["messages"] = {name: f"{name}!" for name in self.some(["refused", "expired"])}
         return policy
@@ -308,13 +318,13 @@ def compare_whole(path, policy, c):
     # What is false is not there.
     wanted["session.subsystems"] = {k: v for k, v in wanted["session.subsystems"].items() if v}
     for m in wanted["container.mounts"]:
-        if "volume" in m:
+        if "tmpfs" not in m:
             m.setdefault("read_only", False)
     order = lambda mounts: sorted(mounts, key=json.dumps)  # noqa: E731
     assert order(found.pop("container.mounts")) == order(wanted.pop("container.mounts"))
     assert found == wanted
     body = said["create"]
-    assert oracle.guardrail_faults(body, profile["container"]) == []
+    assert oracle.guardrail_faults(body, profile["container"], ROOTS) == []
     assert body["Image"] == profile["container"]["image"]
     assert body["User"] == full_user(profile["container"]["user"])
     assert body["HostConfig"]["ReadonlyRootfs"] == profile["container"]["read_only_root"]

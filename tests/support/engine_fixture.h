@@ -17,7 +17,9 @@ static const struct engine_mount mounts[] = {
 	{ .kind = ENGINE_MOUNT_TMPFS, .target = "/tmp", .size = 1048576 },
 	{ .kind = ENGINE_MOUNT_VOLUME, .source = "home", .target = "/home" },
 	{ .kind = ENGINE_MOUNT_VOLUME, .source = "tools", .target = "/opt", .read_only = true },
+	{ .kind = ENGINE_MOUNT_HOME, .source = "/srv/www/alice", .target = "/www" },
 };
+static const char *const name_servers[] = { "192.0.2.53", "2001:db8::53", NULL };
 static const struct engine_container_spec good = {
 	.name = "sallyport-0123456789abcdef",
 	.image = "registry.example:5000/team/shell:1.2",
@@ -32,6 +34,7 @@ static const struct engine_container_spec good = {
 	.read_only_root = true,
 	.mounts = mounts,
 	.n_mounts = SP_ARRAY_LEN(mounts),
+	.dns = name_servers,
 	.memory = 536870912,
 	.swap = 1024,
 	.nano_cpus = 1500000000,
@@ -49,7 +52,8 @@ static const char inspected[] =
     "\"HostConfig\":{\"Binds\":[],\"ContainerIDFile\":\"\",\"LogConfig\":{\"Type\":\"none\","
     "\"Config\":{}},\"NetworkMode\":\"none\",\"PortBindings\":{},\"RestartPolicy\":{\"Name\":\"no\","
     "\"MaximumRetryCount\":0},\"AutoRemove\":false,\"VolumeDriver\":\"\",\"VolumesFrom\":null,"
-    "\"CapAdd\":[],\"CapDrop\":[\"ALL\"],\"CgroupnsMode\":\"private\",\"Dns\":null,\"ExtraHosts\":null,"
+    "\"CapAdd\":[],\"CapDrop\":[\"ALL\"],\"CgroupnsMode\":\"private\",\"Dns\":[\"192.0.2.53\",\"2001:db8::53\"],\"DnsOptions\":[],\"DnsSearch\":[],"
+    "\"ExtraHosts\":null,"
     "\"GroupAdd\":null,\"IpcMode\":\"private\",\"Cgroup\":\"\",\"Links\":null,\"OomScoreAdj\":0,"
     "\"PidMode\":\"\",\"Privileged\":false,\"PublishAllPorts\":false,\"ReadonlyRootfs\":true,"
     "\"SecurityOpt\":[\"no-new-privileges\"],\"UTSMode\":\"\",\"UsernsMode\":\"\",\"ShmSize\":67108864,"
@@ -62,7 +66,9 @@ static const char inspected[] =
     "\"BindOptions\":{\"Propagation\":\"rprivate\",\"NonRecursive\":true}},"
     "{\"Type\":\"tmpfs\",\"Target\":\"/tmp\",\"TmpfsOptions\":{\"SizeBytes\":1048576,\"Mode\":1023}},"
     "{\"Type\":\"volume\",\"Source\":\"home\",\"Target\":\"/home\"},"
-    "{\"Type\":\"volume\",\"Source\":\"tools\",\"Target\":\"/opt\",\"ReadOnly\":true}],"
+    "{\"Type\":\"volume\",\"Source\":\"tools\",\"Target\":\"/opt\",\"ReadOnly\":true},"
+    "{\"Type\":\"bind\",\"Source\":\"/srv/www/alice\",\"Target\":\"/www\","
+    "\"BindOptions\":{\"Propagation\":\"rprivate\",\"NonRecursive\":true}}],"
     "\"MaskedPaths\":[\"/proc/asound\",\"/proc/kcore\"],\"ReadonlyPaths\":[\"/proc/bus\",\"/proc/sys\"]},"
     "\"Mounts\":[{\"Type\":\"bind\",\"Source\":\"/srv/guest\",\"Destination\":\"/.sallyport/guest\","
     "\"Mode\":\"\",\"RW\":false,\"Propagation\":\"rprivate\"},"
@@ -70,7 +76,9 @@ static const char inspected[] =
     "{\"Type\":\"volume\",\"Name\":\"home\",\"Source\":\"/var/lib/docker/volumes/home/_data\","
     "\"Destination\":\"/home\",\"Driver\":\"local\",\"Mode\":\"z\",\"RW\":true},"
     "{\"Type\":\"volume\",\"Name\":\"tools\",\"Source\":\"/var/lib/docker/volumes/tools/_data\","
-    "\"Destination\":\"/opt\",\"Driver\":\"local\",\"Mode\":\"z\",\"RW\":false}],"
+    "\"Destination\":\"/opt\",\"Driver\":\"local\",\"Mode\":\"z\",\"RW\":false},"
+    "{\"Type\":\"bind\",\"Source\":\"/srv/www/alice\",\"Destination\":\"/www\",\"Mode\":\"\","
+    "\"RW\":true,\"Propagation\":\"rprivate\"}],"
     "\"Config\":{\"Hostname\":\"shell\",\"User\":\"1000:100\",\"AttachStdin\":false,"
     "\"AttachStdout\":false,\"AttachStderr\":false,\"Tty\":false,\"OpenStdin\":false,"
     "\"StdinOnce\":false,\"Env\":null,\"Cmd\":[],\"Healthcheck\":{\"Test\":[\"NONE\"]},"

@@ -2,6 +2,8 @@
 find_package(Threads REQUIRED)
 sp_add_test(NAME test_engine_json LABEL unit SIDE broker SOURCES unit/test_engine_json.c
   LIBS sp_broker)
+sp_add_test(NAME test_bind_source LABEL unit SIDE broker SOURCES unit/test_bind_source.c
+  LIBS sp_broker)
 sp_add_test(NAME test_engine_http LABEL unit SIDE broker
   SOURCES unit/test_engine_http.c support/fake_engine.c LIBS sp_broker Threads::Threads)
 sp_add_test(NAME test_engine LABEL unit SIDE broker

@@ -31,13 +31,15 @@ create_is_exactly_this(void **state)
 	    "{\"Type\":\"tmpfs\",\"Target\":\"/tmp\",\"TmpfsOptions\":{\"SizeBytes\":1048576,"
 	    "\"Mode\":1023}},{\"Type\":\"volume\",\"Source\":\"home\",\"Target\":\"/home\","
 	    "\"ReadOnly\":false},{\"Type\":\"volume\",\"Source\":\"tools\",\"Target\":\"/opt\","
-	    "\"ReadOnly\":true}],\"Devices\":[],\"PortBindings\":{},\"PublishAllPorts\":false,"
+	    "\"ReadOnly\":true},{\"Type\":\"bind\",\"Source\":\"/srv/www/alice\",\"Target\":\"/www\","
+	    "\"ReadOnly\":false,\"BindOptions\":{\"Propagation\":\"rprivate\",\"NonRecursive\":true}}],"
+	    "\"Devices\":[],\"PortBindings\":{},\"PublishAllPorts\":false,"
 	    "\"IpcMode\":\"private\",\"PidMode\":\"\",\"UTSMode\":\"\",\"UsernsMode\":\"\","
 	    "\"CgroupnsMode\":\"private\",\"Memory\":536870912,\"MemorySwap\":536871936,"
 	    "\"NanoCpus\":1500000000,\"PidsLimit\":256,\"Ulimits\":[{\"Name\":\"nofile\",\"Soft\":1024,"
 	    "\"Hard\":1024},{\"Name\":\"core\",\"Soft\":0,\"Hard\":0}],\"LogConfig\":{\"Type\":\"none\","
 	    "\"Config\":{}},\"RestartPolicy\":{\"Name\":\"no\",\"MaximumRetryCount\":0},"
-	    "\"AutoRemove\":false}}";
+	    "\"AutoRemove\":false,\"Dns\":[\"192.0.2.53\",\"2001:db8::53\"]}}";
 	char *text;
 
 	(void)state;
@@ -331,9 +333,9 @@ static const struct difference differences[] = {
 	{ "HostConfig.Ulimits.1.Soft", "-1", "core limit" },
 	{ "HostConfig.Ulimits.2", "{\"Name\":\"memlock\",\"Hard\":-1,\"Soft\":-1}", "Ulimits is 3" },
 	{ "HostConfig.Ulimits.1.Name", "\"memlock\"", "core limit" },
-	{ "HostConfig.Mounts.0", NULL, "has 3 entries" },
-	{ "HostConfig.Mounts.4", "{\"Type\":\"bind\",\"Source\":\"/\",\"Target\":\"/host\"}",
-	    "has 5 entries" },
+	{ "HostConfig.Mounts.0", NULL, "has 4 entries" },
+	{ "HostConfig.Mounts.5", "{\"Type\":\"bind\",\"Source\":\"/\",\"Target\":\"/host\"}",
+	    "has 6 entries" },
 	{ "HostConfig.Mounts.0.ReadOnly", "false", "writable" },
 	{ "HostConfig.Mounts.0.Source", "\"/\"", "something else" },
 	{ "HostConfig.Mounts.0.Type", "\"volume\"", "something else" },
@@ -343,19 +345,30 @@ static const struct difference differences[] = {
 	{ "HostConfig.Mounts.2.ReadOnly", "true", "read-only" },
 	{ "HostConfig.Mounts.2.Source", "\"other\"", "something else" },
 	{ "HostConfig.Mounts.3.ReadOnly", NULL, "writable" },
+	{ "HostConfig.Mounts.4.Source", "\"/srv/www/bob\"", "something else" },
+	{ "HostConfig.Mounts.4.ReadOnly", "true", "read-only" },
+	{ "HostConfig.Mounts.4.BindOptions.NonRecursive", "false", "recursive" },
+	{ "HostConfig.Dns", "null", "Dns has 0 entries instead of 2" },
+	{ "HostConfig.Dns.2", "\"192.0.2.54\"", "Dns has 3 entries" },
+	{ "HostConfig.Dns.1", "\"192.0.2.54\"", "Dns is \"192.0.2.54\"" },
+	{ "HostConfig.DnsSearch", "[\"example\"]", "DnsSearch is set" },
+	{ "HostConfig.DnsOptions", "[\"rotate\"]", "DnsOptions is set" },
 	{ "Mounts.0", NULL, "has nothing at" },
+	{ "Mounts.4.Source", "\"/srv/www\"", "something else" },
+	{ "Mounts.4.RW", "false", "read-only" },
+	{ "Mounts.4.Type", "\"volume\"", "something else" },
 	{ "Mounts.0.RW", "true", "writable" },
 	{ "Mounts.0.Source", "\"/\"", "something else" },
 	{ "Mounts.1.Type", "\"bind\"", "something else" },
 	{ "Mounts.2.Name", "\"other\"", "something else" },
 	{ "Mounts.3.RW", "true", "writable" },
-	{ "Mounts.4", "{\"Type\":\"bind\",\"Source\":\"/\",\"Destination\":\"/host\",\"RW\":true}",
+	{ "Mounts.5", "{\"Type\":\"bind\",\"Source\":\"/\",\"Destination\":\"/host\",\"RW\":true}",
 	    "nobody asked for" },
-	{ "Mounts.4", "{\"Type\":\"volume\",\"Name\":\"x\",\"Destination\":\"/v\",\"RW\":true}",
+	{ "Mounts.5", "{\"Type\":\"volume\",\"Name\":\"x\",\"Destination\":\"/v\",\"RW\":true}",
 	    "nobody asked for" },
-	{ "Mounts.4", "{\"Type\":\"volume\",\"Name\":\"" ID "\",\"Destination\":\"/v\",\"RW\":true}",
+	{ "Mounts.5", "{\"Type\":\"volume\",\"Name\":\"" ID "\",\"Destination\":\"/v\",\"RW\":true}",
 	    "image declares a volume at /v" },
-	{ "Mounts.4", "{\"Type\":\"tmpfs\",\"Destination\":\"/tmp\",\"RW\":true}", "twice" },
+	{ "Mounts.5", "{\"Type\":\"tmpfs\",\"Destination\":\"/tmp\",\"RW\":true}", "twice" },
 };
 
 static void
@@ -416,7 +429,7 @@ image_volumes_may_be_allowed(void **state)
 {
 	struct engine_container_spec s = good;
 	struct engine_container *c;
-	char *text = changed("Mounts.4",
+	char *text = changed("Mounts.5",
 	    "{\"Type\":\"volume\",\"Name\":\"" ID "\",\"Destination\":\"/v\",\"RW\":true}");
 	char why[512];
 

@@ -137,6 +137,16 @@ test_every_key(void **state)
 	assert_false(t->volumes[0].read_only);
 	assert_string_equal(t->volumes[1].target, "/data");
 	assert_true(t->volumes[1].read_only);
+	assert_list(t->dns, "192.0.2.53|2001:db8::53|");
+	assert_string_equal(t->runtime, "runsc");
+	assert_int_equal(t->n_binds, 2);
+	assert_string_equal(t->binds[0].given, "homes/${user}/www");
+	assert_string_equal(t->binds[0].root, "/srv/homes");
+	assert_string_equal(t->binds[0].source, "/srv/homes/${user}/www");
+	assert_string_equal(t->binds[0].target, "/www");
+	assert_false(t->binds[0].read_only);
+	assert_string_equal(t->binds[1].source, "/srv/shared/docs");
+	assert_true(t->binds[1].read_only);
 	assert_int_equal(t->memory, 1 << 30);
 	assert_int_equal(t->swap, 512 << 20);
 	assert_int_equal(t->nano_cpus, 1500000000);
@@ -180,6 +190,9 @@ test_extends(void **state)
 	assert_null(c->network_name);
 	assert_int_equal(c->n_tmpfs, 0);
 	assert_int_equal(c->n_volumes, 0);
+	assert_int_equal(c->n_binds, 0);
+	assert_list(c->dns, "");
+	assert_string_equal(c->runtime, "runsc");
 	assert_int_equal(c->pids, 50);
 	assert_int_equal(c->memory, 1 << 30);
 	assert_false(c->shell);

@@ -98,7 +98,6 @@ test_every_code(void **state)
 		[DIAG_E_FILE] = true,
 		[DIAG_E_MEMORY] = true,
 		[DIAG_E_BUG] = true,
-		[DIAG_E_CONFLICT] = true,
 		[DIAG_W_NO_WORKER_USER] = true, /* a machine's */
 	};
 

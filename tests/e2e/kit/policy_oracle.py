@@ -14,7 +14,7 @@ DEFAULTS = {
         "argv": {"shell": ["/bin/sh"], "exec": ["/bin/sh", "-c", "${command}"]},
         "login_shell": True, "env": {}, "read_only_root": True,
         "mounts": [{"tmpfs": "/tmp", "size": "64M"}], "stop_grace": "10s",
-        "keep": "0", "pool": 0,
+        "keep": "0", "pool": 0, "dns": [], "runtime": None,
         "limits": {"memory": "512M", "swap": "0", "cpus": 1, "pids": 256, "nofile": 1024},
     },
     "session": {"pty": True, "shell": True, "exec": True, "env": ["LANG", "LC_*"], "channels": 10,
@@ -151,6 +151,8 @@ def filled_in(profile, user, target):
     places = [m.get("tmpfs", m.get("to")) for m in c["mounts"]]
     if len(set(places)) != len(places) or not all(
             good_path(p, ["/proc", "/sys", "/dev", "/.sallyport"]) for p in places):
+        return None
+    if not all(good_path("/" + m["bind"], []) for m in c["mounts"] if "bind" in m):
         return None
     if not all(NAME.fullmatch(m["volume"]) for m in c["mounts"] if "volume" in m):
         return None
@@ -294,7 +296,7 @@ def judge_request(profile, facts):
 
 # ----- engine requests -----
 
-def guardrail_faults(body, profile):
+def guardrail_faults(body, profile, roots=None):
     """What a create request has that restricted-2026.1 does not allow, or lacks."""
     host, faults = body["HostConfig"], []
 
@@ -325,8 +327,18 @@ def guardrail_faults(body, profile):
     must("keys", not set(host) & {"Sysctls", "VolumesFrom", "Links", "CgroupParent", "OomKillDisable",
                                   "MaskedPaths", "ReadonlyPaths", "DeviceCgroupRules", "ExtraHosts"})
     binds = [m for m in host["Mounts"] if m["Type"] == "bind"]
-    must("binds", [m["Target"] for m in binds] == ["/.sallyport/guest", "/.sallyport/rendezvous"])
-    must("read-only binds", all(m["ReadOnly"] and m["BindOptions"]["NonRecursive"] for m in binds))
+    own, given = binds[:2], binds[2:]
+    must("own binds", [m["Target"] for m in own] == ["/.sallyport/guest", "/.sallyport/rendezvous"])
+    must("read-only binds", all(m["ReadOnly"] for m in own))
+    must("binds", all(m["BindOptions"] == {"Propagation": "rprivate", "NonRecursive": True}
+                      for m in binds))
+    must("binds below roots", all(
+        good_path(m["Source"], []) and any(m["Source"].startswith(root + "/")
+                                           for root in (roots or {}).values()) for m in given))
+    must("binds as asked", sorted((m["Target"], m["ReadOnly"]) for m in given) == sorted(
+        (m["to"], m.get("read_only", False)) for m in profile["mounts"] if "bind" in m))
+    must("Dns", host.get("Dns", []) == profile["dns"])
+    must("Runtime", host.get("Runtime") == profile["runtime"])
     must("mounts", {m["Type"] for m in host["Mounts"]} <= {"bind", "volume", "tmpfs"})
     must("tmpfs", all(m["TmpfsOptions"]["SizeBytes"] > 0 for m in host["Mounts"]
                       if m["Type"] == "tmpfs"))
