@@ -318,6 +318,14 @@ scene_setup(void)
 	log_setup("scene", LOG_LEVEL_DEBUG, false);
 }
 
+int
+scene_group_setup(void **state)
+{
+	(void)state;
+	scene_setup();
+	return 0;
+}
+
 static void
 on_ready(void *arg)
 {

@@ -100,6 +100,8 @@ struct scene_audit {
 
 /* Once: keys, policy, configuration. */
 void scene_setup(void);
+/* The same as the set-up of a group of cmocka's. */
+int scene_group_setup(void **state);
 /* A new broker; time starts again. scene_end() lets everything come to its end, and checks that nothing
  * is left: no peer, container, launch, path, or descriptor. */
 void scene_begin(struct scene *s);

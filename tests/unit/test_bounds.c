@@ -171,14 +171,6 @@ test_told_nonsense(void **state)
 	}
 }
 
-static int
-setup(void **state)
-{
-	(void)state;
-	scene_setup();
-	return 0;
-}
-
 int
 main(void)
 {
@@ -190,5 +182,5 @@ main(void)
 		cmocka_unit_test(test_told_nonsense),
 	};
 
-	return cmocka_run_group_tests(tests, setup, NULL);
+	return cmocka_run_group_tests(tests, scene_group_setup, NULL);
 }

@@ -91,14 +91,6 @@ test_held_back(void **state)
 	scene_set_date_jump(0);
 }
 
-static int
-setup(void **state)
-{
-	(void)state;
-	scene_setup();
-	return 0;
-}
-
 int
 main(void)
 {
@@ -107,5 +99,5 @@ main(void)
 		cmocka_unit_test(test_held_back),
 	};
 
-	return cmocka_run_group_tests(tests, setup, NULL);
+	return cmocka_run_group_tests(tests, scene_group_setup, NULL);
 }

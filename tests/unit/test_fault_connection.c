@@ -98,14 +98,6 @@ test_system_calls(void **state)
 	one_connection(false);
 }
 
-static int
-setup(void **state)
-{
-	(void)state;
-	scene_setup();
-	return 0;
-}
-
 int
 main(void)
 {
@@ -115,5 +107,5 @@ main(void)
 	};
 
 	fault_install_libraries();
-	return cmocka_run_group_tests(tests, setup, NULL);
+	return cmocka_run_group_tests(tests, scene_group_setup, NULL);
 }
