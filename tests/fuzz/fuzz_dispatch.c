@@ -2,7 +2,7 @@
 /*
  * Sequences of records, through the broker's real dispatch, answers, peers, containers and pool. The
  * engine, the data path, the spawner and the clock follow the script too. What is held against it is
- * in support/scene.c: nothing is made or started without the login that has earned it; what is not
+ * in support/scene_*.c: nothing is made or started without the login that has earned it; what is not
  * allowed or malformed ends its sender at once; each start has exactly one answer; each message that
  * comes from the broker is well formed and carries the descriptors that belong to it; refusals are
  * held back; at the end nothing is left.

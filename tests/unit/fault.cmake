@@ -3,7 +3,7 @@ sp_add_test(NAME test_fault_memory LABEL fault SIDE broker TIMEOUT 300
   SOURCES unit/test_fault_memory.c support/fault_libraries.c support/fake_engine.c
     support/keys_fixture.c
   LIBS sp_broker sp_fuzz_checks PkgConfig::libcrypto Threads::Threads)
-# With what is around the broker played by scene.c.
+# With what is around the broker played by scene.h.
 sp_add_test(NAME test_fault_connection LABEL fault SIDE broker TIMEOUT 300
   SOURCES unit/test_fault_connection.c support/fault_libraries.c ${SP_SCENE}
   LIBS sp_broker sp_fuzz_checks PkgConfig::libcrypto PkgConfig::jansson)

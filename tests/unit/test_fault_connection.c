@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Connections from the first byte to the end, with each allocation and each system call failing once.
- * What support/scene.c holds against the broker holds here as well: nothing that was not earned, one
+ * What support/scene.h holds against the broker holds here as well: nothing that was not earned, one
  * answer to each request of a worker that is still there, nothing left at the end.
  */
 #include "test.h"
@@ -24,7 +24,7 @@ around(bool broker)
 		fault_pause();
 }
 
-/* scene.c checks, at each step, that nobody gets what was not earned, and that nothing is left. */
+/* The scene checks, at each step, that nobody gets what was not earned, and that nothing is left. */
 static void
 one_connection(bool faulty)
 {
