@@ -80,6 +80,7 @@ static const struct json_field case_fields[] = {
 	{ .key = "time", .read = json_read_string, AT(time), .max = NAME_MAX_BYTES },
 	{ .key = "request", .read = json_read_string, AT(request), .max = NAME_MAX_BYTES },
 	{ .key = "command", .read = read_any, AT(command) },
+	{ .key = "to", .read = json_read_string, AT(to), .max = NAME_MAX_BYTES },
 	{ .key = "pty", .read = json_read_bool, AT(pty) },
 	{ .key = "expect", .read = json_read_table, .table = &expect_table, .required = true },
 };

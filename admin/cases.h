@@ -23,6 +23,7 @@ struct test_case {
 	const char *time;
 	const char *request;
 	const char *command;
+	const char *to;
 	bool pty;
 	bool allow;                       /* expected */
 	const char *rule;                 /* "": none decides */

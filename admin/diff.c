@@ -11,9 +11,10 @@
 
 #include "policy_commands.h"
 #include "policy_show.h"
+#include "replay.h"
 #include "times.h"
 
-static const char usage[] = "usage: sallyport policy diff [--json] OLD NEW\n";
+static const char usage[] = "usage: sallyport policy diff [--json] [--replay AUDIT] OLD NEW\n";
 
 #define CHANGES_MAX 1024 /* of different kinds; nobody reads more */
 
@@ -351,9 +352,11 @@ command_diff(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "json", no_argument, NULL, 'j' },
+		{ "replay", required_argument, NULL, 'r' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
+	const char *audit = NULL;
 	struct policy *before;
 	struct policy *after;
 	struct comparison c = { 0 };
@@ -362,9 +365,12 @@ command_diff(int argc, char **argv)
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option != 'j')
+		if (option == 'r')
+			audit = optarg;
+		else if (option == 'j')
+			json = true;
+		else
 			return command_usage(usage);
-		json = true;
 	}
 	if (optind + 2 != argc)
 		return command_usage(usage);
@@ -373,7 +379,7 @@ command_diff(int argc, char **argv)
 	c.before = before;
 	c.after = after;
 	if (before != NULL && after != NULL)
-		code = compare(&c, json);
+		code = audit != NULL ? replay(audit, before, after, json) : compare(&c, json);
 	arena_clear(&c.arena);
 	free(c.changes);
 	free(c.pairs);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sallyport policy explain: what a login gets, and why, without anybody logging in. */
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -12,7 +13,8 @@
 static const char usage[] =
     "usage: sallyport policy explain [--json] FILE --user NAME[+TARGET] [--group GROUP]...\n"
     "           [--from ADDRESS] [--key FINGERPRINT | --auth key|sk-key] [--at TIME]\n"
-    "           [--request shell|exec|subsystem|forward] [--command COMMAND] [--pty]\n";
+    "           [--request shell|exec|subsystem|forward] [--command COMMAND] [--pty]\n"
+    "           [--to HOST:PORT]\n";
 
 /* What only a running broker has. */
 #define GUEST_DIR  "/usr/libexec/sallyport/guest"
@@ -68,6 +70,35 @@ write_program(struct json_writer *w, const struct verdict *v, const struct facts
 	json_write_close(w, ']');
 }
 
+static const char *
+address_text(const struct policy_address *a, char out[INET6_ADDRSTRLEN])
+{
+	return inet_ntop(a->family, a->bytes, out, INET6_ADDRSTRLEN) != NULL ? out : "?";
+}
+
+static void
+write_destination(struct json_writer *w, const struct verdict *v)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	json_write_open(w, "connect", '[');
+	for (size_t i = 0; i < v->destination.n; i++)
+		json_write_string(w, NULL, address_text(&v->destination.list[i], text));
+	json_write_close(w, ']');
+}
+
+static void
+print_destination(const struct verdict *v, const struct facts *f)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	(void)fputs("would connect, in the container's network, to port", stdout);
+	printf(" %u of", f->port);
+	for (size_t i = 0; i < v->destination.n; i++)
+		printf("%s %s", i == 0 ? "" : ", else", address_text(&v->destination.list[i], text));
+	(void)putchar('\n');
+}
+
 static void
 write_rules(struct json_writer *w, const struct policy *p, const struct facts *f)
 {
@@ -105,7 +136,9 @@ write_json(struct policy *p, const struct facts *f, const struct verdict *v, con
 	write_rules(&w, p, f);
 	if (v->grant != NULL)
 		code = write_settings(&w, policy_grant_profile(v->grant));
-	if (v->grant != NULL && v->allowed && f->has_request)
+	if (v->grant != NULL && v->allowed && f->forward)
+		write_destination(&w, v);
+	else if (v->grant != NULL && v->allowed && f->has_request)
 		write_program(&w, v, f);
 	if (body != NULL)
 		json_write_raw(&w, "create", body);
@@ -179,7 +212,9 @@ print_all(struct policy *p, const struct facts *f, const struct verdict *v, cons
 	print_rules(p, f);
 	if (v->grant != NULL)
 		code = print_settings(stdout, policy_grant_profile(v->grant), true);
-	if (v->allowed && f->has_request)
+	if (v->allowed && f->forward)
+		print_destination(v, f);
+	else if (v->allowed && f->has_request)
 		print_program(v, f);
 	if (body != NULL)
 		printf("would send: POST /containers/create?name=%s %s\n", CONTAINER, body);

@@ -94,16 +94,14 @@ const char *
 facts_set_request(struct facts *f, const char *text)
 {
 	f->has_request = true;
-	f->later = NULL;
+	f->forward = strcmp(text, "forward") == 0;
 	if (strcmp(text, "shell") == 0)
 		f->request.kind = POLICY_REQUEST_SHELL;
 	else if (strcmp(text, "exec") == 0)
 		f->request.kind = POLICY_REQUEST_EXEC;
 	else if (strcmp(text, "subsystem") == 0)
 		f->request.kind = POLICY_REQUEST_SUBSYSTEM;
-	else if (strcmp(text, "forward") == 0)
-		f->later = text;
-	else
+	else if (!f->forward)
 		return "is no request: \"shell\", \"exec\", \"subsystem\" or \"forward\"";
 	return NULL;
 }
@@ -117,9 +115,34 @@ facts_set_command(struct facts *f, const char *text)
 }
 
 const char *
+facts_set_to(struct facts *f, const char *text)
+{
+	const char *colon = strrchr(text, ':');
+	size_t len = colon == NULL ? 0 : (size_t)(colon - text);
+	uint32_t port = 0;
+
+	for (const char *p = len == 0 ? "" : colon + 1; *p != '\0'; p++) {
+		if (*p < '0' || *p > '9' || port > UINT16_MAX)
+			return "has no port";
+		port = port * 10 + (uint32_t)(*p - '0');
+	}
+	if (len == 0 || port == 0 || port > UINT16_MAX)
+		return "is no host and port such as \"localhost:8080\" or \"[2001:db8::1]:443\"";
+	if (len > 2 && text[0] == '[' && text[len - 1] == ']') {
+		text++;
+		len -= 2;
+	}
+	f->host = text;
+	f->host_len = len;
+	f->port = port;
+	f->has_to = true;
+	return NULL;
+}
+
+const char *
 facts_check(const struct facts *f)
 {
-	bool words = f->has_request && f->later == NULL && f->request.kind != POLICY_REQUEST_SHELL;
+	bool words = f->has_request && !f->forward && f->request.kind != POLICY_REQUEST_SHELL;
 
 	if (!f->has_user)
 		return "a user is needed";
@@ -127,8 +150,11 @@ facts_check(const struct facts *f)
 		return "\"exec\" needs a command, and \"subsystem\" its name as one";
 	if (!words && f->request.command != NULL)
 		return "a command goes with the request \"exec\" or \"subsystem\" only";
-	if (f->request.pty && !f->has_request)
-		return "a terminal goes with a request only";
+	if (f->request.pty && (!f->has_request || f->forward))
+		return "a terminal goes with a request for a program only";
+	if (f->has_to != f->forward)
+		return f->forward ? "\"forward\" needs a host and port to go to"
+				  : "a host and port go with the request \"forward\" only";
 	return NULL;
 }
 
@@ -156,8 +182,9 @@ judge_request(const struct facts *f, struct verdict *v)
 {
 	const char *why = NULL;
 
-	if (f->later != NULL)
-		why = "requests of this kind are not available in this build";
+	if (f->forward)
+		why = policy_refuse_forward(policy_grant_profile(v->grant), f->host, f->host_len,
+		    f->port, &v->destination);
 	else if (f->has_request)
 		why = policy_refuse(policy_grant_profile(v->grant), &f->request, &v->words);
 	v->allowed = why == NULL;

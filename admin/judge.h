@@ -17,7 +17,11 @@ struct facts {
 	struct policy_login login;
 	bool has_request;
 	struct policy_request request;
-	const char *later; /* a kind of request that this build does not have, or NULL */
+	bool forward; /* the request is for a connection to host and port instead */
+	bool has_to;
+	const char *host;
+	size_t host_len;
+	uint32_t port;
 	char name[160];
 	struct sockaddr_storage source;
 	const char *groups[JUDGE_GROUPS_MAX + 1];
@@ -39,6 +43,8 @@ const char *facts_set_auth(struct facts *f, const char *text);
 const char *facts_set_time(struct facts *f, const char *text);
 const char *facts_set_request(struct facts *f, const char *text);
 const char *facts_set_command(struct facts *f, const char *text);
+/* Where a forward goes: "host:port", "[::1]:80". */
+const char *facts_set_to(struct facts *f, const char *text);
 /* Whether the facts are complete and fit together; the same. */
 const char *facts_check(const struct facts *f);
 
@@ -46,10 +52,11 @@ struct verdict {
 	bool login_allowed;
 	bool allowed; /* the request as well, if there is one */
 	struct policy_decision decision;
-	struct policy_grant *grant; /* owned; NULL: login refused */
-	const char *profile;        /* name, or NULL */
-	char why[512];              /* why not; "" when allowed */
-	struct policy_words words;  /* that would run without a shell */
+	struct policy_grant *grant;            /* owned; NULL: login refused */
+	const char *profile;                   /* name, or NULL */
+	char why[512];                         /* why not; "" when allowed */
+	struct policy_words words;             /* that would run without a shell */
+	struct policy_destination destination; /* of a forward that is allowed */
 };
 
 /* 0 or -ENOMEM. */

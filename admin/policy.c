@@ -64,6 +64,7 @@ command_take_fact(struct facts *f, int option, const char *value)
 		{ 't', "--at", facts_set_time },
 		{ 'r', "--request", facts_set_request },
 		{ 'c', "--command", facts_set_command },
+		{ 'o', "--to", facts_set_to },
 	};
 	const char *fault = NULL;
 	size_t i = 0;

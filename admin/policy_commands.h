@@ -33,14 +33,14 @@ int command_usage(const char *text);
 struct policy *command_load(const char *path);
 
 /* Options for facts; the letters are the values that getopt_long() gives. */
-#define FACT_OPTIONS                                                                           \
-	{ "user", required_argument, NULL, 'u' }, { "group", required_argument, NULL, 'g' },   \
-	    { "from", required_argument, NULL, 'f' }, { "key", required_argument, NULL, 'k' }, \
-	    { "auth", required_argument, NULL, 'a' }, { "at", required_argument, NULL, 't' },  \
-	    { "request", required_argument, NULL, 'r' },                                       \
-	    { "command", required_argument, NULL, 'c' },                                       \
-	{                                                                                      \
-		"pty", no_argument, NULL, 'p'                                                  \
+#define FACT_OPTIONS                                                                             \
+	{ "user", required_argument, NULL, 'u' }, { "group", required_argument, NULL, 'g' },     \
+	    { "from", required_argument, NULL, 'f' }, { "key", required_argument, NULL, 'k' },   \
+	    { "auth", required_argument, NULL, 'a' }, { "at", required_argument, NULL, 't' },    \
+	    { "request", required_argument, NULL, 'r' },                                         \
+	    { "command", required_argument, NULL, 'c' }, { "to", required_argument, NULL, 'o' }, \
+	{                                                                                        \
+		"pty", no_argument, NULL, 'p'                                                    \
 	}
 /* Whether the option is one of them and its value is right; if it is not, says so. */
 bool command_take_fact(struct facts *f, int option, const char *value);

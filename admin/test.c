@@ -64,6 +64,7 @@ take_facts(struct outcome *o, struct facts *f, const struct test_case *c)
 	take(o, f, facts_set_time, "time", c->time);
 	take(o, f, facts_set_request, "request", c->request);
 	take(o, f, facts_set_command, "command", c->command);
+	take(o, f, facts_set_to, "to", c->to);
 	f->request.pty = c->pty;
 	fault = facts_check(f);
 	if (fault != NULL)

@@ -203,6 +203,7 @@ decide(struct peer *p, const struct policy_login *login)
 	char value[256];
 	int r;
 
+	(void)snprintf(p->fingerprint, sizeof(p->fingerprint), "%s", login->fingerprint);
 	if (policy_decide(policy, login, &p->decision) != 0) {
 		/* Who they are is proven: they may hear why. */
 		(void)snprintf(p->refusal, sizeof(p->refusal), "%s",
@@ -220,7 +221,6 @@ decide(struct peer *p, const struct policy_login *login)
 		return r < 0 ? strerror(-r) : "a template cannot be filled in";
 	p->decision.profile = policy_grant_profile(p->grant);
 	p->generation = p->broker->generation;
-	(void)snprintf(p->fingerprint, sizeof(p->fingerprint), "%s", login->fingerprint);
 	return NULL;
 }
 
@@ -282,18 +282,21 @@ audit_refusal(const struct peer *p, const struct ipc_req_auth *m, const char *wh
 
 	audit_note(p->broker->audit, "login", &who, AUDIT_TEXT("outcome", "refused"),
 	    AUDIT_TEXT("method", "publickey"), AUDIT_BYTES("claimed", m->user.data, m->user.len),
+	    AUDIT_TEXT("key", p->fingerprint[0] != '\0' ? p->fingerprint : NULL),
 	    AUDIT_TEXT("reason", why), AUDIT_TEXT("rule", p->decision.rule),
 	    AUDIT_NUMBER("generation", p->broker->generation));
 }
 
 /* Before anything of it happens: a login that cannot be written down is none. */
 static const char *
-audit_login(struct peer *p)
+audit_login(struct peer *p, const struct ipc_req_auth *m)
 {
 	struct audit_subject who = peer_audit_subject(p);
+	size_t len = strlen(p->user); /* what the name has behind it is a target: take_name() */
 
 	if (audit_event(p->broker->audit, "login", &who, AUDIT_TEXT("outcome", "accepted"),
 		AUDIT_TEXT("method", "publickey"), AUDIT_TEXT("key", p->fingerprint),
+		AUDIT_TEXT("target", len < m->user.len ? p->user + len + 1 : NULL),
 		AUDIT_TEXT("rule", p->decision.rule), AUDIT_TEXT("profile", p->decision.profile->name),
 		AUDIT_NUMBER("generation", p->broker->generation),
 		AUDIT_TEXT("sha256", policy_digest(p->broker->policy))))
@@ -318,10 +321,11 @@ answer_auth(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	if (*ret_fault != NULL)
 		return ANSWER_E_PEER_FAULT;
 	p->refusal[0] = '\0';
+	p->fingerprint[0] = '\0';
 	memset(&p->decision, 0, sizeof(p->decision));
 	why = judge(p, &m);
 	if (why == NULL)
-		why = audit_login(p);
+		why = audit_login(p, &m);
 	if (why != NULL) {
 		audit_refusal(p, &m, why);
 		/* Who has proven who they are is no flood. */

@@ -14,8 +14,8 @@ _sallyport()
 		case $before in
 		--request) words="shell exec subsystem forward" ;;
 		--auth) words="key sk-key" ;;
-		--user | --group | --from | --key | --at | --command | --profile | --rule | --message) return ;;
-		--socket | --cases) words= ;;
+		--user | --group | --from | --key | --at | --command | --to | --profile | --rule | --message) return ;;
+		--socket | --cases | --replay) words= ;;
 		esac
 	fi
 	if [ -z "$words" ] && [ "${COMP_WORDS[1]}" != policy ]; then
@@ -27,10 +27,10 @@ _sallyport()
 	elif [ -z "$words" ] && [[ $current == -* ]]; then
 		case ${COMP_WORDS[2]} in
 		check) words="--json --strict --help" ;;
-		explain) words="--json --user --group --from --key --auth --at --request --command --pty --help" ;;
+		explain) words="--json --user --group --from --key --auth --at --request --command --pty --to --help" ;;
 		test) words="--json --quiet --cases --help" ;;
 		show) words="--json --effective --profile --help" ;;
-		diff) words="--json --help" ;;
+		diff) words="--json --replay --help" ;;
 		esac
 	fi
 	if [ -n "$words" ]; then

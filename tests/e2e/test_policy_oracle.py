@@ -50,6 +50,10 @@ ADDRESSES = ["10.1.2.3", "10.200.0.1", "192.0.2.7", "192.0.2.8", "2001:db8::1", 
 WINDOWS = ["mon-fri 08:00-18:00 +01:00", "22:00-06:00 Z", "sat,sun Z", "sun-tue 23:00-01:30 -05:30",
            "2026-06-01T00:00Z/2026-12-01T00:00Z", "/2026-07-01T12:00+02:00", "2026-11-11T11:11:11Z/",
            "wed 00:00-24:00 +14:00"]
+HOSTS = ["localhost", "127.0.0.1", "127.9.9.9", "[::1]", "10.1.2.3", "[2001:db8::7]", "example.org",
+         "0.0.0.0", "[::ffff:10.1.2.3]", "[::ffff:127.0.0.1]"]
+FORWARDS = ["container:80", "container:1-100", "10.0.0.0/8:80-8080", "2001:db8::/32:81",
+            "10.1.2.3:65535", "0.0.0.0/0:8080"]
 ROOTS = {"homes": "/srv/homes", "shared": "/srv/shared/here"}
 TARGETS = ["web", "web-1", "db", "none", "proc", "7", "x" * 60]
 PATTERNS = ["*", "web*", "d?", "none", "x*"]
@@ -134,6 +138,8 @@ class Maker:
                                                {"sftp": False, "x": ["/x"]}, {"x": ["/x", "-y"]}])
         if self.maybe():
             s["max"] = self.rng.choice(["8h", "90s", "250ms"])
+        if self.maybe():
+            s["forward"] = {"local": self.some(FORWARDS, 0)}
         if "session.idle" in AVAILABLE and self.maybe():
             s["idle"] = self.rng.choice(["20m", "90s", "250ms"])
         if "session.greeting" in AVAILABLE and self.maybe():
@@ -240,7 +246,9 @@ class Maker:
                 f["command"] = self.command()
             if f["request"] == "subsystem":
                 f["command"] = self.rng.choice(["sftp", "x", "", "sftp "])
-            if self.maybe(0.2):
+            if f["request"] == "forward":
+                f["to"] = self.rng.choice(HOSTS) + ":" + str(self.rng.choice([80, 81, 1, 65535, 8080]))
+            elif self.maybe(0.2):
                 f["pty"] = True
         return f
 

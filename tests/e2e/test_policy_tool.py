@@ -15,6 +15,7 @@ from kit.target import PATIENCE
 pytestmark = pytest.mark.quick
 
 PROGRAM = f"{BUILD}/admin/sallyport"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMcNXmfMghzQoN/u3Aq15PWg9acIe9mN8ibMaMXoUVqS alice@laptop"
 DATA = f"{TREE}/tests/data/policy"
 EXAMPLES = ["hoster", "bastion", "git-only"]
 
@@ -32,6 +33,12 @@ def write(directory, name, value):
         f.write(value if isinstance(value, str) else json.dumps(value))
     os.chmod(path, 0o644)
     return path
+
+
+def fingerprint_of(line):
+    r = subprocess.run(["ssh-keygen", "-l", "-f", "-"], input=line, capture_output=True, text=True,
+                       check=True)
+    return r.stdout.split()[1]
 
 
 def all_codes():
@@ -131,6 +138,15 @@ def test_explain_names_each_place():
     (["--user", "alice", "--auth", "magic"], "is no way to log in"),
     (["--user", "alice", "--key", "MD5:1"], "is no fingerprint"),
     (["--user", "alice", "--request", "x"], "is no request"),
+    (["--user", "alice", "--request", "forward"], "needs a host and port"),
+    (["--user", "alice", "--request", "shell", "--to", "localhost:1"], "go with the request"),
+    (["--user", "alice", "--to", "localhost:1"], "go with the request"),
+    (["--user", "alice", "--request", "forward", "--to", "localhost"], "is no host and port"),
+    (["--user", "alice", "--request", "forward", "--to", "localhost:65536"], "is no host and port"),
+    (["--user", "alice", "--request", "forward", "--to", "localhost:0"], "is no host and port"),
+    (["--user", "alice", "--request", "forward", "--to", "localhost:8x"], "has no port"),
+    (["--user", "alice", "--request", "forward", "--to", ":80"], "is no host and port"),
+    (["--user", "alice", "--request", "forward", "--to", "a:80", "--pty"], "a terminal goes with"),
 ])
 def test_explain_wrong_facts(args, why):
     r = tool("explain", f"{DATA}/good/language.json", *args)
@@ -143,10 +159,89 @@ def test_explain_refusals():
                       (["--user", "alice", "--key", "SHA256:x"], "does not have this key"),
                       (["--user", "alice", "--at", "2040-01-01T00:00Z"], "has expired"),
                       (["--user", "alice", "--request", "exec", "--command", "id"], "not allowed"),
-                      (["--user", "alice", "--request", "forward"], "not available in this build")):
+                      (["--user", "alice", "--request", "forward", "--to", "localhost:80"],
+                       "Forwarding is not allowed")):
         r = tool("explain", path, *args)
         assert r.returncode == 1 and r.stdout.startswith("DENY") and why in r.stdout.splitlines()[0]
     assert tool("explain", f"{DATA}/bad/key-cut.json", "--user", "alice").returncode == 2
+
+
+def test_explain_forward(tmp_path):
+    policy = {"sallyport_policy": 1, "users": {"alice": {"keys": [KEY]}},
+              "profiles": {"p": {"container": {"image": "debian"},
+                                 "session": {"forward": {"local": ["container:8080", "10.0.0.0/8:1-9"]}}}},
+              "rules": [{"id": "all", "use": "p"}]}
+    path = write(tmp_path, "policy.json", policy)
+    for to, goes in (("localhost:8080", ["::1", "127.0.0.1"]), ("[::1]:8080", ["::1"]),
+                     ("10.2.3.4:9", ["10.2.3.4"]), ("10.2.3.4:10", None), ("localhost:1", None),
+                     ("example.org:8080", None), ("[fd00::1]:8080", None)):
+        args = ["--user", "alice", "--request", "forward", "--to", to]
+        said = json.loads(tool("explain", "--json", path, *args).stdout)
+        r = tool("explain", path, *args)
+        assert said["allowed"] is (goes is not None) and said.get("connect") == goes, (to, said["why"])
+        assert r.returncode == (goes is None)
+        if goes:
+            assert f"to port {to.rpartition(':')[2]} of {', else '.join(goes)}\n" in r.stdout
+        else:
+            assert said["why"].startswith("Forwarding to") and "would connect" not in r.stdout
+
+
+# ----- diff --replay -----
+
+def event(name, number=0, **fields):
+    return json.dumps({"time": f"2026-11-23T09:00:{number:02}.123456Z", "number": number, "event": name,
+                       "connection": "0badcafe", "from": "192.0.2.7,50022", **fields}) + "\n"
+
+
+def replay_policy(**session):
+    return {"sallyport_policy": 1, "users": {"alice": {"keys": [KEY]}, "bob": {"keys": [KEY]}},
+            "profiles": {"p": {"container": {"image": "debian"}, "session": session}},
+            "rules": [{"id": "web", "if": {"target": ["web"]}, "use": "p"}, {"id": "all", "use": "p"}]}
+
+
+def test_replay(tmp_path):
+    """Each kind of decision, once changed and once not; and what cannot be asked again is counted."""
+    old = replay_policy(forward={"local": ["container:80"]}, subsystems={"sftp": True})
+    new = replay_policy(exec=[["id"]], pty=False)
+    new["rules"][1]["if"] = {"from": ["192.0.2.0/24"], "time": "2026-11-23T09:00Z/2026-11-23T09:00:30Z"}
+    before, after = write(tmp_path, "old.json", old), write(tmp_path, "new.json", new)
+    key = fingerprint_of(KEY)
+    login = {"outcome": "accepted", "user": "alice", "key": key}
+    log = write(tmp_path, "audit.log", "".join([
+        event("service.start"), event("connect"), event("login", 1, **login),
+        event("request", 2, kind="shell", pty=False, outcome="allowed"),
+        event("request", 3, kind="shell", pty=True, outcome="allowed"),  # changes
+        event("request", 4, kind="exec", command="id", pty=False, outcome="allowed"),
+        event("request", 5, kind="exec", command="\x1b[2J", pty=False, outcome="allowed"),  # changes
+        event("request", 6, kind="exec", command_escaped="\\xff", pty=False, outcome="allowed"),
+        event("request", 7, kind="subsystem", command="sftp", pty=False, outcome="allowed"),  # changes
+        event("forward", 8, host="localhost", port=80, outcome="allowed"),  # changes
+        event("forward", 9, host="localhost", port=81, outcome="refused"),
+        event("disconnect", 10),
+        event("request", 11, kind="exec", command="x", pty=False, outcome="allowed"),
+        event("login", 12, outcome="refused", claimed="alice", reason="unknown user or key"),
+        event("login", 13, outcome="refused", claimed="bob+web", key=key, reason="no rule allows it"),
+        event("login", 40, **login),  # changes: too late
+        event("login", 14, **{**login, "from": "198.51.100.1,1"}),  # changes
+        "half a li"]))
+    r = tool("diff", "--replay", log, before, after)
+    assert r.returncode == 1, r.stderr
+    lines = r.stdout.splitlines()
+    assert [line.split(": ", 1)[1].split(" -> ")[0].split(": ")[0] for line in lines] == \
+        ["shell", "exec \\x1b[2J", "subsystem sftp", "forward [localhost]:80", "login", "login"]
+    assert lines[0].startswith("2026-11-23T09:00:01Z 0badcafe alice from 192.0.2.7: shell: ALLOW ")
+    assert lines[0].endswith("DENY rule \"all\" profile \"p\": Terminals are not allowed for this login.")
+    assert lines[4].endswith('ALLOW rule "all" profile "p" -> DENY: no rule matches')
+    assert "6 of 11 logins and requests would change; 3 cannot be asked again, 1 lines" in r.stderr
+    changes = json.loads(tool("diff", "--json", "--replay", log, before, after).stdout)
+    assert [c["kind"] for c in changes] == ["shell", "exec", "subsystem", "forward", "login", "login"]
+    assert changes[1]["what"] == "\x1b[2J" and changes[5]["from"] == "198.51.100.1"
+    assert changes[5]["before"] == {"allowed": True, "rule": "all", "profile": "p", "why": None}
+    assert changes[5]["after"]["allowed"] is False
+    r = tool("diff", "--replay", log, before, before)
+    assert r.returncode == 0 and r.stdout == "" and "0 of 11" in r.stderr
+    assert tool("diff", "--replay", f"{tmp_path}/nothing", before, after).returncode == 2
+    assert tool("diff", "--replay", log, before, f"{DATA}/bad/key-cut.json").returncode == 2
 
 
 # ----- the rest -----
@@ -253,7 +348,8 @@ def running(engine, keys):
     b.policy["users"] = {n: {"keys": keys.public(), "groups": g} for n, g in
                          {"ann": ["dev"], "ben": ["dev", "ops"], "cat": [], "dan": ["words"]}.items()}
     b.policy["profiles"] = {
-        "dev": profile(argv=BASH, env={"WHO": "${user}"}),
+        "dev": profile(argv=BASH, env={"WHO": "${user}"},
+                       session={"forward": {"local": ["container:7000"]}}),
         "words": profile("sallyport-test/busybox:latest", session={"exec": [["echo", "*"], ["true"]], "shell": False}),
     }
     b.policy["rules"] = [
@@ -286,6 +382,37 @@ def test_logins_as_explained(running, keys, user):
             assert r.stdout.decode() == {"echo a": "a\n", "echo a b": "a b\n"}.get(command, "")
         elif said["login"]:
             assert said["why"].encode() in r.stderr
+
+
+@pytest.mark.parametrize("user", ["ann", "dan"])
+def test_forwards_as_explained(running, keys, user):
+    """Nobody listens: what was let through says so, and is told from what was not in the audit log."""
+    for to in ("localhost:7000", "127.0.0.1:7000", "localhost:7001", "192.0.2.1:7000", "[::1]:7000"):
+        r = tool("explain", "--json", f"{running.dir}/policy.json", "--user", user,
+                 "--from", "127.0.0.1", "--request", "forward", "--to", to)
+        said = json.loads(r.stdout)
+        running.target.ssh(options=["-W", to], user=user)
+        [*_, made] = running.audit(event="forward", user=user)
+        assert (made["outcome"] == "allowed") == said["allowed"], (to, made, said["why"])
+        assert made.get("reason") == said["why"]
+
+
+def test_the_log_of_real_logins_replayed(running, tmp_path):
+    """Under its own policy nothing changes of what a broker has written down; under another one it does."""
+    running.target.ssh("echo x", user="ann")
+    running.target.ssh("true; true", user="dan")
+    running.target.ssh("true", user="cat")
+    own = f"{running.dir}/policy.json"
+    log = f"{running.dir}/audit.log"
+    r = tool("diff", "--replay", log, own, own)
+    assert r.returncode == 0 and r.stdout == "", r.stdout
+    assert re.search(r"0 of ([1-9][0-9]*) logins and requests would change", r.stderr), r.stderr
+    other = json.loads(json.dumps(running.policy))
+    other["rules"] = [r for r in other["rules"] if r["id"] != "words"]
+    r = tool("diff", "--json", "--replay", log, own, write(tmp_path, "other.json", other))
+    changes = json.loads(r.stdout)
+    assert r.returncode == 1 and {c["user"] for c in changes} == {"dan"}
+    assert all(not c["after"]["allowed"] for c in changes)
 
 
 @pytest.mark.parametrize("user", ["ann", "ben"])

@@ -273,12 +273,32 @@ def fits_words(pattern, words):
         fits(p, w) and (not w.startswith("-") or p.startswith("-")) for p, w in zip(pattern, words))
 
 
+def in_target(target, address, port):
+    host, _, ports = target.rpartition(":")
+    first, _, last = ports.partition("-")
+    networks = ["127.0.0.0/8", "::1"] if host == "container" else [host.strip("[]")]
+    return int(first) <= port <= int(last or first) and any(in_network(n, address) for n in networks)
+
+
+def judge_forward(profile, to):
+    host, _, port = to.rpartition(":")
+    host = host.strip("[]")
+    try:
+        addresses = ["::1", "127.0.0.1"] if host == "localhost" else [str(ipaddress.ip_address(host))]
+    except ValueError:
+        return False  # a name
+    return profile["container"]["mode"] != "session" and any(
+        in_target(t, a, int(port)) for t in profile["session"]["forward"]["local"] for a in addresses)
+
+
 def judge_request(profile, facts):
     """(allowed, the words that run without a shell or None)"""
     session, kind = profile["session"], facts.get("request")
     if kind is None:
         return True, None
-    if kind == "forward" or (kind == "shell" and not session["shell"]):
+    if kind == "forward":
+        return judge_forward(profile, facts["to"]), None
+    if kind == "shell" and not session["shell"]:
         return False, None
     if kind == "subsystem" and not session["subsystems"].get(facts["command"]):
         return False, None
