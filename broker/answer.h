@@ -19,6 +19,8 @@ SP_MUST_CHECK int answer_query(struct peer *p, struct wire_reader *body, const c
 SP_MUST_CHECK int answer_auth(struct peer *p, struct wire_reader *body, const char **ret_fault);
 SP_MUST_CHECK int answer_start(struct peer *p, struct wire_reader *body, const char **ret_fault);
 SP_MUST_CHECK int answer_forward(struct peer *p, struct wire_reader *body, const char **ret_fault);
+SP_MUST_CHECK int answer_listen(struct peer *p, struct wire_reader *body, const char **ret_fault);
+SP_MUST_CHECK int answer_accepted(struct peer *p, struct wire_reader *body, const char **ret_fault);
 SP_MUST_CHECK int answer_activity(struct peer *p, struct wire_reader *body, const char **ret_fault);
 SP_MUST_CHECK int answer_refused(struct peer *p, struct wire_reader *body, const char **ret_fault);
 SP_MUST_CHECK int answer_close(struct peer *p, struct wire_reader *body, const char **ret_fault);

@@ -259,6 +259,7 @@ send_accepted(struct peer *p)
 		.pty = profile->pty,
 		.shell = profile->shell,
 		.exec = profile->exec,
+		.agent = policy_refuse_agent(profile) == NULL,
 		.max_channels = profile->channels };
 	struct wire_writer w;
 

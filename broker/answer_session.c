@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Broker's side of IPC_REQ_START, IPC_REQ_FORWARD and IPC_REQ_CLOSE: programs and connections. The request is
+ * Broker's side of IPC_REQ_START and IPC_REQ_CLOSE, and what all channels have in common. The request is
  * hostile: the worker may be anybody's by now. What it can get is what the policy gives to the login
  * that was proven on this connection, whatever it asks for: the container, its user, the program
  * before the command and the environment's fixed part are the broker's own.
@@ -19,9 +19,11 @@
 #include "ipc_msg.h"
 #include "log.h"
 #include "peer.h"
+#include "session.h"
 #include "shadow.h"
 
-#define OWN_ENV_MAX 8 /* USER LOGNAME SHELL SSH_CLIENT SSH_CONNECTION TERM, and room */
+#define OWN_ENV_MAX \
+	8 /* USER LOGNAME SHELL SSH_CLIENT SSH_CONNECTION TERM SSH_AUTH_SOCK, and room */
 
 /* Text for one order: what the spans of struct guest_spawn point to. One loop, one order at a time. */
 struct order_text {
@@ -42,27 +44,41 @@ span_of(const char *s)
 }
 
 static bool
-reply(struct peer *p, uint32_t channel, enum ipc_start_result result, bool pty, const char *text,
-    const struct data_path_streams *streams)
+send_answer(struct peer *p, uint32_t channel, enum ipc_start_result result, bool pty,
+    const char *text, const struct data_path_streams *streams)
 {
 	uint8_t buf[IPC_TEXT_MAX + 64];
 	struct wire_span words = { (const uint8_t *)text, strnlen(text, IPC_TEXT_MAX) };
+	struct ipc_ans_forward outcome = { channel, result, words };
 	struct wire_writer w;
 
 	if (result != IPC_START_OK)
 		peer_charge_refusal(p);
 	wire_writer_init(&w, buf, sizeof(buf));
-	if (p->channels[channel].forward)
-		ipc_put_ans_forward(&w,
-		    &(struct ipc_ans_forward){ .channel = channel, .result = result, .text = words });
-	else
+	switch (p->channels[channel].kind) {
+	case CHANNEL_FORWARD:
+		ipc_put_ans_forward(&w, &outcome);
+		break;
+	case CHANNEL_LISTENER:
+		ipc_put_ans_listen(&w, &outcome);
+		break;
+	case CHANNEL_PROGRAM:
+	case CHANNEL_ACCEPTED: /* nobody asks */
 		ipc_put_ans_start(&w,
 		    &(struct ipc_ans_start){ .channel = channel,
 			.result = result,
 			.pty = pty,
 			.text = words });
+		break;
+	}
 	return peer_send(p, &w, streams != NULL ? streams->fds : NULL,
 	    streams != NULL ? streams->n : 0);
+}
+
+void
+session_reply(struct peer *p, uint32_t channel, enum ipc_start_result result, const char *text)
+{
+	(void)send_answer(p, channel, result, false, text, NULL);
 }
 
 static void
@@ -77,17 +93,30 @@ free_channel(struct peer *p, struct peer_channel *channel)
 	p->n_channels--;
 }
 
-/* A request that was not carried out: the channel's number is free for another try. */
-static void
-refuse(struct peer *p, uint32_t channel, enum ipc_start_result result, const char *text)
+void
+session_refuse(struct peer *p, uint32_t channel, enum ipc_start_result result, const char *text)
 {
 	struct audit_subject who = peer_audit_subject(p);
 
 	audit_note(p->broker->audit, "request.failed", &who, AUDIT_NUMBER("channel", channel),
 	    AUDIT_TEXT("reason",
 		text[0] != '\0' ? text : "the channel was closed before its program ran"));
-	(void)reply(p, channel, result, false, text, NULL);
+	session_reply(p, channel, result, text);
 	free_channel(p, &p->channels[channel]);
+}
+
+void
+session_ordered(struct peer *p, uint32_t number, bool pty, const char *text,
+    struct data_path_streams *streams)
+{
+	struct peer_channel *channel = &p->channels[number];
+
+	channel->state = CHANNEL_RUNNING;
+	(void)send_answer(p, number, IPC_START_OK, pty, text, streams);
+	fd_close_all(streams->fds, streams->n);
+	/* What the request's spans point to, when it was kept. */
+	free(channel->request);
+	channel->request = NULL;
 }
 
 static void
@@ -152,6 +181,8 @@ fill_env(struct guest_spawn *order, struct order_text *text, const struct peer *
 	add_own_env(order, text, &n, "SSH_CONNECTION", value);
 	if (m->want_pty && m->pty.term[0] != '\0')
 		add_own_env(order, text, &n, "TERM", m->pty.term);
+	if (p->agent_path[0] != '\0')
+		add_own_env(order, text, &n, "SSH_AUTH_SOCK", p->agent_path);
 	for (const char *const *e = profile->env; e != NULL && *e != NULL; e++)
 		add_env(order, span_of(*e));
 }
@@ -256,66 +287,26 @@ run(struct peer *p, uint32_t number, const struct ipc_req_start *m)
 {
 	static struct order_text text;
 	static struct guest_spawn order;
-	struct peer_channel *channel = &p->channels[number];
 	struct data_path_streams streams;
 	int r;
 
 	/* It was allowed when it came, by the same profile; this is for the words. */
 	if (refuse_by_policy(p, m, &text.words) != NULL) {
-		refuse(p, number, IPC_START_REFUSED, "This request is not allowed.");
+		session_refuse(p, number, IPC_START_REFUSED, "This request is not allowed.");
 		return;
 	}
 	fill_order(&order, &text, p, m);
-	r = container_start(channel->container, &order, &streams);
+	r = container_start(p->channels[number].container, &order, &streams);
 	if (r != 0) {
 		log_error("connection=%s channel=%u cannot start a program: %s", p->id, number,
 		    r == DATA_PATH_E_BUSY ? "the container does not take orders" : strerror(-r));
-		refuse(p, number, IPC_START_FAILED,
+		session_refuse(p, number, IPC_START_FAILED,
 		    "The container does not start any more programs. Log in again for a new one.");
 		return;
 	}
-	channel->state = CHANNEL_RUNNING;
 	log_info("connection=%s user=%s channel=%u started: %s%s", p->id, p->user, number,
 	    kind_name(m->kind), m->want_pty ? " with pty" : "");
-	(void)reply(p, number, IPC_START_OK, m->want_pty, program_name(p, &text, m), &streams);
-	fd_close_all(streams.fds, streams.n);
-	/* What m points to, when it was kept. */
-	free(channel->request);
-	channel->request = NULL;
-}
-
-/* The same for a connection. */
-static void
-connect_to(struct peer *p, uint32_t number, const struct ipc_req_forward *m)
-{
-	struct peer_channel *channel = &p->channels[number];
-	struct policy_destination to;
-	struct data_path_streams streams;
-	struct guest_connect order = { .port = m->port };
-	int r;
-
-	/* It was allowed when it came, by the same profile; this is for the addresses. */
-	if (policy_refuse_forward(p->decision.profile, m->host.data, m->host.len, m->port, &to) !=
-	    NULL) {
-		refuse(p, number, IPC_START_REFUSED, "This request is not allowed.");
-		return;
-	}
-	for (; order.n < to.n && order.n < GUEST_ADDRESSES_MAX; order.n++) {
-		order.addresses[order.n].v6 = to.list[order.n].family == AF_INET6;
-		memcpy(order.addresses[order.n].bytes, to.list[order.n].bytes, 16);
-	}
-	r = container_connect(channel->container, &order, &streams);
-	if (r != 0) {
-		log_error("connection=%s channel=%u cannot make a connection: %s", p->id, number,
-		    r == DATA_PATH_E_BUSY ? "the container does not take orders" : strerror(-r));
-		refuse(p, number, IPC_START_FAILED, "The container does not take any more orders.");
-		return;
-	}
-	channel->state = CHANNEL_RUNNING;
-	(void)reply(p, number, IPC_START_OK, false, "", &streams);
-	fd_close_all(streams.fds, streams.n);
-	free(channel->request);
-	channel->request = NULL;
+	session_ordered(p, number, m->want_pty, program_name(p, &text, m), &streams);
 }
 
 /* What was kept in CHANNEL_WAITING was decoded once before: it decodes again. */
@@ -323,28 +314,48 @@ static void
 run_waiting(struct peer *p, uint32_t number)
 {
 	const struct peer_channel *channel = &p->channels[number];
-	struct ipc_req_forward forward;
 	struct ipc_req_start program;
 	struct wire_reader r;
+	bool known = false;
 
 	wire_reader_init(&r, channel->request, channel->request_len);
-	if (channel->forward && ipc_get_req_forward(&r, &forward) == 0)
-		connect_to(p, number, &forward);
-	else if (!channel->forward && ipc_get_req_start(&r, &program) == 0)
-		run(p, number, &program);
-	else
+	switch (channel->kind) {
+	case CHANNEL_PROGRAM:
+		known = ipc_get_req_start(&r, &program) == 0;
+		if (known)
+			run(p, number, &program);
+		break;
+	case CHANNEL_FORWARD:
+		known = forward_run(p, number, &r);
+		break;
+	case CHANNEL_LISTENER:
+		known = forward_run_listener(p, number, &r);
+		break;
+	case CHANNEL_ACCEPTED: /* never waits */
+		break;
+	}
+	if (!known)
 		peer_end(p, "bug: a request that was kept does not decode");
 }
 
 static void
-on_up(void *arg, struct container *c)
+run_all_waiting(struct peer *p, const struct container *c, bool listeners)
 {
-	struct peer *p = arg;
-
 	for (uint32_t i = 0; i < IPC_CHANNEL_MAX && p->state == PEER_LOGGED_IN; i++) {
-		if (p->channels[i].state == CHANNEL_WAITING && p->channels[i].container == c)
+		const struct peer_channel *channel = &p->channels[i];
+
+		if (channel->state == CHANNEL_WAITING && channel->container == c &&
+		    (channel->kind == CHANNEL_LISTENER) == listeners)
 			run_waiting(p, i);
 	}
+}
+
+/* Listeners first: a program finds the agent that was asked for before it. */
+static void
+on_up(void *arg, struct container *c)
+{
+	run_all_waiting(arg, c, true);
+	run_all_waiting(arg, c, false);
 }
 
 static void
@@ -357,7 +368,7 @@ on_down(void *arg, struct container *c, const char *text)
 	(void)snprintf(copy, sizeof(copy), "%s", text);
 	for (uint32_t i = 0; i < IPC_CHANNEL_MAX && p->state == PEER_LOGGED_IN; i++) {
 		if (p->channels[i].state == CHANNEL_WAITING && p->channels[i].container == c)
-			refuse(p, i, IPC_START_FAILED, copy);
+			session_refuse(p, i, IPC_START_FAILED, copy);
 	}
 }
 
@@ -435,22 +446,20 @@ audit_request(const struct peer *p, const struct ipc_req_start *m, const char *o
 	    AUDIT_TEXT("reason", reason));
 }
 
-/* Whether the channel is free for a request; else *ret_fault says why not. */
-static bool
-claim(struct peer *p, uint32_t number, bool forward, const char **ret_fault)
+bool
+session_claim(struct peer *p, uint32_t number, enum peer_channel_kind kind, const char **ret_fault)
 {
 	struct peer_channel *channel = &p->channels[number];
 
 	*ret_fault = "a second program on one channel, or more channels than allowed";
 	if (channel->state != CHANNEL_FREE || p->n_channels >= p->decision.profile->channels)
 		return false;
-	channel->forward = forward;
+	channel->kind = kind;
 	return true;
 }
 
-/* The request is allowed: it is carried out now, or when the container is up. */
-static void
-begin(struct peer *p, uint32_t number, const struct wire_reader *request)
+void
+session_request(struct peer *p, uint32_t number, const struct wire_reader *request)
 {
 	struct peer_channel *channel = &p->channels[number];
 	const char *why;
@@ -459,17 +468,17 @@ begin(struct peer *p, uint32_t number, const struct wire_reader *request)
 	p->n_channels++;
 	channel->container = container_for_channel(p);
 	if (channel->container == NULL || keep_request(channel, request) < 0) {
-		refuse(p, number, IPC_START_FAILED, "The container could not be started.");
+		session_refuse(p, number, IPC_START_FAILED, "The container could not be started.");
 		return;
 	}
 	why = container_down_text(channel->container);
 	if (why != NULL)
-		refuse(p, number, IPC_START_FAILED, why);
+		session_refuse(p, number, IPC_START_FAILED, why);
 	else if (container_is_up(channel->container))
 		run_waiting(p, number);
 }
 
-static const char audit_lost[] =
+const char session_audit_lost[] =
     "The audit log cannot be written, so nothing is started. Tell the administrator.";
 
 int
@@ -483,7 +492,7 @@ answer_start(struct peer *p, struct wire_reader *body, const char **ret_fault)
 
 	if (ipc_get_req_start(body, &m) != 0)
 		return ANSWER_E_PEER_FAULT;
-	if (!claim(p, m.channel, false, ret_fault))
+	if (!session_claim(p, m.channel, CHANNEL_PROGRAM, ret_fault))
 		return ANSWER_E_PEER_FAULT;
 	why = refuse_by_policy(p, &m, &words);
 	request = request_of(&m);
@@ -493,44 +502,12 @@ answer_start(struct peer *p, struct wire_reader *body, const char **ret_fault)
 		log_info("connection=%s user=%s channel=%u refused: %s", p->id, p->user, m.channel,
 		    why);
 		(void)audit_request(p, &m, "refused", why);
-		(void)reply(p, m.channel, IPC_START_REFUSED, false, why, NULL);
+		session_reply(p, m.channel, IPC_START_REFUSED, why);
 	} else if (!audit_request(p, &m, "allowed", NULL)) {
-		(void)reply(p, m.channel, IPC_START_FAILED, false, audit_lost, NULL);
+		session_reply(p, m.channel, IPC_START_FAILED, session_audit_lost);
 	} else {
-		begin(p, m.channel, &raw);
+		session_request(p, m.channel, &raw);
 	}
-	return 0;
-}
-
-int
-answer_forward(struct peer *p, struct wire_reader *body, const char **ret_fault)
-{
-	struct audit_subject who = peer_audit_subject(p);
-	struct wire_reader raw = *body;
-	struct policy_destination to;
-	struct ipc_req_forward m;
-	const char *why;
-	bool written;
-
-	if (ipc_get_req_forward(body, &m) != 0)
-		return ANSWER_E_PEER_FAULT;
-	if (!claim(p, m.channel, true, ret_fault))
-		return ANSWER_E_PEER_FAULT;
-	why = policy_refuse_forward(p->decision.profile, m.host.data, m.host.len, m.port, &to);
-	shadow_judge_forward(p, &m, why == NULL);
-	p->broker->counters.requests_refused += why != NULL;
-	written = audit_event(p->broker->audit, "forward", &who, AUDIT_NUMBER("channel", m.channel),
-	    AUDIT_BYTES("host", m.host.data, m.host.len), AUDIT_NUMBER("port", m.port),
-	    AUDIT_TEXT("outcome", why == NULL ? "allowed" : "refused"), AUDIT_TEXT("reason", why));
-	log_info("connection=%s user=%s channel=%u forward to %.*s port %u %s%s", p->id, p->user,
-	    m.channel, (int)m.host.len, (const char *)m.host.data, m.port,
-	    why == NULL ? "allowed" : "refused: ", why == NULL ? "" : why);
-	if (why != NULL)
-		(void)reply(p, m.channel, IPC_START_REFUSED, false, why, NULL);
-	else if (!written)
-		(void)reply(p, m.channel, IPC_START_FAILED, false, audit_lost, NULL);
-	else
-		begin(p, m.channel, &raw);
 	return 0;
 }
 
@@ -559,7 +536,7 @@ answer_close(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	/* Every request gets its one answer, also one that nobody waits for any more: the worker keeps
 	 * the number until then. */
 	if (p->channels[m.channel].state == CHANNEL_WAITING)
-		refuse(p, m.channel, IPC_START_FAILED, "");
+		session_refuse(p, m.channel, IPC_START_FAILED, "");
 	else
 		end_channel(p, &m);
 	return 0;

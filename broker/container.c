@@ -421,6 +421,12 @@ container_connect(struct container *c, const struct guest_connect *order,
 	return c->ops->connect(c->path, order, ret);
 }
 
+int
+container_listen(struct container *c, const struct guest_listen *order, struct data_path_streams *ret)
+{
+	return c->ops->listen(c->path, order, ret);
+}
+
 static void
 on_grace_over(evutil_socket_t fd, short what, void *arg)
 {

@@ -17,6 +17,7 @@ struct broker;
 struct container;
 struct container_set;
 struct guest_connect;
+struct guest_listen;
 struct guest_spawn;
 struct policy_grant;
 
@@ -60,6 +61,10 @@ SP_MUST_CHECK int container_start(struct container *c, const struct guest_spawn 
 
 /* Make a connection in its network. As data_path_ops.connect. */
 SP_MUST_CHECK int container_connect(struct container *c, const struct guest_connect *order,
+    struct data_path_streams *ret);
+
+/* Listen in its network, or in its file system. As data_path_ops.listen. */
+SP_MUST_CHECK int container_listen(struct container *c, const struct guest_listen *order,
     struct data_path_streams *ret);
 
 /* The owner has no more use for it. */

@@ -22,6 +22,7 @@ struct engine_container;
 struct engine_container_spec;
 struct engine_mount;
 struct guest_connect;
+struct guest_listen;
 struct guest_spawn;
 
 #define DATA_PATH_E_BUSY 1 /* start: the container does not take its orders; it is not waited for */
@@ -56,6 +57,9 @@ struct data_path_ops {
 	    struct data_path_streams *ret);
 	/* Make a connection in the container's network. The one stream is its control pair. As start. */
 	int (*connect)(struct data_path *d, const struct guest_connect *order,
+	    struct data_path_streams *ret);
+	/* Listen in the container. The one stream is its control pair. As start. */
+	int (*listen)(struct data_path *d, const struct guest_listen *order,
 	    struct data_path_streams *ret);
 	/* No more programs; those that run are to end. */
 	void (*hang_up)(struct data_path *d);

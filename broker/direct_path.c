@@ -361,6 +361,17 @@ direct_connect(struct data_path *d, const struct guest_connect *order, struct da
 	return give_order(d, &w, true, ret);
 }
 
+static int
+direct_listen(struct data_path *d, const struct guest_listen *order, struct data_path_streams *ret)
+{
+	uint8_t record[GUEST_PATH_MAX + 64];
+	struct wire_writer w;
+
+	wire_writer_init(&w, record, sizeof(record));
+	guest_put_listen(&w, order);
+	return give_order(d, &w, true, ret);
+}
+
 static void
 direct_hang_up(struct data_path *d)
 {
@@ -378,6 +389,7 @@ const struct data_path_ops data_path_direct = {
 	.launched = direct_launched,
 	.start = direct_start,
 	.connect = direct_connect,
+	.listen = direct_listen,
 	.hang_up = direct_hang_up,
 	.close = direct_close,
 };

@@ -26,6 +26,8 @@ static const struct rule {
 	[IPC_REQ_START] = { PEER_LOGGED_IN,                   false, answer_start },
 	[IPC_REQ_CLOSE] = { PEER_LOGGED_IN,                   false, answer_close },
 	[IPC_REQ_FORWARD] = { PEER_LOGGED_IN,                 false, answer_forward },
+	[IPC_REQ_LISTEN] = { PEER_LOGGED_IN,                  false, answer_listen },
+	[IPC_ACCEPTED]  = { PEER_LOGGED_IN,                   false, answer_accepted },
 	[IPC_ACTIVITY]  = { PEER_LOGGED_IN,                   false, answer_activity },
 	[IPC_REFUSED]   = { PEER_LOGGED_IN,                   false, answer_refused },
 	/* clang-format on */

@@ -18,6 +18,7 @@
 #include "activity.h"
 #include "admission.h"
 #include "broker.h"
+#include "guest_msg.h"
 #include "ipc.h"
 #include "log_budget.h"
 #include "policy.h"
@@ -52,9 +53,16 @@ enum peer_channel_state {
 	CHANNEL_RUNNING,
 };
 
+enum peer_channel_kind {
+	CHANNEL_PROGRAM,
+	CHANNEL_FORWARD,  /* a connection into the container */
+	CHANNEL_LISTENER, /* no channel of the client's, but counted as one */
+	CHANNEL_ACCEPTED, /* a connection out of it, by a listener */
+};
+
 struct peer_channel {
 	enum peer_channel_state state;
-	bool forward;     /* a connection, not a program */
+	enum peer_channel_kind kind;
 	uint8_t *request; /* CHANNEL_WAITING: the record of the request, without its id */
 	size_t request_len;
 	struct container *container; /* the peer's own one in mode "session", else the shared one */
@@ -115,7 +123,8 @@ struct peer {
 	struct container *container; /* mode "connection": shared; mode "session": the next channel's */
 	struct peer_channel channels[IPC_CHANNEL_MAX];
 	unsigned n_channels;
-	unsigned refused; /* IPC_REFUSED so far */
+	char agent_path[GUEST_PATH_MAX + 1]; /* of the client's agent, for programs; "" until it is asked for */
+	unsigned refused;                    /* IPC_REFUSED so far */
 
 	const char *dismissal;        /* the reason of peer_dismiss(), static text; NULL: none */
 	struct log_budget log_budget; /* of the worker's own lines */

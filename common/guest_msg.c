@@ -87,15 +87,59 @@ guest_get_spawn(struct wire_reader *r, struct guest_spawn *ret)
 	return wire_finish(r);
 }
 
+static void
+put_address(struct wire_writer *w, const struct guest_address *a)
+{
+	wire_put_u8(w, a->v6);
+	wire_put_bytes(w, a->bytes, a->v6 ? 16 : 4);
+}
+
+static void
+get_address(struct wire_reader *r, struct guest_address *ret)
+{
+	struct wire_span bytes;
+
+	ret->v6 = wire_get_bool(r);
+	bytes = wire_get_bytes(r, ret->v6 ? 16 : 4);
+	if (!r->failed)
+		memcpy(ret->bytes, bytes.data, bytes.len);
+}
+
+static void
+put_addresses(struct wire_writer *w, const struct guest_address *list, uint32_t n)
+{
+	wire_put_u32(w, n);
+	for (uint32_t i = 0; i < n; i++)
+		put_address(w, &list[i]);
+}
+
+static uint32_t
+get_addresses(struct wire_reader *r, struct guest_address list[GUEST_ADDRESSES_MAX])
+{
+	uint32_t n = wire_get_u32(r);
+
+	if (n < 1 || n > GUEST_ADDRESSES_MAX)
+		wire_fail(r);
+	for (uint32_t i = 0; !r->failed && i < n; i++)
+		get_address(r, &list[i]);
+	return n;
+}
+
+static uint32_t
+get_port(struct wire_reader *r, uint32_t min)
+{
+	uint32_t port = wire_get_u32(r);
+
+	if (port < min || port > 65535)
+		wire_fail(r);
+	return port;
+}
+
 void
 guest_put_connect(struct wire_writer *w, const struct guest_connect *m)
 {
 	wire_put_u8(w, GUEST_CONNECT);
-	wire_put_u32(w, m->n);
-	for (uint32_t i = 0; i < m->n; i++) {
-		wire_put_u8(w, m->addresses[i].v6);
-		wire_put_bytes(w, m->addresses[i].bytes, m->addresses[i].v6 ? 16 : 4);
-	}
+	put_addresses(w, m->addresses, m->n);
 	wire_put_u32(w, m->port);
 }
 
@@ -105,19 +149,44 @@ guest_get_connect(struct wire_reader *r, struct guest_connect *ret)
 	memset(ret, 0, sizeof(*ret));
 	if (wire_get_u8(r) != GUEST_CONNECT)
 		wire_fail(r);
-	ret->n = wire_get_u32(r);
-	if (ret->n < 1 || ret->n > GUEST_ADDRESSES_MAX)
-		wire_fail(r);
-	for (uint32_t i = 0; !r->failed && i < ret->n; i++) {
-		struct wire_span bytes;
+	ret->n = get_addresses(r, ret->addresses);
+	ret->port = get_port(r, 1);
+	return wire_finish(r);
+}
 
-		ret->addresses[i].v6 = wire_get_bool(r);
-		bytes = wire_get_bytes(r, ret->addresses[i].v6 ? 16 : 4);
-		memcpy(ret->addresses[i].bytes, bytes.data, bytes.len);
+void
+guest_put_listen(struct wire_writer *w, const struct guest_listen *m)
+{
+	wire_put_u8(w, GUEST_LISTEN);
+	wire_put_u8(w, (uint8_t)m->kind);
+	if (m->kind == GUEST_LISTEN_UNIX) {
+		wire_put_cstr(w, m->path);
+		return;
 	}
-	ret->port = wire_get_u32(r);
-	if (ret->port < 1 || ret->port > 65535)
+	put_addresses(w, m->addresses, m->n);
+	wire_put_u32(w, m->port);
+}
+
+int
+guest_get_listen(struct wire_reader *r, struct guest_listen *ret)
+{
+	uint8_t kind;
+
+	memset(ret, 0, sizeof(*ret));
+	if (wire_get_u8(r) != GUEST_LISTEN)
 		wire_fail(r);
+	kind = wire_get_u8(r);
+	if (kind != GUEST_LISTEN_TCP && kind != GUEST_LISTEN_UNIX)
+		wire_fail(r);
+	ret->kind = (enum guest_listen_kind)kind;
+	if (ret->kind == GUEST_LISTEN_UNIX) {
+		wire_get_cstr(r, ret->path, sizeof(ret->path));
+		if (ret->path[0] != '/')
+			wire_fail(r);
+	} else {
+		ret->n = get_addresses(r, ret->addresses);
+		ret->port = get_port(r, 0);
+	}
 	return wire_finish(r);
 }
 
@@ -128,6 +197,7 @@ guest_put_ctl(struct wire_writer *w, const struct guest_ctl *m)
 	switch (m->id) {
 	case GUEST_CTL_STARTED:
 	case GUEST_CTL_CONNECTED:
+	case GUEST_CTL_TAKEN:
 		break;
 	case GUEST_CTL_FAILED:
 		wire_put_u32(w, (uint32_t)m->failed.stage);
@@ -141,6 +211,16 @@ guest_put_ctl(struct wire_writer *w, const struct guest_ctl *m)
 	case GUEST_CTL_SIGNAL:
 		wire_put_u32(w, m->signal.number);
 		break;
+	case GUEST_CTL_LISTENING:
+		wire_put_u32(w, m->listening.port);
+		break;
+	case GUEST_CTL_ACCEPTED:
+		wire_put_u8(w, m->accepted.tcp);
+		if (m->accepted.tcp) {
+			put_address(w, &m->accepted.from);
+			wire_put_u32(w, m->accepted.port);
+		}
+		break;
 	}
 }
 
@@ -149,7 +229,7 @@ get_failed(struct wire_reader *r, struct guest_ctl *ret)
 {
 	uint32_t stage = wire_get_u32(r);
 
-	if (stage < GUEST_FAIL_ORDER || stage > GUEST_FAIL_CONNECT)
+	if (stage < GUEST_FAIL_ORDER || stage > GUEST_FAIL_LISTEN)
 		wire_fail(r);
 	ret->failed.stage = (enum guest_fail_stage)stage;
 	ret->failed.error = wire_get_u32(r);
@@ -166,6 +246,16 @@ get_exited(struct wire_reader *r, struct guest_ctl *ret)
 		wire_fail(r);
 }
 
+static void
+get_accepted(struct wire_reader *r, struct guest_ctl *ret)
+{
+	ret->accepted.tcp = wire_get_bool(r);
+	if (!ret->accepted.tcp)
+		return;
+	get_address(r, &ret->accepted.from);
+	ret->accepted.port = get_port(r, 0);
+}
+
 int
 guest_get_ctl(struct wire_reader *r, struct guest_ctl *ret)
 {
@@ -176,6 +266,7 @@ guest_get_ctl(struct wire_reader *r, struct guest_ctl *ret)
 	switch (id) {
 	case GUEST_CTL_STARTED:
 	case GUEST_CTL_CONNECTED:
+	case GUEST_CTL_TAKEN:
 		break;
 	case GUEST_CTL_FAILED:
 		get_failed(r, ret);
@@ -187,6 +278,12 @@ guest_get_ctl(struct wire_reader *r, struct guest_ctl *ret)
 		ret->signal.number = wire_get_u32(r);
 		if (ret->signal.number < 1 || ret->signal.number > 64)
 			wire_fail(r);
+		break;
+	case GUEST_CTL_LISTENING:
+		ret->listening.port = get_port(r, 0);
+		break;
+	case GUEST_CTL_ACCEPTED:
+		get_accepted(r, ret);
 		break;
 	default:
 		wire_fail(r);

@@ -30,6 +30,7 @@
 enum guest_order_id {
 	GUEST_SPAWN = 1,
 	GUEST_CONNECT = 2,
+	GUEST_LISTEN = 3,
 };
 
 #define GUEST_ADDRESSES_MAX 2
@@ -46,6 +47,28 @@ struct guest_connect {
 };
 void guest_put_connect(struct wire_writer *w, const struct guest_connect *m);
 SP_MUST_CHECK int guest_get_connect(struct wire_reader *r, struct guest_connect *ret);
+
+/*
+ * Listen until ctl closes, for connections that go to the worker: at these addresses and port in the
+ * container's own network, each of them that can be had; or at a path, whose directory is made for it
+ * and is the user's alone. Descriptors: 1, ctl.
+ */
+enum guest_listen_kind {
+	GUEST_LISTEN_TCP = 1,
+	GUEST_LISTEN_UNIX = 2,
+};
+#define GUEST_PATH_MAX 107 /* of a Unix socket */
+struct guest_listen {
+	enum guest_listen_kind kind;
+	/* TCP */
+	uint32_t n; /* at least 1 */
+	struct guest_address addresses[GUEST_ADDRESSES_MAX];
+	uint32_t port; /* 0..65535; 0: the kernel's choice, the same for all addresses */
+	/* Unix */
+	char path[GUEST_PATH_MAX + 1]; /* absolute */
+};
+void guest_put_listen(struct wire_writer *w, const struct guest_listen *m);
+SP_MUST_CHECK int guest_get_listen(struct wire_reader *r, struct guest_listen *ret);
 
 /*
  * Start a program. Descriptors:
@@ -75,7 +98,14 @@ enum guest_ctl_id {
 	GUEST_CTL_SIGNAL = 4, /* worker to guest: u32 signal number, to the program's process group */
 	/* guest to worker; carries two descriptors of one connected socket: to write to, to read from */
 	GUEST_CTL_CONNECTED = 5,
+	GUEST_CTL_LISTENING = 6, /* guest to worker: u32 port, 0 at a path */
+	/* guest to worker: where from; carries two descriptors of one socket, as CONNECTED */
+	GUEST_CTL_ACCEPTED = 7,
+	GUEST_CTL_TAKEN = 8, /* worker to guest: has taken one ACCEPTED */
 };
+
+/* Of one listener, ACCEPTED without TAKEN: the rest waits in the kernel. */
+#define GUEST_UNTAKEN_MAX 4
 
 enum guest_fail_stage {
 	GUEST_FAIL_ORDER = 1, /* malformed order or too many programs */
@@ -84,6 +114,7 @@ enum guest_fail_stage {
 	GUEST_FAIL_WORKDIR = 4,
 	GUEST_FAIL_EXEC = 5,
 	GUEST_FAIL_CONNECT = 6,
+	GUEST_FAIL_LISTEN = 7,
 };
 
 struct guest_ctl {
@@ -101,6 +132,14 @@ struct guest_ctl {
 		struct {
 			uint32_t number; /* Linux signal number, 1..64 */
 		} signal;
+		struct {
+			uint32_t port;
+		} listening;
+		struct {
+			bool tcp; /* else at a path, and nothing else is known */
+			struct guest_address from;
+			uint32_t port; /* 0..65535 */
+		} accepted;
 	};
 };
 void guest_put_ctl(struct wire_writer *w, const struct guest_ctl *m);

@@ -35,7 +35,10 @@ enum ipc_id {
 	IPC_ANS_FORWARD = 15,
 	IPC_REFUSED = 16,
 	IPC_ACTIVITY = 18,
-	IPC_ID_END = 19,
+	IPC_REQ_LISTEN = 20,
+	IPC_ANS_LISTEN = 21,
+	IPC_ACCEPTED = 22,
+	IPC_ID_END = 23,
 };
 
 #define IPC_NONCE_LEN      16    /* bytes, in HELLO and (as hex) in the server's version string */
@@ -54,6 +57,7 @@ enum ipc_id {
 #define IPC_SUBSYSTEM_MAX  64    /* name of a subsystem */
 #define IPC_SUBSYSTEMS_MAX 8     /* subsystems of one login */
 #define IPC_HOST_MAX       255   /* where a forward is to go */
+#define IPC_ADDRESS_MAX    64    /* an IP address as text */
 #define IPC_TEXT_MAX       1024  /* sentences for the user */
 #define IPC_DETAIL_MAX     256   /* what a request that the worker refused was about */
 #define IPC_CHANNEL_MAX    64    /* worker's channel numbers are below this */

@@ -218,6 +218,7 @@ ipc_put_ans_auth(struct wire_writer *w, const struct ipc_ans_auth *m)
 	wire_put_u8(w, m->pty);
 	wire_put_u8(w, m->shell);
 	wire_put_u8(w, m->exec);
+	wire_put_u8(w, m->agent);
 	wire_put_u32(w, m->max_channels);
 	wire_put_u32(w, m->n_env);
 	for (uint32_t i = 0; i < m->n_env; i++)
@@ -239,6 +240,7 @@ ipc_get_ans_auth(struct wire_reader *r, struct ipc_ans_auth *ret)
 	ret->pty = wire_get_bool(r);
 	ret->shell = wire_get_bool(r);
 	ret->exec = wire_get_bool(r);
+	ret->agent = wire_get_bool(r);
 	ret->max_channels = get_count(r, IPC_CHANNEL_MAX);
 	ret->n_env = get_count(r, IPC_ENV_MAX);
 	for (uint32_t i = 0; i < ret->n_env; i++)
@@ -387,13 +389,25 @@ ipc_get_req_forward(struct wire_reader *r, struct ipc_req_forward *ret)
 	return wire_finish(r);
 }
 
-void
-ipc_put_ans_forward(struct wire_writer *w, const struct ipc_ans_forward *m)
+static void
+put_outcome(struct wire_writer *w, enum ipc_id id, const struct ipc_ans_forward *m)
 {
-	wire_put_u8(w, IPC_ANS_FORWARD);
+	wire_put_u8(w, (uint8_t)id);
 	wire_put_u32(w, m->channel);
 	wire_put_u8(w, (uint8_t)m->result);
 	put_span(w, m->text);
+}
+
+void
+ipc_put_ans_forward(struct wire_writer *w, const struct ipc_ans_forward *m)
+{
+	put_outcome(w, IPC_ANS_FORWARD, m);
+}
+
+void
+ipc_put_ans_listen(struct wire_writer *w, const struct ipc_ans_forward *m)
+{
+	put_outcome(w, IPC_ANS_LISTEN, m);
 }
 
 int
@@ -402,6 +416,60 @@ ipc_get_ans_forward(struct wire_reader *r, struct ipc_ans_forward *ret)
 	ret->channel = get_channel(r);
 	ret->result = get_result(r);
 	ret->text = get_text(r, IPC_TEXT_MAX);
+	return wire_finish(r);
+}
+
+void
+ipc_put_req_listen(struct wire_writer *w, const struct ipc_req_listen *m)
+{
+	wire_put_u8(w, IPC_REQ_LISTEN);
+	wire_put_u32(w, m->channel);
+	wire_put_u8(w, (uint8_t)m->kind);
+	if (m->kind != IPC_LISTEN_TCP)
+		return;
+	put_span(w, m->host);
+	wire_put_u32(w, m->port);
+}
+
+int
+ipc_get_req_listen(struct wire_reader *r, struct ipc_req_listen *ret)
+{
+	uint8_t kind;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->channel = get_channel(r);
+	kind = wire_get_u8(r);
+	if (kind != IPC_LISTEN_TCP && kind != IPC_LISTEN_AGENT)
+		wire_fail(r);
+	ret->kind = (enum ipc_listen_kind)kind;
+	if (ret->kind == IPC_LISTEN_TCP) {
+		ret->host = get_text(r, IPC_HOST_MAX);
+		ret->port = wire_get_u32(r);
+		if (ret->port > 65535)
+			wire_fail(r);
+	}
+	return wire_finish(r);
+}
+
+void
+ipc_put_accepted(struct wire_writer *w, const struct ipc_accepted *m)
+{
+	wire_put_u8(w, IPC_ACCEPTED);
+	wire_put_u32(w, m->channel);
+	wire_put_u32(w, m->listener);
+	put_span(w, m->from);
+	wire_put_u32(w, m->port);
+}
+
+int
+ipc_get_accepted(struct wire_reader *r, struct ipc_accepted *ret)
+{
+	ret->channel = get_channel(r);
+	ret->listener = get_channel(r);
+	ret->from = get_text(r, IPC_ADDRESS_MAX);
+	ret->port = wire_get_u32(r);
+	if (ret->port > 65535)
+		wire_fail(r);
 	return wire_finish(r);
 }
 

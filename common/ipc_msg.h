@@ -88,6 +88,7 @@ struct ipc_ans_auth {
 	bool pty;
 	bool shell;
 	bool exec;
+	bool agent; /* may be forwarded */
 	uint32_t max_channels;
 	uint32_t n_env;
 	struct wire_span env[IPC_ENV_MAX]; /* patterns of names with * and ? */
@@ -149,6 +150,38 @@ struct ipc_ans_forward {
 };
 void ipc_put_ans_forward(struct wire_writer *w, const struct ipc_ans_forward *m);
 SP_MUST_CHECK int ipc_get_ans_forward(struct wire_reader *r, struct ipc_ans_forward *ret);
+
+/*
+ * worker to broker: listen in the container, for connections that go to the client. The listener has a
+ * channel's number, as if it were one.
+ */
+enum ipc_listen_kind {
+	IPC_LISTEN_TCP = 1,
+	IPC_LISTEN_AGENT = 2, /* the broker says where, and programs that start later are told */
+};
+struct ipc_req_listen {
+	uint32_t channel;
+	enum ipc_listen_kind kind;
+	/* TCP only */
+	struct wire_span host; /* as the client wrote it, may be empty, no NUL */
+	uint32_t port;         /* 0..65535; 0: the kernel's choice */
+};
+void ipc_put_req_listen(struct wire_writer *w, const struct ipc_req_listen *m);
+SP_MUST_CHECK int ipc_get_req_listen(struct wire_reader *r, struct ipc_req_listen *ret);
+
+/* broker to worker: as IPC_ANS_FORWARD. */
+void ipc_put_ans_listen(struct wire_writer *w, const struct ipc_ans_forward *m);
+
+/* worker to broker: a listener was connected to, and the client is being asked; a channel of its own. Not
+ * answered. */
+struct ipc_accepted {
+	uint32_t channel;
+	uint32_t listener;     /* its channel */
+	struct wire_span from; /* an address as text, or empty; by the container's word */
+	uint32_t port;         /* 0..65535 */
+};
+void ipc_put_accepted(struct wire_writer *w, const struct ipc_accepted *m);
+SP_MUST_CHECK int ipc_get_accepted(struct wire_reader *r, struct ipc_accepted *ret);
 
 /* worker to broker: the channel is gone; its number is free again. */
 struct ipc_req_close {

@@ -60,7 +60,7 @@ fds_fit(const struct ask_event *e)
 
 	if (e->id == IPC_ANS_START && e->result == IPC_START_OK)
 		expected = e->pty ? 1 : IPC_START_FDS;
-	if (e->id == IPC_ANS_FORWARD && e->result == IPC_START_OK)
+	if ((e->id == IPC_ANS_FORWARD || e->id == IPC_ANS_LISTEN) && e->result == IPC_START_OK)
 		expected = 1;
 	return e->n_fds == expected;
 }
@@ -79,7 +79,7 @@ decode_event(struct ask_event *e, struct wire_reader *r)
 		e->result = start.result;
 		e->pty = start.pty;
 		copy_text(e, start.text);
-	} else if (e->id == IPC_ANS_FORWARD) {
+	} else if (e->id == IPC_ANS_FORWARD || e->id == IPC_ANS_LISTEN) {
 		if (ipc_get_ans_forward(r, &forward) != 0)
 			return false;
 		e->channel = forward.channel;
@@ -117,7 +117,8 @@ receive(struct ask *a, int flags, uint8_t *ret_id, struct wire_reader *body,
 	}
 	wire_reader_init(body, record_in, len);
 	*ret_id = e->id = wire_get_u8(body);
-	if (e->id != IPC_ANS_START && e->id != IPC_ANS_FORWARD && e->id != IPC_NOTICE) {
+	if (e->id != IPC_ANS_START && e->id != IPC_ANS_FORWARD && e->id != IPC_ANS_LISTEN &&
+	    e->id != IPC_NOTICE) {
 		r = e->n_fds == 0 ? 0 : ASK_E_GONE;
 		ask_event_free(e);
 		return r;
@@ -223,6 +224,26 @@ ask_forward(struct ask *a, const struct ipc_req_forward *m)
 
 	begin(&w);
 	ipc_put_req_forward(&w, m);
+	return send_out(a, &w);
+}
+
+int
+ask_listen(struct ask *a, const struct ipc_req_listen *m)
+{
+	struct wire_writer w;
+
+	begin(&w);
+	ipc_put_req_listen(&w, m);
+	return send_out(a, &w);
+}
+
+int
+ask_accepted(struct ask *a, const struct ipc_accepted *m)
+{
+	struct wire_writer w;
+
+	begin(&w);
+	ipc_put_accepted(&w, m);
 	return send_out(a, &w);
 }
 

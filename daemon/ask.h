@@ -17,9 +17,9 @@
 #define ASK_E_AGAIN 2 /* nothing was said */
 #define ASK_EVENTS  (2 * IPC_CHANNEL_MAX) /* unasked messages that wait while a question is open */
 
-/* An answer to a start or a forward, or a notice: what may come at any time. */
+/* An answer to a start, a forward or a listener, or a notice: what may come at any time. */
 struct ask_event {
-	uint8_t id; /* IPC_ANS_START, IPC_ANS_FORWARD or IPC_NOTICE */
+	uint8_t id; /* IPC_ANS_START, IPC_ANS_FORWARD, IPC_ANS_LISTEN or IPC_NOTICE */
 	uint32_t channel;
 	enum ipc_start_result result;
 	bool pty;
@@ -46,9 +46,11 @@ SP_MUST_CHECK int ask_auth(struct ask *a, const struct ipc_req_auth *m, struct i
 /* The answer comes as an event. */
 SP_MUST_CHECK int ask_start(struct ask *a, const struct ipc_req_start *m);
 SP_MUST_CHECK int ask_forward(struct ask *a, const struct ipc_req_forward *m);
+SP_MUST_CHECK int ask_listen(struct ask *a, const struct ipc_req_listen *m);
 SP_MUST_CHECK int ask_close(struct ask *a, const struct ipc_req_close *m);
 /* Told, and not answered. */
 SP_MUST_CHECK int ask_activity(struct ask *a, const struct ipc_activity *m);
+SP_MUST_CHECK int ask_accepted(struct ask *a, const struct ipc_accepted *m);
 SP_MUST_CHECK int ask_refused(struct ask *a, const struct ipc_refused *m);
 
 /* Take the next event, freed with ask_event_free(). 0, ASK_E_AGAIN or ASK_E_GONE. */

@@ -3,7 +3,6 @@
 #include "channel.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +16,7 @@
 #include "clock.h"
 #include "connection.h"
 #include "fd.h"
+#include "forward.h"
 #include "guest_msg.h"
 #include "ipc_chan.h"
 #include "log.h"
@@ -50,7 +50,7 @@ channel_say(struct channel *ch, const char *text)
 	char line[IPC_TEXT_MAX + 32];
 	int n;
 
-	if (ch->ssh == NULL || ch->forward || text[0] == '\0')
+	if (ch->ssh == NULL || channel_is_connection(ch) || text[0] == '\0')
 		return;
 	n = snprintf(line, sizeof(line), "%s\r\n", text);
 	if (!ch->pty) {
@@ -60,15 +60,20 @@ channel_say(struct channel *ch, const char *text)
 	(void)ssh_channel_write_stderr(ch->ssh, line, (uint32_t)n);
 }
 
-/* An errno of the container's kernel. */
-static const char *
-error_text(uint32_t error)
+const char *
+channel_error_text(uint32_t error)
 {
 	return error < 256 ? strerror((int)error) : "unknown error";
 }
 
-static void
-close_streams(struct channel *ch)
+bool
+channel_is_connection(const struct channel *ch)
+{
+	return ch->kind == CHANNEL_DIRECT || ch->kind == CHANNEL_ACCEPTED;
+}
+
+void
+channel_close_streams(struct channel *ch)
 {
 	fd_close(&ch->ctl);
 	fd_close(&ch->in);
@@ -81,7 +86,7 @@ static void
 close_input(struct channel *ch)
 {
 	/* The same socket is still read from: only this half of it ends. */
-	if (ch->forward && ch->in >= 0)
+	if (channel_is_connection(ch) && ch->in >= 0)
 		(void)shutdown(ch->in, SHUT_WR);
 	fd_close(&ch->in);
 	ch->input_closed = true;
@@ -191,10 +196,24 @@ on_signal(ssh_session session, ssh_channel ssh, const char *name, void *arg)
 	(void)!ipc_chan_send_plain(ch->ctl, w.data, w.len, MSG_DONTWAIT);
 }
 
+/* libssh answers it at once, with success where there is this function. What comes of it is for the
+ * programs that start later, as under sshd. */
 static void
-add_callbacks(struct channel *ch)
+on_agent(ssh_session session, ssh_channel ssh, void *arg)
+{
+	struct channel *ch = arg;
+
+	(void)session;
+	(void)ssh;
+	ch->connection->agent_wanted = true;
+}
+
+void
+channel_add_callbacks(struct channel *ch)
 {
 	ch->callbacks.userdata = ch;
+	if (ch->kind == CHANNEL_PROGRAM && ch->connection->grants.agent)
+		ch->callbacks.channel_auth_agent_req_function = on_agent;
 	ch->callbacks.channel_data_function = on_data;
 	ch->callbacks.channel_close_function = on_close;
 	ch->callbacks.channel_signal_function = on_signal;
@@ -203,15 +222,22 @@ add_callbacks(struct channel *ch)
 }
 
 void
-channel_open(struct channel *ch, struct connection *c, uint32_t number, ssh_channel ssh)
+channel_begin(struct channel *ch, struct connection *c, uint32_t number, enum channel_kind kind)
 {
 	memset(ch, 0, sizeof(*ch));
 	ch->connection = c;
-	ch->state = CHANNEL_OPEN;
+	ch->kind = kind;
+	ch->state = kind == CHANNEL_PROGRAM ? CHANNEL_OPEN : CHANNEL_STARTING;
 	ch->number = number;
-	ch->ssh = ssh;
 	ch->ctl = ch->in = ch->out = ch->err = -1;
-	add_callbacks(ch);
+}
+
+void
+channel_open(struct channel *ch, struct connection *c, uint32_t number, ssh_channel ssh)
+{
+	channel_begin(ch, c, number, CHANNEL_PROGRAM);
+	ch->ssh = ssh;
+	channel_add_callbacks(ch);
 }
 
 /* The program does not take any more: what the client still sends is read and thrown away. */
@@ -281,8 +307,8 @@ static void
 pump_input(struct channel *ch)
 {
 	/* What was sent before the close still belongs to who is connected. */
-	if (ch->state != CHANNEL_RUNNING || input_fd(ch) < 0 || (ch->closed && !ch->forward) ||
-	    size_waits(ch))
+	if (ch->state != CHANNEL_RUNNING || input_fd(ch) < 0 ||
+	    (ch->closed && !channel_is_connection(ch)) || size_waits(ch))
 		return;
 	while (!ch->no_more_input) {
 		if (ch->input.len > 0 && !write_held(ch))
@@ -436,6 +462,7 @@ start(struct channel *ch, enum ipc_start_kind kind, const char *command)
 		q.env[i].value = (struct wire_span){ (const uint8_t *)ch->env[i].value,
 			strlen(ch->env[i].value) };
 	}
+	forward_agent(ch->connection);
 	if (ask_start(&ch->connection->ask, &q) != 0) {
 		connection_end(ch->connection, WORKER_EXIT_BROKER_GONE, "service unavailable");
 		return false;
@@ -556,122 +583,27 @@ channel_request(struct channel *ch, ssh_message m)
 		(void)ssh_message_reply_default(m);
 }
 
-/* ---- forwards ---- */
-
-/*
- * No connection: libssh has one reason for the client, whatever happened ("administratively
- * prohibited"), and no words; the true one is in the log.
- */
-static void
-refuse_open(struct channel *ch, const char *why)
-{
-	log_info("channel=%u no forward: %s", ch->number, why);
-	(void)ssh_message_reply_default(ch->opening);
-	ssh_message_free(ch->opening);
-	ch->opening = NULL;
-	close_streams(ch);
-	ch->state = CHANNEL_ENDED;
-}
-
-void
-channel_open_direct(struct channel *ch, struct connection *c, uint32_t number, ssh_message m)
-{
-	const char *host = ssh_message_channel_request_open_destination(m);
-	int port = ssh_message_channel_request_open_destination_port(m);
-	struct ipc_req_forward q = { .channel = number };
-
-	memset(ch, 0, sizeof(*ch));
-	ch->connection = c;
-	ch->state = CHANNEL_STARTING;
-	ch->number = number;
-	ch->forward = true;
-	ch->opening = m;
-	ch->ctl = ch->in = ch->out = ch->err = -1;
-	if (host == NULL || host[0] == '\0' || strlen(host) > IPC_HOST_MAX || port < 1 ||
-	    port > 65535) {
-		refuse_open(ch, "no host and port");
-		return;
-	}
-	q.host = (struct wire_span){ (const uint8_t *)host, strlen(host) };
-	q.port = (uint32_t)port;
-	if (ask_forward(&c->ask, &q) != 0) {
-		connection_end(c, WORKER_EXIT_BROKER_GONE, "service unavailable");
-		return;
-	}
-	ch->unanswered = true;
-	ch->known = true;
-}
-
-/* The kernel's word that it is TCP. What it is connected to is the container's affair. */
-static bool
-is_tcp(int fd)
-{
-	int domain = 0;
-	int type = 0;
-	int protocol = 0;
-	socklen_t len = sizeof(int);
-
-	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
-	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
-	    getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 &&
-	    (domain == AF_INET || domain == AF_INET6) && type == SOCK_STREAM &&
-	    protocol == IPPROTO_TCP;
-}
-
-static void
-guest_connected(struct channel *ch, int *fds)
-{
-	if (!is_tcp(fds[0]) || !is_tcp(fds[1]) || fd_set_nonblock(fds[0]) < 0 ||
-	    fd_set_nonblock(fds[1]) < 0) {
-		refuse_open(ch, "The container broke the protocol.");
-		return;
-	}
-	ch->ssh = ssh_message_channel_request_open_reply_accept(ch->opening);
-	ssh_message_free(ch->opening);
-	ch->opening = NULL;
-	if (ch->ssh == NULL) {
-		connection_end(ch->connection, WORKER_EXIT_INTERNAL, "out of memory");
-		return;
-	}
-	add_callbacks(ch);
-	ch->in = fd_steal(&fds[0]);
-	ch->out = fd_steal(&fds[1]);
-	fd_close(&ch->ctl); /* the guest has nothing more to say */
-	ch->exited = true;  /* no program whose end could be reported */
-	ch->state = CHANNEL_RUNNING;
-}
-
-/* What the guest said about a connection. */
-static void
-guest_said_of_forward(struct channel *ch, const struct guest_ctl *m, int *fds, unsigned n_fds)
-{
-	if (m->id == GUEST_CTL_CONNECTED && n_fds == 2)
-		guest_connected(ch, fds);
-	else if (m->id == GUEST_CTL_FAILED && n_fds == 0)
-		refuse_open(ch, error_text(m->failed.error));
-	else
-		refuse_open(ch, "The container broke the protocol.");
-}
-
 /* ---- the broker's answer, the guest's words ---- */
 
 void
 channel_answer(struct channel *ch, struct ask_event *e)
 {
+	static const uint8_t answers[] = { [CHANNEL_PROGRAM] = IPC_ANS_START,
+		[CHANNEL_DIRECT] = IPC_ANS_FORWARD,
+		[CHANNEL_ACCEPTED] = 0, /* nobody asks */
+		[CHANNEL_LISTENER] = IPC_ANS_LISTEN };
+
 	ch->unanswered = false;
 	if (e->result != IPC_START_OK)
 		ch->known = false; /* the number is free at the broker */
 	if (ch->state != CHANNEL_STARTING)
 		return; /* closed meanwhile; the descriptors go with the event */
-	if ((e->id == IPC_ANS_FORWARD) != ch->forward) {
+	if (e->id != answers[ch->kind]) {
 		connection_end(ch->connection, WORKER_EXIT_BROKER_GONE, "service unavailable");
 		return;
 	}
-	if (ch->forward) {
-		if (e->result == IPC_START_OK)
-			ch->ctl = fd_steal(&e->fds[0]);
-		else
-			refuse_open(ch, e->text);
+	if (ch->kind != CHANNEL_PROGRAM) {
+		forward_answered(ch, e);
 		return;
 	}
 	if (e->result != IPC_START_OK) {
@@ -711,11 +643,11 @@ take_terminal(struct channel *ch, int *fd)
 static void
 guest_broke_protocol(struct channel *ch)
 {
-	if (ch->opening != NULL)
-		refuse_open(ch, "The container broke the protocol.");
+	if (ch->kind != CHANNEL_PROGRAM)
+		forward_failed(ch, "The container broke the protocol.");
 	else if (!ch->exited)
 		fail(ch, "The container broke the protocol.", EXIT_ERROR);
-	close_streams(ch);
+	channel_close_streams(ch);
 }
 
 static void
@@ -732,7 +664,7 @@ guest_started(struct channel *ch, int *fds, unsigned n_fds)
 static void
 guest_failed(struct channel *ch, const struct guest_ctl *m)
 {
-	const char *why = error_text(m->failed.error);
+	const char *why = channel_error_text(m->failed.error);
 	char text[512];
 
 	if (m->failed.stage == GUEST_FAIL_WORKDIR)
@@ -745,14 +677,15 @@ guest_failed(struct channel *ch, const struct guest_ctl *m)
 		(void)snprintf(text, sizeof(text), "%s cannot be run in this container: %s",
 		    ch->program, why);
 	fail(ch, text, m->failed.stage == GUEST_FAIL_EXEC && m->failed.error == ENOENT ? 127 : 126);
-	close_streams(ch);
+	channel_close_streams(ch);
 }
 
 static void
 guest_said(struct channel *ch, const struct guest_ctl *m, int *fds, unsigned n_fds)
 {
-	if (ch->forward) {
-		guest_said_of_forward(ch, m, fds, n_fds);
+	if (ch->kind != CHANNEL_PROGRAM) {
+		if (!forward_guest_said(ch, m, fds, n_fds))
+			guest_broke_protocol(ch);
 	} else if (m->id == GUEST_CTL_STARTED) {
 		guest_started(ch, fds, n_fds);
 	} else if (m->id == GUEST_CTL_FAILED && n_fds == 0 && ch->state == CHANNEL_STARTING) {
@@ -768,8 +701,8 @@ static void
 guest_gone(struct channel *ch)
 {
 	fd_close(&ch->ctl);
-	if (ch->opening != NULL) {
-		refuse_open(ch, "The container has ended.");
+	if (ch->kind != CHANNEL_PROGRAM) {
+		forward_failed(ch, "The container has ended.");
 		return;
 	}
 	if (ch->exited)
@@ -779,10 +712,19 @@ guest_gone(struct channel *ch)
 	fail(ch, "The container has ended.", EXIT_ERROR);
 }
 
+/* A listener is heard when there is room for one that it accepts. */
+static bool
+hears_guest(const struct channel *ch)
+{
+	return ch->ctl >= 0 &&
+	    (ch->kind != CHANNEL_LISTENER || ch->state != CHANNEL_RUNNING ||
+		connection_free_channel(ch->connection) != NULL);
+}
+
 static void
 read_ctl(struct channel *ch)
 {
-	for (int i = 0; i < CTL_TURN && ch->ctl >= 0; i++) {
+	for (int i = 0; i < CTL_TURN && hears_guest(ch); i++) {
 		uint8_t buf[GUEST_CTL_MAX];
 		int fds[2] = { -1, -1 };
 		struct wire_reader r;
@@ -803,7 +745,8 @@ read_ctl(struct channel *ch)
 			return;
 		}
 		wire_reader_init(&r, buf, len);
-		if (guest_get_ctl(&r, &m) != 0 || m.id == GUEST_CTL_SIGNAL || ch->exited) {
+		if (guest_get_ctl(&r, &m) != 0 || m.id == GUEST_CTL_SIGNAL ||
+		    m.id == GUEST_CTL_TAKEN || ch->exited) {
 			guest_broke_protocol(ch);
 		} else {
 			guest_said(ch, &m, fds, n_fds);
@@ -926,7 +869,8 @@ channel_want(const struct channel *ch, bool may_send, struct pollfd *pfds)
 		pfds[i] = (struct pollfd){ .fd = -1 };
 	if (ch->state == CHANNEL_UNUSED)
 		return;
-	pfds[0] = (struct pollfd){ .fd = ch->ctl, .events = POLLIN };
+	if (hears_guest(ch))
+		pfds[0] = (struct pollfd){ .fd = ch->ctl, .events = POLLIN };
 	if (ch->ssh == NULL)
 		return;
 	if (ch->state == CHANNEL_RUNNING && ch->input.len > 0)
@@ -946,6 +890,8 @@ channel_serve(struct channel *ch, const struct pollfd *pfds)
 		return;
 	if (pfds[0].revents != 0)
 		read_ctl(ch);
+	if (ch->kind == CHANNEL_ACCEPTED && ch->state == CHANNEL_STARTING)
+		forward_go_on(ch);
 	if (ch->ssh != NULL)
 		pump_input(ch);
 }
@@ -954,7 +900,7 @@ channel_serve(struct channel *ch, const struct pollfd *pfds)
 static void
 let_go(struct channel *ch)
 {
-	close_streams(ch);
+	channel_close_streams(ch);
 	held_clear(&ch->input);
 	held_clear(&ch->output);
 	held_clear(&ch->errors);
@@ -1005,7 +951,7 @@ eof_is_due(struct channel *ch)
 static bool
 is_over(const struct channel *ch)
 {
-	return ch->exited && ch->eof_sent && (!ch->forward || ch->input_closed);
+	return ch->exited && ch->eof_sent && (!channel_is_connection(ch) || ch->input_closed);
 }
 
 bool
@@ -1014,7 +960,7 @@ channel_wants_time(const struct channel *ch)
 	if (ch->ssh == NULL)
 		return false;
 	if (ch->closed)
-		return !ch->forward || ch->in < 0;
+		return !channel_is_connection(ch) || ch->in < 0;
 	if (ch->close_sent)
 		return false;
 	if (ch->eof_at != 0 && !ch->eof_sent)
@@ -1029,7 +975,7 @@ send_close(struct channel *ch)
 {
 	if (ch->close_sent)
 		return true;
-	if (ch->forward && ch->closed && ch->in >= 0) {
+	if (channel_is_connection(ch) && ch->closed && ch->in >= 0) {
 		/* Nobody reads any more, but what the client had sent is still on its way. */
 		fd_close(&ch->out);
 		return false;
@@ -1072,7 +1018,8 @@ tell_close(struct channel *ch)
 void
 channel_settle(struct channel *ch)
 {
-	if (ch->state == CHANNEL_UNUSED || ch->opening != NULL)
+	if (ch->state == CHANNEL_UNUSED || ch->opening != NULL ||
+	    (ch->kind == CHANNEL_LISTENER && ch->state != CHANNEL_ENDED))
 		return;
 	if (ch->ssh != NULL) {
 		if (!send_close(ch))

@@ -38,6 +38,13 @@ enum channel_state {
 	CHANNEL_ENDED, /* exit status is sent, or there is none; output is drained */
 };
 
+enum channel_kind {
+	CHANNEL_PROGRAM,
+	CHANNEL_DIRECT,   /* direct-tcpip: in and out are one connection, as of the next one */
+	CHANNEL_ACCEPTED, /* forwarded-tcpip, or auth-agent@openssh.com: opened by us */
+	CHANNEL_LISTENER, /* no channel of the client's: what is accepted on it becomes one */
+};
+
 /* Bytes that have been read and could not be written yet. */
 struct held {
 	uint8_t *data;
@@ -62,8 +69,11 @@ struct channel {
 	bool closed;     /* by the client */
 	bool close_sent;
 
-	bool forward; /* direct-tcpip: in and out are one connection, and there is no program */
-	ssh_message opening; /* the client's open that waits for its answer; ssh is NULL until then */
+	enum channel_kind kind;
+	ssh_message opening; /* the client's open, or tcpip-forward, that waits for its answer; ssh is NULL */
+	bool agent;        /* a listener for the client's agent, or a connection of one */
+	uint32_t port;     /* a listener's */
+	int64_t answer_by; /* ms: the guest answers until then; 0: not asked yet */
 
 	bool pty;
 	struct ipc_pty size;
@@ -73,7 +83,7 @@ struct channel {
 
 	uint64_t bytes_in; /* of channel data, from the client */
 	uint64_t bytes_out;
-	char program[256]; /* what is run, for messages */
+	char program[256]; /* what is run, for messages; of a listener the address that the client wrote */
 
 	int ctl;
 	int in;  /* stdin; with a pty -1: the master is both */
@@ -95,14 +105,22 @@ struct channel {
 /* A client opened this channel; it takes the slot. */
 void channel_open(struct channel *ch, struct connection *c, uint32_t number, ssh_channel ssh);
 
-/* A client wants a connection to a port inside the container. Takes m, and the slot. */
-void channel_open_direct(struct channel *ch, struct connection *c, uint32_t number, ssh_message m);
+/* Begin with an unused slot. */
+void channel_begin(struct channel *ch, struct connection *c, uint32_t number, enum channel_kind kind);
+/* Hear what the client sends on ch->ssh. */
+void channel_add_callbacks(struct channel *ch);
+/* Whether in and out are one connection, and there is no program. */
+bool channel_is_connection(const struct channel *ch);
+void channel_close_streams(struct channel *ch);
 
 /* One SSH_REQUEST_CHANNEL message; replied to here, freed by the caller. */
 void channel_request(struct channel *ch, ssh_message m);
 
 /* The broker's answer to a start or a forward (takes the descriptors). */
 void channel_answer(struct channel *ch, struct ask_event *e);
+
+/* The words for an errno of the container's kernel. */
+const char *channel_error_text(uint32_t error);
 
 /* Show a sentence to the user. */
 void channel_say(struct channel *ch, const char *text);

@@ -21,6 +21,7 @@
 #include "clock.h"
 #include "dummy_key.h"
 #include "fd.h"
+#include "forward.h"
 #include "hooks.h"
 #include "log.h"
 #include "ssh_version.h"
@@ -334,31 +335,45 @@ refuse_channel(struct connection *c, ssh_message m, enum ipc_refused_kind kind)
 	(void)ssh_message_reply_default(m);
 }
 
+struct channel *
+connection_free_channel(struct connection *c)
+{
+	uint32_t number = 0;
+
+	if (open_channels(c) >= c->grants.max_channels)
+		return NULL;
+	while (number < IPC_CHANNEL_MAX && c->channels[number].state != CHANNEL_UNUSED)
+		number++;
+	if (number == IPC_CHANNEL_MAX)
+		return NULL;
+	c->channels[number].number = number;
+	return &c->channels[number];
+}
+
 /* Whether m is kept, to be answered later. */
 static bool
 on_channel_open(struct connection *c, ssh_message m)
 {
 	int type = ssh_message_subtype(m);
-	uint32_t number = 0;
+	struct channel *ch = connection_free_channel(c);
 	ssh_channel ssh;
 
-	while (number < IPC_CHANNEL_MAX && c->channels[number].state != CHANNEL_UNUSED)
-		number++;
 	if (type != SSH_CHANNEL_SESSION && type != SSH_CHANNEL_DIRECT_TCPIP) {
 		refuse_channel(c, m, IPC_REFUSED_CHANNEL);
 		return false;
 	}
-	if (number == IPC_CHANNEL_MAX || open_channels(c) >= c->grants.max_channels) {
+	if (ch == NULL) {
 		refuse_channel(c, m, IPC_REFUSED_TOO_MANY);
 		return false;
 	}
 	if (type == SSH_CHANNEL_DIRECT_TCPIP) {
-		channel_open_direct(&c->channels[number], c, number, m);
+		channel_begin(ch, c, ch->number, CHANNEL_DIRECT);
+		forward_open_direct(ch, m);
 		return true;
 	}
 	ssh = ssh_message_channel_request_open_reply_accept(m);
 	if (ssh != NULL)
-		channel_open(&c->channels[number], c, number, ssh);
+		channel_open(ch, c, ch->number, ssh);
 	return false;
 }
 
@@ -376,19 +391,23 @@ on_channel_request(struct connection *c, ssh_message m)
 	(void)ssh_message_reply_default(m);
 }
 
-/* What libssh tells of at all: it refuses requests that it does not know by itself. */
-static void
+/*
+ * What libssh tells of at all: it refuses requests that it does not know by itself. Whether m is kept, to be
+ * answered later.
+ */
+static bool
 on_global_request(struct connection *c, ssh_message m)
 {
-	const char *address = ssh_message_global_request_address(m);
-	char detail[IPC_DETAIL_MAX + 1];
-
-	if (ssh_message_subtype(m) == SSH_GLOBAL_REQUEST_TCPIP_FORWARD) {
-		(void)snprintf(detail, sizeof(detail), "%.200s port %d",
-		    address != NULL ? address : "", ssh_message_global_request_port(m));
-		connection_refused(c, IPC_REFUSED_LISTEN, detail);
+	switch (ssh_message_subtype(m)) {
+	case SSH_GLOBAL_REQUEST_TCPIP_FORWARD:
+		return forward_listen(c, m);
+	case SSH_GLOBAL_REQUEST_CANCEL_TCPIP_FORWARD:
+		forward_cancel(c, m);
+		return false;
+	default:
+		(void)ssh_message_reply_default(m);
+		return false;
 	}
-	(void)ssh_message_reply_default(m);
 }
 
 /* Whether m is kept, to be answered later. */
@@ -408,7 +427,7 @@ on_message(struct connection *c, ssh_message m)
 	else if (type == SSH_REQUEST_CHANNEL)
 		on_channel_request(c, m);
 	else if (type == SSH_REQUEST_GLOBAL)
-		on_global_request(c, m);
+		return on_global_request(c, m);
 	else
 		(void)ssh_message_reply_default(m);
 	return false;
@@ -448,7 +467,7 @@ connection_take_messages(struct connection *c)
 
 	if (!connection_has_messages(c))
 		return true;
-	for (int i = 0; i < MESSAGES_PER_TURN && !c->ending && !floods(c); i++) {
+	for (int i = 0; i < MESSAGES_PER_TURN && !c->ending && c->asking == NULL && !floods(c); i++) {
 		m = ssh_message_get(c->session);
 		if (m == NULL) {
 			c->seen_packets = other_packets(c);
@@ -459,6 +478,13 @@ connection_take_messages(struct connection *c)
 	}
 	c->seen_packets = MESSAGES_LEFT;
 	return false;
+}
+
+void
+connection_asked(struct connection *c)
+{
+	c->asking = NULL;
+	c->seen_packets = MESSAGES_LEFT;
 }
 
 static bool
@@ -663,6 +689,31 @@ serve_channels(struct connection *c, unsigned n, struct pollfd (*pfds)[CHANNEL_F
 		channel_settle(&c->channels[i]);
 }
 
+/*
+ * Until a tcpip-forward is answered: by the broker, which always does, and then by the guest, which has
+ * little time for it. Nothing of the client is read, so nothing of libssh is called that might.
+ */
+static void
+wait_for_listener(struct connection *c)
+{
+	struct channel *ch = c->asking;
+	struct pollfd broker = { .fd = c->ask.fd, .events = POLLIN };
+	struct pollfd pfds[1 + CHANNEL_FDS] = { broker, { .fd = ch->ctl, .events = POLLIN } };
+	int64_t left = ch->answer_by == 0 ? -1 : ch->answer_by - clock_now_ms();
+
+	if (ch->answer_by != 0 && left <= 0) {
+		forward_failed(ch, "The container does not answer.");
+		return;
+	}
+	if (poll(pfds, 2, c->ask.n_events > 0 ? 0 : (int)left) < 0)
+		return;
+	limit_cpu(c);
+	if (pfds[0].revents != 0 || c->ask.n_events > 0)
+		read_broker(c);
+	if (!c->ending && c->asking == ch && pfds[1].revents != 0)
+		channel_serve(ch, &pfds[1]);
+}
+
 static void
 turn(struct connection *c)
 {
@@ -781,7 +832,11 @@ connection_serve(struct connection *c, int fd)
 	c->seen_packets = MESSAGES_LEFT;
 	(void)connection_take_messages(c);
 	c->last_heard = clock_now_ms();
-	while (!c->ending)
-		turn(c);
+	while (!c->ending) {
+		if (c->asking != NULL)
+			wait_for_listener(c);
+		else
+			turn(c);
+	}
 	return finish(c);
 }

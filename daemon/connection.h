@@ -22,6 +22,7 @@ struct grants {
 	bool pty;
 	bool shell;
 	bool exec;
+	bool agent;
 	uint32_t max_channels;
 	uint32_t n_env;
 	char env[CONNECTION_ENV_PATTERNS][IPC_ENV_NAME_MAX + 1];
@@ -66,6 +67,11 @@ struct connection {
 
 	struct activity activity;
 	struct channel channels[IPC_CHANNEL_MAX];
+	/* A tcpip-forward that is not answered yet: the client is not heard until it is. libssh answers other
+	 * global requests by itself, and the client knows them apart by their order alone. */
+	struct channel *asking;
+	bool agent_wanted; /* by the client, for programs that start later */
+	bool agent_asked;
 	unsigned first; /* channel that may send first next time: the one after the last that did */
 
 	bool ending; /* flush, disconnect, exit */
@@ -87,6 +93,12 @@ void connection_end(struct connection *c, enum worker_exit code, const char *goo
  * detail: what it was about, cut to IPC_DETAIL_MAX bytes; "": nothing that is known.
  */
 void connection_refused(struct connection *c, enum ipc_refused_kind kind, const char *detail);
+
+/* A slot for one channel more, with its number; NULL: the login has no more. */
+struct channel *connection_free_channel(struct connection *c);
+
+/* The tcpip-forward of asking is answered: the client is heard again. */
+void connection_asked(struct connection *c);
 
 /* Whether libssh took output that was held back; window: and the client had room for it. */
 void connection_note_output(struct connection *c, bool taken, bool window);

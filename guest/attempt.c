@@ -9,37 +9,18 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <string.h>
 #include <sys/socket.h>
 
+#include "address.h"
 #include "ctl.h"
 #include "fd.h"
-
-static socklen_t
-fill_address(struct sockaddr_storage *out, const struct guest_address *address, uint32_t port)
-{
-	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
-	struct sockaddr_in *v4 = (struct sockaddr_in *)out;
-
-	memset(out, 0, sizeof(*out));
-	if (address->v6) {
-		v6->sin6_family = AF_INET6;
-		v6->sin6_port = htons((uint16_t)port);
-		memcpy(&v6->sin6_addr, address->bytes, 16);
-		return sizeof(*v6);
-	}
-	v4->sin_family = AF_INET;
-	v4->sin_port = htons((uint16_t)port);
-	memcpy(&v4->sin_addr, address->bytes, 4);
-	return sizeof(*v4);
-}
 
 /* 0: connected or on the way there; or -errno. */
 static int
 begin(struct attempt *a, const struct guest_address *address)
 {
 	struct sockaddr_storage to;
-	socklen_t len = fill_address(&to, address, a->to.port);
+	socklen_t len = address_fill(&to, address, a->to.port);
 
 	a->fd = socket(to.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
 	if (a->fd < 0)

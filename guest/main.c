@@ -31,10 +31,12 @@
 #include "fd.h"
 #include "guest_msg.h"
 #include "ipc_chan.h"
+#include "listener.h"
 #include "program.h"
 
 #define PROGRAMS_MAX       256
 #define ATTEMPTS_MAX       64
+#define LISTENERS_MAX      64
 #define CONNECT_TRIES      500 /* the broker waits for ten seconds too */
 #define CONNECT_PAUSE_MS   20
 #define TIMEOUT_MAX_MS     60000
@@ -49,12 +51,20 @@ enum poll_slot {
 	POLL_ORDER,
 	POLL_PROGRAMS,
 };
-#define POLL_MAX (POLL_PROGRAMS + 2 * PROGRAMS_MAX + 2 * ATTEMPTS_MAX)
+#define POLL_MAX                                               \
+	(POLL_PROGRAMS + 2 * PROGRAMS_MAX + 2 * ATTEMPTS_MAX + \
+	    (1 + GUEST_ADDRESSES_MAX) * LISTENERS_MAX)
+
+/* Whose a descriptor is: one of them, or nobody's. */
+struct poll_owner {
+	struct program *program;
+	struct attempt *attempt;
+	struct listener *listener;
+};
 
 struct poll_set {
 	struct pollfd fds[POLL_MAX];
-	struct program *owner[POLL_MAX];   /* from POLL_PROGRAMS on: this, */
-	struct attempt *attempt[POLL_MAX]; /* or this */
+	struct poll_owner owners[POLL_MAX]; /* from POLL_PROGRAMS on */
 	nfds_t n;
 };
 
@@ -67,6 +77,7 @@ struct guest {
 	uint32_t grace_ms; /* the longest of the orders': before the first there is nothing to wait for */
 	struct program programs[PROGRAMS_MAX];
 	struct attempt attempts[ATTEMPTS_MAX];
+	struct listener listeners[LISTENERS_MAX];
 };
 
 /* ---- start-up ---- */
@@ -200,6 +211,26 @@ carry_out_connect(struct guest *g, const uint8_t *record, size_t len, int *fds, 
 }
 
 static void
+carry_out_listen(struct guest *g, const uint8_t *record, size_t len, int *fds, unsigned n_fds)
+{
+	struct guest_listen order;
+	struct wire_reader r;
+
+	wire_reader_init(&r, record, len);
+	if (guest_get_listen(&r, &order) != 0 || n_fds != 1) {
+		refuse_order(fds, n_fds, EPROTO);
+		return;
+	}
+	for (int i = 0; i < LISTENERS_MAX; i++) {
+		if (!g->listeners[i].used) {
+			listener_start(&g->listeners[i], &order, &fds[0]);
+			return;
+		}
+	}
+	refuse_order(fds, n_fds, EAGAIN);
+}
+
+static void
 carry_out_spawn(struct guest *g, const uint8_t *record, size_t len, int *fds, unsigned n_fds)
 {
 	static struct guest_spawn order;
@@ -221,6 +252,22 @@ carry_out_spawn(struct guest *g, const uint8_t *record, size_t len, int *fds, un
 }
 
 static void
+carry_out(struct guest *g, const uint8_t *record, size_t len, int *fds, unsigned n_fds)
+{
+	switch (record[0]) {
+	case GUEST_CONNECT:
+		carry_out_connect(g, record, len, fds, n_fds);
+		break;
+	case GUEST_LISTEN:
+		carry_out_listen(g, record, len, fds, n_fds);
+		break;
+	default:
+		carry_out_spawn(g, record, len, fds, n_fds);
+		break;
+	}
+}
+
+static void
 on_order(struct guest *g)
 {
 	static uint8_t record[GUEST_ORDER_MAX];
@@ -239,8 +286,7 @@ on_order(struct guest *g)
 	if (result != 0)
 		begin_to_end(g);
 	else
-		(record[0] == GUEST_CONNECT ? carry_out_connect : carry_out_spawn)(g, record, len,
-		    fds, n_fds);
+		carry_out(g, record, len, fds, n_fds);
 }
 
 /* ---- the loop ---- */
@@ -275,10 +321,19 @@ on_deadlines(struct guest *g)
 			program_kill(p, now);
 		program_tidy(p);
 	}
+	for (int i = 0; i < LISTENERS_MAX; i++)
+		listener_tick(&g->listeners[i], now);
 	if (g->ending && (g->childless || now >= g->end_at)) {
 		(void)kill(-1, SIGKILL);
 		_exit(0); /* what is left goes with the container's first process */
 	}
+}
+
+/* The earlier one of two deadlines; 0: none. */
+static int64_t
+earlier(int64_t a, int64_t b)
+{
+	return a == 0 || (b != 0 && b < a) ? b : a;
 }
 
 /* Milliseconds until the next deadline, -1: none. */
@@ -289,10 +344,12 @@ next_timeout(const struct guest *g)
 	int64_t next = g->ending ? g->end_at : 0;
 
 	for (int i = 0; i < PROGRAMS_MAX; i++) {
-		int64_t at = g->programs[i].used ? g->programs[i].kill_at : 0;
-
-		if (at != 0 && (next == 0 || at < next))
-			next = at;
+		if (g->programs[i].used)
+			next = earlier(next, g->programs[i].kill_at);
+	}
+	for (int i = 0; i < LISTENERS_MAX; i++) {
+		if (g->listeners[i].used)
+			next = earlier(next, g->listeners[i].rest_until);
 	}
 	if (next == 0)
 		return -1;
@@ -302,60 +359,81 @@ next_timeout(const struct guest *g)
 }
 
 static void
-add_poll(struct poll_set *set, int fd, short events, struct program *owner, struct attempt *attempt)
+add_poll(struct poll_set *set, int fd, short events, struct poll_owner owner)
 {
 	set->fds[set->n] = (struct pollfd){ .fd = fd, .events = events };
-	set->owner[set->n] = owner;
-	set->attempt[set->n] = attempt;
+	set->owners[set->n] = owner;
 	set->n++;
 }
 
 static void
 fill_poll(struct guest *g, struct poll_set *set)
 {
+	static const struct poll_owner nobody;
+
 	set->n = 0;
-	add_poll(set, g->signal_fd, POLLIN, NULL, NULL);
-	add_poll(set, g->order_fd, POLLIN, NULL, NULL); /* -1 once it is closed: skipped */
+	add_poll(set, g->signal_fd, POLLIN, nobody);
+	add_poll(set, g->order_fd, POLLIN, nobody); /* -1 once it is closed: skipped */
 	for (int i = 0; i < PROGRAMS_MAX; i++) {
 		struct program *p = &g->programs[i];
+		struct poll_owner owner = { .program = p };
 
 		if (p->used && p->result >= 0)
-			add_poll(set, p->result, POLLIN, p, NULL);
+			add_poll(set, p->result, POLLIN, owner);
 		if (p->used && p->ctl >= 0)
-			add_poll(set, p->ctl, program_ctl_events(p), p, NULL);
+			add_poll(set, p->ctl, program_ctl_events(p), owner);
 	}
 	for (int i = 0; i < ATTEMPTS_MAX; i++) {
 		struct attempt *a = &g->attempts[i];
+		struct poll_owner owner = { .attempt = a };
 
 		if (a->used) {
-			add_poll(set, a->fd, POLLOUT, NULL, a);
-			add_poll(set, a->ctl, POLLIN, NULL, a);
+			add_poll(set, a->fd, POLLOUT, owner);
+			add_poll(set, a->ctl, POLLIN, owner);
 		}
+	}
+	for (int i = 0; i < LISTENERS_MAX; i++) {
+		struct listener *l = &g->listeners[i];
+		struct poll_owner owner = { .listener = l };
+
+		if (l->used)
+			add_poll(set, l->ctl, POLLIN, owner);
+		for (unsigned n = 0; l->used && listener_wants(l) && n < l->n; n++)
+			add_poll(set, l->fds[n], POLLIN, owner);
 	}
 }
 
-/* A descriptor that was closed meanwhile is its program's no more, and no new one begins in here. */
+/*
+ * A descriptor that was closed meanwhile is its owner's no more, and no new one begins in here: a slot
+ * that has become free has its next owner only after the next order.
+ */
+static void
+wake_one(const struct poll_owner *owner, int fd)
+{
+	struct program *p = owner->program;
+	struct attempt *a = owner->attempt;
+	struct listener *l = owner->listener;
+
+	if (p != NULL && fd == p->result)
+		program_exec_known(p, clock_now_ms());
+	else if (p != NULL && fd == p->ctl)
+		program_ctl_ready(p, clock_now_ms());
+	else if (a != NULL && a->used && fd == a->fd)
+		attempt_ready(a);
+	else if (a != NULL && a->used && fd == a->ctl)
+		attempt_drop(a);
+	else if (l != NULL && l->used && fd == l->ctl)
+		listener_hear(l);
+	else if (l != NULL && l->used && listener_wants(l))
+		listener_accept(l, fd, clock_now_ms());
+}
+
 static void
 wake(const struct poll_set *set)
 {
 	for (nfds_t i = POLL_PROGRAMS; i < set->n; i++) {
-		struct program *p = set->owner[i];
-		struct attempt *a = set->attempt[i];
-
-		if (set->fds[i].revents == 0)
-			continue;
-		/* One that was dropped a moment ago has no descriptors: a later attempt has this slot only
-		 * after the next order. */
-		if (a != NULL && a->used && set->fds[i].fd == a->fd)
-			attempt_ready(a);
-		else if (a != NULL && a->used && set->fds[i].fd == a->ctl)
-			attempt_drop(a);
-		else if (a != NULL)
-			continue;
-		else if (set->fds[i].fd == p->result)
-			program_exec_known(p, clock_now_ms());
-		else if (set->fds[i].fd == p->ctl)
-			program_ctl_ready(p, clock_now_ms());
+		if (set->fds[i].revents != 0)
+			wake_one(&set->owners[i], set->fds[i].fd);
 	}
 }
 

@@ -129,6 +129,10 @@ struct policy_profile {
 	const char *const *forward_local; /* where forwards may go, as it was written; default: nowhere */
 	const struct policy_target *targets; /* the same, read */
 	size_t n_targets;
+	const char *const *forward_remote; /* where may be listened, as it was written; default: nowhere */
+	const struct policy_target *listens; /* the same, read */
+	size_t n_listens;
+	bool forward_agent;                        /* default false */
 	const struct policy_subsystem *subsystems; /* default: none */
 	size_t n_subsystems;
 	uint32_t max_ms;   /* how long a login may last; 0: for ever (default) */
@@ -313,6 +317,18 @@ struct policy_destination {
  */
 const char *policy_refuse_forward(const struct policy_profile *profile, const void *host,
     size_t len, uint32_t port, struct policy_destination *ret);
+
+/*
+ * Why the profile does not allow to listen in the container at host[len] (hostile, no NUL, may be empty) and
+ * port (0: the kernel's choice), for connections to the client; NULL: it does, and *ret says at which
+ * addresses. As under sshd, "localhost" is both loopback addresses, "" and "*" are all addresses, and all
+ * addresses are the loopback's where nothing else is allowed.
+ */
+const char *policy_refuse_listen(const struct policy_profile *profile, const void *host, size_t len,
+    uint32_t port, struct policy_destination *ret);
+
+/* Why the profile does not allow to forward the client's agent, a sentence; NULL: it does. */
+const char *policy_refuse_agent(const struct policy_profile *profile);
 
 /* Whether a name from the client is one that the profile accepts. */
 bool policy_accepts_env(const struct policy_profile *profile, const char *name);

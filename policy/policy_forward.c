@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where forwards may go. Runs in the broker and the admin tool. What a client asks for is hostile; the
+ * Where forwards may go, and where may be listened for them. Runs in the broker and the admin tool. What a client asks for is hostile; the
  * decision is about addresses and never about what a name may stand for.
  */
 #include "policy_private.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,19 @@
 
 struct policy_target {
 	struct cidr network;
-	uint32_t first, last; /* ports */
+	uint32_t first, last; /* ports; 0 alone stands for the kernel's choice */
+};
+
+struct target_list {
+	const struct policy_target *list;
+	size_t n;
+};
+
+/* A list that is being read: of places to go to, or to listen at. */
+struct reading {
+	struct policy_target *list;
+	size_t n;
+	bool listening;
 };
 
 /* One to five digits, 1 to PORT_MAX; 0: none. *ret_end is behind it. */
@@ -33,10 +46,14 @@ parse_port(const char *text, const char **ret_end)
 }
 
 static bool
-parse_ports(const char *text, struct policy_target *ret)
+parse_ports(const char *text, bool listening, struct policy_target *ret)
 {
 	const char *end;
 
+	if (listening && strcmp(text, "0") == 0) {
+		ret->first = ret->last = 0;
+		return true;
+	}
 	ret->first = parse_port(text, &end);
 	ret->last = ret->first;
 	if (*end == '-')
@@ -61,10 +78,19 @@ parse_network(const char *text, size_t len, struct cidr *ret)
 	return cidr_parse(copy, ret);
 }
 
-/* One element of "local" at list[*n], two of them for the container. */
+/* Who listens at all addresses listens at each of them. */
 static void
-read_target(struct json_reader *r, const struct json_node *node, const char *text,
-    struct policy_target *list, size_t *n)
+widen_wildcard(struct cidr *c)
+{
+	static const uint8_t none[16];
+
+	if (c->bits == (c->family == AF_INET ? 32 : 128) && memcmp(c->address, none, c->bits / 8) == 0)
+		c->bits = 0;
+}
+
+/* One element, two of them for the container. */
+static void
+read_target(struct json_reader *r, const struct json_node *node, const char *text, struct reading *out)
 {
 	static const char *const loopback[] = { "127.0.0.0/8", "::1" };
 	const char *colon = strrchr(text, ':');
@@ -72,17 +98,21 @@ read_target(struct json_reader *r, const struct json_node *node, const char *tex
 	struct policy_target t;
 	int fault = 0;
 
-	if (colon == NULL || !parse_ports(colon + 1, &t)) {
+	if (colon == NULL || !parse_ports(colon + 1, out->listening, &t)) {
 		json_read_diag(r, DIAG_E_RANGE, node, JSON_AT_VALUE,
-		    "for example \"" CONTAINER ":8080\" or \"10.0.0.0/8:3000-3010\"",
-		    "forward target \"%s\" has no port, or a range of them, of 1 to %d", text,
-		    PORT_MAX);
+		    out->listening ? "for example \"" CONTAINER ":8080\", \"" CONTAINER
+				     ":3000-3010\" or \"" CONTAINER ":0\""
+				   : "for example \"" CONTAINER ":8080\" or \"10.0.0.0/8:3000-3010\"",
+		    out->listening
+			? "forward target \"%s\" has no port, a range of them of 1 to %d, or 0"
+			: "forward target \"%s\" has no port, or a range of them, of 1 to %d",
+		    text, PORT_MAX);
 		return;
 	}
 	if (len == strlen(CONTAINER) && memcmp(text, CONTAINER, len) == 0) {
 		for (size_t i = 0; fault == 0 && i < SP_ARRAY_LEN(loopback); i++) {
 			fault = cidr_parse(loopback[i], &t.network);
-			list[(*n)++] = t;
+			out->list[out->n++] = t;
 		}
 		return;
 	}
@@ -94,44 +124,61 @@ read_target(struct json_reader *r, const struct json_node *node, const char *tex
 			? "the network of forward target \"%s\" has bits beyond its prefix"
 			: "forward target \"%s\" is neither the container nor an address",
 		    text);
-	else
-		list[(*n)++] = t;
+	else {
+		if (out->listening)
+			widen_wildcard(&t.network);
+		out->list[out->n++] = t;
+	}
+}
+
+/* Returns the texts, and *out the same read; NULL: it is no such list, or there is no memory. */
+static const char *const *
+read_targets(struct json_reader *r, const struct json_node *value, struct reading *out)
+{
+	const char *const *texts = json_read_texts(r, value, 0, TARGETS_MAX);
+	const struct json_node *e;
+	size_t i = 0;
+
+	if (texts == NULL)
+		return NULL;
+	out->list = arena_array(r->arena, 2 * TARGETS_MAX, sizeof(*out->list));
+	if (out->list == NULL)
+		return NULL;
+	for (e = json_node_first(value); e != NULL && texts[i] != NULL; e = json_node_next(e))
+		read_target(r, e, texts[i++], out);
+	return texts;
 }
 
 static void
 read_local(struct json_reader *r, const struct json_node *value, const struct json_field *field,
     void *target)
 {
+	struct reading read = { .listening = false };
+	const char *const *texts = read_targets(r, value, &read);
 	struct policy_profile *p = target;
-	const char *const *texts = json_read_texts(r, value, 0, TARGETS_MAX);
-	const struct json_node *e;
-	struct policy_target *list;
-	size_t i = 0;
 
 	(void)field;
 	if (texts == NULL)
 		return;
-	list = arena_array(r->arena, 2 * TARGETS_MAX, sizeof(*list));
-	if (list == NULL)
-		return;
 	p->forward_local = texts;
-	p->targets = list;
-	p->n_targets = 0;
-	for (e = json_node_first(value); e != NULL && texts[i] != NULL; e = json_node_next(e))
-		read_target(r, e, texts[i++], list, &p->n_targets);
+	p->targets = read.list;
+	p->n_targets = read.n;
 }
 
-/* What this build cannot do may be said to be off. */
 static void
-read_off(struct json_reader *r, const struct json_node *value, const struct json_field *field,
+read_remote(struct json_reader *r, const struct json_node *value, const struct json_field *field,
     void *target)
 {
-	enum json_kind kind = json_node_kind(value);
+	struct reading read = { .listening = true };
+	const char *const *texts = read_targets(r, value, &read);
+	struct policy_profile *p = target;
 
-	if ((kind == JSON_KIND_ARRAY && json_node_count(value) == 0) ||
-	    (kind == JSON_KIND_BOOLEAN && !json_node_boolean(value)))
+	(void)field;
+	if (texts == NULL)
 		return;
-	json_read_unavailable(r, value, field, target);
+	p->forward_remote = texts;
+	p->listens = read.list;
+	p->n_listens = read.n;
 }
 
 static void
@@ -142,13 +189,26 @@ show_local(FILE *out, const void *target)
 	policy_show_texts(out, &p->forward_local);
 }
 
+static void
+show_remote(FILE *out, const void *target)
+{
+	const struct policy_profile *p = target;
+
+	policy_show_texts(out, &p->forward_remote);
+}
+
 static const struct json_field forward_fields[] = {
 	{ .key = "local",
 	    .read = read_local,
 	    .schema = "{\"type\": \"array\", \"items\": {\"type\": \"string\"}}",
 	    .show = show_local },
-	{ .key = "remote", .read = read_off, .schema = "{\"type\": \"array\", \"maxItems\": 0}" },
-	{ .key = "agent", .read = read_off, .schema = "{\"const\": false}" },
+	{ .key = "remote",
+	    .read = read_remote,
+	    .schema = "{\"type\": \"array\", \"items\": {\"type\": \"string\"}}",
+	    .show = show_remote },
+	{ .key = "agent",
+	    .read = json_read_bool,
+	    .offset = offsetof(struct policy_profile, forward_agent) },
 };
 
 const struct json_table policy_forward_table = JSON_TABLE("\"forward\"", forward_fields);
@@ -156,7 +216,7 @@ const struct json_table policy_forward_table = JSON_TABLE("\"forward\"", forward
 /* ---- deciding ---- */
 
 static bool
-is_allowed(const struct policy_profile *profile, const struct cidr *to, uint32_t port)
+is_allowed(const struct target_list *targets, const struct cidr *to, uint32_t port)
 {
 	struct sockaddr_storage address = { 0 };
 
@@ -171,8 +231,8 @@ is_allowed(const struct policy_profile *profile, const struct cidr *to, uint32_t
 		v6->sin6_family = AF_INET6;
 		memcpy(&v6->sin6_addr, to->address, 16);
 	}
-	for (size_t i = 0; i < profile->n_targets; i++) {
-		const struct policy_target *t = &profile->targets[i];
+	for (size_t i = 0; i < targets->n; i++) {
+		const struct policy_target *t = &targets->list[i];
 
 		if (port >= t->first && port <= t->last && cidr_contains(&t->network, &address))
 			return true;
@@ -181,43 +241,107 @@ is_allowed(const struct policy_profile *profile, const struct cidr *to, uint32_t
 }
 
 static void
-add_allowed(const struct policy_profile *profile, const char *text, uint32_t port,
+add_allowed(const struct target_list *targets, const char *text, uint32_t port,
     struct policy_destination *ret)
 {
 	struct cidr c;
 
-	if (cidr_parse(text, &c) != 0 || !is_allowed(profile, &c, port))
+	if (cidr_parse(text, &c) != 0 || !is_allowed(targets, &c, port))
 		return;
 	ret->list[ret->n].family = c.family;
 	memcpy(ret->list[ret->n].bytes, c.address, sizeof(c.address));
 	ret->n++;
 }
 
+static void
+add_loopback(const struct target_list *targets, uint32_t port, struct policy_destination *ret)
+{
+	add_allowed(targets, "::1", port, ret);
+	add_allowed(targets, "127.0.0.1", port, ret);
+}
+
+/* In a container that was made for this forward alone nobody listens, and nobody connects. */
+static const char needs_connection[] = "Forwarding needs a container for the whole connection.";
+static const char no_names[] = "Forwarding to names is not offered.";
+
+/* What is said before any address is looked at. NULL: nothing, and text[HOST_MAX] is the host. */
+static const char *
+refuse_any(const struct policy_profile *profile, const struct target_list *targets,
+    const void *host, size_t len, char *text)
+{
+	if (targets->n == 0)
+		return "Forwarding is not allowed for this login.";
+	if (profile->mode == POLICY_MODE_SESSION)
+		return needs_connection;
+	if (len >= HOST_MAX)
+		return no_names;
+	memcpy(text, host, len);
+	text[len] = '\0';
+	return NULL;
+}
+
+static bool
+is_address(const char *text)
+{
+	struct cidr c;
+
+	return strchr(text, '/') == NULL && cidr_parse(text, &c) == 0;
+}
+
 const char *
 policy_refuse_forward(const struct policy_profile *profile, const void *host, size_t len,
     uint32_t port, struct policy_destination *ret)
 {
+	struct target_list targets = { profile->targets, profile->n_targets };
 	char text[HOST_MAX];
-	struct cidr c;
+	const char *why = refuse_any(profile, &targets, host, len, text);
 
 	memset(ret, 0, sizeof(*ret));
-	if (profile->n_targets == 0)
-		return "Forwarding is not allowed for this login.";
-	/* In a container that was made for this forward alone nobody listens. */
-	if (profile->mode == POLICY_MODE_SESSION)
-		return "Forwarding needs a container for the whole connection.";
-	if (len >= sizeof(text))
-		return "Forwarding to names is not offered.";
-	memcpy(text, host, len);
-	text[len] = '\0';
-	if (strcmp(text, "localhost") == 0) {
-		add_allowed(profile, "::1", port, ret);
-		add_allowed(profile, "127.0.0.1", port, ret);
-	} else if (strchr(text, '/') != NULL || cidr_parse(text, &c) != 0) {
-		return "Forwarding to names is not offered.";
-	} else {
-		add_allowed(profile, text, port, ret);
-	}
+	if (why != NULL)
+		return why;
+	if (strcmp(text, "localhost") == 0)
+		add_loopback(&targets, port, ret);
+	else if (is_address(text))
+		add_allowed(&targets, text, port, ret);
+	else
+		return no_names;
 	return ret->n > 0 ? NULL
 			  : "Forwarding to this address and port is not allowed for this login.";
+}
+
+const char *
+policy_refuse_listen(const struct policy_profile *profile, const void *host, size_t len,
+    uint32_t port, struct policy_destination *ret)
+{
+	struct target_list targets = { profile->listens, profile->n_listens };
+	char text[HOST_MAX];
+	const char *why = refuse_any(profile, &targets, host, len, text);
+	bool all = false;
+
+	memset(ret, 0, sizeof(*ret));
+	if (why != NULL)
+		return why;
+	/* RFC 4254 section 7.1: "" is every address of every family. */
+	if (text[0] == '\0' || strcmp(text, "*") == 0) {
+		all = true;
+		add_allowed(&targets, "::", port, ret);
+		add_allowed(&targets, "0.0.0.0", port, ret);
+	} else if (is_address(text)) {
+		all = strcmp(text, "0.0.0.0") == 0 || strcmp(text, "::") == 0;
+		add_allowed(&targets, text, port, ret);
+	} else if (strcmp(text, "localhost") != 0) {
+		return "Listening at names is not offered.";
+	}
+	if (strcmp(text, "localhost") == 0 || (all && ret->n == 0))
+		add_loopback(&targets, port, ret);
+	return ret->n > 0 ? NULL
+			  : "Listening at this address and port is not allowed for this login.";
+}
+
+const char *
+policy_refuse_agent(const struct policy_profile *profile)
+{
+	if (!profile->forward_agent)
+		return "Forwarding of an agent is not allowed for this login.";
+	return profile->mode == POLICY_MODE_SESSION ? needs_connection : NULL;
 }

@@ -46,6 +46,7 @@ static const struct policy_profile defaults = {
 	.accept_env = default_env,
 	.warn_ms = 60000,
 	.forward_local = nothing,
+	.forward_remote = nothing,
 	.channels = 10,
 };
 

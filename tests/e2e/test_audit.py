@@ -70,7 +70,8 @@ TCPIP = ("127.0.0.1", 8080, "127.0.0.1", 40000)
     ("dev", "channel", "x11", lambda c, ch: c.open_other("x11", "127.0.0.1", 6000)),
     ("dev", "channel", "forwarded-tcpip", lambda c, ch: c.open_other("forwarded-tcpip", *TCPIP)),
     ("small", "too-many-channels", "session", lambda c, ch: c.open(1) is not None and c.open(2) is not None),
-    ("dev", "tcpip-forward", "0.0.0.0 port 8022", lambda c, ch: c.ask_globally("tcpip-forward", "0.0.0.0", 8022)),
+    ("dev", "tcpip-forward", "h" * 200 + " port 8022",
+     lambda c, ch: c.ask_globally("tcpip-forward", "h" * 300, 8022)),
 ], ids=lambda v: v if isinstance(v, str) and len(v) < 20 else "")
 def test_what_the_worker_refuses_by_itself(broker, login, kind, detail, ask):
     with RawClient(broker.target, login=login) as client:

@@ -5,7 +5,8 @@
  * beside hostile code.
  *
  * Covers: guest_get_spawn guest_get_ctl get_failed get_exited get_list get_variable get_text
- * Covers: guest_put_spawn guest_put_ctl
+ * Covers: guest_get_connect guest_get_listen get_address get_addresses get_port get_accepted
+ * Covers: guest_put_spawn guest_put_connect guest_put_listen guest_put_ctl
  * Floor: 41
  */
 #include <string.h>
@@ -46,10 +47,11 @@ check_ctl(const struct guest_ctl *m)
 	switch (m->id) {
 	case GUEST_CTL_STARTED:
 	case GUEST_CTL_CONNECTED:
+	case GUEST_CTL_TAKEN:
 		break;
 	case GUEST_CTL_FAILED:
 		FUZZ_CHECK(
-		    m->failed.stage >= GUEST_FAIL_ORDER && m->failed.stage <= GUEST_FAIL_CONNECT);
+		    m->failed.stage >= GUEST_FAIL_ORDER && m->failed.stage <= GUEST_FAIL_LISTEN);
 		break;
 	case GUEST_CTL_EXITED:
 		FUZZ_CHECK(m->exited.signaled ? m->exited.value >= 1 && m->exited.value <= 64
@@ -57,6 +59,12 @@ check_ctl(const struct guest_ctl *m)
 		break;
 	case GUEST_CTL_SIGNAL:
 		FUZZ_CHECK(m->signal.number >= 1 && m->signal.number <= 64);
+		break;
+	case GUEST_CTL_LISTENING:
+		FUZZ_CHECK(m->listening.port <= 65535);
+		break;
+	case GUEST_CTL_ACCEPTED:
+		FUZZ_CHECK(m->accepted.port <= 65535);
 		break;
 	}
 }
@@ -67,16 +75,30 @@ fuzz_one(const uint8_t *data, size_t len)
 {
 	static struct guest_spawn spawn;
 	struct fuzz_input in = { data, len };
-	bool order = (fuzz_u8(&in) & 1) != 0;
+	unsigned reader = fuzz_u8(&in) & 3;
+	struct guest_listen listen;
+	struct guest_connect connect;
 	struct guest_ctl ctl;
 	struct wire_reader r;
 	struct wire_writer w;
 
-	if (in.left > (order ? GUEST_ORDER_MAX : GUEST_CTL_MAX))
+	if (in.left > (reader != 0 ? GUEST_ORDER_MAX : GUEST_CTL_MAX))
 		return;
 	wire_reader_init(&r, in.next, in.left);
 	wire_writer_init(&w, out, sizeof(out));
-	if (order) {
+	if (reader == 2) {
+		if (guest_get_connect(&r, &connect) != 0)
+			return;
+		FUZZ_CHECK(connect.n >= 1 && connect.n <= GUEST_ADDRESSES_MAX);
+		FUZZ_CHECK(connect.port >= 1 && connect.port <= 65535);
+		guest_put_connect(&w, &connect);
+	} else if (reader == 3) {
+		if (guest_get_listen(&r, &listen) != 0)
+			return;
+		FUZZ_CHECK(listen.kind == GUEST_LISTEN_UNIX ? listen.path[0] == '/' : listen.n >= 1);
+		FUZZ_CHECK(listen.n <= GUEST_ADDRESSES_MAX && listen.port <= 65535);
+		guest_put_listen(&w, &listen);
+	} else if (reader == 1) {
 		if (guest_get_spawn(&r, &spawn) != 0)
 			return;
 		check_spawn(&spawn);
@@ -118,9 +140,36 @@ seed_ctl(const struct guest_ctl *m)
 	fuzz_seed(w.data, w.len);
 }
 
+static void
+seed_orders(void)
+{
+	struct guest_connect connect = { .n = 2,
+		.addresses = { { true, { [15] = 1 } }, { false, { 127, 0, 0, 1 } } },
+		.port = 8080 };
+	struct guest_listen tcp = { .kind = GUEST_LISTEN_TCP,
+		.n = 2,
+		.addresses = { { true, { [15] = 1 } }, { false, { 127, 0, 0, 1 } } } };
+	struct guest_listen path = { .kind = GUEST_LISTEN_UNIX, .path = "/dev/shm/ssh-1/agent" };
+	struct wire_writer w;
+
+	wire_writer_init(&w, out, sizeof(out));
+	wire_put_u8(&w, 2);
+	guest_put_connect(&w, &connect);
+	fuzz_seed(w.data, w.len);
+	wire_writer_init(&w, out, sizeof(out));
+	wire_put_u8(&w, 3);
+	guest_put_listen(&w, &tcp);
+	fuzz_seed(w.data, w.len);
+	wire_writer_init(&w, out, sizeof(out));
+	wire_put_u8(&w, 3);
+	guest_put_listen(&w, &path);
+	fuzz_seed(w.data, w.len);
+}
+
 void
 fuzz_seeds(void)
 {
+	seed_orders();
 	seed_spawn(&(struct guest_spawn){ .want_pty = true,
 	    .columns = 80,
 	    .rows = 24,
@@ -140,4 +189,8 @@ fuzz_seeds(void)
 	seed_ctl(&(struct guest_ctl){ .id = GUEST_CTL_EXITED,
 	    .exited = { .signaled = true, .value = 11, .core = true } });
 	seed_ctl(&(struct guest_ctl){ .id = GUEST_CTL_SIGNAL, .signal = { .number = 15 } });
+	seed_ctl(&(struct guest_ctl){ .id = GUEST_CTL_LISTENING, .listening = { .port = 8080 } });
+	seed_ctl(&(struct guest_ctl){ .id = GUEST_CTL_ACCEPTED,
+	    .accepted = { .tcp = true, .from = { false, { 127, 0, 0, 1 } }, .port = 4242 } });
+	seed_ctl(&(struct guest_ctl){ .id = GUEST_CTL_TAKEN });
 }

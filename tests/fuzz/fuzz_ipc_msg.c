@@ -91,10 +91,25 @@ decode(uint8_t id, struct wire_reader *r, struct wire_writer *w)
 		CASE(IPC_ANS_FORWARD, ans_forward,
 		    FUZZ_CHECK(m.channel < IPC_CHANNEL_MAX && m.result <= IPC_START_FAILED &&
 			is_text(m.text, IPC_TEXT_MAX)))
+		CASE(IPC_REQ_LISTEN, req_listen,
+		    FUZZ_CHECK(m.channel < IPC_CHANNEL_MAX && m.kind >= IPC_LISTEN_TCP &&
+			m.kind <= IPC_LISTEN_AGENT && is_text(m.host, IPC_HOST_MAX) &&
+			m.port <= 65535))
+		CASE(IPC_ACCEPTED, accepted,
+		    FUZZ_CHECK(m.channel < IPC_CHANNEL_MAX && m.listener < IPC_CHANNEL_MAX &&
+			is_text(m.from, IPC_ADDRESS_MAX) && m.port <= 65535))
 		CASE(IPC_REFUSED, refused,
 		    FUZZ_CHECK(m.kind >= IPC_REFUSED_PTY && m.kind < IPC_REFUSED_END &&
 			is_text(m.detail, IPC_DETAIL_MAX)))
 		CASE(IPC_NOTICE, notice, FUZZ_CHECK(is_text(m.text, IPC_TEXT_MAX)))
+	case IPC_ANS_LISTEN: {
+		struct ipc_ans_forward m;
+
+		if (ipc_get_ans_forward(r, &m) != 0)
+			return false;
+		ipc_put_ans_listen(w, &m);
+		return true;
+	}
 	case IPC_CONNECTION:
 		if (ipc_get_connection(r) != 0)
 			return false;
@@ -165,6 +180,9 @@ fuzz_seeds(void)
 	SEED(req_close, .channel = 1);
 	SEED(req_forward, .channel = 7, .host = span("localhost"), .port = 8080);
 	SEED(ans_forward, .channel = 7, .result = IPC_START_REFUSED, .text = span("No."));
+	SEED(req_listen, .channel = 8, .kind = IPC_LISTEN_TCP, .host = span("localhost"), .port = 0);
+	SEED(req_listen, .channel = 9, .kind = IPC_LISTEN_AGENT);
+	SEED(accepted, .channel = 10, .listener = 8, .from = span("127.0.0.1"), .port = 4242);
 	SEED(refused, .kind = IPC_REFUSED_SUBSYSTEM, .detail = span("netconf"));
 	SEED(notice, .kind = IPC_NOTICE_END, .text = span("Good night."));
 }

@@ -698,6 +698,23 @@ refuse_forward(struct client *c, struct wire_reader *body)
 	tell(c, &w, NULL, 0);
 }
 
+/* Nor one that somebody could connect from. */
+static void
+refuse_listen(struct client *c, struct wire_reader *body)
+{
+	struct ipc_ans_forward answer = { .result = IPC_START_REFUSED };
+	struct ipc_req_listen m;
+	struct wire_writer w;
+	uint8_t buf[64];
+
+	if (ipc_get_req_listen(body, &m) != 0)
+		broken("REQ_LISTEN");
+	answer.channel = m.channel;
+	wire_writer_init(&w, buf, sizeof(buf));
+	ipc_put_ans_listen(&w, &answer);
+	tell(c, &w, NULL, 0);
+}
+
 static void
 dispatch(struct client *c, const uint8_t *data, size_t len)
 {
@@ -720,6 +737,8 @@ dispatch(struct client *c, const uint8_t *data, size_t len)
 		answer_start(c, &body);
 	else if (id == IPC_REQ_FORWARD)
 		refuse_forward(c, &body);
+	else if (id == IPC_REQ_LISTEN && c->logged_in)
+		refuse_listen(c, &body);
 	else if (id == IPC_ACTIVITY && c->logged_in && ipc_get_activity(&body, &activity) == 0)
 		return;
 	else if (id == IPC_REFUSED && c->logged_in && ipc_get_refused(&body, &refused) == 0)

@@ -498,6 +498,177 @@ test_malformed_connections(void **state)
 	}
 }
 
+/* ---- listeners ---- */
+
+static void
+order_listen(const struct guest_listen *at, struct program_ends *ret)
+{
+	uint8_t record[256];
+	struct wire_writer w;
+
+	wire_writer_init(&w, record, sizeof(record));
+	guest_put_listen(&w, at);
+	assert_false(w.failed);
+	send_with_fds(record, w.len, 1, ret);
+}
+
+/* The next word on a listener's ctl, with its descriptors. */
+static struct guest_ctl
+hear_listener(int ctl, int fds[2], unsigned expected)
+{
+	uint8_t buf[GUEST_CTL_MAX];
+	struct wire_reader r;
+	struct guest_ctl m;
+	unsigned n = 0;
+	size_t len;
+
+	assert_int_equal(poll(&(struct pollfd){ .fd = ctl, .events = POLLIN }, 1, HARNESS_WAIT_MS),
+	    1);
+	assert_int_equal(ipc_chan_recv_fds(ctl, buf, sizeof(buf), &len, fds, 2, &n, 0), 0);
+	assert_int_equal(n, expected);
+	wire_reader_init(&r, buf, len);
+	assert_int_equal(guest_get_ctl(&r, &m), 0);
+	return m;
+}
+
+static int
+connect_here(uint32_t port)
+{
+	struct sockaddr_in here = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		.sin_port = htons((uint16_t)port) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (connect(fd, (struct sockaddr *)&here, sizeof(here)) < 0)
+		fd_close(&fd);
+	return fd;
+}
+
+static bool
+says_nothing(int ctl, int ms)
+{
+	return poll(&(struct pollfd){ .fd = ctl, .events = POLLIN }, 1, ms) == 0;
+}
+
+static void
+say_taken(int ctl)
+{
+	uint8_t taken = GUEST_CTL_TAKEN;
+
+	assert_int_equal(ipc_chan_send_plain(ctl, &taken, 1, 0), 0);
+}
+
+/* A port of the kernel's choice; no more connections than a worker has room for; and the end. */
+static void
+test_listener(void **state)
+{
+	struct guest_listen at = { .kind = GUEST_LISTEN_TCP,
+		.n = 2,
+		.addresses = { { false, { 127, 0, 0, 1 } }, { true, { [15] = 1 } } } };
+	int clients[GUEST_UNTAKEN_MAX + 2];
+	struct program_ends e;
+	struct guest_ctl m;
+	int fds[2] = { -1, -1 };
+	uint32_t port;
+	char byte;
+
+	(void)state;
+	order_listen(&at, &e);
+	m = hear_listener(e.ctl, fds, 0);
+	assert_int_equal(m.id, GUEST_CTL_LISTENING);
+	port = m.listening.port;
+	assert_true(port > 0);
+	for (size_t i = 0; i < SP_ARRAY_LEN(clients); i++) {
+		clients[i] = connect_here(port);
+		assert_true(clients[i] >= 0);
+	}
+	for (size_t i = 0; i < SP_ARRAY_LEN(clients); i++) {
+		if (i >= GUEST_UNTAKEN_MAX) {
+			assert_true(says_nothing(e.ctl, 200));
+			say_taken(e.ctl);
+		}
+		m = hear_listener(e.ctl, fds, 2);
+		assert_int_equal(m.id, GUEST_CTL_ACCEPTED);
+		assert_true(m.accepted.tcp && !m.accepted.from.v6 && m.accepted.port > 0);
+		assert_memory_equal(m.accepted.from.bytes, ((uint8_t[]){ 127, 0, 0, 1 }), 4);
+		assert_int_equal(write(clients[i], "x", 1), 1);
+		(void)poll(&(struct pollfd){ .fd = fds[1], .events = POLLIN }, 1, HARNESS_WAIT_MS);
+		assert_int_equal(read(fds[1], &byte, 1), 1);
+		assert_int_equal(write(fds[0], "y", 1), 1);
+		assert_int_equal(read(clients[i], &byte, 1), 1);
+		fd_close_all(fds, 2);
+		assert_int_equal(read(clients[i], &byte, 1), 0); /* the guest has kept none of it */
+		fd_close(&clients[i]);
+	}
+	/* The port is taken while it is listened at, and not a moment longer. */
+	at.n = 1;
+	at.port = port;
+	{
+		struct program_ends second;
+
+		order_listen(&at, &second);
+		harness_expect_failed(&second, GUEST_FAIL_LISTEN, EADDRINUSE);
+		program_ends_close(&second);
+		program_ends_close(&e);
+		order_listen(&at, &e);
+	}
+	assert_int_equal(hear_listener(e.ctl, fds, 0).listening.port, port);
+	/* A word too many: nobody wants these connections. */
+	say_taken(e.ctl);
+	harness_expect_end(e.ctl);
+	program_ends_close(&e);
+	sh_output("echo well", 0);
+	assert_string_equal(text, "well\n");
+}
+
+static void
+test_listener_at_a_path(void **state)
+{
+	struct guest_listen at = { .kind = GUEST_LISTEN_UNIX, .path = "/tmp/test/agent" };
+	struct program_ends e;
+	int fds[2] = { -1, -1 };
+
+	(void)state;
+	for (int i = 0; i < 100; i++) { /* more than the table has slots */
+		order_listen(&at, &e);
+		assert_int_equal(hear_listener(e.ctl, fds, 0).id, GUEST_CTL_LISTENING);
+		if (i == 0) {
+			struct program_ends second;
+
+			/* What is there already is somebody else's. */
+			order_listen(&at, &second);
+			harness_expect_failed(&second, GUEST_FAIL_LISTEN, EEXIST);
+			program_ends_close(&second);
+			sh_output("stat -c '%a %F' /tmp/test", 0);
+			assert_string_equal(text, "700 directory\n");
+		}
+		program_ends_close(&e);
+		sh_output("while test -e /tmp/test; do sleep 0.01; done; echo gone", 0);
+		assert_string_equal(text, "gone\n");
+	}
+}
+
+static void
+test_malformed_listeners(void **state)
+{
+	struct guest_listen at = { .kind = GUEST_LISTEN_TCP, .n = 1 };
+	struct program_ends e;
+	uint8_t record[64];
+	struct wire_writer w;
+
+	(void)state;
+	wire_writer_init(&w, record, sizeof(record));
+	guest_put_listen(&w, &at);
+	for (size_t n = 1; n < w.len; n++) {
+		send_with_fds(record, n, 1, &e);
+		expect_refused(&e, EPROTO);
+	}
+	for (unsigned n = 2; n <= 4; n++) {
+		send_with_fds(record, w.len, n, &e);
+		expect_refused(&e, EPROTO);
+	}
+}
+
 static void
 test_wrong_descriptor_counts(void **state)
 {
@@ -782,6 +953,9 @@ main(int argc, char **argv)
 		CASE(test_connection),
 		CASE(test_no_connection),
 		CASE(test_malformed_connections),
+		CASE(test_listener),
+		CASE(test_listener_at_a_path),
+		CASE(test_malformed_listeners),
 		CASE(test_wrong_descriptor_counts),
 		CASE(test_surplus_descriptors),
 		CASE(test_oversized_order),

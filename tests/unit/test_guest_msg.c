@@ -298,6 +298,13 @@ static const struct guest_ctl good_ctl[] = {
 	{ .id = GUEST_CTL_SIGNAL, .signal = { 64 } },
 	{ .id = GUEST_CTL_CONNECTED },
 	{ .id = GUEST_CTL_FAILED, .failed = { GUEST_FAIL_CONNECT, 111 } },
+	{ .id = GUEST_CTL_FAILED, .failed = { GUEST_FAIL_LISTEN, 98 } },
+	{ .id = GUEST_CTL_LISTENING, .listening = { 0 } },
+	{ .id = GUEST_CTL_LISTENING, .listening = { 65535 } },
+	{ .id = GUEST_CTL_ACCEPTED, .accepted = { false, { 0 }, 0 } },
+	{ .id = GUEST_CTL_ACCEPTED, .accepted = { true, { false, { 127, 0, 0, 1 } }, 65535 } },
+	{ .id = GUEST_CTL_ACCEPTED, .accepted = { true, { true, { [15] = 1 } }, 1 } },
+	{ .id = GUEST_CTL_TAKEN },
 };
 
 static void
@@ -307,6 +314,7 @@ assert_ctl_eq(const struct guest_ctl *a, const struct guest_ctl *b)
 	switch (a->id) {
 	case GUEST_CTL_STARTED:
 	case GUEST_CTL_CONNECTED:
+	case GUEST_CTL_TAKEN:
 		break;
 	case GUEST_CTL_FAILED:
 		assert_int_equal(a->failed.stage, b->failed.stage);
@@ -320,7 +328,93 @@ assert_ctl_eq(const struct guest_ctl *a, const struct guest_ctl *b)
 	case GUEST_CTL_SIGNAL:
 		assert_int_equal(a->signal.number, b->signal.number);
 		break;
+	case GUEST_CTL_LISTENING:
+		assert_int_equal(a->listening.port, b->listening.port);
+		break;
+	case GUEST_CTL_ACCEPTED:
+		assert_memory_equal(&a->accepted, &b->accepted, sizeof(a->accepted));
+		break;
 	}
+}
+
+static int
+decode_listen(const uint8_t *data, size_t len, struct guest_listen *ret)
+{
+	uint8_t *exact = malloc(len > 0 ? len : 1);
+	struct wire_reader r;
+	int result;
+
+	assert_non_null(exact);
+	memcpy(exact, data, len);
+	wire_reader_init(&r, exact, len);
+	result = guest_get_listen(&r, ret);
+	free(exact);
+	return result;
+}
+
+static size_t
+encode_listen(const struct guest_listen *m, uint8_t *to, size_t cap)
+{
+	struct wire_writer w;
+
+	wire_writer_init(&w, to, cap);
+	guest_put_listen(&w, m);
+	assert_false(w.failed);
+	return w.len;
+}
+
+static void
+test_listen(void **state)
+{
+	static const struct guest_listen good[] = {
+		{ .kind = GUEST_LISTEN_TCP,
+		    .n = 2,
+		    .addresses = { { true, { [15] = 1 } }, { false, { 127, 0, 0, 1 } } },
+		    .port = 0 },
+		{ .kind = GUEST_LISTEN_TCP, .n = 1, .port = 65535 },
+		{ .kind = GUEST_LISTEN_UNIX, .path = "/dev/shm/x/agent" },
+	};
+	struct guest_listen m = good[0];
+	struct guest_listen back;
+	uint8_t buf[256];
+	size_t len;
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(good); i++) {
+		len = encode_listen(&good[i], buf, sizeof(buf));
+		assert_int_equal(decode_listen(buf, len, &back), 0);
+		assert_int_equal(back.kind, good[i].kind);
+		assert_int_equal(back.n, good[i].n);
+		assert_int_equal(back.port, good[i].port);
+		assert_string_equal(back.path, good[i].path);
+		assert_memory_equal(back.addresses, good[i].addresses, sizeof(back.addresses));
+		for (size_t n = 0; n < len; n++)
+			assert_int_not_equal(decode_listen(buf, n, &back), 0);
+		buf[len] = 0;
+		assert_int_not_equal(decode_listen(buf, len + 1, &back), 0);
+		buf[0] = GUEST_CONNECT;
+		assert_int_not_equal(decode_listen(buf, len, &back), 0);
+		buf[0] = GUEST_LISTEN;
+		buf[1] = 3;
+		assert_int_not_equal(decode_listen(buf, len, &back), 0);
+		buf[1] = 0;
+		assert_int_not_equal(decode_listen(buf, len, &back), 0);
+	}
+	m.port = 65536;
+	len = encode_listen(&m, buf, sizeof(buf));
+	assert_int_not_equal(decode_listen(buf, len, &back), 0);
+	/* A path that is none, or holds a NUL, or is longer than a socket's can be. */
+	m = (struct guest_listen){ .kind = GUEST_LISTEN_UNIX, .path = "relative" };
+	len = encode_listen(&m, buf, sizeof(buf));
+	assert_int_not_equal(decode_listen(buf, len, &back), 0);
+	memcpy(buf + 6, "/dev\0shm", 8);
+	assert_int_not_equal(decode_listen(buf, len, &back), 0);
+	memset(m.path, '/', sizeof(m.path) - 1);
+	len = encode_listen(&m, buf, sizeof(buf));
+	assert_int_equal(decode_listen(buf, len, &back), 0);
+	buf[5]++;
+	buf[len] = '/';
+	assert_int_not_equal(decode_listen(buf, len + 1, &back), 0);
 }
 
 static int
@@ -402,7 +496,7 @@ test_ctl_bounds(void **state)
 {
 	static const struct guest_ctl bad[] = {
 		{ .id = GUEST_CTL_FAILED, .failed = { (enum guest_fail_stage)0, 2 } },
-		{ .id = GUEST_CTL_FAILED, .failed = { (enum guest_fail_stage)7, 2 } },
+		{ .id = GUEST_CTL_FAILED, .failed = { (enum guest_fail_stage)8, 2 } },
 		{ .id = GUEST_CTL_EXITED, .exited = { false, 256, false } },
 		{ .id = GUEST_CTL_EXITED, .exited = { true, 0, false } },
 		{ .id = GUEST_CTL_EXITED, .exited = { true, 65, false } },
@@ -410,6 +504,8 @@ test_ctl_bounds(void **state)
 		{ .id = GUEST_CTL_SIGNAL, .signal = { 0 } },
 		{ .id = GUEST_CTL_SIGNAL, .signal = { 65 } },
 		{ .id = GUEST_CTL_SIGNAL, .signal = { UINT32_MAX } },
+		{ .id = GUEST_CTL_LISTENING, .listening = { 65536 } },
+		{ .id = GUEST_CTL_ACCEPTED, .accepted = { true, { false, { 0 } }, 65536 } },
 	};
 	struct guest_ctl got;
 	uint8_t buf[GUEST_CTL_MAX];
@@ -422,9 +518,10 @@ test_ctl_bounds(void **state)
 
 		buf[0] = (uint8_t)id;
 		memcpy(buf + 1, body, sizeof(body));
-		/* No message is 10 bytes long: EXITED has 7, FAILED 9, SIGNAL 5, the others 1. */
+		/* No message is 10 bytes long: EXITED has 7, FAILED 9, SIGNAL and LISTENING 5,
+		 * ACCEPTED 2, 11 or 23, the others 1. */
 		assert_int_equal(decode_ctl(buf, 10, &got), WIRE_E_MALFORMED);
-		if (id != GUEST_CTL_STARTED && id != GUEST_CTL_CONNECTED)
+		if (id != GUEST_CTL_STARTED && id != GUEST_CTL_CONNECTED && id != GUEST_CTL_TAKEN)
 			assert_int_equal(decode_ctl(buf, 1, &got), WIRE_E_MALFORMED);
 	}
 	/* A bool has two values. */
@@ -452,6 +549,7 @@ main(void)
 		cmocka_unit_test(test_spawn_unknown_id),
 		cmocka_unit_test(test_spawn_overflow),
 		cmocka_unit_test(test_connect),
+		cmocka_unit_test(test_listen),
 		cmocka_unit_test(test_ctl),
 		cmocka_unit_test(test_ctl_bounds),
 	};

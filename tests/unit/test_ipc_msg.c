@@ -35,6 +35,8 @@ decode(uint8_t id, const uint8_t *body, size_t len)
 		struct ipc_req_close req_close;
 		struct ipc_req_forward req_forward;
 		struct ipc_ans_forward ans_forward;
+		struct ipc_req_listen req_listen;
+		struct ipc_accepted accepted;
 		struct ipc_activity activity;
 		struct ipc_refused refused;
 		struct ipc_notice notice;
@@ -71,6 +73,12 @@ decode(uint8_t id, const uint8_t *body, size_t len)
 		return ipc_get_req_forward(&r, &m.req_forward);
 	case IPC_ANS_FORWARD:
 		return ipc_get_ans_forward(&r, &m.ans_forward);
+	case IPC_REQ_LISTEN:
+		return ipc_get_req_listen(&r, &m.req_listen);
+	case IPC_ANS_LISTEN:
+		return ipc_get_ans_forward(&r, &m.ans_forward);
+	case IPC_ACCEPTED:
+		return ipc_get_accepted(&r, &m.accepted);
 	case IPC_ACTIVITY:
 		return ipc_get_activity(&r, &m.activity);
 	case IPC_REFUSED:
@@ -181,6 +189,19 @@ encode(uint8_t id)
 			.result = IPC_START_REFUSED,
 			.text = span("no") });
 		break;
+	case IPC_REQ_LISTEN:
+		ipc_put_req_listen(&w,
+		    &(struct ipc_req_listen){ 7, IPC_LISTEN_TCP, span("localhost"), 8080 });
+		break;
+	case IPC_ANS_LISTEN:
+		ipc_put_ans_listen(&w,
+		    &(struct ipc_ans_forward){ .channel = 7,
+			.result = IPC_START_REFUSED,
+			.text = span("no") });
+		break;
+	case IPC_ACCEPTED:
+		ipc_put_accepted(&w, &(struct ipc_accepted){ 8, 7, span("::1"), 4242 });
+		break;
 	case IPC_ACTIVITY:
 		ipc_put_activity(&w, &(struct ipc_activity){ 1, INT64_MAX, 7 });
 		break;
@@ -206,8 +227,8 @@ test_every_message(void **state)
 	for (uint8_t id = IPC_HELLO; id < IPC_ID_END; id++) {
 		size_t len = encode(id);
 
-		if (id == 17) {
-			assert_int_equal(len, 0); /* no message has it */
+		if (id == 17 || id == 19) {
+			assert_int_equal(len, 0); /* no message has these */
 			continue;
 		}
 		assert_int_equal(record[0], id);
@@ -328,6 +349,57 @@ test_start_bounds(void **state)
 }
 
 static void
+test_listen_bounds(void **state)
+{
+	static char host[IPC_HOST_MAX + 2];
+	static const struct {
+		uint32_t channel;
+		uint8_t kind;
+		size_t host;
+		uint32_t port;
+		int outcome;
+	} cases[] = {
+		{ 0, IPC_LISTEN_TCP, 0, 0, 0 },
+		{ IPC_CHANNEL_MAX - 1, IPC_LISTEN_TCP, IPC_HOST_MAX, 65535, 0 },
+		{ 0, IPC_LISTEN_AGENT, 0, 0, 0 },
+		{ IPC_CHANNEL_MAX, IPC_LISTEN_TCP, 1, 1, WIRE_E_MALFORMED },
+		{ IPC_CHANNEL_MAX, IPC_LISTEN_AGENT, 0, 0, WIRE_E_MALFORMED },
+		{ 0, 0, 0, 0, WIRE_E_MALFORMED },
+		{ 0, 3, 0, 0, WIRE_E_MALFORMED },
+		{ 0, IPC_LISTEN_TCP, IPC_HOST_MAX + 1, 1, WIRE_E_MALFORMED },
+		{ 0, IPC_LISTEN_TCP, 1, 65536, WIRE_E_MALFORMED },
+	};
+	struct ipc_accepted accepted = { .from = { (const uint8_t *)host, IPC_ADDRESS_MAX } };
+	struct ipc_req_listen out;
+	struct wire_writer w;
+	struct wire_reader r;
+
+	(void)state;
+	memset(host, 'h', sizeof(host));
+	for (size_t i = 0; i < SP_ARRAY_LEN(cases); i++) {
+		struct ipc_req_listen m = { cases[i].channel, (enum ipc_listen_kind)cases[i].kind,
+			{ (const uint8_t *)host, cases[i].host }, cases[i].port };
+
+		wire_writer_init(&w, record, sizeof(record));
+		ipc_put_req_listen(&w, &m);
+		wire_reader_init(&r, record + 1, w.len - 1);
+		assert_int_equal(ipc_get_req_listen(&r, &out), cases[i].outcome);
+	}
+	for (int i = 0; i < 5; i++) {
+		struct ipc_accepted m = accepted;
+
+		m.from.len += i == 1;
+		m.port = i == 2 ? 65536 : 65535;
+		m.channel = i == 3 ? IPC_CHANNEL_MAX : IPC_CHANNEL_MAX - 1;
+		m.listener = i == 4 ? IPC_CHANNEL_MAX : 0;
+		wire_writer_init(&w, record, sizeof(record));
+		ipc_put_accepted(&w, &m);
+		wire_reader_init(&r, record + 1, w.len - 1);
+		assert_int_equal(ipc_get_accepted(&r, &m), i == 0 ? 0 : WIRE_E_MALFORMED);
+	}
+}
+
+static void
 test_forward_bounds(void **state)
 {
 	static char host[IPC_HOST_MAX + 2];
@@ -444,6 +516,7 @@ main(void)
 		cmocka_unit_test(test_start_round_trip),
 		cmocka_unit_test(test_start_bounds),
 		cmocka_unit_test(test_forward_bounds),
+		cmocka_unit_test(test_listen_bounds),
 		cmocka_unit_test(test_refused_bounds),
 		cmocka_unit_test(test_env_total_is_bounded),
 		cmocka_unit_test(test_random_bytes),

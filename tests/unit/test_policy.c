@@ -603,6 +603,97 @@ test_load(void **state)
 
 /* Addresses as a client may write them, and where that leads: the first two that are allowed. */
 static void
+addresses_text(const struct policy_destination *to, char text[2 * INET6_ADDRSTRLEN + 4])
+{
+	text[0] = '\0';
+	for (size_t n = 0; n < to->n; n++) {
+		size_t used = strlen(text);
+
+		assert_non_null(inet_ntop(to->list[n].family, to->list[n].bytes, text + used,
+		    (socklen_t)(2 * INET6_ADDRSTRLEN + 4 - used)));
+		strcat(text, "|");
+	}
+}
+
+/* Where may be listened: what sshd does with an address, where the list lets it. */
+static void
+test_listen(void **state)
+{
+	static const struct {
+		const char *host;
+		uint32_t port;
+		const char *at; /* NULL: refused */
+	} cases[] = {
+		{ "localhost", 80, "::1|127.0.0.1|" },
+		{ "localhost", 0, "::1|127.0.0.1|" },
+		{ "localhost", 90, NULL },
+		{ "127.0.0.1", 89, "127.0.0.1|" },
+		{ "::1", 80, "::1|" },
+		/* All addresses are the loopback's, where not more is allowed. */
+		{ "", 80, "::1|127.0.0.1|" },
+		{ "*", 80, "::1|127.0.0.1|" },
+		{ "0.0.0.0", 80, "::1|127.0.0.1|" },
+		{ "::", 80, "::1|127.0.0.1|" },
+		{ "", 0, "::1|127.0.0.1|" },
+		{ "", 90, NULL },
+		{ "", 9000, "0.0.0.0|" },
+		{ "*", 9000, "0.0.0.0|" },
+		{ "0.0.0.0", 9000, "0.0.0.0|" },
+		{ "10.9.8.7", 9000, "10.9.8.7|" },
+		{ "localhost", 9000, "127.0.0.1|" },
+		{ "::", 9000, "127.0.0.1|" },
+		{ "10.9.8.7", 80, NULL },
+		{ "10.1.2.3", 443, "10.1.2.3|" },
+		{ "10.1.2.3", 0, NULL },
+		{ "10.1.2.4", 443, NULL },
+		{ "", 443, NULL },
+		{ "0.0.0.0", 7, NULL },
+		{ "::ffff:0.0.0.0", 80, NULL },
+		{ "::ffff:127.0.0.1", 80, "127.0.0.1|" },
+		{ "0", 80, NULL },
+		{ "0.0.0.0/0", 9000, NULL },
+		{ "**", 80, NULL },
+		{ "127.1", 80, NULL },
+		{ "Localhost", 80, NULL },
+		{ "localhost.", 80, NULL },
+		{ "[::1]", 80, NULL },
+		{ "::1%lo", 80, NULL },
+		{ "example.org", 80, NULL },
+		{ "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 80, NULL },
+	};
+	struct policy *p = parse(
+	    "{ \"sallyport_policy\": 1, \"users\": {}, \"profiles\": { \"p\": { \"container\": "
+	    "{ \"image\": \"debian:12\" }, \"session\": { \"forward\": { \"remote\": [ \"container:80-89\", "
+	    "\"container:0\", \"10.1.2.3:443\", \"0.0.0.0:9000\", \"0.0.0.0/8:8\" ], \"agent\": true } } } }, "
+	    "\"rules\": [ { \"id\": \"r\", \"use\": \"p\" } ] }");
+	struct policy_profile profile = *find_profile(p, "p");
+	char text[2 * INET6_ADDRSTRLEN + 4];
+	struct policy_destination at;
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(cases); i++) {
+		const char *why = policy_refuse_listen(&profile, cases[i].host,
+		    strlen(cases[i].host), cases[i].port, &at);
+
+		addresses_text(&at, text);
+		assert_string_equal(text, cases[i].at != NULL ? cases[i].at : "");
+		assert_int_equal(why == NULL, cases[i].at != NULL);
+	}
+	/* To listen somewhere is not to go there. */
+	assert_non_null(policy_refuse_forward(&profile, "127.0.0.1", 9, 80, &at));
+	assert_null(policy_refuse_agent(&profile));
+	profile.mode = POLICY_MODE_SESSION;
+	assert_non_null(policy_refuse_listen(&profile, "::1", 3, 80, &at));
+	assert_non_null(policy_refuse_agent(&profile));
+	profile.mode = POLICY_MODE_CONNECTION;
+	profile.n_listens = 0;
+	profile.forward_agent = false;
+	assert_non_null(policy_refuse_listen(&profile, "::1", 3, 80, &at));
+	assert_non_null(policy_refuse_agent(&profile));
+	policy_unref(p);
+}
+
+static void
 test_forward(void **state)
 {
 	static const struct {
@@ -661,15 +752,9 @@ test_forward(void **state)
 	for (size_t i = 0; i < SP_ARRAY_LEN(cases); i++) {
 		const char *why = policy_refuse_forward(&profile, cases[i].host,
 		    strlen(cases[i].host), cases[i].port, &to);
-		char text[2 * INET6_ADDRSTRLEN + 4] = "";
+		char text[2 * INET6_ADDRSTRLEN + 4];
 
-		for (size_t n = 0; n < to.n; n++) {
-			size_t used = strlen(text);
-
-			assert_non_null(inet_ntop(to.list[n].family, to.list[n].bytes, text + used,
-			    (socklen_t)(sizeof(text) - used)));
-			strcat(text, "|");
-		}
+		addresses_text(&to, text);
 		assert_string_equal(text, cases[i].to != NULL ? cases[i].to : "");
 		assert_int_equal(why == NULL, cases[i].to != NULL);
 	}
@@ -691,6 +776,7 @@ main(void)
 		cmocka_unit_test(test_base_without_image),
 		cmocka_unit_test(test_accepts_env),
 		cmocka_unit_test(test_forward),
+		cmocka_unit_test(test_listen),
 		cmocka_unit_test(test_decisions),
 		cmocka_unit_test(test_decision_details),
 		cmocka_unit_test(test_empty_denies),

@@ -48,11 +48,13 @@ PROFILES = {
         "sftp": ["/usr/lib/openssh/sftp-server"], "hello": ["printf", "%s|", "$(id)", "a  b"]}}),
     "nofiles": profile(session={"subsystems": {"sftp": ["/no/such/server"]}}),
     "forward": profile("sallyport-test/oracle:latest", argv=BASH, session={
-        "channels": 64, "forward": {"local": ["container:1-65535"], "remote": [], "agent": False}}),
+        "channels": 64, "forward": {"local": ["container:1-65535"],
+                                    "remote": ["container:0", "container:1-65535"], "agent": True}}),
     "narrow": profile(argv=BASH, session={"channels": 3, "forward": {
-        "local": ["container:8080", "container:9000-9010", "192.0.2.0/24:7", "[2001:db8::1]:7"]}}),
+        "local": ["container:8080", "container:9000-9010", "192.0.2.0/24:7", "[2001:db8::1]:7"],
+        "remote": ["container:8080", "container:9000-9010", "192.0.2.0/24:7000", "[::]:9100"]}}),
     "soloforward": profile(argv=BASH, mode="session", session={
-        "forward": {"local": ["container:1-65535"]}}),
+        "forward": {"local": ["container:1-65535"], "remote": ["container:8080"], "agent": True}}),
     "nopty": profile(argv=BASH, session={"pty": False}),
     "noshell": profile(argv=BASH, session={"shell": False}),
     "noexec": profile(argv=BASH, session={"exec": False}),

@@ -35,7 +35,8 @@ PrintLastLog no
 PidFile none
 MaxStartups 100
 Match LocalPort {forwarding}
-	AllowTcpForwarding local
+	AllowTcpForwarding yes
+	AllowAgentForwarding yes
 """
 
 

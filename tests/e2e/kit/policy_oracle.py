@@ -18,8 +18,8 @@ DEFAULTS = {
         "limits": {"memory": "512M", "swap": "0", "cpus": 1, "pids": 256, "nofile": 1024},
     },
     "session": {"pty": True, "shell": True, "exec": True, "env": ["LANG", "LC_*"], "channels": 10,
-                "subsystems": {}, "forward": {"local": []}, "max": "0", "warn": "1m",
-                "idle": "0", "greeting": None},
+                "subsystems": {}, "forward": {"local": [], "remote": [], "agent": False},
+                "max": "0", "warn": "1m", "idle": "0", "greeting": None},
 }
 DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 EXPIRED = "This account has expired."

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Worker: see forward.h. */
+#include "forward.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "clock.h"
+#include "connection.h"
+#include "fd.h"
+#include "ipc_chan.h"
+#include "log.h"
+
+#define ANSWER_MS 5000 /* of the guest to an order to listen: so long the client is not heard */
+
+static void
+broker_gone(struct connection *c)
+{
+	connection_end(c, WORKER_EXIT_BROKER_GONE, "service unavailable");
+}
+
+static bool
+is_host(const char *host)
+{
+	return host != NULL && strlen(host) <= IPC_HOST_MAX;
+}
+
+/*
+ * libssh has one reason for the client whose open fails, whatever happened ("administratively
+ * prohibited"), and no words; the true one is in the log.
+ */
+void
+forward_failed(struct channel *ch, const char *why)
+{
+	log_info("channel=%u no forward: %s", ch->number, why);
+	if (ch->opening != NULL) {
+		(void)ssh_message_reply_default(ch->opening);
+		ssh_message_free(ch->opening);
+		ch->opening = NULL;
+	}
+	channel_close_streams(ch);
+	ch->state = CHANNEL_ENDED;
+	if (ch->connection->asking == ch)
+		connection_asked(ch->connection);
+}
+
+/* ---- into the container ---- */
+
+void
+forward_open_direct(struct channel *ch, ssh_message m)
+{
+	const char *host = ssh_message_channel_request_open_destination(m);
+	int port = ssh_message_channel_request_open_destination_port(m);
+	struct ipc_req_forward q = { .channel = ch->number };
+
+	ch->opening = m;
+	if (!is_host(host) || host[0] == '\0' || port < 1 || port > 65535) {
+		forward_failed(ch, "no host and port");
+		return;
+	}
+	q.host = (struct wire_span){ (const uint8_t *)host, strlen(host) };
+	q.port = (uint32_t)port;
+	if (ask_forward(&ch->connection->ask, &q) != 0) {
+		broker_gone(ch->connection);
+		return;
+	}
+	ch->unanswered = true;
+	ch->known = true;
+}
+
+/* The kernel's word what it is. What it is connected to is the container's affair. */
+static bool
+is_stream(int fd, bool tcp)
+{
+	int domain = 0;
+	int type = 0;
+	int protocol = 0;
+	socklen_t len = sizeof(int);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) < 0 || type != SOCK_STREAM)
+		return false;
+	if (!tcp)
+		return domain == AF_UNIX;
+	return (domain == AF_INET || domain == AF_INET6) && protocol == IPPROTO_TCP;
+}
+
+/* One connection, to write to and to read from. false: it is none. */
+static bool
+take_connection(struct channel *ch, int *fds, bool tcp)
+{
+	if (!is_stream(fds[0], tcp) || !is_stream(fds[1], tcp) || fd_set_nonblock(fds[0]) < 0 ||
+	    fd_set_nonblock(fds[1]) < 0)
+		return false;
+	ch->in = fd_steal(&fds[0]);
+	ch->out = fd_steal(&fds[1]);
+	return true;
+}
+
+/* Both ends are there. */
+static void
+run(struct channel *ch)
+{
+	ch->exited = true; /* no program whose end could be reported */
+	ch->state = CHANNEL_RUNNING;
+}
+
+static bool
+guest_connected(struct channel *ch, int *fds)
+{
+	if (!take_connection(ch, fds, true))
+		return false;
+	ch->ssh = ssh_message_channel_request_open_reply_accept(ch->opening);
+	ssh_message_free(ch->opening);
+	ch->opening = NULL;
+	if (ch->ssh == NULL) {
+		connection_end(ch->connection, WORKER_EXIT_INTERNAL, "out of memory");
+		return true;
+	}
+	channel_add_callbacks(ch);
+	fd_close(&ch->ctl); /* the guest has nothing more to say */
+	run(ch);
+	return true;
+}
+
+/* ---- out of the container: listening ---- */
+
+static bool
+ask_for_listener(struct channel *ch, const struct ipc_req_listen *q)
+{
+	if (ask_listen(&ch->connection->ask, q) != 0) {
+		broker_gone(ch->connection);
+		return false;
+	}
+	ch->unanswered = true;
+	ch->known = true;
+	return true;
+}
+
+/* One that is not put to the broker, which would take it for an attack. */
+static void
+refuse_listen(struct connection *c, const char *host, int port)
+{
+	char detail[IPC_DETAIL_MAX + 1];
+
+	(void)snprintf(detail, sizeof(detail), "%.200s port %d", host != NULL ? host : "", port);
+	connection_refused(c, IPC_REFUSED_LISTEN, detail);
+}
+
+bool
+forward_listen(struct connection *c, ssh_message m)
+{
+	const char *host = ssh_message_global_request_address(m);
+	int port = ssh_message_global_request_port(m);
+	struct channel *ch = connection_free_channel(c);
+	struct ipc_req_listen q = { .kind = IPC_LISTEN_TCP };
+
+	if (ch == NULL || !is_host(host) || port < 0 || port > 65535) {
+		refuse_listen(c, host, port);
+		(void)ssh_message_reply_default(m);
+		return false;
+	}
+	channel_begin(ch, c, ch->number, CHANNEL_LISTENER);
+	ch->opening = m;
+	ch->port = (uint32_t)port;
+	strcpy(ch->program, host);
+	q.channel = ch->number;
+	q.host = (struct wire_span){ (const uint8_t *)host, strlen(host) };
+	q.port = ch->port;
+	if (ask_for_listener(ch, &q))
+		c->asking = ch;
+	return true;
+}
+
+/* As sshd: by the address as it was written, and the port as it was answered. */
+void
+forward_cancel(struct connection *c, ssh_message m)
+{
+	const char *host = ssh_message_global_request_address(m);
+	int port = ssh_message_global_request_port(m);
+
+	for (int i = 0; host != NULL && port > 0 && i < IPC_CHANNEL_MAX; i++) {
+		struct channel *ch = &c->channels[i];
+
+		if (ch->state != CHANNEL_RUNNING || ch->kind != CHANNEL_LISTENER || ch->agent ||
+		    ch->port != (uint32_t)port || strcmp(ch->program, host) != 0)
+			continue;
+		channel_close_streams(ch);
+		ch->state = CHANNEL_ENDED;
+		(void)ssh_message_global_request_reply_success(m, 0);
+		return;
+	}
+	(void)ssh_message_reply_default(m);
+}
+
+void
+forward_agent(struct connection *c)
+{
+	struct channel *ch = connection_free_channel(c);
+
+	if (!c->agent_wanted || c->agent_asked)
+		return;
+	if (ch == NULL) {
+		log_info("no channel is left for the agent");
+		return;
+	}
+	channel_begin(ch, c, ch->number, CHANNEL_LISTENER);
+	ch->agent = true;
+	c->agent_asked = ask_for_listener(ch,
+	    &(struct ipc_req_listen){ .channel = ch->number, .kind = IPC_LISTEN_AGENT });
+}
+
+/* The client is told: nothing for the agent's, which was answered before. */
+static bool
+guest_listens(struct channel *ch, uint32_t port)
+{
+	if (!ch->agent && (port == 0 || (ch->port != 0 && ch->port != port)))
+		return false;
+	ch->state = CHANNEL_RUNNING;
+	if (ch->agent)
+		return true;
+	(void)ssh_message_global_request_reply_success(ch->opening, (uint16_t)port);
+	ssh_message_free(ch->opening);
+	ch->opening = NULL;
+	ch->port = port;
+	connection_asked(ch->connection);
+	return true;
+}
+
+/* ---- out of the container: connections ---- */
+
+/* The guest may send the next one. If it does not hear that, it does not. */
+static void
+say_taken(const struct channel *listener)
+{
+	uint8_t buf[GUEST_CTL_MAX];
+	struct wire_writer w;
+
+	wire_writer_init(&w, buf, sizeof(buf));
+	guest_put_ctl(&w, &(struct guest_ctl){ .id = GUEST_CTL_TAKEN });
+	(void)!ipc_chan_send_plain(listener->ctl, w.data, w.len, MSG_DONTWAIT);
+}
+
+/* Where an accepted connection comes from, as the client is told; "" for the agent's. */
+static void
+from_text(const struct guest_ctl *m, char out[INET6_ADDRSTRLEN])
+{
+	int family = m->accepted.from.v6 ? AF_INET6 : AF_INET;
+
+	if (!m->accepted.tcp ||
+	    inet_ntop(family, m->accepted.from.bytes, out, INET6_ADDRSTRLEN) == NULL)
+		out[0] = '\0';
+}
+
+/* r: what libssh says of the open. Refused by the client, it is closed, as under sshd. */
+static void
+opened(struct channel *ch, int r)
+{
+	if (r == SSH_AGAIN)
+		return;
+	if (r == SSH_OK) {
+		run(ch);
+		return;
+	}
+	log_info("channel=%u the client does not take the connection", ch->number);
+	channel_close_streams(ch);
+	ch->closed = ch->close_sent = true; /* it has never been open */
+	ch->state = CHANNEL_ENDED;
+}
+
+void
+forward_go_on(struct channel *ch)
+{
+	/* What it was asked for stays as it is: these are not looked at any more. */
+	opened(ch,
+	    ch->agent ? ssh_channel_open_auth_agent(ch->ssh)
+		      : ssh_channel_open_reverse_forward(ch->ssh, "", 0, "", 0));
+}
+
+static void
+ask_client(struct channel *ch, const struct channel *listener, const char *from, uint32_t port)
+{
+	if (listener->agent)
+		opened(ch, ssh_channel_open_auth_agent(ch->ssh));
+	else
+		opened(ch,
+		    ssh_channel_open_reverse_forward(ch->ssh, listener->program,
+			(int)listener->port, from, (int)port));
+}
+
+static bool
+guest_accepted(struct channel *listener, const struct guest_ctl *m, int *fds)
+{
+	struct connection *c = listener->connection;
+	struct channel *ch = connection_free_channel(c);
+	struct ipc_accepted told = { .listener = listener->number, .port = m->accepted.port };
+	char from[INET6_ADDRSTRLEN];
+
+	if (ch == NULL || m->accepted.tcp == listener->agent)
+		return false;
+	channel_begin(ch, c, ch->number, CHANNEL_ACCEPTED);
+	ch->agent = listener->agent;
+	if (!take_connection(ch, fds, m->accepted.tcp)) {
+		ch->state = CHANNEL_UNUSED;
+		return false;
+	}
+	from_text(m, from);
+	told.channel = ch->number;
+	told.from = (struct wire_span){ (const uint8_t *)from, strlen(from) };
+	ch->ssh = ssh_channel_new(c->session);
+	if (ch->ssh == NULL) {
+		connection_end(c, WORKER_EXIT_INTERNAL, "out of memory");
+		return true;
+	}
+	channel_add_callbacks(ch);
+	if (ask_accepted(&c->ask, &told) != 0) {
+		broker_gone(c);
+		return true;
+	}
+	ch->known = true;
+	say_taken(listener);
+	ask_client(ch, listener, from, m->accepted.port);
+	return true;
+}
+
+/* ---- the broker's answer, the guest's words ---- */
+
+void
+forward_answered(struct channel *ch, struct ask_event *e)
+{
+	if (e->result != IPC_START_OK) {
+		forward_failed(ch, e->text);
+		return;
+	}
+	ch->ctl = fd_steal(&e->fds[0]);
+	ch->answer_by = clock_now_ms() + ANSWER_MS;
+}
+
+static bool
+guest_said_of_listener(struct channel *ch, const struct guest_ctl *m, int *fds, unsigned n_fds)
+{
+	bool starting = ch->state == CHANNEL_STARTING;
+
+	if (m->id == GUEST_CTL_LISTENING && n_fds == 0 && starting)
+		return guest_listens(ch, m->listening.port);
+	if (m->id == GUEST_CTL_ACCEPTED && n_fds == 2 && ch->state == CHANNEL_RUNNING)
+		return guest_accepted(ch, m, fds);
+	if (m->id != GUEST_CTL_FAILED || n_fds != 0 || !starting)
+		return false;
+	forward_failed(ch, channel_error_text(m->failed.error));
+	return true;
+}
+
+bool
+forward_guest_said(struct channel *ch, const struct guest_ctl *m, int *fds, unsigned n_fds)
+{
+	if (ch->kind == CHANNEL_LISTENER)
+		return guest_said_of_listener(ch, m, fds, n_fds);
+	if (m->id == GUEST_CTL_CONNECTED && n_fds == 2)
+		return guest_connected(ch, fds);
+	if (m->id != GUEST_CTL_FAILED || n_fds != 0)
+		return false;
+	forward_failed(ch, channel_error_text(m->failed.error));
+	return true;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Worker: connections into the container that the client asks for, and out of it to the client. They are
+ * channels like those of programs (channel.h), or listeners in a channel's place; here is how they begin and
+ * what the guest says of them. Both sides are as hostile as there.
+ */
+#ifndef SP_FORWARD_H
+#define SP_FORWARD_H
+
+#include <libssh/server.h>
+#include <stdbool.h>
+
+#include "channel.h"
+#include "guest_msg.h"
+
+struct connection;
+
+/* direct-tcpip: the client wants a connection to a port in the container. Takes m, and the slot. */
+void forward_open_direct(struct channel *ch, ssh_message m);
+
+/* tcpip-forward: the client wants connections to a port in the container. Takes m, or replies and leaves it
+ * to the caller to free: then false. */
+bool forward_listen(struct connection *c, ssh_message m);
+
+/* cancel-tcpip-forward; replied to here. */
+void forward_cancel(struct connection *c, ssh_message m);
+
+/* Have the client's agent listened for, if it was asked for and is not yet. */
+void forward_agent(struct connection *c);
+
+/* The broker's answer, of the right kind. */
+void forward_answered(struct channel *ch, struct ask_event *e);
+
+/* What the guest said; false: it makes no sense. Takes what it likes of fds. */
+bool forward_guest_said(struct channel *ch, const struct guest_ctl *m, int *fds, unsigned n_fds);
+
+/* A connection that the client is asked to take: whether it has. */
+void forward_go_on(struct channel *ch);
+
+/* It comes to nothing, or a listener has ended. why: for the log. */
+void forward_failed(struct channel *ch, const char *why);
+
+#endif
