@@ -423,6 +423,12 @@ admission_enter(struct admission *a, const struct sockaddr_storage *source, int6
 	return ADMISSION_OK;
 }
 
+bool
+admission_is_known(const struct admission_ticket *t)
+{
+	return t->source == NULL || is_known(t->source);
+}
+
 void
 admission_set_owner(struct admission_ticket *t, void *owner)
 {

@@ -94,6 +94,12 @@ void admission_free(struct admission *a);
 enum admission_verdict admission_enter(struct admission *a, const struct sockaddr_storage *source,
     int64_t now_ms, struct admission_ticket **ret, void **ret_victim);
 
+/*
+ * Whether it comes from where somebody has logged in within a day: worth the processor's time before those
+ * of whom nothing is known. Also for a source that is exempt.
+ */
+bool admission_is_known(const struct admission_ticket *t);
+
 /* Whose it is, for ret_victim. */
 void admission_set_owner(struct admission_ticket *t, void *owner);
 /* A worker has got the connection: its time runs. */

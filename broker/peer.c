@@ -34,7 +34,9 @@
 #include "worker_exit.h"
 #include "worker_pool.h"
 
-#define START_MS         15000 /* from fork to a proven lock-down */
+#define START_MS 15000 /* for the spawner to begin with it */
+#define LOCK_DOWN_MS \
+	45000 /* from then to a proven lock-down, with what the others leave of the processor */
 #define EXIT_MS          3000 /* from the end of the pair to SIGKILL: time for a last word to the client */
 #define DISMISS_MS       2000 /* from "disconnect now" to the end of a worker that does not */
 #define RECORDS_PER_TURN 16   /* then the others have their turn */
@@ -445,7 +447,8 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	switch (p->state) {
 	case PEER_STARTING:
-		peer_violation(p, "it was not locked down in time");
+		peer_end(p, "its worker was not locked down in time");
+		kill_process(p);
 		break;
 	case PEER_EXCHANGE:
 	case PEER_LOGIN:
@@ -738,6 +741,8 @@ peer_started(struct peer *p, pid_t pid, int *pidfd)
 	fd_close(&p->place_fd);
 	p->pidfd = fd_steal(pidfd);
 	log_debug("connection=%s worker pid=%d", p->id, (int)pid);
+	if (p->state == PEER_STARTING && !set_deadline(p, LOCK_DOWN_MS))
+		peer_end(p, "out of memory");
 	if (p->state == PEER_ENDED)
 		kill_process(p);
 	else if (p->pidfd < 0)

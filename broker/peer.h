@@ -100,6 +100,7 @@ struct peer {
 	int64_t write_credit; /* bytes that it may make us write into the logs at once; the same */
 	int64_t record_ms;    /* when the credits were counted last */
 	bool exited;
+	bool owed_priority; /* it is to be raised, and the spawner could not be asked yet */
 
 	int64_t connected_at; /* ms of clock_now_ms(); 0: no client yet */
 	struct peer_client client;

@@ -30,6 +30,7 @@
 #include "log.h"
 #include "wire.h"
 #include "worker_clone.h"
+#include "worker_priority.h"
 
 #define RECORD_MAX 64
 #define FD_SELF    3 /* the spawner's end of its pair, fixed after the fork */
@@ -42,6 +43,7 @@ enum record {
 	RECORD_OPEN_AUDIT = 5,
 	RECORD_AUDIT_OPENED = 6,
 	RECORD_AUDIT_FAILED = 7,
+	RECORD_RAISE = 8,
 };
 
 /* A running worker, so that its end can be reported under the broker's token. */
@@ -57,6 +59,11 @@ struct spawner {
 	struct child *children;
 	bool *uid_taken;    /* options.n_uids of them */
 	uint32_t next_slot; /* the search begins after the last one: a uid rests before its next use */
+	enum {
+		PRIORITY_UNKNOWN,
+		PRIORITY_NONE,
+		PRIORITY_LOW
+	} priority; /* of who has not logged in */
 };
 
 static uid_t
@@ -178,8 +185,11 @@ start_worker(struct spawner *s, struct child *child, int ipc_fd, int log_fd, int
 	pid = worker_clone(uid_of(o, child), gid_of(o, child), false, ret_pidfd);
 	if (pid < 0 && o->best_effort)
 		pid = worker_clone(uid_of(o, child), gid_of(o, child), true, ret_pidfd);
-	if (pid == 0)
+	if (pid == 0) {
+		if (s->priority == PRIORITY_LOW)
+			worker_priority_lower();
 		exec_worker(o, child, ipc_fd, log_fd);
+	}
 	if (pid < 0) {
 		int r = -errno;
 
@@ -192,6 +202,18 @@ start_worker(struct spawner *s, struct child *child, int ipc_fd, int log_fd, int
 	return 0;
 }
 
+/* At the first worker: whoever is lowered must be raised again. */
+static void
+find_priority(struct spawner *s)
+{
+	s->priority = worker_priority_can_be_raised() ? PRIORITY_LOW : PRIORITY_NONE;
+	if (s->priority == PRIORITY_NONE)
+		log_warn(
+		    "workers of strangers have the same priority as those of sessions, which a flood "
+		    "of key exchanges will slow down: to tell them apart the spawner needs "
+		    "CAP_SYS_NICE");
+}
+
 static void
 spawn(struct spawner *s, uint32_t token, int ipc_fd, int log_fd)
 {
@@ -199,6 +221,8 @@ spawn(struct spawner *s, uint32_t token, int ipc_fd, int log_fd)
 	struct child *child = calloc(1, sizeof(*child));
 	int r = -ENOMEM;
 
+	if (s->priority == PRIORITY_UNKNOWN)
+		find_priority(s);
 	if (child != NULL) {
 		child->token = token;
 		r = start_worker(s, child, ipc_fd, log_fd, &pidfd);
@@ -209,6 +233,23 @@ spawn(struct spawner *s, uint32_t token, int ipc_fd, int log_fd)
 	}
 	free(child);
 	report(RECORD_FAILED, token, (uint32_t)-r, -1);
+}
+
+/* The broker's own token, of a child that was not reaped: its pid is nobody else's. */
+static void
+raise_worker(const struct spawner *s, uint32_t token)
+{
+	const struct child *c = s->children;
+	int r;
+
+	while (c != NULL && c->token != token)
+		c = c->next;
+	if (c == NULL || s->priority != PRIORITY_LOW)
+		return;
+	r = worker_priority_raise(c->pid);
+	if (r < 0)
+		log_error("worker pid=%d keeps the priority of strangers: %s", (int)c->pid,
+		    strerror(-r));
 }
 
 static void
@@ -279,6 +320,8 @@ serve_request(struct spawner *s)
 		end_all(s);
 	if (kind == RECORD_SPAWN && n_fds == 2)
 		spawn(s, token, fds[0], fds[1]);
+	else if (kind == RECORD_RAISE && n_fds == 0)
+		raise_worker(s, token);
 	else if (kind == RECORD_OPEN_AUDIT && n_fds == 0)
 		open_audit(s);
 	else
@@ -405,6 +448,12 @@ spawner_request(int fd, uint32_t token, int ipc_fd, int log_fd)
 	int fds[2] = { ipc_fd, log_fd };
 
 	return send_request(fd, RECORD_SPAWN, token, fds, 2);
+}
+
+int
+spawner_raise(int fd, uint32_t token)
+{
+	return send_request(fd, RECORD_RAISE, token, NULL, 0);
 }
 
 int

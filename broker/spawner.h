@@ -66,6 +66,13 @@ _Noreturn void spawner_serve(int own, const struct spawner_options *options);
  */
 SP_MUST_CHECK int spawner_request(int fd, uint32_t token, int ipc_fd, int log_fd);
 
+/*
+ * Workers begin with a low priority (worker_priority.h); this one is to have the spawner's own: its client has
+ * logged in, or comes from where somebody has. One that is gone is nobody's concern. 0; -EAGAIN: not now,
+ * nothing is lost; or -errno.
+ */
+SP_MUST_CHECK int spawner_raise(int fd, uint32_t token);
+
 /* Ask for the audit log to be opened anew; the answer is an event. 0 or -errno. */
 SP_MUST_CHECK int spawner_open_audit(int fd);
 

@@ -179,6 +179,30 @@ on_spawner_event(struct worker_pool *pool, struct spawner_event *e)
 		peer_exited(p, e->status);
 }
 
+/* No stranger's worker (any more). A spawner that has its hands full is asked again when it has spoken. */
+static void
+raise_worker(struct worker_pool *pool, struct peer *p)
+{
+	int r = spawner_raise(pool->spawner_fd, p->token);
+
+	p->owed_priority = r == -EAGAIN;
+	if (r < 0 && r != -EAGAIN)
+		log_error("connection=%s its worker keeps the priority of strangers: %s", p->id,
+		    strerror(-r));
+}
+
+static void
+raise_owed(struct worker_pool *pool)
+{
+	struct peer *p;
+
+	TAILQ_FOREACH(p, &pool->peers, link)
+	{
+		if (p->owed_priority)
+			raise_worker(pool, p);
+	}
+}
+
 static void
 on_spawner(evutil_socket_t fd, short what, void *arg)
 {
@@ -193,6 +217,7 @@ on_spawner(evutil_socket_t fd, short what, void *arg)
 		keep_places(pool);
 	}
 	keep_places(pool);
+	raise_owed(pool);
 	if (r != SPAWNER_E_AGAIN) {
 		(void)event_del(pool->spawner_event);
 		pool->events.broken(pool->events.arg, "the spawner process is gone");
@@ -389,6 +414,8 @@ worker_pool_serve(struct worker_pool *pool, int *client_fd, const struct peer_cl
 	}
 	p->ticket = ticket;
 	admission_set_owner(ticket, p);
+	if (admission_is_known(ticket))
+		raise_worker(pool, p);
 	peer_serve(p, client_fd, client);
 	refill(pool);
 }
@@ -427,6 +454,7 @@ void
 worker_pool_peer_logged_in(struct worker_pool *pool, struct peer *p)
 {
 	admission_logged_in(pool->admission, p->ticket, clock_now_ms());
+	raise_worker(pool, p);
 }
 
 void

@@ -10,6 +10,7 @@ import selectors
 import signal
 import socket
 import struct
+import subprocess
 import threading
 import time
 
@@ -17,7 +18,9 @@ import paramiko
 import pytest
 
 from kit.broker import Broker
-from kit.proc import cpu_seconds, fds, rss, wait_for
+from kit.exchange_flood import Strangers
+from kit.proc import cpu_seconds, fds, nice, rss, wait_for
+from kit.raw import RawClient
 from kit.target import PATIENCE
 
 SSH = b"SSH-2.0-OpenSSH_9.2p1\r\n"
@@ -190,6 +193,112 @@ def test_flood_of_half_open_connections(fresh_broker, capsys):
     assert peak[0] < before[0] + (16 << 20)
     assert after[0] < before[0] + (4 << 20)
     assert "connections refused" in b.log()
+
+
+# ----- the processor -----
+
+class Stream:
+    """Bytes that a session sends as fast as it can."""
+
+    def __init__(self, broker, source):
+        self.bytes = 0
+        self.process = broker.target.popen("cat /dev/zero", options=["-b", source],
+                                           stdin=subprocess.DEVNULL)
+        self.thread = threading.Thread(target=self.read, daemon=True)
+        self.thread.start()
+
+    def read(self):
+        while piece := os.read(self.process.stdout.fileno(), 1 << 20):
+            self.bytes += len(piece)
+
+    def rate(self, seconds):
+        """Bytes in a second, over so many."""
+        begin, start = self.bytes, time.monotonic()
+        time.sleep(seconds)
+        return (self.bytes - begin) / (time.monotonic() - start)
+
+    def __enter__(self):
+        wait_for(lambda: self.bytes > 0, 30 * PATIENCE, "the session sends")
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait(10)
+        self.thread.join(10)
+        self.process.stdout.close()
+        self.process.stderr.close()
+
+
+@pytest.mark.quick
+def test_strangers_have_what_is_left(fresh_broker):
+    """
+    Attack row A12: whose worker gets the processor. A stranger's is below everybody's; whoever has logged in,
+    or comes from where somebody has, gets what the service has.
+    """
+    b = shipped(fresh_broker).start()
+    stranger = connect(b, "127.0.1.1")
+    assert first_word(stranger).startswith(b"SSH-")
+    assert nice(b.worker_of(stranger)) == 19
+    with RawClient(b.target) as c:
+        c.exchange()
+        assert nice(b.worker_of(c.sock)) == 19
+        c.log_in("dev")
+        worker = b.worker_of(c.sock)
+        wait_for(lambda: nice(worker) == nice(b.pid), 10 * PATIENCE, "it is raised")
+        assert nice(b.worker_of(stranger)) == 19
+        known, other = connect(b, "127.0.0.1"), connect(b, "127.0.1.2")
+        assert first_word(known).startswith(b"SSH-") and first_word(other).startswith(b"SSH-")
+        wait_for(lambda: nice(b.worker_of(known)) == nice(b.pid), 10 * PATIENCE, "it is raised")
+        assert nice(b.worker_of(other)) == 19
+        assert all(nice(pid) == 19 for pid in b.workers() if not b.has_client(pid))
+    for s in (stranger, known, other):
+        s.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_flood_of_key_exchanges(fresh_broker, capsys):
+    """
+    Attack row A12, with the shipped defaults: from 250 addresses, 200 connections at a time have the server
+    do the most expensive key exchange that it offers, and compute nothing themselves. Somebody who is
+    logged in keeps at least half of what the session carries without the flood, and known sources still get
+    in. The attackers stand for other machines: of this one's processors they get what nobody wants.
+    """
+    b = shipped(fresh_broker, log={"level": "info"}).start()
+    assert login(b, "127.0.1.1").stdout == b"in\n"
+    quiet, flooded, done, turned_away = [], [], [], []
+    sources = [f"127.0.0.{n}" for n in range(2, 252)]
+    with Stream(b, "127.0.1.1") as session, \
+            Strangers(b.port, "diffie-hellman-group16-sha512", 200, sources) as strangers:
+        # What they can do to a server that has nothing else to do: else it would be no flood.
+        session.process.send_signal(signal.SIGSTOP)
+        strangers.begin()
+        start = time.monotonic()
+        wait_for(lambda: strangers.count()[0] >= 50, 60 * PATIENCE, "50 exchanges were done")
+        alone = strangers.rest()[0] / (time.monotonic() - start)
+        session.process.send_signal(signal.SIGCONT)
+        for _ in range(3):
+            wait_for(b.calm, 30 * PATIENCE, "nobody but the session is there")
+            quiet.append(session.rate(3))
+            before = strangers.begin()
+            time.sleep(1)
+            flooded.append(session.rate(3))
+            after = strangers.rest()
+            done.append(after[0] - before[0])
+            turned_away.append(after[1] - before[1])
+        strangers.begin()
+        people = Honest(b, 2, lambda n: "127.0.1.1", pause=3)
+        people.join()
+    ratio = sum(flooded) / sum(quiet)
+    with capsys.disabled():
+        print(f"\n{'':<26} {'MB/s':>7} {'exchanges':>10} {'turned away':>12}")
+        for n, (rate, less, exchanges, refused) in enumerate(zip(quiet, flooded, done, turned_away)):
+            print(f"{f'{n + 1}: session alone':<26} {rate / 1e6:7.1f}")
+            print(f"{f'{n + 1}: session in the flood':<26} {less / 1e6:7.1f} {exchanges:10} {refused:12}")
+        print(f"ratio {ratio:.2f}; {people.well()} of {people.logins} logins in the flood; without a "
+              f"session it has {alone:.0f} exchanges done in a second")
+    assert ratio >= 0.5
+    assert people.well() == people.logins, people.results
 
 
 def test_one_source_does_not_crowd_out_another(fresh_broker):

@@ -77,6 +77,10 @@ PROTECTIONS = {
         "if (!policy_accepts_env(profile, entry))": "if (false)"}),
     "container-as-asked-for": ("test_bad_days.py::test_engine_fails_a_start[json-lie0]", {
         "return same_flag(r, \"Privileged\", false, c->privileged) &&": "return true &&"}),
+    "priority-of-a-login": ("test_admission.py::test_strangers_have_what_is_left", {
+        "r = worker_priority_raise(c->pid);": "r = 0;"}),
+    "priority-of-strangers": ("test_admission.py::test_strangers_have_what_is_left", {
+        "if (s->priority == PRIORITY_LOW)\n\t\t\tworker_priority_lower();": ""}),
     # the lock-down
     "system-call-filter": (EVIL + "test_neighbour_with_the_filter[ptrace]", {
         "r = lockdown_seccomp(rules, SP_ARRAY_LEN(rules), LOCKDOWN_KILL);\n\t}\n":

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(400)
 UNITS = ["sallyport.service", "sallyport.socket", "sallyport-spawner.socket",
          "sallyport-spawner@.service"]
 # In tenths. What each point of it is for is said in systemd/README.md.
-EXPOSURE = {"sallyport.service": 6, "sallyport-spawner@.service": 16}
+EXPOSURE = {"sallyport.service": 6, "sallyport-spawner@.service": 18}
 CONFIG = {"host_keys": ["credential:host_ed25519_key"], "policy": "policy.json",
           # What the broker itself does about a flood is another test's matter.
           "limits": {"drain": "20s", "per_source": {"exempt": ["127.0.0.1"]}}, "audit": {"file": "/var/log/sallyport/audit.log"}}
@@ -156,7 +156,10 @@ def test_rights_of_each_process(service):
     s = service.status(spawner)
     assert s["Uid"].split() == [ids["sallyport-spawner"]] * 4
     assert s["Groups"] == ""
-    assert int(s["CapBnd"], 16) == int(s["CapEff"], 16) == 1 << 6 | 1 << 7, "SETGID and SETUID"
+    assert int(s["CapBnd"], 16) == int(s["CapEff"], 16) == 1 << 6 | 1 << 7 | 1 << 23, \
+        "SETGID, SETUID, SYS_NICE"
+    # A worker that waits for somebody is below who has logged in, and will be raised then.
+    assert {service.out("ps", "-o", "ni=", "-p", str(p)).strip() for p in service.pids("sallyportd")} == {"19"}
     assert (s["Seccomp"], s["NoNewPrivs"]) == ("2", "1")
 
     own = [service.status(p) for p in service.pids("sallyportd")]

@@ -27,6 +27,7 @@
 /* As in spawner.c. */
 #define REPORT_STARTED 2
 #define REPORT_EXITED  4
+#define REQUEST_RAISE  8
 
 const char *const scene_names[SCENE_USERS + 1] = { "alice", "bob", "carol", "nobody" };
 
@@ -114,7 +115,7 @@ report(struct scene *s, uint8_t kind, uint32_t token, uint32_t value, int pidfd)
 	    ipc_chan_send(s->spawner, w.data, w.len, &pidfd, pidfd >= 0 ? 1 : 0, MSG_DONTWAIT) == 0);
 }
 
-/* Take one request for a worker. False: there is none. */
+/* Take one request to the spawner. False: there is none. */
 static bool
 take_request(struct scene *s)
 {
@@ -123,11 +124,21 @@ take_request(struct scene *s)
 	int fds[2] = { -1, -1 };
 	unsigned n_fds;
 	uint8_t buf[64];
+	uint32_t token;
+	uint8_t kind;
 	size_t len;
 	int null;
 
 	if (ipc_chan_recv_fds(s->spawner, buf, sizeof(buf), &len, fds, 2, &n_fds, MSG_DONTWAIT) != 0)
 		return false;
+	wire_reader_init(&r, buf, len);
+	kind = wire_get_u8(&r);
+	token = wire_get_u32(&r);
+	/* No worker is worth more than a stranger's before anybody has proven to be somebody. */
+	if (kind == REQUEST_RAISE) {
+		FUZZ_CHECK(n_fds == 0 && s->somebody);
+		return true;
+	}
 	FUZZ_CHECK(n_fds == 2);
 	for (size_t i = 0; i < SCENE_WORKERS_MAX && w == NULL; i++) {
 		if (!s->workers[i].used)
@@ -135,10 +146,8 @@ take_request(struct scene *s)
 	}
 	FUZZ_CHECK(w != NULL);
 	memset(w, 0, sizeof(*w));
-	wire_reader_init(&r, buf, len);
-	(void)wire_get_u8(&r);
 	w->used = true;
-	w->token = wire_get_u32(&r);
+	w->token = token;
 	w->ipc = fds[0];
 	w->log = fds[1];
 	w->stage = SCENE_STARTING;

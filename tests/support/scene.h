@@ -79,8 +79,9 @@ struct scene_launch;
 struct scene {
 	struct broker broker;
 	struct scene_worker workers[SCENE_WORKERS_MAX];
-	bool ready;  /* the pool has said so */
-	bool broken; /* the pool has said so */
+	bool ready;    /* the pool has said so */
+	bool broken;   /* the pool has said so */
+	bool somebody; /* has proven a login, so that a source may be known */
 	int spawner;
 	int start_result; /* of the data path's next starts: 0, DATA_PATH_E_BUSY or -errno */
 	unsigned launches, discards; /* so far */

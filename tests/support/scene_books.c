@@ -341,6 +341,7 @@ scene_send(struct scene *s, struct scene_worker *w, const uint8_t *data, size_t 
 	if (proven != SCENE_NOBODY ||
 	    (w->stage == SCENE_LOGIN && data[0] == IPC_REQ_AUTH && !w->muddled))
 		w->proven = proven;
+	s->somebody |= proven != SCENE_NOBODY;
 	good = enter_in_books(w, data, len);
 	if (good)
 		count_good(s, data[0]);

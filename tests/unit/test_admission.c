@@ -479,16 +479,19 @@ test_the_known_come_in(void **state)
 	options.startups_start = options.startups_full = 8;
 	open_door();
 	known[0] = let_in("198.51.100.1");
+	assert_false(admission_is_known(known[0]));
 	admission_logged_in(door, known[0], now);
 	(void)admission_leave(door, known[0], ADMISSION_END_FINE, now);
 	for (unsigned i = 0; i < 8; i++) {
 		(void)snprintf(from, sizeof(from), "192.0.2.%u", i);
 		flood[i] = let_in(from);
+		assert_false(admission_is_known(flood[i]));
 	}
 	refused("198.51.100.2", ADMISSION_STARTUPS);
 	/* The newest of the unknown makes room, without a penalty: it had no time. */
 	for (unsigned i = 0; i < 8; i++) {
 		known[i] = let_in_for("198.51.100.1", flood[7 - i]);
+		assert_true(admission_is_known(known[i]));
 		assert_int_equal(admission_leave(door, flood[7 - i], ADMISSION_END_NO_AUTH, now), 0);
 	}
 	assert_int_equal(admission_count(door, now).penalties, 0);

@@ -6,19 +6,23 @@
 #include "test.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "attr.h"
 #include "fd.h"
 #include "ipc.h"
+#include "lockdown.h"
 #include "spawner.h"
 
 #define FIRST   1900000000u
@@ -33,6 +37,7 @@ struct worker {
 	uint32_t token;
 	int pair;
 	int pidfd;
+	pid_t pid;
 	unsigned uid;
 	unsigned gid;
 };
@@ -67,7 +72,7 @@ start(uint32_t token, struct worker *ret)
 	}
 	assert_int_equal(e.kind, SPAWNER_STARTED);
 	assert_true(recv(pair[0], text, sizeof(text) - 1, 0) > 0);
-	*ret = (struct worker){ .token = token, .pair = pair[0], .pidfd = e.fd };
+	*ret = (struct worker){ .token = token, .pair = pair[0], .pidfd = e.fd, .pid = e.pid };
 	assert_int_equal(sscanf(text, "%u %u", &ret->uid, &ret->gid), 2);
 	return 0;
 }
@@ -170,6 +175,78 @@ test_all_share_one(void **state)
 	stop_spawner();
 }
 
+static int
+priority_of(const struct worker *w)
+{
+	int n;
+
+	errno = 0;
+	n = getpriority(PRIO_PROCESS, (id_t)w->pid);
+	assert_int_equal(errno, 0);
+	return n;
+}
+
+/* A worker begins below everybody, and the one that is named is raised: to what the spawner itself has. */
+static void
+test_priority(void **state)
+{
+	const struct timespec nap = { .tv_nsec = 5000000 };
+	const int own = getpriority(PRIO_PROCESS, 0) + 1;
+	struct worker a;
+	struct worker b;
+	struct worker c;
+
+	(void)state;
+	assert_int_equal(setpriority(PRIO_PROCESS, 0, own), 0);
+	start_spawner(FIRST, FIRST, N_UIDS);
+	assert_int_equal(start(1, &a), 0);
+	assert_int_equal(start(2, &b), 0);
+	assert_int_equal(priority_of(&a), 19);
+	assert_int_equal(priority_of(&b), 19);
+	/* One that there is not, and one that is gone: nothing happens. */
+	assert_int_equal(spawner_raise(spawner, 77), 0);
+	end(&b);
+	assert_int_equal(spawner_raise(spawner, 2), 0);
+	assert_int_equal(start(3, &c), 0);
+	assert_int_equal(priority_of(&a), 19);
+	assert_int_equal(spawner_raise(spawner, 1), 0);
+	for (int i = 0; priority_of(&a) != own && i < WAIT_MS / 5; i++)
+		(void)nanosleep(&nap, NULL);
+	assert_int_equal(priority_of(&a), own);
+	assert_int_equal(priority_of(&c), 19);
+	end(&a);
+	end(&c);
+	stop_spawner();
+}
+
+/* Who cannot raise does not lower either: nobody is left behind. */
+static void
+test_priority_without_the_right(void **state)
+{
+	struct worker w;
+	int own = getpriority(PRIO_PROCESS, 0);
+	pid_t pid;
+
+	(void)state;
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		static const int keep[] = { CAP_SETUID, CAP_SETGID, CAP_SYS_ADMIN, CAP_KILL };
+
+		if (lockdown_keep_caps(keep, SP_ARRAY_LEN(keep)) < 0)
+			_exit(1);
+		start_spawner(FIRST, FIRST, N_UIDS);
+		assert_int_equal(start(1, &w), 0);
+		assert_int_equal(spawner_raise(spawner, 1), 0);
+		assert_int_equal(priority_of(&w), own);
+		end(&w);
+		stop_spawner();
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &own, 0), pid);
+	assert_int_equal(own, 0);
+}
+
 /* Whoever holds the workers' other ends is gone: so are they, without being asked. */
 static void
 test_nobody_outlives_the_broker(void **state)
@@ -207,6 +284,8 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_each_has_its_own),
 		cmocka_unit_test(test_uids_rest),
 		cmocka_unit_test(test_all_share_one),
+		cmocka_unit_test(test_priority),
+		cmocka_unit_test(test_priority_without_the_right),
 		cmocka_unit_test(test_nobody_outlives_the_broker),
 	};
 

@@ -226,6 +226,11 @@ class Broker:
         workers = self.workers()
         return len(workers) == PRESPAWN and not any(self.has_client(pid) for pid in workers)
 
+    def calm(self):
+        """One connection is being served, and the pool is full again."""
+        workers = self.workers()
+        return len(workers) == PRESPAWN + 1 and sum(map(self.has_client, workers)) == 1
+
     def stop(self, seconds=40):
         """SIGTERM and wait; returns the exit code."""
         self.process.send_signal(signal.SIGTERM)

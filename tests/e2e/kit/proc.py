@@ -26,8 +26,7 @@ def free_port():
 def alive(pid):
     """Running, as far as anybody could still be hurt by it: zombies do not count."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as f:
-            return f.read().rpartition(")")[2].split()[0] not in "ZX"
+        return stat_fields(pid)[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return False
 
@@ -43,10 +42,19 @@ def rss(pid):
     return int(status(pid)["VmRSS"].split()[0]) * 1024
 
 
-def cpu_seconds(pid):
+def stat_fields(pid):
+    """/proc/PID/stat, from the state on."""
     with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as f:
-        fields = f.read().rpartition(")")[2].split()
+        return f.read().rpartition(")")[2].split()
+
+
+def cpu_seconds(pid):
+    fields = stat_fields(pid)
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def nice(pid):
+    return int(stat_fields(pid)[16])
 
 
 def fds(pid):
