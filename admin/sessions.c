@@ -280,6 +280,26 @@ print_shadow(const json_t *shadow)
 }
 
 static void
+print_ceilings(const json_t *ceilings)
+{
+	const json_t *held = json_object_get(ceilings, "held");
+	long long refused = 0;
+	const char *scope;
+	const char *kind;
+	json_t *kinds;
+	json_t *n;
+	char a[32], b[32], c[16];
+
+	json_object_foreach(json_object_get(ceilings, "refused"), scope, kinds)
+	{
+		json_object_foreach(kinds, kind, n) refused += json_integer_value(n);
+	}
+	printf("ceilings     %s sessions, %s containers with %s of memory held; %lld refused\n",
+	    text_of(held, "sessions", a, sizeof(a)), text_of(held, "containers", b, sizeof(b)),
+	    bytes_of(held, "memory", c, sizeof(c)), refused);
+}
+
+static void
 print_status(const json_t *s)
 {
 	const json_t *policy = json_object_get(s, "policy");
@@ -300,6 +320,7 @@ print_status(const json_t *s)
 	    json_is_string(json_object_get(engine, "reason"))
 		? text_of(engine, "reason", b, sizeof(b))
 		: "");
+	printf(", %s failures", text_of(engine, "failures", a, sizeof(a)));
 	printf(", API %s, %s starting,", text_of(engine, "api", a, sizeof(a)),
 	    text_of(engine, "starting", b, sizeof(b)));
 	printf(" %s waiting, %s to be removed\n", text_of(engine, "queued", a, sizeof(a)),
@@ -311,8 +332,11 @@ print_status(const json_t *s)
 	printf("workers      %s,", text_of(workers, "all", a, sizeof(a)));
 	printf(" %s of them without a client\n", text_of(workers, "spare", a, sizeof(a)));
 	printf("containers   %s\n", text_of(s, "containers", a, sizeof(a)));
+	print_ceilings(json_object_get(s, "ceilings"));
 	printf("since start  %s logins,", text_of(counters, "logins", a, sizeof(a)));
 	printf(" %s refused;", text_of(counters, "logins_refused", a, sizeof(a)));
+	printf(" %s containers,", text_of(counters, "containers", a, sizeof(a)));
+	printf(" %s failed;", text_of(counters, "containers_failed", a, sizeof(a)));
 	printf(" %s requests refused;", text_of(counters, "requests_refused", a, sizeof(a)));
 	printf(" %s workers broke the protocol\n", text_of(counters, "violations", a, sizeof(a)));
 }

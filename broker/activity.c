@@ -6,6 +6,7 @@
 #include "clock.h"
 #include "dispatch.h"
 #include "peer.h"
+#include "session_time.h"
 
 const char *
 activity_update(struct activity *a, const struct ipc_activity *m, int64_t now_ms)
@@ -36,8 +37,10 @@ answer_activity(struct peer *p, struct wire_reader *body, const char **ret_fault
 	if (ipc_get_activity(body, &m) != 0)
 		return ANSWER_E_PEER_FAULT;
 	fault = activity_update(&p->activity, &m, clock_now_ms());
-	if (fault == NULL)
+	if (fault == NULL) {
+		session_time_activity(p);
 		return 0;
+	}
 	*ret_fault = fault;
 	return ANSWER_E_PEER_FAULT;
 }

@@ -138,6 +138,7 @@ struct admission_facts {
 	bool overdue;   /* a time limit passed */
 	bool logged_in;
 	bool denied;       /* a proven user was refused by policy */
+	bool full;         /* a proven user was refused for want of a place */
 	unsigned refusals; /* keys that were refused */
 };
 

@@ -15,6 +15,7 @@
 
 #include "answer.h"
 #include "audit.h"
+#include "claim.h"
 #include "clock.h"
 #include "config.h"
 #include "dispatch.h"
@@ -266,6 +267,9 @@ send_accepted(struct peer *p)
 	for (const char *const *e = profile->accept_env;
 	     e != NULL && *e != NULL && m.n_env < IPC_ENV_MAX; e++)
 		m.env[m.n_env++] = (struct wire_span){ (const uint8_t *)*e, strlen(*e) };
+	if (profile->greeting != NULL)
+		m.greeting = (struct wire_span){ (const uint8_t *)profile->greeting,
+			strlen(profile->greeting) };
 	for (size_t i = 0; i < profile->n_subsystems && i < IPC_SUBSYSTEMS_MAX; i++)
 		m.subsystems[m.n_subsystems++] =
 		    (struct wire_span){ (const uint8_t *)profile->subsystems[i].name,
@@ -288,6 +292,31 @@ audit_refusal(const struct peer *p, const struct ipc_req_auth *m, const char *wh
 	    AUDIT_NUMBER("generation", p->broker->generation));
 }
 
+/* What was decided is none after all; the rule is still named. */
+static void
+give_up_login(struct peer *p)
+{
+	p->grant = policy_grant_unref(p->grant);
+	p->decision.profile = NULL;
+	shadow_forget(&p->shadow);
+	ceilings_give(&p->place);
+}
+
+/* The last thing to ask: what is counted here is let in, but for the audit log. */
+static const char *
+take_place(struct peer *p)
+{
+	char text[CEILING_TEXT_MAX] = "";
+	int r = claim_session(p, &p->place, text);
+
+	if (r == 0)
+		return NULL;
+	give_up_login(p);
+	(void)snprintf(p->refusal, sizeof(p->refusal), "%s", text);
+	p->facts.full = true;
+	return r == CEILING_E_FULL ? "a ceiling is reached" : strerror(-r);
+}
+
 /* Before anything of it happens: a login that cannot be written down is none. */
 static const char *
 audit_login(struct peer *p, const struct ipc_req_auth *m)
@@ -304,8 +333,7 @@ audit_login(struct peer *p, const struct ipc_req_auth *m)
 		return NULL;
 	(void)snprintf(p->refusal, sizeof(p->refusal),
 	    "The audit log cannot be written, so nobody is let in. Tell the administrator.");
-	p->grant = policy_grant_unref(p->grant);
-	memset(&p->decision, 0, sizeof(p->decision));
+	give_up_login(p);
 	return "the audit log cannot be written";
 }
 
@@ -326,11 +354,13 @@ answer_auth(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	memset(&p->decision, 0, sizeof(p->decision));
 	why = judge(p, &m);
 	if (why == NULL)
+		why = take_place(p);
+	if (why == NULL)
 		why = audit_login(p, &m);
 	if (why != NULL) {
 		audit_refusal(p, &m, why);
 		/* Who has proven who they are is no flood. */
-		if (p->facts.denied || worker_pool_may_log(p->broker->workers))
+		if (p->facts.denied || p->facts.full || worker_pool_may_log(p->broker->workers))
 			log_info("connection=%s from=%s user=%.*s login refused: %s%s%s", p->id,
 			    p->source_text, (int)m.user.len, (const char *)m.user.data, why,
 			    p->decision.rule != NULL ? ", rule " : "",

@@ -12,6 +12,7 @@
 
 #include "answer.h"
 #include "audit.h"
+#include "claim.h"
 #include "container.h"
 #include "dispatch.h"
 #include "fd.h"
@@ -372,22 +373,33 @@ on_down(void *arg, struct container *c, const char *text)
 	}
 }
 
+/* As claim_container(), or -errno: then there is no sentence. */
 static int
-make_container(struct peer *p, struct container **ret)
+make_container(struct peer *p, bool ahead, struct container **ret, char text[CEILING_TEXT_MAX])
 {
 	struct container_owner owner = { on_up, on_down, p };
+	struct ceiling_hold *place = NULL;
+	int r = claim_container(p, false, ahead, &place, text);
 
-	return container_new(p->broker, p->grant, p->id, p->user, &owner, ret);
+	if (r != 0)
+		return r;
+	r = container_new(p->broker, p->grant, p->id, p->user, &owner, ret);
+	if (r == 0)
+		container_set_place(*ret, &place);
+	ceilings_give(&place);
+	if (r < 0)
+		log_error("connection=%s user=%s cannot make a container: %s", p->id, p->user,
+		    strerror(-r));
+	return r;
 }
 
 void
 session_begin(struct peer *p)
 {
-	int r = make_container(p, &p->container);
+	char text[CEILING_TEXT_MAX];
 
-	if (r < 0)
-		log_error("connection=%s user=%s cannot make a container: %s", p->id, p->user,
-		    strerror(-r));
+	/* Should it fail, the first channel tries again, and its client is there to hear why. */
+	(void)!make_container(p, true, &p->container, text);
 }
 
 void
@@ -404,14 +416,15 @@ session_end(struct peer *p)
 
 /*
  * The container for a new channel: the shared one, or in mode "session" one of its own, for which the
- * one that was begun at login is taken first. NULL: none could be made.
+ * one that was begun at login is taken first. NULL: none could be made, text says why.
  */
 static struct container *
-container_for_channel(struct peer *p)
+container_for_channel(struct peer *p, char text[CEILING_TEXT_MAX])
 {
 	struct container *c = p->container;
 
-	if (c == NULL && make_container(p, &c) < 0)
+	(void)snprintf(text, CEILING_TEXT_MAX, "The container could not be started.");
+	if (c == NULL && make_container(p, false, &c, text) != 0)
 		return NULL;
 	p->container = p->decision.profile->mode == POLICY_MODE_SESSION ? NULL : c;
 	return c;
@@ -462,13 +475,14 @@ void
 session_request(struct peer *p, uint32_t number, const struct wire_reader *request)
 {
 	struct peer_channel *channel = &p->channels[number];
+	char text[CEILING_TEXT_MAX];
 	const char *why;
 
 	channel->state = CHANNEL_WAITING;
 	p->n_channels++;
-	channel->container = container_for_channel(p);
+	channel->container = container_for_channel(p, text);
 	if (channel->container == NULL || keep_request(channel, request) < 0) {
-		session_refuse(p, number, IPC_START_FAILED, "The container could not be started.");
+		session_refuse(p, number, IPC_START_FAILED, text);
 		return;
 	}
 	why = container_down_text(channel->container);

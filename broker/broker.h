@@ -12,6 +12,7 @@
 #include "instance.h"
 
 struct audit;
+struct ceilings;
 struct config;
 struct container_set;
 struct engine;
@@ -27,6 +28,8 @@ struct broker_counters {
 	uint64_t logins_refused; /* also of strangers */
 	uint64_t requests_refused;
 	uint64_t violations;
+	uint64_t containers;        /* that were asked of the engine */
+	uint64_t containers_failed; /* of these: did not come up */
 };
 
 struct broker {
@@ -39,6 +42,7 @@ struct broker {
 	struct instance instance;
 	struct audit *audit; /* NULL: none is configured */
 	struct engine *engine;
+	struct ceilings *ceilings; /* what is held of them */
 	struct container_set *containers;
 	struct worker_pool *workers;
 	struct broker_counters counters;

@@ -269,7 +269,7 @@ ceilings_take(struct ceilings *c, enum ceiling_kind kind, const struct ceiling_c
 	hold->kind = kind;
 	hold->memory = kind == CEILING_CONTAINERS ? claim->memory : 0;
 	if (find_any_full(hold->entries, kind, claim, now_ms, refusal)) {
-		c->refused[refusal->scope][refusal->kind]++;
+		c->refused[refusal->scope][refusal->kind] += !claim->ahead;
 		free(hold);
 		return CEILING_E_FULL;
 	}

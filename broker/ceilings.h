@@ -47,6 +47,7 @@ struct ceiling_claim {
 	const char *rule;
 	uint64_t memory; /* of the container */
 	bool made;       /* it exists already, and becomes theirs: everybody's minute has it */
+	bool ahead;      /* not asked for yet: a refusal is not counted */
 	struct ceiling_limits limits[CEILING_SCOPES];
 };
 

@@ -19,6 +19,7 @@
 #include "audit.h"
 #include "bind_source.h"
 #include "broker.h"
+#include "ceilings.h"
 #include "config.h"
 #include "container_plan.h"
 #include "engine.h"
@@ -48,6 +49,7 @@ struct container {
 	char connection[16];
 	char id[ENGINE_ID_LEN + 1]; /* "" until it exists */
 	char down_text[IPC_TEXT_MAX];
+	struct ceiling_hold *place;
 	struct engine_call *launch;
 	const struct data_path_ops *ops;
 	struct data_path *path;
@@ -87,6 +89,7 @@ forget(struct container *c)
 		event_free(c->grace);
 	fd_close(&c->pidfd);
 	policy_grant_unref(c->grant);
+	ceilings_give(&c->place);
 	TAILQ_REMOVE(&c->set->list, c, link);
 	free(c);
 }
@@ -209,6 +212,7 @@ on_launched(void *arg, const struct engine_result *result)
 	if (result->error != ENGINE_OK) {
 		char text[IPC_TEXT_MAX];
 
+		c->broker->counters.containers_failed++;
 		log_error("connection=%s container=%s image=%s failed to start: %s: %s",
 		    c->connection, c->name, c->profile->image, engine_error_name(result->error),
 		    result->sentence);
@@ -263,6 +267,7 @@ on_path_failed(void *arg, const char *why)
 	struct container *c = arg;
 	char text[IPC_TEXT_MAX];
 
+	c->broker->counters.containers_failed++;
 	log_error("connection=%s container=%s %s", c->connection, c->name, why);
 	(void)snprintf(text, sizeof(text),
 	    "The container could not be started. Tell the administrator \"connection %s\".",
@@ -359,6 +364,8 @@ container_new(struct broker *b, struct policy_grant *grant, const char *connecti
 		r = -EIO;
 	if (r == 0)
 		r = launch(c, user);
+	if (r == 0)
+		b->counters.containers++;
 	if (r < 0) {
 		forget(c);
 		return r;
@@ -425,6 +432,14 @@ int
 container_listen(struct container *c, const struct guest_listen *order, struct data_path_streams *ret)
 {
 	return c->ops->listen(c->path, order, ret);
+}
+
+void
+container_set_place(struct container *c, struct ceiling_hold **place)
+{
+	ceilings_give(&c->place);
+	c->place = *place;
+	*place = NULL;
 }
 
 static void

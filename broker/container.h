@@ -14,6 +14,7 @@
 #include "data_path.h"
 
 struct broker;
+struct ceiling_hold;
 struct container;
 struct container_set;
 struct guest_connect;
@@ -66,6 +67,9 @@ SP_MUST_CHECK int container_connect(struct container *c, const struct guest_conn
 /* Listen in its network, or in its file system. As data_path_ops.listen. */
 SP_MUST_CHECK int container_listen(struct container *c, const struct guest_listen *order,
     struct data_path_streams *ret);
+
+/* It holds this place (takes *place) until its processes are gone and the engine is told to remove it. */
+void container_set_place(struct container *c, struct ceiling_hold **place);
 
 /* The owner has no more use for it. */
 void container_release(struct container *c);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "broker.h"
+#include "ceilings.h"
 #include "clock.h"
 #include "config.h"
 #include "container.h"
@@ -188,10 +189,11 @@ engine_json(const struct engine *e)
 
 	if (n.api_minor > 0)
 		(void)snprintf(api, sizeof(api), "1.%u", n.api_minor);
-	return json_pack("{s:s, s:o, s:o, s:i, s:i, s:i, s:I}", "state",
+	return json_pack("{s:s, s:o, s:o, s:i, s:i, s:i, s:I, s:I}", "state",
 	    health_name(engine_health(e)), "reason", text_or_null(engine_health_reason(e)), "api",
 	    text_or_null(api), "starting", (int)n.starting, "queued", (int)n.queued, "removing",
-	    (int)n.discarding, "requests", (json_int_t)n.requests);
+	    (int)n.discarding, "requests", (json_int_t)n.requests, "failures",
+	    (json_int_t)n.failures);
 }
 
 /* Who is let in, and who was not since the start. */
@@ -207,11 +209,37 @@ admission_json(const struct admission_counts *c)
 }
 
 static json_t *
+refused_json(const struct ceilings *c, enum ceiling_scope scope)
+{
+	json_t *object = json_object();
+
+	for (unsigned kind = 0; kind < CEILING_KINDS; kind++)
+		(void)json_object_set_new(object, ceiling_kind_name(kind),
+		    json_integer((json_int_t)ceilings_refused(c, scope, kind)));
+	return object;
+}
+
+/* What is held of the policy's ceilings now, and how often there was no place. */
+static json_t *
+ceilings_json(const struct ceilings *c)
+{
+	json_t *refused = json_object();
+
+	for (unsigned scope = 0; scope < CEILING_SCOPES; scope++)
+		(void)json_object_set_new(refused, ceiling_scope_name(scope), refused_json(c, scope));
+	return json_pack("{s:{s:I, s:I, s:I}, s:o}", "held", "sessions",
+	    (json_int_t)ceilings_held(c, CEILING_SESSIONS), "containers",
+	    (json_int_t)ceilings_held(c, CEILING_CONTAINERS), "memory",
+	    (json_int_t)ceilings_held(c, CEILING_MEMORY), "refused", refused);
+}
+
+static json_t *
 counters_json(const struct broker_counters *n)
 {
-	return json_pack("{s:I, s:I, s:I, s:I}", "logins", (json_int_t)n->logins, "logins_refused",
-	    (json_int_t)n->logins_refused, "requests_refused", (json_int_t)n->requests_refused,
-	    "violations", (json_int_t)n->violations);
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "containers", (json_int_t)n->containers,
+	    "containers_failed", (json_int_t)n->containers_failed, "logins", (json_int_t)n->logins,
+	    "logins_refused", (json_int_t)n->logins_refused, "requests_refused",
+	    (json_int_t)n->requests_refused, "violations", (json_int_t)n->violations);
 }
 
 static json_t *
@@ -236,14 +264,15 @@ answer_status(const struct control_context *x, const json_t *request)
 	int64_t age = clock_now_ms() - x->started_at;
 
 	(void)request;
-	return json_pack("{s:s, s:i, s:o, s:I, s:b, s:{s:i, s:s, s:s}, s:o, s:o, s:i, s:o, s:i, s:{s:i, s:i}, s:o}",
+	return json_pack("{s:s, s:i, s:o, s:I, s:b, s:{s:i, s:s, s:s}, s:o, s:o, s:i, s:o, s:i, s:{s:i, s:i}, s:o, s:o}",
 	    "version", SP_VERSION, "pid", (int)getpid(), "since", utc(age), "seconds",
 	    (json_int_t)(age / 1000), "stopping", (int)b->draining, "policy", "generation",
 	    (int)b->generation, "sha256", policy_digest(b->policy), "file", b->config->policy,
 	    "shadow", shadow_json(b), "engine", engine_json(b->engine), "connections",
 	    (int)counts.connections, "admission", admission_json(&counts), "containers",
 	    (int)container_set_count(b->containers), "workers", "all", (int)workers.all, "spare",
-	    (int)workers.spare, "counters", counters_json(&b->counters));
+	    (int)workers.spare, "counters", counters_json(&b->counters), "ceilings",
+	    ceilings_json(b->ceilings));
 }
 
 /* What the policy's reader has to say, as it would print it. */

@@ -391,9 +391,18 @@ abandon_created(const struct engine_request *r, const struct answer *a)
 		(void)!engine_discard_unsure(r->call.engine, r->name);
 }
 
+/* Not what the engine may well say: that there is no such thing, or no such image, or that it is too late. */
+static bool
+is_failure(enum engine_error error)
+{
+	return error == ENGINE_E_UNREACHABLE || error == ENGINE_E_TIMEOUT ||
+	    error == ENGINE_E_FAILED || error == ENGINE_E_BROKEN || error == ENGINE_E_DIFFERENT;
+}
+
 static void
 complete(struct engine_request *r, struct answer *a)
 {
+	r->call.engine->n_failed += is_failure(a->result.error);
 	if (r->list != NULL)
 		delist(r);
 	r->http = NULL;
@@ -876,6 +885,7 @@ engine_counts(const struct engine *e)
 		.absent = engine_discards_absent(e),
 		.requests = e->n_sent,
 		.connections = engine_http_connections(e->http),
+		.failures = e->n_failed,
 		.api_minor = e->minor,
 	};
 }

@@ -151,7 +151,8 @@ struct engine_counts {
 	unsigned absent; /* of these: not there so far; a create that was given up may still bring them */
 	uint64_t requests;    /* sent since engine_new() */
 	uint64_t connections; /* opened since engine_new() */
-	unsigned api_minor;   /* negotiated 1.x, 0 before */
+	uint64_t failures; /* of the requests: no answer, in time or at all, or none that makes sense */
+	unsigned api_minor; /* negotiated 1.x, 0 before */
 };
 struct engine_counts engine_counts(const struct engine *e);
 

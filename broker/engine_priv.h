@@ -28,6 +28,7 @@ struct engine {
 	struct engine_http *http;
 	struct engine_options options;
 	uint64_t n_sent;
+	uint64_t n_failed; /* ended by what the engine should not do */
 
 	/* requests: until the version is known, and sent */
 	struct engine_request_list waiting;

@@ -22,6 +22,7 @@
 
 #include "audit.h"
 #include "broker.h"
+#include "ceilings.h"
 #include "clock.h"
 #include "config.h"
 #include "container.h"
@@ -652,6 +653,8 @@ start(struct service *s)
 	if (r == 0)
 		r = container_set_new(&s->broker, &s->broker.containers);
 	if (r == 0)
+		r = ceilings_new(&s->broker.ceilings);
+	if (r == 0)
 		r = make_control(s);
 	if (r < 0)
 		return r;
@@ -673,6 +676,7 @@ free_service(struct service *s)
 	control_free(s->control);
 	worker_pool_free(s->broker.workers);
 	container_set_free(s->broker.containers);
+	ceilings_free(s->broker.ceilings);
 	engine_free(s->broker.engine);
 	for (size_t i = 0; i < SP_ARRAY_LEN(s->signals); i++) {
 		if (s->signals[i] != NULL)

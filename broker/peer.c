@@ -23,6 +23,7 @@
 
 #include "answer.h"
 #include "audit.h"
+#include "ceilings.h"
 #include "clock.h"
 #include "config.h"
 #include "dispatch.h"
@@ -31,6 +32,7 @@
 #include "ipc_chan.h"
 #include "ipc_msg.h"
 #include "log.h"
+#include "session_time.h"
 #include "worker_exit.h"
 #include "worker_pool.h"
 
@@ -134,7 +136,7 @@ free_peer(struct peer *p)
 	free_event(&p->log_event);
 	free_event(&p->deadline);
 	free_event(&p->answer);
-	free_event(&p->time_over);
+	session_time_end(p);
 	free_event(&p->rest);
 	fd_close(&p->ipc_fd);
 	fd_close(&p->log_fd);
@@ -157,10 +159,11 @@ close_pair(struct peer *p, bool kill_now)
 	peer_enter(p, PEER_ENDED);
 	free_event(&p->ipc_event);
 	free_event(&p->answer);
-	free_event(&p->time_over);
+	session_time_end(p);
 	fd_close(&p->ipc_fd);
 	fd_close(&p->client_fd);
 	session_end(p);
+	ceilings_give(&p->place);
 	if (!set_deadline(p, EXIT_MS) || kill_now)
 		kill_process(p);
 }
@@ -706,7 +709,7 @@ peer_logged_in(struct peer *p)
 {
 	peer_enter(p, PEER_LOGGED_IN);
 	p->facts.logged_in = true;
-	p->activity.last_ms = clock_now_ms();
+	p->logged_in_at = p->activity.last_ms = clock_now_ms();
 	worker_pool_peer_logged_in(p->broker->workers, p);
 	(void)set_deadline(p, 0);
 }

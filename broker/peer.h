@@ -27,6 +27,7 @@
 #include "wire.h"
 
 struct audit_subject;
+struct ceiling_hold;
 struct container;
 struct event;
 
@@ -45,6 +46,19 @@ enum peer_time {
 	PEER_TIME_WARN,
 	PEER_TIME_END,
 	PEER_TIME_LAST_WORD,
+};
+
+/* Of session_time.c. */
+enum peer_clock_kind {
+	PEER_CLOCK_LONGEST, /* since the login */
+	PEER_CLOCK_IDLE,    /* since the last data */
+	PEER_CLOCKS,
+};
+
+struct peer_clock {
+	struct peer *peer;
+	struct event *timer; /* NULL: it does not run */
+	enum peer_time stage;
 };
 
 enum peer_channel_state {
@@ -91,12 +105,10 @@ struct peer {
 	int client_fd; /* a connection that waits for the worker to be ready */
 	struct event *ipc_event;
 	struct event *log_event;
-	struct event *deadline;  /* start, key exchange, login grace, or end of the process */
-	struct event *answer;    /* a refusal that is held back, see answer_login.c */
-	struct event *time_over; /* session_time.c; NULL: it may last */
-	enum peer_time time_stage;
-	struct event *rest;   /* until it is listened to again: it said too much */
-	int record_credit;    /* records that may come at once; below 0 after what cost more */
+	struct event *deadline; /* start, key exchange, login grace, or end of the process */
+	struct event *answer;   /* a refusal that is held back, see answer_login.c */
+	struct event *rest;     /* until it is listened to again: it said too much */
+	int record_credit;      /* records that may come at once; below 0 after what cost more */
 	int64_t write_credit; /* bytes that it may make us write into the logs at once; the same */
 	int64_t record_ms;    /* when the credits were counted last */
 	bool exited;
@@ -120,7 +132,10 @@ struct peer {
 	char fingerprint[64];
 	char refusal[IPC_TEXT_MAX + 1]; /* the sentence of a refusal that is held back */
 
-	struct activity activity; /* by the worker's own word */
+	int64_t logged_in_at; /* ms of clock_now_ms() */
+	struct peer_clock clocks[PEER_CLOCKS];
+	struct ceiling_hold *place; /* of this login among those that the ceilings allow */
+	struct activity activity;   /* by the worker's own word */
 	struct container *container; /* mode "connection": shared; mode "session": the next channel's */
 	struct peer_channel channels[IPC_CHANNEL_MAX];
 	unsigned n_channels;

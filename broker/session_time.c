@@ -1,85 +1,168 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Broker: the longest time of a login. The peer frees the timer. */
+/* Broker: how long a login may last, and how long unused; each has its clock. */
 #include "session_time.h"
 
 #include <errno.h>
 #include <event2/event.h>
 #include <stdio.h>
 
-#include "log.h"
+#include "clock.h"
 #include "peer.h"
 #include "units.h"
 
 #define LAST_WORD_MS 2000 /* from "disconnect now" to the end of a worker that does not */
+/* What a worker tells of its activity is up to two seconds old (common/PROTOCOL.md), and takes a moment. */
+#define IDLE_SLACK_MS 3000
 
-static int
-arm(struct peer *p, uint32_t ms)
+/* What the two have of their own. Words stand before and behind a time. */
+struct kind {
+	uint32_t (*limit)(const struct policy_profile *profile); /* ms; 0: none */
+	int64_t (*end)(const struct peer *p); /* ms of clock_now_ms(), as far as is known now */
+	const char *warning[2];
+	const char *goodbye[2];
+	const char *reason; /* for the logs */
+};
+
+static uint32_t
+longest_limit(const struct policy_profile *profile)
+{
+	return profile->max_ms;
+}
+
+static int64_t
+longest_end(const struct peer *p)
+{
+	return p->logged_in_at + p->decision.profile->max_ms;
+}
+
+static uint32_t
+idle_limit(const struct policy_profile *profile)
+{
+	return profile->idle_ms;
+}
+
+static int64_t
+idle_end(const struct peer *p)
+{
+	return p->activity.last_ms + p->decision.profile->idle_ms + IDLE_SLACK_MS;
+}
+
+static const struct kind kinds[PEER_CLOCKS] = {
+	[PEER_CLOCK_LONGEST] = { longest_limit, longest_end, { "This session ends in ", "." },
+	    { "This session has lasted its longest time, ", "." }, "its longest time is over" },
+	[PEER_CLOCK_IDLE] = { idle_limit, idle_end,
+	    { "This session is not being used. It ends in ", " if nothing passes through it." },
+	    { "This session has not been used for ", " and is over." }, "it was idle for too long" },
+};
+
+static const struct kind *
+kind_of(const struct peer_clock *k)
+{
+	return &kinds[k - k->peer->clocks];
+}
+
+/* How long before the end a word is said; 0: none. */
+static uint32_t
+warning_of(const struct peer_clock *k)
+{
+	const struct policy_profile *profile = k->peer->decision.profile;
+
+	return profile->warn_ms < kind_of(k)->limit(profile) ? profile->warn_ms : 0;
+}
+
+static void
+say(struct peer *p, enum ipc_notice_kind notice, const char *const words[2], uint32_t ms)
+{
+	char time[UNITS_TEXT_MAX];
+	char text[160];
+
+	(void)snprintf(text, sizeof(text), "%s%s%s", words[0], units_format_duration(ms, time),
+	    words[1]);
+	peer_notice(p, notice, text);
+}
+
+/* A notice may have ended the peer: then there is no timer any more. */
+static void
+arm(struct peer_clock *k, int64_t ms)
 {
 	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
 
-	return event_add(p->time_over, &tv) < 0 ? -ENOMEM : 0;
+	if (k->timer != NULL && event_add(k->timer, &tv) < 0)
+		peer_end(k->peer, "its time cannot be kept: out of memory");
 }
 
+/* Until the next thing that there is to do, were nothing to change. */
 static void
-warn(struct peer *p, uint32_t ms)
+arm_next(struct peer_clock *k)
 {
-	char left[UNITS_TEXT_MAX];
-	char text[128];
+	int64_t left = kind_of(k)->end(k->peer) - clock_now_ms();
+	int64_t ms = k->stage == PEER_TIME_WARN ? left - warning_of(k) : left;
 
-	(void)snprintf(text, sizeof(text), "This session ends in %s.",
-	    units_format_duration(ms, left));
-	peer_notice(p, IPC_NOTICE_TEXT, text);
-}
-
-static void
-end(struct peer *p)
-{
-	char longest[UNITS_TEXT_MAX];
-	char text[128];
-
-	(void)snprintf(text, sizeof(text), "This session has lasted its longest time, %s.",
-	    units_format_duration(p->decision.profile->max_ms, longest));
-	peer_notice(p, IPC_NOTICE_END, text);
+	arm(k, ms > 0 ? ms : 0);
 }
 
 static void
 on_time(evutil_socket_t fd, short what, void *arg)
 {
-	struct peer *p = arg;
-	uint32_t next = LAST_WORD_MS;
+	struct peer_clock *k = arg;
+	const struct kind *kind = kind_of(k);
+	struct peer *p = k->peer;
+	int64_t left = kind->end(p) - clock_now_ms();
+	uint32_t warning = warning_of(k);
 
 	(void)fd;
 	(void)what;
-	switch (p->time_stage) {
-	case PEER_TIME_WARN:
-		p->time_stage = PEER_TIME_END;
-		next = p->decision.profile->warn_ms;
-		warn(p, next);
-		break;
-	case PEER_TIME_END:
-		p->time_stage = PEER_TIME_LAST_WORD;
-		end(p);
-		break;
-	case PEER_TIME_LAST_WORD:
-		peer_end(p, "its longest time is over");
-		return;
+	if (k->stage == PEER_TIME_LAST_WORD) {
+		peer_end(p, kind->reason);
+	} else if (left <= 0) {
+		k->stage = PEER_TIME_LAST_WORD;
+		say(p, IPC_NOTICE_END, kind->goodbye, kind->limit(p->decision.profile));
+		arm(k, LAST_WORD_MS);
+	} else {
+		if (k->stage == PEER_TIME_WARN && left <= warning) {
+			k->stage = PEER_TIME_END;
+			say(p, IPC_NOTICE_TEXT, kind->warning, warning);
+		}
+		arm_next(k);
 	}
-	/* A notice may have ended it: then there is no timer any more. */
-	if (p->time_over != NULL && arm(p, next) < 0)
-		peer_end(p, "its longest time cannot be kept: out of memory");
 }
 
 int
 session_time_begin(struct peer *p)
 {
-	const struct policy_profile *profile = p->decision.profile;
-	bool warns = profile->warn_ms > 0 && profile->warn_ms < profile->max_ms;
+	for (size_t i = 0; i < PEER_CLOCKS; i++) {
+		struct peer_clock *k = &p->clocks[i];
 
-	if (profile->max_ms == 0)
-		return 0;
-	p->time_over = evtimer_new(p->broker->base, on_time, p);
-	if (p->time_over == NULL)
-		return -ENOMEM;
-	p->time_stage = warns ? PEER_TIME_WARN : PEER_TIME_END;
-	return arm(p, profile->max_ms - (warns ? profile->warn_ms : 0));
+		if (kinds[i].limit(p->decision.profile) == 0)
+			continue;
+		k->peer = p;
+		k->timer = evtimer_new(p->broker->base, on_time, k);
+		if (k->timer == NULL)
+			return -ENOMEM;
+		k->stage = warning_of(k) > 0 ? PEER_TIME_WARN : PEER_TIME_END;
+		arm_next(k);
+	}
+	return 0;
+}
+
+void
+session_time_activity(struct peer *p)
+{
+	struct peer_clock *k = &p->clocks[PEER_CLOCK_IDLE];
+
+	/* Before that the timer finds out by itself. */
+	if (k->timer == NULL || k->stage != PEER_TIME_END || warning_of(k) == 0)
+		return;
+	k->stage = PEER_TIME_WARN;
+	arm_next(k);
+}
+
+void
+session_time_end(struct peer *p)
+{
+	for (size_t i = 0; i < PEER_CLOCKS; i++) {
+		if (p->clocks[i].timer != NULL)
+			event_free(p->clocks[i].timer);
+		p->clocks[i].timer = NULL;
+	}
 }

@@ -226,6 +226,7 @@ ipc_put_ans_auth(struct wire_writer *w, const struct ipc_ans_auth *m)
 	wire_put_u32(w, m->n_subsystems);
 	for (uint32_t i = 0; i < m->n_subsystems; i++)
 		put_span(w, m->subsystems[i]);
+	put_span(w, m->greeting);
 }
 
 int
@@ -248,6 +249,7 @@ ipc_get_ans_auth(struct wire_reader *r, struct ipc_ans_auth *ret)
 	ret->n_subsystems = get_count(r, IPC_SUBSYSTEMS_MAX);
 	for (uint32_t i = 0; i < ret->n_subsystems; i++)
 		ret->subsystems[i] = get_text(r, IPC_SUBSYSTEM_MAX);
+	ret->greeting = get_text(r, IPC_TEXT_MAX);
 	return wire_finish(r);
 }
 

@@ -94,6 +94,7 @@ struct ipc_ans_auth {
 	struct wire_span env[IPC_ENV_MAX]; /* patterns of names with * and ? */
 	uint32_t n_subsystems;
 	struct wire_span subsystems[IPC_SUBSYSTEMS_MAX]; /* names */
+	struct wire_span greeting; /* shown on each shell with a terminal, may be empty */
 };
 void ipc_put_ans_auth(struct wire_writer *w, const struct ipc_ans_auth *m);
 SP_MUST_CHECK int ipc_get_ans_auth(struct wire_reader *r, struct ipc_ans_auth *ret);

@@ -542,6 +542,30 @@ request_unknown(struct channel *ch)
 	}
 }
 
+/*
+ * As sshd shows /etc/motd: among the output, so that it comes before the shell's, and on terminals alone, so
+ * that what programs read stays as it is.
+ */
+static void
+greet(struct channel *ch)
+{
+	char text[2 * IPC_TEXT_MAX + 2];
+	size_t n = 0;
+
+	for (const char *c = ch->connection->grants.greeting; *c != '\0'; c++) {
+		if (*c == '\n')
+			text[n++] = '\r';
+		text[n++] = *c;
+	}
+	if (n == 0 || !ch->pty)
+		return;
+	if (text[n - 1] != '\n') {
+		text[n++] = '\r';
+		text[n++] = '\n';
+	}
+	(void)ssh_channel_write(ch->ssh, text, (uint32_t)n);
+}
+
 void
 channel_request(struct channel *ch, ssh_message m)
 {
@@ -577,10 +601,13 @@ channel_request(struct channel *ch, ssh_message m)
 	default:
 		break;
 	}
-	if (done)
-		(void)ssh_message_channel_request_reply_success(m);
-	else
+	if (!done) {
 		(void)ssh_message_reply_default(m);
+		return;
+	}
+	(void)ssh_message_channel_request_reply_success(m);
+	if (ssh_message_subtype(m) == SSH_CHANNEL_REQUEST_SHELL)
+		greet(ch);
 }
 
 /* ---- the broker's answer, the guest's words ---- */

@@ -28,6 +28,7 @@ struct grants {
 	char env[CONNECTION_ENV_PATTERNS][IPC_ENV_NAME_MAX + 1];
 	uint32_t n_subsystems;
 	char subsystems[IPC_SUBSYSTEMS_MAX][IPC_SUBSYSTEM_MAX + 1];
+	char greeting[IPC_TEXT_MAX + 1];
 };
 
 struct connection {

@@ -102,6 +102,7 @@ keep_grants(struct grants *g, const struct ipc_ans_auth *answer)
 	g->n_subsystems = answer->n_subsystems;
 	for (uint32_t i = 0; i < answer->n_subsystems; i++)
 		keep_text(g->subsystems[i], answer->subsystems[i]);
+	keep_text(g->greeting, answer->greeting);
 }
 
 /* RFC 4252 section 5.4: text that the client shows before the login. Clients end no line for us. */

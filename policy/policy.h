@@ -136,11 +136,11 @@ struct policy_profile {
 	const struct policy_subsystem *subsystems; /* default: none */
 	size_t n_subsystems;
 	uint32_t max_ms;   /* how long a login may last; 0: for ever (default) */
-	uint32_t idle_ms;  /* how long nothing may come from its client; 0: for ever (default) */
+	uint32_t idle_ms;  /* how long no data may pass on its channels; 0: for ever (default) */
 	uint32_t warn_ms;  /* a word so long before either end; 0: none. default 1 min */
 	uint32_t channels; /* session channels at a time, 1..64; default 10, as sshd */
 
-	/* Said to each session when it begins, on stderr or its terminal; printable UTF-8, line ends and
+	/* Shown on each shell with a terminal, before its output; printable UTF-8, line ends and
 	 * tabs, at most POLICY_GREETING_MAX bytes; or NULL */
 	const char *greeting;
 
@@ -170,8 +170,8 @@ struct policy_login {
 
 /* How much there may be at a time. 0: no ceiling. */
 struct policy_ceiling {
-	uint32_t containers; /* that exist, from the request to make them until they are gone */
-	uint32_t sessions;   /* logins: connections that have authenticated */
+	uint32_t containers;         /* from the request for one until its processes have ended */
+	uint32_t sessions;           /* logins: connections that have authenticated */
 	uint32_t creates_per_minute; /* containers that are asked for within any 60 s */
 	uint64_t memory; /* bytes, the sum of the containers' limits without swap; global only */
 };

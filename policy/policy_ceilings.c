@@ -15,7 +15,6 @@
 	{                                                                                    \
 		.key = #word, .read = json_read_u32,                                         \
 		.offset = offsetof(struct policy_ceiling, word), .min = 1, .max = COUNT_MAX, \
-		.later = true                                                                \
 	}
 
 static const struct json_field global_fields[] = {
@@ -26,8 +25,7 @@ static const struct json_field global_fields[] = {
 	    .read = json_read_size,
 	    .offset = offsetof(struct policy_ceiling, memory),
 	    .min = 1,
-	    .max = 1024 * TIB,
-	    .later = true },
+	    .max = 1024 * TIB },
 };
 
 static const struct json_field group_fields[] = {

@@ -67,8 +67,19 @@ PROTECTIONS = {
         "p->write_credit -= REFUSAL_BYTES;": "(void)p;"}),
     # what a login gives
     "decision-on-each-request": (FORGED + "test_what_the_login_may_not[pty]", {
-        "why = refuse_by_policy(p, &m, &words);\n\tif (why != NULL) {":
-        "why = refuse_by_policy(p, &m, &words);\n\tif (false) {"}),
+        "why = refuse_by_policy(p, &m, &words);\n":
+        "(void)refuse_by_policy(p, &m, &words);\n\twhy = NULL;\n"}),
+    "bytes-that-become-fewer": (FORGED + "test_fewer_bytes_than_before", {
+        "if (m->bytes_in < a->in || m->bytes_out < a->out)": "if (false)"}),
+    # what there may be at a time
+    "ceilings": ("test_ceilings.py::test_twenty_at_once_and_five_are_let_in[per_user-for one user]", {
+        "if (is_full(entries[order[i]], kind, more, most, now_ms)) {": "if (false) {",
+        "static bool\nis_full(": "__attribute__((__unused__)) static bool\nis_full("}),
+    "places-given-back": ("test_ceilings.py::test_however_it_ends_the_place_is_free[client is killed]", {
+        "\tsession_end(p);\n\tceilings_give(&p->place);\n": "\tsession_end(p);\n"}),
+    "idle-sessions": ("test_session_time.py::test_an_idle_session_is_warned_and_ended", {
+        "{ idle_limit, idle_end,": "{ longest_limit, idle_end,",
+        "static uint32_t\nidle_limit(": "__attribute__((__unused__)) static uint32_t\nidle_limit("}),
     "number-of-channels": (FORGED + "test_more_channels_than_allowed", {
         " || p->n_channels >= p->decision.profile->channels)": ")"}),
     "close-of-a-free-channel": (FORGED + "test_close_of_a_channel_that_was_never_opened", {

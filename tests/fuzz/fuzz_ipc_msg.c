@@ -77,8 +77,8 @@ decode(uint8_t id, struct wire_reader *r, struct wire_writer *w)
 		    FUZZ_CHECK(m.user.len <= IPC_USER_MAX && m.blob.len <= IPC_BLOB_MAX &&
 			m.signature.len <= IPC_SIG_MAX && strlen(m.algorithm) <= IPC_ALGO_MAX))
 		CASE(IPC_ANS_AUTH, ans_auth,
-		    FUZZ_CHECK(is_text(m.text, IPC_TEXT_MAX) && m.n_env <= IPC_ENV_MAX &&
-			m.max_channels <= IPC_CHANNEL_MAX))
+		    FUZZ_CHECK(is_text(m.text, IPC_TEXT_MAX) && is_text(m.greeting, IPC_TEXT_MAX) &&
+			m.n_env <= IPC_ENV_MAX && m.max_channels <= IPC_CHANNEL_MAX))
 		CASE(IPC_REQ_START, req_start, check_start(&m))
 		CASE(IPC_ANS_START, ans_start,
 		    FUZZ_CHECK(m.channel < IPC_CHANNEL_MAX && m.result <= IPC_START_FAILED &&

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ceilings.h"
 #include "config.h"
 #include "container.h"
 #include "engine.h"
@@ -41,6 +42,7 @@ static const char policy_form[] =
     "  \"single\": { \"container\": { \"image\": \"single-image\", \"user\": \"1002:1002\","
     "    \"mode\": \"session\", \"stop_grace\": \"2s\", \"env\": { \"FIXED\": \"yes\" } },"
     "    \"session\": { \"pty\": false, \"env\": [\"*\"], \"channels\": 5 } } },"
+    "\"ceilings\": { \"per_user\": { \"containers\": 4 } },"
     "\"rules\": ["
     "  { \"id\": \"a\", \"if\": { \"user\": [\"alice\"] }, \"use\": \"shared\" },"
     "  { \"id\": \"b\", \"if\": { \"user\": [\"bob\"] }, \"use\": \"single\" },"
@@ -386,6 +388,7 @@ scene_begin_around(struct scene *s, void (*around)(bool broker))
 	s->broker.base = event_base_new();
 	FUZZ_CHECK(s->broker.base != NULL);
 	FUZZ_CHECK(container_set_new(&s->broker, &s->broker.containers) == 0);
+	FUZZ_CHECK(ceilings_new(&s->broker.ceilings) == 0);
 	FUZZ_CHECK(worker_pool_new(&s->broker, pair[0], -1, &events, &s->broker.workers) == 0);
 	scene_turn(s);
 }
@@ -430,6 +433,10 @@ scene_end(struct scene *s)
 	FUZZ_CHECK(scene_engine_is_empty());
 	worker_pool_free(s->broker.workers);
 	container_set_free(s->broker.containers);
+	/* Whatever way it ended, its place is free. */
+	for (unsigned kind = 0; kind < CEILING_KINDS; kind++)
+		FUZZ_CHECK(ceilings_held(s->broker.ceilings, kind) == 0);
+	ceilings_free(s->broker.ceilings);
 	event_base_free(s->broker.base);
 	policy_unref(s->broker.policy);
 	scene_audit_end(s);

@@ -161,6 +161,7 @@ encode(uint8_t id)
 		m.env[0] = span("LC_*");
 		m.subsystems[0] = span("sftp");
 		m.subsystems[1] = span("netconf");
+		m.greeting = span("Hello.\n");
 		ipc_put_ans_auth(&w, &m);
 		break;
 	}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Broker: see claim.h. */
+#include "claim.h"
+
+#include <stdio.h>
+
+#include "audit.h"
+#include "broker.h"
+#include "clock.h"
+#include "log.h"
+#include "peer.h"
+#include "policy.h"
+
+static struct ceiling_limits
+limits_of(const struct policy_ceiling *c)
+{
+	struct ceiling_limits limits = { { 0 } };
+
+	if (c == NULL)
+		return limits;
+	limits.most[CEILING_SESSIONS] = c->sessions;
+	limits.most[CEILING_CONTAINERS] = c->containers;
+	limits.most[CEILING_MEMORY] = c->memory;
+	limits.most[CEILING_CREATES] = c->creates_per_minute;
+	return limits;
+}
+
+static struct ceiling_claim
+claim_of(const struct peer *p)
+{
+	const struct policy_ceilings *all = policy_ceilings(p->broker->policy);
+
+	return (struct ceiling_claim){
+		.user = p->user,
+		.rule = p->decision.rule,
+		.memory = p->decision.profile->memory,
+		.limits = {
+			[CEILING_GLOBAL] = limits_of(&all->global),
+			[CEILING_USER] = limits_of(&all->per_user),
+			[CEILING_RULE] = limits_of(p->decision.ceiling),
+		},
+	};
+}
+
+static void
+tell(const struct peer *p, const char *about, const struct ceiling_refusal *refusal)
+{
+	struct audit_subject who = peer_audit_subject(p);
+	char limit[64];
+
+	(void)snprintf(limit, sizeof(limit), "%s.%s", ceiling_scope_name(refusal->scope),
+	    ceiling_kind_name(refusal->kind));
+	log_info("connection=%s user=%s no %s: the ceiling %s of %llu is reached, rule %s", p->id,
+	    p->user, about, limit, (unsigned long long)refusal->most, p->decision.rule);
+	audit_note(p->broker->audit, "ceiling", &who, AUDIT_TEXT("about", about),
+	    AUDIT_TEXT("limit", limit), AUDIT_NUMBER("most", refusal->most),
+	    AUDIT_TEXT("rule", p->decision.rule));
+}
+
+static int
+take(struct peer *p, enum ceiling_kind kind, const struct ceiling_claim *claim,
+    struct ceiling_hold **ret, char text[CEILING_TEXT_MAX])
+{
+	struct ceiling_refusal refusal;
+	int r = ceilings_take(p->broker->ceilings, kind, claim, clock_now_ms(), ret, &refusal);
+
+	if (r == CEILING_E_FULL && !claim->ahead)
+		tell(p, kind == CEILING_SESSIONS ? "login" : "container", &refusal);
+	if (r == CEILING_E_FULL)
+		(void)ceiling_sentence(&refusal, text);
+	return r;
+}
+
+int
+claim_session(struct peer *p, struct ceiling_hold **ret, char text[CEILING_TEXT_MAX])
+{
+	const struct ceiling_claim claim = claim_of(p);
+
+	return take(p, CEILING_SESSIONS, &claim, ret, text);
+}
+
+int
+claim_container(struct peer *p, bool made, bool ahead, struct ceiling_hold **ret,
+    char text[CEILING_TEXT_MAX])
+{
+	struct ceiling_claim claim = claim_of(p);
+
+	claim.made = made;
+	claim.ahead = ahead;
+	return take(p, CEILING_CONTAINERS, &claim, ret, text);
+}
+
+int
+claim_spare(struct broker *b, const struct policy_profile *profile, struct ceiling_hold **ret,
+    char text[CEILING_TEXT_MAX])
+{
+	const struct ceiling_claim claim = {
+		.memory = profile->memory,
+		.ahead = true,
+		.limits = { [CEILING_GLOBAL] = limits_of(&policy_ceilings(b->policy)->global) },
+	};
+	struct ceiling_refusal refusal;
+	int r = ceilings_take(b->ceilings, CEILING_CONTAINERS, &claim, clock_now_ms(), ret, &refusal);
+
+	if (r == CEILING_E_FULL)
+		(void)ceiling_sentence(&refusal, text);
+	return r;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a login takes of the ceilings (ceilings.h) that the policy sets: those for everybody and for each user are
+ * the ones of the policy in force, those of its rule are of the policy that it logged in by. A refusal is in
+ * both logs, with the limit and the rule.
+ */
+#ifndef SP_CLAIM_H
+#define SP_CLAIM_H
+
+#include <stdbool.h>
+
+#include "attr.h"
+#include "ceilings.h"
+
+struct broker;
+struct peer;
+struct policy_profile;
+
+/* The login of p itself, which is decided but for this: 0; CEILING_E_FULL with a sentence in text; -ENOMEM. */
+SP_MUST_CHECK int claim_session(struct peer *p, struct ceiling_hold **ret,
+    char text[CEILING_TEXT_MAX]);
+/*
+ * A container for p. made: one that was ready before. ahead: nobody has asked for it yet, and a refusal is not
+ * written. As claim_session().
+ */
+SP_MUST_CHECK int claim_container(struct peer *p, bool made, bool ahead, struct ceiling_hold **ret,
+    char text[CEILING_TEXT_MAX]);
+/* A container that is made ahead of need, for nobody yet. As claim_session(), but nothing is written. */
+SP_MUST_CHECK int claim_spare(struct broker *b, const struct policy_profile *profile,
+    struct ceiling_hold **ret, char text[CEILING_TEXT_MAX]);
+
+#endif
