@@ -11,7 +11,7 @@
 #include "units.h"
 
 #define LAST_WORD_MS 2000 /* from "disconnect now" to the end of a worker that does not */
-/* What a worker tells of its activity is up to two seconds old (common/PROTOCOL.md), and takes a moment. */
+/* What a worker tells of what passes without a pause is up to two seconds old (common/PROTOCOL.md). */
 #define IDLE_SLACK_MS 3000
 
 /* What the two have of their own. Words stand before and behind a time. */

@@ -8,13 +8,22 @@
 void
 activity_note(struct activity *a, uint64_t in, uint64_t out)
 {
+	int64_t now = clock_now_ms();
+
 	if (in == 0 && out == 0)
 		return;
+	/* The first after a pause is told at once: the broker may be about to send an idle login away. */
+	if (a->due == 0)
+		a->due = now - a->last > ACTIVITY_EVERY_MS ? now : now + ACTIVITY_EVERY_MS;
 	a->in += in;
 	a->out += out;
+	a->last = now;
+}
+
+void
+activity_begin(struct activity *a)
+{
 	a->last = clock_now_ms();
-	if (a->due == 0)
-		a->due = a->last + ACTIVITY_EVERY_MS;
 }
 
 int64_t

@@ -13,14 +13,18 @@
 
 struct ask;
 
-#define ACTIVITY_EVERY_MS 2000 /* what passes waits so long before it is told; common/PROTOCOL.md */
+#define ACTIVITY_EVERY_MS \
+	2000 /* what passes without a pause is told so often; common/PROTOCOL.md */
 
 struct activity {
 	uint64_t in; /* bytes from the client, all channels */
 	uint64_t out;
-	int64_t last; /* ms of clock_now_ms(): the last of them */
+	int64_t last; /* ms of clock_now_ms(): the last of them, or the login */
 	int64_t due;  /* when to tell; 0: everything has been told */
 };
+
+/* Logged in: time is counted from now. */
+void activity_begin(struct activity *a);
 
 /* So many bytes have passed now. */
 void activity_note(struct activity *a, uint64_t in, uint64_t out);

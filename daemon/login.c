@@ -149,6 +149,7 @@ try_signature(struct connection *c, ssh_message m, struct wire_span user, struct
 	}
 	keep_grants(&c->grants, &answer);
 	c->logged_in = true;
+	activity_begin(&c->activity);
 	(void)ssh_message_auth_reply_success(m, 0);
 }
 

@@ -13,10 +13,10 @@ SHOWN = b"Welcome.\r\n\tBe quick, waits.\r\n"
 
 @pytest.fixture
 def quick(fresh_broker):
-    """The user "waits": four seconds without data, a word two seconds before; and a greeting."""
+    """The user "waits": eight seconds without data, a word four seconds before; and a greeting."""
     b = fresh_broker
     b.policy["profiles"] = dict(b.policy["profiles"], waits=profile(argv=BASH, session={
-        "idle": "4s", "warn": "2s", "greeting": GREETING, "subsystems": {"sftp": True}}))
+        "idle": "8s", "warn": "4s", "greeting": GREETING, "subsystems": {"sftp": True}}))
     b.policy["users"]["waits"] = dict(b.policy["users"]["dev"])
     b.policy["rules"].append({"id": "waits", "if": {"user": ["waits"]}, "use": "waits"})
     return b.start()
@@ -36,12 +36,12 @@ def test_an_idle_session_is_warned_and_ended(quick):
     client = quick.target.popen("echo in; exec cat", user="waits")
     assert client.stdout.readline() == b"in\n"
     code, text, seconds = ended(client)
-    assert code == 255 and 3.5 < seconds < 12 * PATIENCE
-    warning = b"This session is not being used. It ends in 2s if nothing passes through it."
-    goodbye = b"This session has not been used for 4s and is over."
+    assert code == 255 and 7.5 < seconds < 16 * PATIENCE
+    warning = b"This session is not being used. It ends in 4s if nothing passes through it."
+    goodbye = b"This session has not been used for 8s and is over."
     assert warning in text and goodbye in text and text.index(warning) < text.index(goodbye)
     event, = quick.audit(event="disconnect", user="waits")
-    assert event["milliseconds"] > 4000
+    assert event["milliseconds"] > 8000
 
 
 def test_keepalives_do_not_keep_it(quick):
@@ -49,13 +49,13 @@ def test_keepalives_do_not_keep_it(quick):
                                 options=("-o", "ServerAliveInterval=1"))
     assert client.stdout.readline() == b"in\n"
     code, text, _ = ended(client)
-    assert code == 255 and b"has not been used for 4s" in text
+    assert code == 255 and b"has not been used for 8s" in text
 
 
 def test_a_session_that_nobody_opens_a_channel_on(quick):
     client = quick.target.popen(user="waits", options=("-N",))
     code, text, _ = ended(client)
-    assert code == 255 and b"has not been used for 4s" in text
+    assert code == 255 and b"has not been used for 8s" in text
 
 
 @pytest.mark.parametrize("command", ["while :; do echo .; sleep 1; done", "exec cat > /dev/null"],
@@ -63,7 +63,7 @@ def test_a_session_that_nobody_opens_a_channel_on(quick):
 def test_data_in_either_direction_keeps_it(quick, command):
     client = quick.target.popen(command, user="waits")
     try:
-        for _ in range(12):
+        for _ in range(20):
             client.stdin.write(b"x" if "cat" in command else b"")
             client.stdin.flush()
             time.sleep(1)
@@ -88,7 +88,7 @@ def test_after_the_warning_it_can_go_on_and_is_warned_again(quick):
         assert client.stdout.readline() == b"x\n"
     code, text, _ = ended(client)
     assert code == 255 and text.count(b"This session is not being used.") == 1
-    assert b"has not been used for 4s" in text
+    assert b"has not been used for 8s" in text
 
 
 # ----- the greeting

@@ -73,6 +73,7 @@ test_told_when_due(void **state)
 	int64_t due;
 
 	(void)state;
+	activity_begin(&a);
 	activity_note(&a, 5, 0);
 	assert_in_range(activity_wait(&a), 1, ACTIVITY_EVERY_MS);
 	assert_int_equal(activity_tell(&a, &ask, false), 0);
@@ -94,6 +95,24 @@ test_told_when_due(void **state)
 	assert_false(hear(&m));
 }
 
+/* A user who comes back is not sent away for want of a word. */
+static void
+test_after_a_pause_at_once(void **state)
+{
+	struct activity a = { .last = clock_now_ms() - ACTIVITY_EVERY_MS - 1 };
+	struct ipc_activity m;
+
+	(void)state;
+	activity_note(&a, 1, 0);
+	assert_int_equal(activity_wait(&a), 0);
+	assert_int_equal(activity_tell(&a, &ask, false), 0);
+	assert_true(hear(&m));
+	assert_int_equal(m.idle_seconds, 0);
+	/* What follows without a pause waits. */
+	activity_note(&a, 1, 0);
+	assert_in_range(activity_wait(&a), 1, ACTIVITY_EVERY_MS);
+}
+
 static void
 test_the_last_word_does_not_wait(void **state)
 {
@@ -113,6 +132,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_nothing_to_tell, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_told_when_due, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_after_a_pause_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_the_last_word_does_not_wait, setup, teardown),
 	};
 
