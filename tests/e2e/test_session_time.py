@@ -5,6 +5,7 @@ import time
 import pytest
 
 from kit.broker import BASH, profile
+from kit.proc import wait_for
 from kit.target import PATIENCE
 
 GREETING = "Welcome.\n\tBe quick, ${user}."
@@ -40,6 +41,7 @@ def test_an_idle_session_is_warned_and_ended(quick):
     warning = b"This session is not being used. It ends in 4s if nothing passes through it."
     goodbye = b"This session has not been used for 8s and is over."
     assert warning in text and goodbye in text and text.index(warning) < text.index(goodbye)
+    wait_for(lambda: quick.audit(event="disconnect", user="waits"), 20 * PATIENCE, "its end is written")
     event, = quick.audit(event="disconnect", user="waits")
     assert event["milliseconds"] > 8000
 
