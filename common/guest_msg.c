@@ -191,6 +191,20 @@ guest_get_listen(struct wire_reader *r, struct guest_listen *ret)
 }
 
 void
+guest_put_end(struct wire_writer *w)
+{
+	wire_put_u8(w, GUEST_END);
+}
+
+int
+guest_get_end(struct wire_reader *r)
+{
+	if (wire_get_u8(r) != GUEST_END)
+		wire_fail(r);
+	return wire_finish(r);
+}
+
+void
 guest_put_ctl(struct wire_writer *w, const struct guest_ctl *m)
 {
 	wire_put_u8(w, (uint8_t)m->id);

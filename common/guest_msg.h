@@ -20,6 +20,8 @@
 #define GUEST_PROGRAM        GUEST_BUNDLE_DIR "/sallyport-guest"
 #define GUEST_SFTP           GUEST_BUNDLE_DIR "/sallyport-sftp"
 #define GUEST_SOCKET         GUEST_RENDEZVOUS_DIR "/socket"
+/* Seconds follow: so long the guest waits for a new broker when the old one is gone. */
+#define GUEST_KEEP_OPTION "--keep"
 
 #define GUEST_ORDER_MAX 131072 /* bytes of one order */
 #define GUEST_ARGV_MAX  256
@@ -31,7 +33,11 @@ enum guest_order_id {
 	GUEST_SPAWN = 1,
 	GUEST_CONNECT = 2,
 	GUEST_LISTEN = 3,
+	GUEST_END = 9, /* end every program, then the container; no body, no descriptors */
 };
+
+void guest_put_end(struct wire_writer *w);
+SP_MUST_CHECK int guest_get_end(struct wire_reader *r);
 
 #define GUEST_ADDRESSES_MAX 2
 

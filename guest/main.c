@@ -33,6 +33,7 @@
 #include "ipc_chan.h"
 #include "listener.h"
 #include "program.h"
+#include "rendezvous.h"
 
 #define PROGRAMS_MAX       256
 #define ATTEMPTS_MAX       64
@@ -71,6 +72,7 @@ struct poll_set {
 struct guest {
 	int order_fd;
 	int signal_fd;
+	struct rendezvous rendezvous;
 	bool ending;
 	bool childless;
 	int64_t end_at; /* SIGKILL for everything that is left */
@@ -252,11 +254,25 @@ carry_out_spawn(struct guest *g, const uint8_t *record, size_t len, int *fds, un
 }
 
 static void
+carry_out_end(struct guest *g, const uint8_t *record, size_t len, int *fds, unsigned n_fds)
+{
+	struct wire_reader r;
+
+	wire_reader_init(&r, record, len);
+	if (guest_get_end(&r) == 0)
+		begin_to_end(g);
+	fd_close_all(fds, n_fds);
+}
+
+static void
 carry_out(struct guest *g, const uint8_t *record, size_t len, int *fds, unsigned n_fds)
 {
 	switch (record[0]) {
 	case GUEST_CONNECT:
 		carry_out_connect(g, record, len, fds, n_fds);
+		break;
+	case GUEST_END:
+		carry_out_end(g, record, len, fds, n_fds);
 		break;
 	case GUEST_LISTEN:
 		carry_out_listen(g, record, len, fds, n_fds);
@@ -265,6 +281,26 @@ carry_out(struct guest *g, const uint8_t *record, size_t len, int *fds, unsigned
 		carry_out_spawn(g, record, len, fds, n_fds);
 		break;
 	}
+}
+
+/* Without a broker there is nobody to stay for; but in mode "user" another one may come. */
+static void
+lose_broker(struct guest *g)
+{
+	if (rendezvous_lost(&g->rendezvous, clock_now_ms()))
+		fd_close(&g->order_fd);
+	else
+		begin_to_end(g);
+}
+
+static void
+look_for_broker(struct guest *g)
+{
+	bool over;
+
+	g->order_fd = rendezvous_look(&g->rendezvous, clock_now_ms(), &over);
+	if (over)
+		begin_to_end(g);
 }
 
 static void
@@ -284,7 +320,7 @@ on_order(struct guest *g)
 	if (result == IPC_CHAN_E_AGAIN || result == IPC_CHAN_E_VIOLATION)
 		return;
 	if (result != 0)
-		begin_to_end(g);
+		lose_broker(g);
 	else
 		carry_out(g, record, len, fds, n_fds);
 }
@@ -341,7 +377,7 @@ static int
 next_timeout(const struct guest *g)
 {
 	int64_t now = clock_now_ms();
-	int64_t next = g->ending ? g->end_at : 0;
+	int64_t next = g->ending ? g->end_at : g->order_fd < 0 ? now + RENDEZVOUS_PAUSE_MS : 0;
 
 	for (int i = 0; i < PROGRAMS_MAX; i++) {
 		if (g->programs[i].used)
@@ -454,13 +490,15 @@ serve(struct guest *g)
 			begin_to_end(g);
 		if (set.fds[POLL_ORDER].revents != 0 && g->order_fd >= 0)
 			on_order(g);
+		if (g->order_fd < 0 && !g->ending)
+			look_for_broker(g);
 		reap(g);
 		on_deadlines(g);
 	}
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
 	static struct guest g;
 
@@ -476,7 +514,7 @@ main(void)
 	if (clean_fds() < 0)
 		return 1;
 	g.signal_fd = take_signals();
-	if (g.signal_fd < 0)
+	if (g.signal_fd < 0 || !rendezvous_parse(&g.rendezvous, argc, argv))
 		return 1;
 	g.order_fd = connect_to_broker(g.signal_fd);
 	if (g.order_fd < 0)
