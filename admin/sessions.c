@@ -245,6 +245,7 @@ command_kill(int argc, char **argv)
 	json_t *request;
 	json_t *answer;
 	long long killed;
+	long long containers;
 
 	if (!parse(argc, argv, "curm", &o))
 		return EXIT_USAGE;
@@ -261,9 +262,29 @@ command_kill(int argc, char **argv)
 	if (answer == NULL)
 		return EXIT_FAILURE;
 	killed = json_integer_value(json_object_get(answer, "killed"));
+	containers = json_integer_value(json_object_get(answer, "containers"));
 	json_decref(answer);
 	printf("%lld ended\n", killed);
-	return killed > 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	if (containers > 0)
+		printf("%lld containers of mode user end\n", containers);
+	return killed + containers > 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* A container that outlives its connections. */
+static void
+print_kept(const json_t *one)
+{
+	const json_t *container = json_object_get(one, "container");
+	char user[80], profile[160], name[64], text[64];
+
+	printf("  %s  user %s, profile %s, ", text_of(container, "name", name, sizeof(name)),
+	    text_of(one, "user", user, sizeof(user)),
+	    text_of(one, "profile", profile, sizeof(profile)));
+	if (json_is_integer(json_object_get(one, "seconds_left")))
+		printf("ends in %s s\n", text_of(one, "seconds_left", text, sizeof(text)));
+	else
+		printf("%s connections%s\n", text_of(one, "sessions", text, sizeof(text)),
+		    json_is_true(json_object_get(one, "ends_with_them")) ? ", ends with them" : "");
 }
 
 static void
@@ -307,7 +328,11 @@ print_status(const json_t *s)
 	const json_t *admission = json_object_get(s, "admission");
 	const json_t *workers = json_object_get(s, "workers");
 	const json_t *counters = json_object_get(s, "counters");
+	const json_t *pool = json_object_get(s, "pool");
+	const json_t *kept = json_object_get(s, "kept");
+	const json_t *one;
 	char a[1024], b[1024];
+	size_t i;
 
 	printf("sallyport-broker %s, process %s, up %s%s\n", text_of(s, "version", a, sizeof(a)),
 	    text_of(s, "pid", b, sizeof(b)), age_of(s, (char[32]){ 0 }, 32),
@@ -331,7 +356,11 @@ print_status(const json_t *s)
 	printf(" %s sources are now\n", text_of(admission, "sources_refused", a, sizeof(a)));
 	printf("workers      %s,", text_of(workers, "all", a, sizeof(a)));
 	printf(" %s of them without a client\n", text_of(workers, "spare", a, sizeof(a)));
-	printf("containers   %s\n", text_of(s, "containers", a, sizeof(a)));
+	printf("containers   %s", text_of(s, "containers", a, sizeof(a)));
+	printf("; %s of %s ready in the pool", text_of(pool, "ready", a, sizeof(a)),
+	    text_of(pool, "wanted", b, sizeof(b)));
+	printf("; %zu of mode user\n", json_array_size(kept));
+	json_array_foreach(kept, i, one) print_kept(one);
 	print_ceilings(json_object_get(s, "ceilings"));
 	printf("since start  %s logins,", text_of(counters, "logins", a, sizeof(a)));
 	printf(" %s refused;", text_of(counters, "logins_refused", a, sizeof(a)));

@@ -193,7 +193,7 @@ take_name(struct peer *p, struct wire_span name, struct policy_login *login)
 	p->user[name.len] = '\0';
 	p->user[n] = '\0';
 	login->user = p->user;
-	login->target = target < name.len ? p->user + target : NULL;
+	p->target = login->target = target < name.len ? p->user + target : NULL;
 }
 
 /* What policy says of a login whose signature is verified: why not, or NULL with the grant in p. */

@@ -20,8 +20,10 @@
 #include "ipc_msg.h"
 #include "log.h"
 #include "peer.h"
+#include "pool.h"
 #include "session.h"
 #include "shadow.h"
+#include "user_containers.h"
 
 #define OWN_ENV_MAX \
 	8 /* USER LOGNAME SHELL SSH_CLIENT SSH_CONNECTION TERM SSH_AUTH_SOCK, and room */
@@ -88,7 +90,7 @@ free_channel(struct peer *p, struct peer_channel *channel)
 	if (channel->state == CHANNEL_FREE)
 		return;
 	if (channel->container != NULL && channel->container != p->container)
-		container_release(channel->container);
+		container_release(channel->container, p);
 	free(channel->request);
 	memset(channel, 0, sizeof(*channel));
 	p->n_channels--;
@@ -378,13 +380,26 @@ static int
 make_container(struct peer *p, bool ahead, struct container **ret, char text[CEILING_TEXT_MAX])
 {
 	struct container_owner owner = { on_up, on_down, p };
+	struct audit_subject who = peer_audit_subject(p);
+	struct container_request request = { .grant = p->grant,
+		.connection = p->id,
+		.user = p->user,
+		.made_of = "" };
+	struct user_containers_login login = { p->grant, &who, p->target, &owner };
+	bool shared = p->decision.profile->mode == POLICY_MODE_USER;
 	struct ceiling_hold *place = NULL;
-	int r = claim_container(p, false, ahead, &place, text);
+	int r = 0;
 
+	/* Who joins a container that is there takes no place. */
+	if (!shared || !user_containers_has(p->broker->user_containers, &login))
+		r = claim_container(p, false, ahead, &place, text);
 	if (r != 0)
 		return r;
-	r = container_new(p->broker, p->grant, p->id, p->user, &owner, ret);
-	if (r == 0)
+	r = shared ? user_containers_get(p->broker->user_containers, &login, ret)
+		   : pool_take(p->broker->pool, p->grant, &who, &owner, ret);
+	if (r == POOL_E_EMPTY)
+		r = container_new(p->broker, &request, &owner, ret);
+	if (r == 0 && place != NULL)
 		container_set_place(*ret, &place);
 	ceilings_give(&place);
 	if (r < 0)
@@ -411,7 +426,7 @@ session_end(struct peer *p)
 		free_channel(p, &p->channels[i]);
 	p->container = NULL;
 	if (shared != NULL)
-		container_release(shared);
+		container_release(shared, p);
 }
 
 /*

@@ -18,8 +18,11 @@ struct container_set;
 struct engine;
 struct event_base;
 struct host_key_set;
+struct image_watch;
 struct policy;
+struct pool;
 struct shadow;
+struct user_containers;
 struct worker_pool;
 
 /* Since the start, for the administrator. */
@@ -44,6 +47,9 @@ struct broker {
 	struct engine *engine;
 	struct ceilings *ceilings; /* what is held of them */
 	struct container_set *containers;
+	struct image_watch *images;
+	struct pool *pool;                       /* NULL: there is none */
+	struct user_containers *user_containers; /* NULL: no profile can have mode "user" */
 	struct worker_pool *workers;
 	struct broker_counters counters;
 	bool draining; /* told to stop: nothing new */

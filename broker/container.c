@@ -3,7 +3,7 @@
  * Broker: containers. Hostile: everything that the engine says about them; engine.c has checked its
  * form, engine_compare() what it means.
  */
-#include "container.h"
+#include "container_priv.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -28,59 +28,37 @@
 #include "log.h"
 #include "policy.h"
 
-enum container_state {
-	CONTAINER_LAUNCHING, /* the engine makes and starts it */
-	CONTAINER_REPORTING, /* it runs; its data path is not ready */
-	CONTAINER_UP,
-	CONTAINER_DOWN,    /* failed or ended; the owner has been told */
-	CONTAINER_LEAVING, /* released; its processes have their grace time */
-};
+#define NOBODY "-" /* in the place of a connection's name */
 
-struct container {
-	TAILQ_ENTRY(container) link;
-	struct container_set *set;
-	struct broker *broker;
-	struct policy_grant *grant; /* keeps the profile alive while the container leaves */
-	const struct policy_profile *profile;
-	struct container_owner owner;
-	enum container_state state;
-	char name[INSTANCE_NAME_LEN + 1];
-	char proof[INSTANCE_PROOF_LEN + 1];
-	char connection[16];
-	char id[ENGINE_ID_LEN + 1]; /* "" until it exists */
-	char down_text[IPC_TEXT_MAX];
-	struct ceiling_hold *place;
-	struct engine_call *launch;
-	const struct data_path_ops *ops;
-	struct data_path *path;
-	int pidfd;
-	struct event *ended; /* the container's first process is gone */
-	struct event *grace;
-};
-
-TAILQ_HEAD(container_list, container);
-
-struct container_set {
-	struct broker *broker;
-	struct container_list list;
-};
-
-int
-container_set_new(struct broker *b, struct container_set **ret)
+static struct audit_subject
+subject_of(const struct container *c, const char *user)
 {
-	struct container_set *set = calloc(1, sizeof(*set));
-
-	if (set == NULL)
-		return -ENOMEM;
-	set->broker = b;
-	TAILQ_INIT(&set->list);
-	*ret = set;
-	return 0;
+	return (struct audit_subject){
+		.connection = strcmp(c->connection, NOBODY) != 0 ? c->connection : NULL,
+		.user = user,
+	};
 }
 
 static void
-forget(struct container *c)
+drop_keeper(struct container *c, bool ended)
 {
+	struct container_keeper keeper = c->keeper;
+
+	c->keeper = (struct container_keeper){ 0 };
+	if (keeper.gone != NULL)
+		keeper.gone(keeper.arg, ended);
+}
+
+void
+container_forget(struct container *c)
+{
+	struct member *m;
+
+	drop_keeper(c, false);
+	while ((m = TAILQ_FIRST(&c->members)) != NULL) {
+		TAILQ_REMOVE(&c->members, m, link);
+		free(m);
+	}
 	engine_cancel(c->launch);
 	c->ops->close(c->path);
 	if (c->ended != NULL)
@@ -91,50 +69,15 @@ forget(struct container *c)
 	policy_grant_unref(c->grant);
 	ceilings_give(&c->place);
 	TAILQ_REMOVE(&c->set->list, c, link);
+	free(c->image);
 	free(c);
-}
-
-void
-container_set_free(struct container_set *set)
-{
-	struct container *c;
-
-	if (set == NULL)
-		return;
-	while ((c = TAILQ_FIRST(&set->list)) != NULL)
-		forget(c);
-	free(set);
-}
-
-unsigned
-container_set_count(const struct container_set *set)
-{
-	const struct container *c;
-	unsigned n = 0;
-
-	TAILQ_FOREACH(c, &set->list, link)
-	n++;
-	return n;
-}
-
-bool
-container_set_has(const struct container_set *set, const char *name)
-{
-	const struct container *c;
-
-	TAILQ_FOREACH(c, &set->list, link)
-	{
-		if (strcmp(c->name, name) == 0)
-			return true;
-	}
-	return false;
 }
 
 /* What became of a container of some connection. reason: NULL: none. */
 static void
 audit_container(const struct container *c, const char *event, const char *reason)
 {
-	struct audit_subject who = { .connection = c->connection };
+	struct audit_subject who = subject_of(c, NULL);
 
 	audit_note(c->broker->audit, event, &who, AUDIT_TEXT("container", c->name),
 	    AUDIT_TEXT("id", c->id[0] != '\0' ? c->id : NULL), AUDIT_TEXT("reason", reason));
@@ -153,22 +96,31 @@ static void
 discard(struct container *c)
 {
 	kill_first_process(c);
-	audit_container(c, "container.remove", NULL);
+	if (c->name[0] != '\0')
+		audit_container(c, "container.remove", NULL);
 	if (c->id[0] != '\0' && engine_discard(c->broker->engine, c->id) < 0)
 		log_error("connection=%s container=%s cannot be removed now; the next start will",
 		    c->connection, c->name);
-	forget(c);
+	container_forget(c);
 }
 
-static void
-go_down(struct container *c, const char *text)
+void
+container_fail(struct container *c, const char *text)
 {
 	if (c->state == CONTAINER_DOWN || c->state == CONTAINER_LEAVING)
 		return;
 	c->state = CONTAINER_DOWN;
 	(void)snprintf(c->down_text, sizeof(c->down_text), "%s", text);
 	audit_container(c, "container.down", text);
-	c->owner.down(c->owner.arg, c, c->down_text);
+	if (TAILQ_EMPTY(&c->members)) {
+		container_end(c);
+		return;
+	}
+	/* Each may release it meanwhile: itself only, so that the next one is there as long as it is asked. */
+	for (struct member *m = TAILQ_FIRST(&c->members), *next; m != NULL; m = next) {
+		next = TAILQ_NEXT(m, link);
+		m->owner.down(m->owner.arg, c, c->down_text);
+	}
 }
 
 /* What the user is told; the log has the engine's own words. */
@@ -185,7 +137,7 @@ describe_failure(const struct container *c, const struct engine_result *result, 
 	case ENGINE_E_NO_IMAGE:
 		(void)snprintf(out, cap,
 		    "The container image \"%s\" is not on this host. Ask the administrator.",
-		    c->profile->image);
+		    container_image(c));
 		break;
 	case ENGINE_OK:
 	case ENGINE_E_VERSION:
@@ -214,13 +166,14 @@ on_launched(void *arg, const struct engine_result *result)
 
 		c->broker->counters.containers_failed++;
 		log_error("connection=%s container=%s image=%s failed to start: %s: %s",
-		    c->connection, c->name, c->profile->image, engine_error_name(result->error),
+		    c->connection, c->name, container_image(c), engine_error_name(result->error),
 		    result->sentence);
 		describe_failure(c, result, text, sizeof(text));
-		go_down(c, text);
+		container_fail(c, text);
 		return;
 	}
 	(void)snprintf(c->id, sizeof(c->id), "%s", result->id);
+	memcpy(c->image_id, result->container->image_id, sizeof(c->image_id));
 	if (result->warning[0] != '\0')
 		log_warn("connection=%s container=%s engine warns: %s", c->connection, c->name,
 		    result->warning);
@@ -240,7 +193,7 @@ on_ended(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	log_warn("connection=%s container=%s ended while it was in use", c->connection, c->name);
-	go_down(c, "The container has ended. Log in again for a new one.");
+	container_fail(c, "The container has ended. Log in again for a new one.");
 }
 
 static void
@@ -251,14 +204,17 @@ on_ready(void *arg, int *pidfd)
 	c->pidfd = fd_steal(pidfd);
 	c->ended = event_new(c->broker->base, c->pidfd, EV_READ, on_ended, c);
 	if (c->ended == NULL || event_add(c->ended, NULL) < 0) {
-		go_down(c, "The container could not be started: out of memory.");
+		container_fail(c, "The container could not be started: out of memory.");
 		return;
 	}
 	c->state = CONTAINER_UP;
 	audit_container(c, "container.up", NULL);
 	log_info("connection=%s container=%s id=%.12s image=%s up", c->connection, c->name, c->id,
-	    c->profile->image);
-	c->owner.up(c->owner.arg, c);
+	    container_image(c));
+	for (struct member *m = TAILQ_FIRST(&c->members), *next; m != NULL; m = next) {
+		next = TAILQ_NEXT(m, link);
+		m->owner.up(m->owner.arg, c);
+	}
 }
 
 static void
@@ -272,7 +228,7 @@ on_path_failed(void *arg, const char *why)
 	(void)snprintf(text, sizeof(text),
 	    "The container could not be started. Tell the administrator \"connection %s\".",
 	    c->connection);
-	go_down(c, text);
+	container_fail(c, text);
 }
 
 /*
@@ -282,10 +238,11 @@ on_path_failed(void *arg, const char *why)
 static bool
 check_binds(struct container *c)
 {
+	const struct policy_profile *profile = policy_grant_profile(c->grant);
 	char why[PATH_MAX + 128];
 
-	for (size_t i = 0; i < c->profile->n_binds; i++) {
-		const struct policy_bind *bind = &c->profile->binds[i];
+	for (size_t i = 0; i < profile->n_binds; i++) {
+		const struct policy_bind *bind = &profile->binds[i];
 		int r = bind_source_check(c->broker->config, bind, why, sizeof(why));
 
 		if (r == 0)
@@ -306,21 +263,25 @@ check_binds(struct container *c)
 }
 
 static int
-launch(struct container *c, const char *user)
+launch(struct container *c, const struct container_request *request)
 {
 	struct container_names names = {
 		.name = c->name,
 		.instance = c->broker->instance.id,
 		.proof = c->proof,
 		.connection = c->connection,
-		.user = user,
+		.user = request->user != NULL ? request->user : "",
+		.kept = request->kept != NULL ? request->kept->text : NULL,
+		.kept_proof = request->kept != NULL ? request->kept->proof : NULL,
 	};
 	struct container_plan plan;
 
 	if (!check_binds(c))
 		return 0;
-	container_plan_make(&plan, c->profile, &names);
+	container_plan_make(&plan, policy_grant_profile(c->grant), &names);
 	c->ops->describe(c->path, &plan.spec, plan.mounts);
+	if (request->kept != NULL)
+		container_plan_keep(&plan, request->kept->keep_ms);
 	return engine_launch(c->broker->engine, &plan.spec, on_launched, c, &c->launch);
 }
 
@@ -328,91 +289,143 @@ launch(struct container *c, const char *user)
 static bool
 audit_create(const struct container *c, const char *user)
 {
-	struct audit_subject who = { .connection = c->connection, .user = user };
+	const struct policy_profile *profile = policy_grant_profile(c->grant);
+	struct audit_subject who = subject_of(c, user);
 
 	return audit_event(c->broker->audit, "container.create", &who,
-	    AUDIT_TEXT("container", c->name), AUDIT_TEXT("profile", c->profile->name),
-	    AUDIT_TEXT("image", c->profile->image), AUDIT_NUMBER("uid", c->profile->uid),
-	    AUDIT_NUMBER("gid", c->profile->gid));
+	    AUDIT_TEXT("container", c->name), AUDIT_TEXT("profile", profile->name),
+	    AUDIT_TEXT("image", profile->image), AUDIT_NUMBER("uid", profile->uid),
+	    AUDIT_NUMBER("gid", profile->gid));
+}
+
+struct container *
+container_reserve(struct broker *b, const char *connection)
+{
+	struct container *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	c->set = b->containers;
+	c->broker = b;
+	c->pidfd = -1;
+	c->ops = &data_path_direct;
+	TAILQ_INIT(&c->members);
+	(void)snprintf(c->connection, sizeof(c->connection), "%s",
+	    connection != NULL ? connection : NOBODY);
+	TAILQ_INSERT_TAIL(&c->set->list, c, link);
+	return c;
+}
+
+static int
+take_grant(struct container *c, struct policy_grant *grant)
+{
+	const struct policy_profile *profile = policy_grant_profile(grant);
+	char *image = strdup(profile->image);
+
+	if (image == NULL)
+		return -ENOMEM;
+	free(c->image);
+	c->image = image;
+	c->grant = policy_grant_ref(grant);
+	c->grace_ms = profile->stop_grace_ms;
+	return 0;
+}
+
+static int
+take_name(struct container *c, const char *name)
+{
+	int r = 0;
+
+	if (name == NULL)
+		r = instance_new_name(c->name);
+	else
+		(void)snprintf(c->name, sizeof(c->name), "%s", name);
+	return r == 0 ? instance_proof(&c->broker->instance, c->name, c->proof) : r;
+}
+
+static int
+open_path(struct container *c, enum data_path_life life)
+{
+	struct data_path_events events = { on_ready, on_path_failed, c };
+
+	return c->ops->open(c->broker, c->name, life, &events, &c->path);
 }
 
 int
-container_new(struct broker *b, struct policy_grant *grant, const char *connection,
-    const char *user, const struct container_owner *owner, struct container **ret)
+container_launch(struct container *c, const struct container_request *request)
 {
-	struct container *c = calloc(1, sizeof(*c));
-	struct data_path_events events = { on_ready, on_path_failed, c };
+	int r = take_grant(c, request->grant);
+
+	c->state = CONTAINER_LAUNCHING;
+	(void)snprintf(c->made_of, sizeof(c->made_of), "%s", request->made_of);
+	if (r == 0)
+		r = take_name(c, request->name);
+	if (r == 0)
+		r = open_path(c, request->kept != NULL ? DATA_PATH_KEPT : DATA_PATH_ONCE);
+	if (r == 0 && !audit_create(c, request->user))
+		r = -EIO;
+	if (r == 0)
+		r = launch(c, request);
+	if (r == 0)
+		c->broker->counters.containers++;
+	return r;
+}
+
+int
+container_new(struct broker *b, const struct container_request *request,
+    const struct container_owner *owner, struct container **ret)
+{
+	struct container *c = container_reserve(b, request->connection);
 	int r;
 
 	if (c == NULL)
 		return -ENOMEM;
-	c->set = b->containers;
-	c->broker = b;
-	c->grant = policy_grant_ref(grant);
-	c->profile = policy_grant_profile(grant);
-	c->owner = *owner;
-	c->pidfd = -1;
-	c->ops = &data_path_direct;
-	(void)snprintf(c->connection, sizeof(c->connection), "%s", connection);
-	TAILQ_INSERT_TAIL(&c->set->list, c, link);
-	r = instance_new_name(c->name);
+	r = container_join(c, owner);
 	if (r == 0)
-		r = instance_proof(&b->instance, c->name, c->proof);
-	if (r == 0)
-		r = c->ops->open(b, c->name, &events, &c->path);
-	if (r == 0 && !audit_create(c, user))
-		r = -EIO;
-	if (r == 0)
-		r = launch(c, user);
-	if (r == 0)
-		b->counters.containers++;
+		r = container_launch(c, request);
 	if (r < 0) {
-		forget(c);
+		container_forget(c);
 		return r;
 	}
 	*ret = c;
 	return 0;
 }
 
-const char *
-container_name(const struct container *c)
+static void
+on_found(void *arg, const struct engine_result *result)
 {
-	return c->name;
-}
+	struct container *c = arg;
+	const struct engine_container *seen = result->container;
 
-const char *
-container_id(const struct container *c)
-{
-	return c->id;
-}
-
-const char *
-container_state_name(const struct container *c)
-{
-	switch (c->state) {
-	case CONTAINER_LAUNCHING:
-	case CONTAINER_REPORTING:
-		return "starting";
-	case CONTAINER_UP:
-		return "up";
-	case CONTAINER_DOWN:
-		return "down";
-	case CONTAINER_LEAVING:
-		break;
+	c->launch = NULL;
+	if (result->error != ENGINE_OK || seen == NULL || strcmp(seen->id, c->id) != 0 ||
+	    strcmp(seen->name, c->name) != 0) {
+		log_error("container=%s cannot be looked at: %s", c->name,
+		    result->error != ENGINE_OK ? result->sentence : "it is another one");
+		container_fail(c,
+		    "The container could not be found again. Log in again for a new one.");
+		return;
 	}
-	return "leaving";
+	free(c->image);
+	c->image = strdup(seen->image);
+	memcpy(c->image_id, seen->image_id, sizeof(c->image_id));
+	c->state = CONTAINER_REPORTING;
+	c->ops->launched(c->path, seen);
 }
 
-bool
-container_is_up(const struct container *c)
+int
+container_take_over(struct container *c, const char *name, const char *id, const char *made_of,
+    uint32_t grace_ms)
 {
-	return c->state == CONTAINER_UP;
-}
+	int r = take_name(c, name);
 
-const char *
-container_down_text(const struct container *c)
-{
-	return c->state == CONTAINER_DOWN ? c->down_text : NULL;
+	c->state = CONTAINER_LAUNCHING;
+	c->grace_ms = grace_ms;
+	(void)snprintf(c->id, sizeof(c->id), "%s", id);
+	(void)snprintf(c->made_of, sizeof(c->made_of), "%s", made_of);
+	if (r == 0)
+		r = open_path(c, DATA_PATH_FOUND);
+	return r == 0 ? engine_inspect(c->broker->engine, c->id, on_found, c, &c->launch) : r;
 }
 
 int
@@ -455,14 +468,18 @@ on_grace_over(evutil_socket_t fd, short what, void *arg)
 }
 
 void
-container_release(struct container *c)
+container_end(struct container *c)
 {
-	struct timeval tv = { .tv_sec = c->profile->stop_grace_ms / 1000,
-		.tv_usec = (suseconds_t)(c->profile->stop_grace_ms % 1000) * 1000 };
+	struct timeval tv = { .tv_sec = c->grace_ms / 1000,
+		.tv_usec = (suseconds_t)(c->grace_ms % 1000) * 1000 };
 	bool running = c->state == CONTAINER_UP;
 
+	if (c->state == CONTAINER_LEAVING)
+		return;
 	c->state = CONTAINER_LEAVING;
-	c->ops->hang_up(c->path);
+	drop_keeper(c, true);
+	if (c->path != NULL)
+		c->ops->hang_up(c->path);
 	if (!running) {
 		discard(c);
 		return;
@@ -470,6 +487,23 @@ container_release(struct container *c)
 	c->grace = evtimer_new(c->broker->base, on_grace_over, c);
 	if (c->grace == NULL || event_add(c->grace, &tv) < 0)
 		discard(c);
+}
+
+void
+container_release(struct container *c, const void *owner)
+{
+	struct member *m = container_find_member(c, owner);
+
+	if (m != NULL) {
+		TAILQ_REMOVE(&c->members, m, link);
+		free(m);
+	}
+	if (!TAILQ_EMPTY(&c->members))
+		return;
+	if (c->keeper.idle != NULL && c->state != CONTAINER_DOWN)
+		c->keeper.idle(c->keeper.arg, c);
+	else
+		container_end(c);
 }
 
 void

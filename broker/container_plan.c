@@ -2,6 +2,8 @@
 /* Which container a profile asks for. Runs in the broker and the admin tool; no side effects. */
 #include "container_plan.h"
 
+#include <stdio.h>
+
 #include "guest_msg.h"
 #include "instance.h"
 #include "policy.h"
@@ -56,9 +58,12 @@ container_plan_make(struct container_plan *ret, const struct policy_profile *p,
 	const struct engine_label labels[CONTAINER_PLAN_LABELS] = {
 		{ INSTANCE_LABEL, names->instance },
 		{ INSTANCE_LABEL_PROOF, names->proof },
-		{ "sallyport.user", names->user },
+		{ CONTAINER_LABEL_USER, names->user },
 		{ "sallyport.connection", names->connection },
+		{ CONTAINER_LABEL_KEPT, names->kept },
+		{ CONTAINER_LABEL_KEPT_PROOF, names->kept_proof },
 	};
+	size_t n_labels = p->pool > 0 ? 2 : names->kept == NULL ? 4 : CONTAINER_PLAN_LABELS;
 
 	*ret = (struct container_plan){
 		.spec = {
@@ -68,7 +73,7 @@ container_plan_make(struct container_plan *ret, const struct policy_profile *p,
 			.gid = p->gid,
 			.workdir = p->workdir,
 			.labels = ret->labels,
-			.n_labels = CONTAINER_PLAN_LABELS,
+			.n_labels = n_labels,
 			.network = network_of(p),
 			.network_name = p->network_name,
 			.dns = p->dns,
@@ -83,7 +88,7 @@ container_plan_make(struct container_plan *ret, const struct policy_profile *p,
 			.stop_timeout = ENGINE_STOP_SECONDS,
 		},
 	};
-	for (size_t i = 0; i < CONTAINER_PLAN_LABELS; i++)
+	for (size_t i = 0; i < n_labels; i++)
 		ret->labels[i] = labels[i];
 	ret->spec.n_mounts = CONTAINER_PLAN_OWN_MOUNTS +
 	    add_profile_mounts(p, ret->mounts + CONTAINER_PLAN_OWN_MOUNTS);
@@ -105,4 +110,16 @@ container_plan_direct(struct engine_container_spec *spec,
 		.source = rendezvous_dir,
 		.target = GUEST_RENDEZVOUS_DIR,
 		.read_only = true };
+}
+
+void
+container_plan_keep(struct container_plan *plan, uint32_t keep_ms)
+{
+	/* No less than what was asked for, and no zero. */
+	(void)snprintf(plan->keep, sizeof(plan->keep), "%u", keep_ms / 1000 + 1);
+	plan->entrypoint[0] = GUEST_PROGRAM;
+	plan->entrypoint[1] = GUEST_KEEP_OPTION;
+	plan->entrypoint[2] = plan->keep;
+	plan->entrypoint[3] = NULL;
+	plan->spec.entrypoint = plan->entrypoint;
 }

@@ -10,16 +10,26 @@
 
 struct policy_profile;
 
-#define CONTAINER_PLAN_OWN_MOUNTS 2 /* those of the data path, before the profile's */
-#define CONTAINER_PLAN_LABELS     4
+#define CONTAINER_LABEL_KEPT       "sallyport.kept"
+#define CONTAINER_LABEL_KEPT_PROOF "sallyport.kept-proof"
+#define CONTAINER_LABEL_USER       "sallyport.user"
 
-/* Whose container it is; for its name and labels. */
+#define CONTAINER_PLAN_OWN_MOUNTS 2 /* those of the data path, before the profile's */
+#define CONTAINER_PLAN_LABELS     6
+
+/*
+ * Whose container it is; for its name and labels. A profile with a pool has containers that name nobody,
+ * whoever gets them, so that one from the pool is what a new one would be.
+ */
 struct container_names {
 	const char *name;
 	const char *instance;
 	const char *proof;
 	const char *connection;
 	const char *user;
+	/* Mode "user": what is to be known about it after a restart, and the proof of it; else NULL. */
+	const char *kept;
+	const char *kept_proof;
 };
 
 /* A specification and room for what it points to; the profile and the names have to outlive it. */
@@ -27,6 +37,8 @@ struct container_plan {
 	struct engine_container_spec spec;
 	struct engine_label labels[CONTAINER_PLAN_LABELS];
 	struct engine_mount mounts[ENGINE_MOUNTS_MAX];
+	const char *entrypoint[4];
+	char keep[16];
 };
 
 /* Everything but the entrypoint and the data path's mounts, which are the first ones. */
@@ -40,5 +52,11 @@ void container_plan_make(struct container_plan *ret, const struct policy_profile
 void container_plan_direct(struct engine_container_spec *spec,
     struct engine_mount mounts[CONTAINER_PLAN_OWN_MOUNTS], const char *guest_dir,
     const char *rendezvous_dir);
+
+/*
+ * What mode "user" adds, last: the guest looks for a new broker, keep_ms long, instead of ending with the
+ * old one.
+ */
+void container_plan_keep(struct container_plan *plan, uint32_t keep_ms);
 
 #endif

@@ -13,11 +13,13 @@
 #include "clock.h"
 #include "config.h"
 #include "container.h"
+#include "containers_json.h"
 #include "diag.h"
 #include "engine.h"
 #include "peer.h"
 #include "policy.h"
 #include "shadow.h"
+#include "user_containers.h"
 #include "worker_pool.h"
 
 json_t *
@@ -59,15 +61,6 @@ utc(int64_t ms_ago)
 }
 
 static json_t *
-container_json(const struct container *c)
-{
-	if (c == NULL)
-		return json_null();
-	return json_pack("{s:s, s:o, s:s}", "name", container_name(c), "id",
-	    text_or_null(container_id(c)), "state", container_state_name(c));
-}
-
-static json_t *
 channels_json(const struct peer *p)
 {
 	json_t *list = json_array();
@@ -80,7 +73,7 @@ channels_json(const struct peer *p)
 		(void)json_array_append_new(list,
 		    json_pack("{s:i, s:s, s:o}", "channel", (int)i, "state",
 			ch->state == CHANNEL_RUNNING ? "running" : "waiting", "container",
-			container_json(ch->container)));
+			containers_json_one(ch->container)));
 	}
 	return list;
 }
@@ -156,6 +149,7 @@ answer_kill(const struct control_context *x, const json_t *request)
 		.rule = text_of(request, "rule"),
 		.message = text_of(request, "message"),
 	};
+	unsigned kept = 0;
 
 	if (s.connection == NULL && s.user == NULL && s.rule == NULL)
 		return control_error("kill whom? Name a connection, a user or a rule");
@@ -164,7 +158,10 @@ answer_kill(const struct control_context *x, const json_t *request)
 	if (strlen(s.message) > IPC_TEXT_MAX)
 		return control_error("the message is too long: at most 1024 bytes");
 	worker_pool_visit(x->broker->workers, end_selected, &s);
-	return json_pack("{s:i}", "killed", (int)s.n);
+	/* "Everything of this user" is more than a user's sessions of one rule. */
+	if (s.user != NULL && s.connection == NULL && s.rule == NULL)
+		kept = user_containers_end(x->broker->user_containers, s.user);
+	return json_pack("{s:i, s:i}", "killed", (int)s.n, "containers", (int)kept);
 }
 
 static const char *
@@ -264,15 +261,15 @@ answer_status(const struct control_context *x, const json_t *request)
 	int64_t age = clock_now_ms() - x->started_at;
 
 	(void)request;
-	return json_pack("{s:s, s:i, s:o, s:I, s:b, s:{s:i, s:s, s:s}, s:o, s:o, s:i, s:o, s:i, s:{s:i, s:i}, s:o, s:o}",
+	return json_pack("{s:s, s:i, s:o, s:I, s:b, s:{s:i, s:s, s:s}, s:o, s:o, s:i, s:o, s:i, s:o, s:o, s:{s:i, s:i}, s:o, s:o}",
 	    "version", SP_VERSION, "pid", (int)getpid(), "since", utc(age), "seconds",
 	    (json_int_t)(age / 1000), "stopping", (int)b->draining, "policy", "generation",
 	    (int)b->generation, "sha256", policy_digest(b->policy), "file", b->config->policy,
 	    "shadow", shadow_json(b), "engine", engine_json(b->engine), "connections",
 	    (int)counts.connections, "admission", admission_json(&counts), "containers",
-	    (int)container_set_count(b->containers), "workers", "all", (int)workers.all, "spare",
-	    (int)workers.spare, "counters", counters_json(&b->counters), "ceilings",
-	    ceilings_json(b->ceilings));
+	    (int)container_set_count(b->containers), "pool", containers_json_pool(b), "kept",
+	    containers_json_kept(b), "workers", "all", (int)workers.all, "spare", (int)workers.spare,
+	    "counters", counters_json(&b->counters), "ceilings", ceilings_json(b->ceilings));
 }
 
 /* What the policy's reader has to say, as it would print it. */

@@ -27,6 +27,12 @@ struct guest_spawn;
 
 #define DATA_PATH_E_BUSY 1 /* start: the container does not take its orders; it is not waited for */
 
+enum data_path_life {
+	DATA_PATH_ONCE,  /* the container ends with this path, also when the broker is killed */
+	DATA_PATH_KEPT,  /* it only ends with hang_up(): after close() another broker can find it */
+	DATA_PATH_FOUND, /* the same, and an earlier broker has made it */
+};
+
 struct data_path_events {
 	/* Programs can be started. *pidfd: the container's first process; taken by the callee. */
 	void (*ready)(void *arg, int *pidfd);
@@ -43,9 +49,9 @@ struct data_path_streams {
 
 struct data_path_ops {
 	const char *name;
-	/* Before the container is made. name: the container's. 0 or -errno. */
-	int (*open)(struct broker *b, const char *name, const struct data_path_events *events,
-	    struct data_path **ret);
+	/* Before the container is made, or found. name: the container's. 0 or -errno. */
+	int (*open)(struct broker *b, const char *name, enum data_path_life life,
+	    const struct data_path_events *events, struct data_path **ret);
 	/* Put what this path needs into the spec: mounts (room for CONTAINER_PLAN_OWN_MOUNTS), entrypoint. What
 	 * it points to lives as long as the path. */
 	void (*describe)(struct data_path *d, struct engine_container_spec *spec,

@@ -38,6 +38,7 @@
 struct data_path {
 	struct broker *broker;
 	struct data_path_events events;
+	bool kept;            /* the container does not end with this process */
 	char *directory;      /* host path of the rendezvous directory */
 	char *directory_view; /* the same as the engine's host sees it */
 	int directory_fd;
@@ -63,7 +64,8 @@ stop_listening(struct data_path *d)
 	if (d->directory_fd >= 0)
 		(void)unlinkat(d->directory_fd, "socket", 0);
 	fd_close(&d->directory_fd);
-	if (d->directory != NULL)
+	/* The guest of a container that is kept looks here for the next broker. */
+	if (d->directory != NULL && !d->kept)
 		(void)rmdir(d->directory);
 }
 
@@ -203,7 +205,7 @@ bind_socket(struct data_path *d)
 }
 
 static int
-make_rendezvous(struct data_path *d, const char *name)
+make_rendezvous(struct data_path *d, const char *name, bool found)
 {
 	const struct config *c = d->broker->config;
 	int r;
@@ -213,18 +215,21 @@ make_rendezvous(struct data_path *d, const char *name)
 		r = join(&d->directory_view, c->engine.view_runtime_dir, "/rendezvous/", name);
 	if (r < 0)
 		return r;
-	if (mkdir(d->directory, 0711) < 0)
+	/* One that is not there any more cannot be made anew: the container has the old one mounted. */
+	if (!found && mkdir(d->directory, 0711) < 0)
 		return -errno;
 	d->directory_fd = open(d->directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	/* The container's user passes through it; mkdir() has our umask taken off. */
 	if (d->directory_fd < 0 || fchmod(d->directory_fd, 0711) < 0)
 		return -errno;
+	if (found)
+		(void)unlinkat(d->directory_fd, "socket", 0);
 	return bind_socket(d);
 }
 
 static int
-direct_open(struct broker *b, const char *name, const struct data_path_events *events,
-    struct data_path **ret)
+direct_open(struct broker *b, const char *name, enum data_path_life life,
+    const struct data_path_events *events, struct data_path **ret)
 {
 	struct data_path *d = calloc(1, sizeof(*d));
 	int r;
@@ -234,7 +239,8 @@ direct_open(struct broker *b, const char *name, const struct data_path_events *e
 	d->broker = b;
 	d->events = *events;
 	d->directory_fd = d->listen_fd = d->pidfd = d->order_fd = -1;
-	r = make_rendezvous(d, name);
+	d->kept = life == DATA_PATH_FOUND;
+	r = make_rendezvous(d, name, life == DATA_PATH_FOUND);
 	if (r == 0) {
 		d->listen_event =
 		    event_new(b->base, d->listen_fd, EV_READ | EV_PERSIST, on_report, d);
@@ -247,6 +253,7 @@ direct_open(struct broker *b, const char *name, const struct data_path_events *e
 		direct_close(d);
 		return r;
 	}
+	d->kept = life != DATA_PATH_ONCE;
 	*ret = d;
 	return 0;
 }
@@ -372,9 +379,25 @@ direct_listen(struct data_path *d, const struct guest_listen *order, struct data
 	return give_order(d, &w, true, ret);
 }
 
+/* A guest that would look for another broker has to be told; who does not listen is killed later. */
+static void
+tell_to_end(struct data_path *d)
+{
+	uint8_t record[1];
+	struct wire_writer w;
+
+	wire_writer_init(&w, record, sizeof(record));
+	guest_put_end(&w);
+	if (d->order_fd >= 0 && ipc_chan_send(d->order_fd, w.data, w.len, NULL, 0, MSG_DONTWAIT) != 0)
+		log_debug("a guest does not take the order to end");
+}
+
 static void
 direct_hang_up(struct data_path *d)
 {
+	if (d->kept)
+		tell_to_end(d);
+	d->kept = false;
 	stop_listening(d);
 	(void)event_del(d->deadline);
 	engine_cancel(d->inspect);

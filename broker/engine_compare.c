@@ -339,11 +339,24 @@ engine_compare(const struct engine_container_spec *spec, const struct engine_con
 	return ENGINE_COMPARE_E_DIFFERS;
 }
 
+static const char *
+find_label(const struct engine_label *labels, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(labels[i].name, name) == 0)
+			return labels[i].value;
+	}
+	return NULL;
+}
+
 const char *
 engine_container_label(const struct engine_container *c, const char *name)
 {
-	for (size_t i = 0; i < c->n_labels; i++)
-		if (strcmp(c->labels[i].name, name) == 0)
-			return c->labels[i].value;
-	return NULL;
+	return find_label(c->labels, c->n_labels, name);
+}
+
+const char *
+engine_list_label(const struct engine_list_item *item, const char *name)
+{
+	return find_label(item->labels, item->n_labels, name);
 }

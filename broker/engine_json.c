@@ -521,6 +521,25 @@ read_state(struct parse *p, const json_t *root, struct engine_container *c)
 		c->pid = (pid_t)pid;
 }
 
+/* An image's id without what some engines put before it. */
+static const char *
+bare_id(const char *id)
+{
+	static const char prefix[] = "sha256:";
+
+	return strncmp(id, prefix, sizeof(prefix) - 1) == 0 ? id + sizeof(prefix) - 1 : id;
+}
+
+/* Not needed to run it, so whatever is no id is none. */
+static void
+read_image_id(const json_t *root, struct engine_container *c)
+{
+	const char *id = json_string_value(json_object_get(root, "Image"));
+
+	if (id != NULL && engine_id_valid(bare_id(id)))
+		memcpy(c->image_id, bare_id(id), sizeof(c->image_id));
+}
+
 static void
 read_config(struct parse *p, const json_t *root, struct engine_container *c)
 {
@@ -697,6 +716,7 @@ engine_json_inspect(const char *text, size_t len, struct engine_container **ret,
 	c->apparmor = get_text(&p, root, "AppArmorProfile");
 	read_state(&p, root, c);
 	read_config(&p, root, c);
+	read_image_id(root, c);
 	read_host_config(&p, root, c);
 	read_made(&p, root, c);
 	if (p.failed)
@@ -831,16 +851,13 @@ engine_list_clear(struct engine_list *list)
 int
 engine_json_image(const char *text, size_t len, char ret_id[ENGINE_ID_LEN + 1], char *why, size_t cap)
 {
-	static const char prefix[] = "sha256:";
 	struct parse p = { .why = why, .cap = cap };
 	json_t *root = load(&p, text, len, JSON_OBJECT);
 	const char *id;
 
 	if (root == NULL)
 		return ended(&p);
-	id = need_text(&p, root, "Id");
-	if (strncmp(id, prefix, sizeof(prefix) - 1) == 0)
-		id += sizeof(prefix) - 1;
+	id = bare_id(need_text(&p, root, "Id"));
 	if (!engine_id_valid(id))
 		fail(&p, "\"Id\" is not 64 hex digits");
 	if (!p.failed)

@@ -145,7 +145,8 @@ struct engine_container {
 	const char *user;
 	const char *workdir;
 	const char *hostname;
-	const char *image; /* as asked for */
+	const char *image;                /* as asked for */
+	char image_id[ENGINE_ID_LEN + 1]; /* what it is made of; "" when the engine does not say */
 	struct engine_label *labels;
 	size_t n_labels;
 	bool stdio; /* a tty, an open stdin or an attached stream */
@@ -205,6 +206,7 @@ struct engine_list_item {
 struct engine_container *engine_container_free(struct engine_container *c);
 void engine_container_freep(struct engine_container **c);
 /* The label's value, or NULL. */
+const char *engine_list_label(const struct engine_list_item *item, const char *name);
 const char *engine_container_label(const struct engine_container *c, const char *name);
 
 /* engine_compare(): the container is not what was asked for. */

@@ -31,16 +31,20 @@
 #include "engine.h"
 #include "fd.h"
 #include "host_key.h"
+#include "image_watch.h"
 #include "ipc_chan.h"
+#include "keep_mark.h"
 #include "listener.h"
 #include "log.h"
 #include "notify.h"
 #include "policy.h"
+#include "pool.h"
 #include "read_file.h"
 #include "sandbox.h"
 #include "shadow.h"
 #include "spawner.h"
 #include "sweep.h"
+#include "user_containers.h"
 #include "worker_pool.h"
 
 #define DEFAULT_CONFIG "/etc/sallyport/broker.json"
@@ -201,6 +205,8 @@ reload(void *arg, struct diag_list *diags)
 		log_info("policy generation %u (sha256 %.12s) is in force", s->broker.generation,
 		    policy_digest(policy));
 		audit_policy(s);
+		pool_policy_changed(s->broker.pool);
+		user_containers_policy_changed(s->broker.user_containers);
 	}
 	shadow_load(s->broker.shadow, s->broker.audit, diags);
 	notify_send("READY=1");
@@ -226,6 +232,8 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	struct service *s = arg;
 	int64_t over = clock_now_ms() - s->stop_since - (int64_t)s->config->limits.drain_ms;
 	struct engine_counts counts = engine_counts(s->broker.engine);
+	unsigned left = container_set_count(s->broker.containers) -
+	    user_containers_staying(s->broker.user_containers);
 
 	(void)fd;
 	(void)what;
@@ -239,14 +247,13 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 		container_set_hurry(s->broker.containers);
 	if (over >= GIVE_UP_MS) {
 		log_warn("%u containers were not removed in time; the next start will",
-		    counts.discarding + container_set_count(s->broker.containers));
+		    counts.discarding + left);
 		(void)event_base_loopbreak(s->broker.base);
 	}
 	/* A container that is not there yet, and may never be, is not waited for: should it come, the
 	 * next start finds it. */
-	if (worker_pool_is_empty(s->broker.workers) &&
-	    container_set_count(s->broker.containers) == 0 && counts.discarding == counts.absent &&
-	    counts.calls == 0)
+	if (worker_pool_is_empty(s->broker.workers) && left == 0 &&
+	    counts.discarding == counts.absent && counts.calls == 0)
 		(void)event_base_loopbreak(s->broker.base);
 }
 
@@ -276,6 +283,8 @@ stop(struct service *s)
 	    "The service is stopping. This session ends in %u seconds.",
 	    (unsigned)(s->config->limits.drain_ms / 1000));
 	worker_pool_drain(s->broker.workers, text, false);
+	pool_stop(s->broker.pool);
+	user_containers_stop(s->broker.user_containers);
 	if (event_add(s->tick, &tv) < 0)
 		(void)event_base_loopbreak(s->broker.base);
 }
@@ -340,10 +349,13 @@ on_engine_health(void *arg, enum engine_health health, const char *reason)
 	if (health == ENGINE_UNHEALTHY)
 		log_error("container engine is not responding: %s; new containers fail until it does",
 		    reason);
+	if (health == ENGINE_UNHEALTHY)
+		user_containers_not_found(s->broker.user_containers);
 	if (health == ENGINE_HEALTHY) {
 		log_info("container engine is healthy");
 		/* What an earlier run, or the engine's own absence, left behind. */
 		sweep_containers(&s->broker);
+		pool_kick(s->broker.pool);
 	}
 }
 
@@ -477,6 +489,23 @@ make_engine(struct service *s)
 }
 
 static int
+make_container_sets(struct service *s)
+{
+	int r = container_set_new(&s->broker, &s->broker.containers);
+
+	if (r == 0)
+		r = image_watch_new(&s->broker, &s->broker.images);
+
+	if (r == 0)
+		r = pool_new(&s->broker, &s->broker.pool);
+	if (r == 0)
+		r = user_containers_new(&s->broker, &s->broker.user_containers);
+	if (r == 0)
+		pool_policy_changed(s->broker.pool);
+	return r;
+}
+
+static int
 make_control(struct service *s)
 {
 	char why[WHY_MAX] = "out of memory";
@@ -603,7 +632,9 @@ open_secrets(struct service *s)
 	r = open_audit(s);
 	if (r == 0)
 		r = open_shadow(s);
-	return r == 0 ? sweep_rendezvous(s->config->runtime_dir) : r;
+	if (r == 0)
+		r = sweep_prepare(s->config->runtime_dir);
+	return r == 0 ? keep_mark_prepare(s->config->state_dir) : r;
 }
 
 /*
@@ -651,7 +682,7 @@ start(struct service *s)
 	if (r == 0)
 		r = make_engine(s);
 	if (r == 0)
-		r = container_set_new(&s->broker, &s->broker.containers);
+		r = make_container_sets(s);
 	if (r == 0)
 		r = ceilings_new(&s->broker.ceilings);
 	if (r == 0)
@@ -675,7 +706,10 @@ free_service(struct service *s)
 	listener_free(s->listener);
 	control_free(s->control);
 	worker_pool_free(s->broker.workers);
+	image_watch_free(s->broker.images);
 	container_set_free(s->broker.containers);
+	pool_free(s->broker.pool);
+	user_containers_free(s->broker.user_containers);
 	ceilings_free(s->broker.ceilings);
 	engine_free(s->broker.engine);
 	for (size_t i = 0; i < SP_ARRAY_LEN(s->signals); i++) {

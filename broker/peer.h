@@ -129,6 +129,7 @@ struct peer {
 	struct policy_decision decision; /* its profile is the grant's */
 	struct shadow_login shadow;      /* what the shadow policy would have given */
 	char user[IPC_USER_MAX + 1];
+	const char *target; /* what the name asked for behind "+", in the same array; or NULL */
 	char fingerprint[64];
 	char refusal[IPC_TEXT_MAX + 1]; /* the sentence of a refusal that is held back */
 

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <event2/event.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -12,9 +13,13 @@
 #include <unistd.h>
 
 #include "broker.h"
+#include "config.h"
 #include "container.h"
 #include "engine.h"
 #include "log.h"
+#include "user_containers.h"
+
+#define AGAIN_SECONDS 2 /* after a list that failed */
 
 static void
 remove_directory(int parent, const char *name)
@@ -29,37 +34,59 @@ remove_directory(int parent, const char *name)
 		log_warn("cannot remove the old rendezvous directory %s: %s", name, strerror(errno));
 }
 
-int
-sweep_rendezvous(const char *runtime_dir)
+static int
+path_of_rendezvous(const char *runtime_dir, char path[PATH_MAX])
 {
-	char path[PATH_MAX];
-	struct dirent *entry;
-	DIR *dir;
-
-	if (snprintf(path, sizeof(path), "%s/rendezvous", runtime_dir) >= (int)sizeof(path))
-		return -ENAMETOOLONG;
-	/* Others of this host must not get at the containers' sockets below it. */
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		return -errno;
-	dir = opendir(path);
-	if (dir == NULL)
-		return -errno;
-	while ((entry = readdir(dir)) != NULL) {
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			remove_directory(dirfd(dir), entry->d_name);
-	}
-	(void)closedir(dir);
-	return 0;
+	return snprintf(path, PATH_MAX, "%s/rendezvous", runtime_dir) >= PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
-static const char *
-label_of(const struct engine_list_item *item, const char *name)
+int
+sweep_prepare(const char *runtime_dir)
 {
-	for (size_t i = 0; i < item->n_labels; i++) {
-		if (strcmp(item->labels[i].name, name) == 0)
-			return item->labels[i].value;
+	char path[PATH_MAX];
+	int r = path_of_rendezvous(runtime_dir, path);
+
+	/* Others of this host must not get at the containers' sockets below it. */
+	if (r == 0 && mkdir(path, 0700) < 0 && errno != EEXIST)
+		r = -errno;
+	return r;
+}
+
+/* Directories of containers that are no more. */
+static void
+sweep_rendezvous(const struct broker *b)
+{
+	char path[PATH_MAX];
+	DIR *dir = path_of_rendezvous(b->config->runtime_dir, path) == 0 ? opendir(path) : NULL;
+	const struct dirent *entry;
+
+	while (dir != NULL && (entry = readdir(dir)) != NULL) {
+		if (entry->d_name[0] != '.' && !container_set_has(b->containers, entry->d_name))
+			remove_directory(dirfd(dir), entry->d_name);
 	}
-	return NULL;
+	if (dir != NULL)
+		(void)closedir(dir);
+}
+
+static void
+on_time(evutil_socket_t fd, short what, void *arg)
+{
+	struct broker *b = arg;
+
+	(void)fd;
+	(void)what;
+	/* Else its recovery is when the next look is due. */
+	if (engine_health(b->engine) == ENGINE_HEALTHY)
+		sweep_containers(b);
+}
+
+static void
+look_again(struct broker *b)
+{
+	struct timeval tv = { .tv_sec = AGAIN_SECONDS };
+
+	if (event_base_once(b->base, -1, EV_TIMEOUT, on_time, b, &tv) < 0)
+		log_error("containers of an earlier run stay until the next start: out of memory");
 }
 
 static void
@@ -70,6 +97,8 @@ on_listed(void *arg, const struct engine_result *result)
 
 	if (result->error != ENGINE_OK) {
 		log_warn("cannot look for containers of an earlier run: %s", result->sentence);
+		user_containers_not_found(b->user_containers);
+		look_again(b);
 		return;
 	}
 	for (size_t i = 0; i < result->n_items; i++) {
@@ -77,15 +106,18 @@ on_listed(void *arg, const struct engine_result *result)
 
 		if (container_set_has(b->containers, item->name))
 			continue;
-		if (!instance_owns(&b->instance, item->name, label_of(item, INSTANCE_LABEL),
-			label_of(item, INSTANCE_LABEL_PROOF))) {
+		if (!instance_owns(&b->instance, item->name, engine_list_label(item, INSTANCE_LABEL),
+			engine_list_label(item, INSTANCE_LABEL_PROOF))) {
 			log_warn("container %.12s carries our label without proof: left alone",
 			    item->id);
 			continue;
 		}
-		if (engine_discard(b->engine, item->id) == 0)
+		if (!user_containers_found(b->user_containers, item) &&
+		    engine_discard(b->engine, item->id) == 0)
 			removed++;
 	}
+	user_containers_all_found(b->user_containers);
+	sweep_rendezvous(b);
 	if (removed > 0)
 		log_info("removing %u containers of an earlier run", removed);
 }
@@ -97,4 +129,6 @@ sweep_containers(struct broker *b)
 
 	if (r < 0)
 		log_warn("cannot look for containers of an earlier run: %s", strerror(-r));
+	if (r < 0)
+		look_again(b);
 }

@@ -10,10 +10,13 @@
 
 struct broker;
 
-/* Make runtime_dir/rendezvous, empty. Before the lock-down. 0 or -errno. */
-SP_MUST_CHECK int sweep_rendezvous(const char *runtime_dir);
+/* Make runtime_dir/rendezvous. Before the lock-down. 0 or -errno. */
+SP_MUST_CHECK int sweep_prepare(const char *runtime_dir);
 
-/* Ask the engine for our containers and have those removed that this process does not know. */
+/*
+ * Ask the engine for our containers: those that this process does not know, and that are not to be kept,
+ * are removed, and whatever else belonged to them.
+ */
 void sweep_containers(struct broker *b);
 
 #endif

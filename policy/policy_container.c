@@ -387,17 +387,12 @@ static const char *const modes[] = {
 	[POLICY_MODE_USER] = "user",
 	NULL,
 };
-static const char *const later_modes[] = { "user", NULL };
 
 static const char *const pulls[] = { "never", NULL };
 static const char *const later_pulls[] = { "if-missing", "always", NULL };
 
 static const struct json_field fields[] = {
-	{ .key = "mode",
-	    .read = json_read_choice,
-	    AT(mode),
-	    .choices = modes,
-	    .later_choices = later_modes },
+	{ .key = "mode", .read = json_read_choice, AT(mode), .choices = modes },
 	{ .key = "image", .read = read_image, AT(image), .schema = TEXT, .show = policy_show_text },
 	{ .key = "user",
 	    .read = read_user,
@@ -436,8 +431,8 @@ static const struct json_field fields[] = {
 	    AT(dns),
 	    .schema = "{\"type\": \"array\", \"maxItems\": 3, \"items\": " TEXT "}",
 	    .show = policy_show_texts },
-	{ .key = "keep", .read = json_read_duration, AT(keep_ms), .max = POLICY_TIME_MAX, .later = true },
-	{ .key = "pool", .read = json_read_u32, AT(pool), .max = POLICY_POOL_MAX, .later = true },
+	{ .key = "keep", .read = json_read_duration, AT(keep_ms), .max = POLICY_TIME_MAX },
+	{ .key = "pool", .read = json_read_u32, AT(pool), .max = POLICY_POOL_MAX },
 	{ .key = "platform", .read = json_read_unavailable },
 	{ .key = "hostname", .read = json_read_unavailable },
 	{ .key = "attach", .read = json_read_unavailable },

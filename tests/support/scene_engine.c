@@ -148,6 +148,33 @@ engine_discard(struct engine *e, const char *id)
 	fuzz_broken(__FILE__, __LINE__, "a container is removed that does not exist");
 }
 
+/* No pool and nobody of mode "user" is in this play: whoever asks has lost the way. */
+struct engine_counts
+engine_counts(const struct engine *e)
+{
+	(void)e;
+	fuzz_broken(__FILE__, __LINE__, "the pool asks the engine");
+}
+
+enum engine_health
+engine_health(const struct engine *e)
+{
+	(void)e;
+	fuzz_broken(__FILE__, __LINE__, "the pool asks the engine");
+}
+
+int
+engine_inspect(struct engine *e, const char *id, engine_done_fn *done, void *arg,
+    struct engine_call **ret_call)
+{
+	(void)e;
+	(void)id;
+	(void)done;
+	(void)arg;
+	(void)ret_call;
+	fuzz_broken(__FILE__, __LINE__, "a container of an earlier run is looked for");
+}
+
 const char *
 engine_error_name(enum engine_error error)
 {
@@ -157,13 +184,14 @@ engine_error_name(enum engine_error error)
 /* ---- the data path ---- */
 
 static int
-path_open(struct broker *b, const char *name, const struct data_path_events *events,
-    struct data_path **ret)
+path_open(struct broker *b, const char *name, enum data_path_life life,
+    const struct data_path_events *events, struct data_path **ret)
 {
 	struct data_path *d = calloc(1, sizeof(*d));
 	struct scene_launch *l = NULL;
 
 	(void)b;
+	FUZZ_CHECK(life == DATA_PATH_ONCE);
 	if (d == NULL)
 		return -ENOMEM;
 	for (size_t i = 0; i < LAUNCHES_MAX && l == NULL; i++) {

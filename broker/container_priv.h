@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared by container.c and container_set.c; nobody else includes it. */
+#ifndef SP_CONTAINER_PRIV_H
+#define SP_CONTAINER_PRIV_H
+
+#include <sys/queue.h>
+
+#include "container.h"
+#include "engine_spec.h"
+#include "instance.h"
+#include "ipc.h"
+#include "made_of.h"
+
+struct ceiling_hold;
+struct engine_call;
+struct event;
+
+enum container_state {
+	CONTAINER_RESERVED,  /* nothing is known but who wants it */
+	CONTAINER_LAUNCHING, /* the engine makes and starts it */
+	CONTAINER_REPORTING, /* it runs; its data path is not ready */
+	CONTAINER_UP,
+	CONTAINER_DOWN,    /* failed or ended; the owner has been told */
+	CONTAINER_LEAVING, /* released; its processes have their grace time */
+};
+
+/* One of those who have it. */
+struct member {
+	TAILQ_ENTRY(member) link;
+	struct container_owner owner;
+};
+
+TAILQ_HEAD(member_list, member);
+
+struct container {
+	TAILQ_ENTRY(container) link;
+	struct container_set *set;
+	struct broker *broker;
+	struct policy_grant *grant; /* keeps the profile alive; NULL: an earlier run's */
+	struct member_list members;
+	struct container_keeper keeper; /* functions NULL: none */
+	enum container_state state;
+	uint32_t grace_ms;
+	char *image; /* the reference; NULL: not known yet */
+	char image_id[ENGINE_ID_LEN + 1];
+	char made_of[MADE_OF_LEN + 1];
+	char name[INSTANCE_NAME_LEN + 1];
+	char proof[INSTANCE_PROOF_LEN + 1];
+	char connection[16];
+	char id[ENGINE_ID_LEN + 1]; /* "" until it exists */
+	char down_text[IPC_TEXT_MAX];
+	struct ceiling_hold *place;
+	struct engine_call *launch; /* or the look at one that was found */
+	const struct data_path_ops *ops;
+	struct data_path *path;
+	int pidfd;
+	struct event *ended; /* the container's first process is gone */
+	struct event *grace;
+};
+
+TAILQ_HEAD(container_list, container);
+
+struct container_set {
+	struct broker *broker;
+	struct container_list list;
+};
+
+/* Free it, and whatever it has; nobody is told but its keeper. */
+void container_forget(struct container *c);
+/* The member whose arg this is, or NULL. */
+struct member *container_find_member(const struct container *c, const void *owner);
+
+#endif

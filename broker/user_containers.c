@@ -1,0 +1,652 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Broker: containers of mode "user". Hostile: the engine's list. What it says about a container is
+ * believed only as far as our own proof goes, which binds name, user and everything else that is read.
+ */
+#include "user_containers.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <inttypes.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "audit.h"
+#include "broker.h"
+#include "clock.h"
+#include "config.h"
+#include "container.h"
+#include "container_plan.h"
+#include "engine.h"
+#include "ipc.h"
+#include "keep_mark.h"
+#include "log.h"
+#include "made_of.h"
+#include "policy.h"
+
+#define TEXT_MAX    512 /* of the label */
+#define PROFILE_MAX 128
+
+/* What is known of one; in this form it is also in its label. */
+struct facts {
+	char user[IPC_USER_MAX + 1];
+	char key[MADE_OF_LEN + 1]; /* whose and what for: one container for each */
+	char made_of[MADE_OF_LEN + 1];
+	uint32_t keep_ms;
+	uint32_t grace_ms;
+	char profile[PROFILE_MAX];
+};
+
+struct kept {
+	TAILQ_ENTRY(kept) link;
+	struct user_containers *set;
+	struct container *container;
+	struct facts facts;
+	struct policy_grant *waiting; /* NULL, or: it is not known yet whether it has to be made */
+	char connection[16];          /* of the login that waits */
+	bool retired;
+	struct event *timer;
+	int64_t end_at; /* ms of clock_now_ms(), while the timer runs; else 0 */
+	int64_t mark;   /* 0: none */
+};
+
+TAILQ_HEAD(kept_list, kept);
+
+struct user_containers {
+	struct broker *broker;
+	struct kept_list list;
+	bool all_found;
+};
+
+static const char *
+state_dir(const struct kept *k)
+{
+	return k->set->broker->config->state_dir;
+}
+
+/* ---- how long ---- */
+
+static void
+stop_waiting(struct kept *k)
+{
+	k->end_at = 0;
+	(void)event_del(k->timer);
+	if (k->mark != 0)
+		keep_mark_clear(state_dir(k), container_name(k->container), k->mark);
+	k->mark = 0;
+}
+
+static void
+on_time_over(evutil_socket_t fd, short what, void *arg)
+{
+	struct kept *k = arg;
+
+	(void)fd;
+	(void)what;
+	log_info("container=%s user=%s was kept long enough", container_name(k->container),
+	    k->facts.user);
+	container_end(k->container);
+}
+
+/* It ends in so many seconds, also when this process does not see that day. */
+static void
+wait_for_user(struct kept *k, int64_t ms)
+{
+	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
+	int64_t until = keep_mark_now() + (ms + 999) / 1000;
+	int r = 0;
+
+	if (k->mark != until) {
+		r = keep_mark_set(state_dir(k), container_name(k->container), until);
+		if (r == 0 && k->mark != 0)
+			keep_mark_clear(state_dir(k), container_name(k->container), k->mark);
+	}
+	if (r < 0)
+		log_warn("container=%s a restart will not know since when it is kept: %s",
+		    container_name(k->container), strerror(-r));
+	else
+		k->mark = until;
+	k->end_at = clock_now_ms() + ms;
+	if (event_add(k->timer, &tv) < 0)
+		container_end(k->container);
+}
+
+/* ---- the keeper ---- */
+
+static void
+on_idle(void *arg, struct container *c)
+{
+	struct kept *k = arg;
+	const struct broker *b = k->set->broker;
+
+	if (k->retired || k->facts.keep_ms == 0 || k->waiting != NULL ||
+	    (b->draining && !container_is_up(c)))
+		container_end(c);
+	else
+		wait_for_user(k, k->facts.keep_ms);
+}
+
+static void
+retire(struct kept *k, const char *why)
+{
+	if (!k->retired)
+		log_info("container=%s user=%s %s: it ends with the last who is in it",
+		    container_name(k->container), k->facts.user, why);
+	k->retired = true;
+	if (container_owners(k->container) == 0)
+		container_end(k->container);
+}
+
+static void
+on_stale(void *arg, struct container *c)
+{
+	(void)c;
+	retire(arg, "has an old image");
+}
+
+static void
+free_kept(struct kept *k)
+{
+	TAILQ_REMOVE(&k->set->list, k, link);
+	policy_grant_unref(k->waiting);
+	if (k->timer != NULL)
+		event_free(k->timer);
+	free(k);
+}
+
+static void
+on_gone(void *arg, bool ended)
+{
+	struct kept *k = arg;
+
+	if (ended)
+		stop_waiting(k);
+	free_kept(k);
+}
+
+/* One more, with a container that is nothing yet. NULL: out of memory. */
+static struct kept *
+add(struct user_containers *u, const struct facts *facts, const char *connection)
+{
+	struct kept *k = calloc(1, sizeof(*k));
+	struct container_keeper keeper = { on_idle, on_stale, on_gone, k };
+
+	if (k == NULL)
+		return NULL;
+	k->set = u;
+	k->facts = *facts;
+	TAILQ_INSERT_TAIL(&u->list, k, link);
+	k->timer = evtimer_new(u->broker->base, on_time_over, k);
+	if (k->timer != NULL)
+		k->container = container_reserve(u->broker, connection);
+	if (k->container == NULL) {
+		free_kept(k);
+		return NULL;
+	}
+	container_set_keeper(k->container, &keeper);
+	return k;
+}
+
+/* ---- labels ---- */
+
+static int
+label_text(const struct facts *f, char out[TEXT_MAX])
+{
+	int n = snprintf(out, TEXT_MAX, "%s %s %s %" PRIu32 " %" PRIu32 " %s", SP_VERSION, f->key,
+	    f->made_of, f->keep_ms, f->grace_ms, f->profile);
+
+	return n < 0 || n >= TEXT_MAX ? -EINVAL : 0;
+}
+
+/* What no image and no other container can have: it is about this name. */
+static int
+label_proof(const struct broker *b, const char *name, const char *user, const char *text,
+    char out[INSTANCE_PROOF_LEN + 1])
+{
+	char all[TEXT_MAX + INSTANCE_NAME_LEN + IPC_USER_MAX + 16];
+	int n = snprintf(all, sizeof(all), "kept\n%s\n%s\n%s", name, user, text);
+
+	return n < 0 || n >= (int)sizeof(all) ? -EINVAL : instance_proof(&b->instance, all, out);
+}
+
+/* The next word of *text, of at most cap - 1 bytes. */
+static bool
+next_word(const char **text, char *out, size_t cap)
+{
+	size_t n = strcspn(*text, " ");
+
+	if (n == 0 || n >= cap)
+		return false;
+	memcpy(out, *text, n);
+	out[n] = '\0';
+	*text += n + ((*text)[n] == ' ');
+	return true;
+}
+
+static bool
+next_number(const char **text, uint32_t *ret)
+{
+	char word[16];
+	char *end = NULL;
+	unsigned long value;
+
+	if (!next_word(text, word, sizeof(word)) || word[0] < '0' || word[0] > '9')
+		return false;
+	value = strtoul(word, &end, 10);
+	*ret = (uint32_t)value;
+	return *end == '\0' && value <= UINT32_MAX;
+}
+
+/* After the proof: the words are our own, but perhaps those of another release. */
+static bool
+parse_label(const char *text, struct facts *ret)
+{
+	char version[64];
+
+	return next_word(&text, version, sizeof(version)) && strcmp(version, SP_VERSION) == 0 &&
+	    next_word(&text, ret->key, sizeof(ret->key)) &&
+	    next_word(&text, ret->made_of, sizeof(ret->made_of)) &&
+	    next_number(&text, &ret->keep_ms) && next_number(&text, &ret->grace_ms) &&
+	    next_word(&text, ret->profile, sizeof(ret->profile)) && *text == '\0';
+}
+
+/* ---- a login ---- */
+
+static int
+facts_of(const struct broker *b, const struct user_containers_login *login, struct facts *ret)
+{
+	const struct policy_profile *profile = policy_grant_profile(login->grant);
+	char text[TEXT_MAX];
+	int n = snprintf(text, sizeof(text), "%s\n%s\n%s\n%s", login->who->user, profile->name,
+	    profile->set_by != NULL ? profile->set_by : "",
+	    login->target != NULL ? login->target : "");
+	int r = n < 0 || n >= (int)sizeof(text) ? -EINVAL : made_of_hash(text, (size_t)n, ret->key);
+
+	if (r == 0)
+		r = made_of(b, profile, ret->made_of);
+	(void)snprintf(ret->user, sizeof(ret->user), "%s", login->who->user);
+	(void)snprintf(ret->profile, sizeof(ret->profile), "%s", profile->name);
+	ret->keep_ms = profile->keep_ms;
+	ret->grace_ms = profile->stop_grace_ms;
+	return r;
+}
+
+/* The one that is for this and made of this. */
+static struct kept *
+find(const struct user_containers *u, const struct facts *facts)
+{
+	struct kept *k;
+
+	TAILQ_FOREACH(k, &u->list, link)
+	{
+		if (!k->retired && container_down_text(k->container) == NULL &&
+		    strcmp(k->facts.key, facts->key) == 0 &&
+		    strcmp(k->facts.made_of, facts->made_of) == 0)
+			return k;
+	}
+	return NULL;
+}
+
+/* Those that are for the same, but made of something else. */
+static void
+retire_others(struct user_containers *u, const struct facts *facts)
+{
+	struct kept *k;
+	struct kept *next;
+
+	for (k = TAILQ_FIRST(&u->list); k != NULL; k = next) {
+		next = TAILQ_NEXT(k, link);
+		if (strcmp(k->facts.key, facts->key) == 0 &&
+		    strcmp(k->facts.made_of, facts->made_of) != 0)
+			retire(k, "is not what the policy says now");
+	}
+}
+
+static int
+launch(struct kept *k, struct policy_grant *grant, const char *connection)
+{
+	struct broker *b = k->set->broker;
+	char proof[INSTANCE_PROOF_LEN + 1];
+	char name[INSTANCE_NAME_LEN + 1];
+	char text[TEXT_MAX];
+	struct container_kept kept = { text, proof, k->facts.keep_ms };
+	struct container_request request = { .grant = grant,
+		.connection = connection,
+		.user = k->facts.user,
+		.name = name,
+		.made_of = k->facts.made_of,
+		.kept = &kept };
+	int r = instance_new_name(name);
+
+	if (r == 0)
+		r = label_text(&k->facts, text);
+	if (r == 0)
+		r = label_proof(b, name, k->facts.user, text, proof);
+	return r == 0 ? container_launch(k->container, &request) : r;
+}
+
+static int
+begin(struct user_containers *u, const struct user_containers_login *login,
+    const struct facts *facts, struct container **ret)
+{
+	struct kept *k = add(u, facts, login->who->connection);
+	int r;
+
+	if (k == NULL)
+		return -ENOMEM;
+	*ret = k->container;
+	r = container_join(k->container, login->owner);
+	if (r == 0 && u->all_found)
+		r = launch(k, login->grant, login->who->connection);
+	else if (r == 0) {
+		k->waiting = policy_grant_ref(login->grant);
+		(void)snprintf(k->connection, sizeof(k->connection), "%s", login->who->connection);
+	}
+	if (r < 0) {
+		k->retired = true;
+		container_release(k->container, login->owner->arg);
+		return r;
+	}
+	/* Nothing is listed now, so it would wait for nothing. */
+	if (!u->all_found && engine_health(u->broker->engine) == ENGINE_UNHEALTHY)
+		user_containers_not_found(u);
+	return 0;
+}
+
+static int
+join(struct kept *k, const struct user_containers_login *login, struct container **ret)
+{
+	struct container *c = k->container;
+	const char *name = container_name(c);
+	const char *id = container_id(c);
+	int r;
+
+	/* One that is on its way may have no name yet, or no id. */
+	if (!audit_event(k->set->broker->audit, "container.handout", login->who,
+		AUDIT_TEXT("container", name[0] != '\0' ? name : NULL),
+		AUDIT_TEXT("id", id[0] != '\0' ? id : NULL),
+		AUDIT_TEXT("profile", k->facts.profile), AUDIT_TEXT("source", "user")))
+		return -EIO;
+	r = container_join(c, login->owner);
+	if (r < 0)
+		return r;
+	stop_waiting(k);
+	/* What counts is the policy of who came last. */
+	k->facts.keep_ms = policy_grant_profile(login->grant)->keep_ms;
+	log_info("connection=%s user=%s container=%s is there already", login->who->connection,
+	    login->who->user, container_name(c));
+	*ret = c;
+	return 0;
+}
+
+bool
+user_containers_has(const struct user_containers *u, const struct user_containers_login *login)
+{
+	struct facts facts;
+
+	return facts_of(u->broker, login, &facts) == 0 && find(u, &facts) != NULL;
+}
+
+int
+user_containers_get(struct user_containers *u, const struct user_containers_login *login,
+    struct container **ret)
+{
+	struct facts facts;
+	struct kept *k;
+	int r = facts_of(u->broker, login, &facts);
+
+	if (r < 0)
+		return r;
+	retire_others(u, &facts);
+	k = find(u, &facts);
+	return k != NULL ? join(k, login, ret) : begin(u, login, &facts, ret);
+}
+
+/* ---- after a restart ---- */
+
+static bool
+read_labels(const struct broker *b, const struct engine_list_item *item, struct facts *ret)
+{
+	const char *text = engine_list_label(item, CONTAINER_LABEL_KEPT);
+	const char *user = engine_list_label(item, CONTAINER_LABEL_USER);
+	const char *proof = engine_list_label(item, CONTAINER_LABEL_KEPT_PROOF);
+	char own[INSTANCE_PROOF_LEN + 1];
+
+	if (text == NULL || user == NULL || proof == NULL || strlen(proof) != INSTANCE_PROOF_LEN ||
+	    strlen(user) > IPC_USER_MAX || label_proof(b, item->name, user, text, own) < 0 ||
+	    CRYPTO_memcmp(own, proof, INSTANCE_PROOF_LEN) != 0)
+		return false;
+	(void)snprintf(ret->user, sizeof(ret->user), "%s", user);
+	return parse_label(text, ret);
+}
+
+static bool
+is_wanted(const struct user_containers *u, const struct facts *f)
+{
+	const struct policy_profile *profile;
+
+	for (size_t i = 0; (profile = policy_profile_at(u->broker->policy, i)) != NULL; i++) {
+		if (profile->mode == POLICY_MODE_USER && strcmp(profile->name, f->profile) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* What is left of its time, in ms; the whole of it when nobody wrote down when it began. */
+static int64_t
+time_left(const struct kept *k)
+{
+	int64_t left = k->mark != 0 ? (k->mark - keep_mark_now()) * 1000 : k->facts.keep_ms;
+
+	if (left > k->facts.keep_ms)
+		return k->facts.keep_ms;
+	return left > 0 ? left : 0;
+}
+
+/* Somebody waits for just this one, or nobody does. */
+static struct kept *
+place_for(struct user_containers *u, const struct facts *facts)
+{
+	struct kept *k = find(u, facts);
+
+	if (k != NULL && k->waiting != NULL)
+		k->waiting = policy_grant_unref(k->waiting);
+	else
+		k = add(u, facts, NULL);
+	return k;
+}
+
+bool
+user_containers_found(struct user_containers *u, const struct engine_list_item *item)
+{
+	struct facts facts = { .user = "" };
+	struct kept *k;
+	int r;
+
+	/* Later, what is not known is what was ended and is not gone yet. */
+	if (u->all_found || strcmp(item->state, "running") != 0 ||
+	    !read_labels(u->broker, item, &facts) || !is_wanted(u, &facts))
+		return false;
+	k = place_for(u, &facts);
+	if (k == NULL)
+		return false;
+	log_info("container=%s user=%s of an earlier run is found again", item->name, facts.user);
+	r = container_take_over(k->container, item->name, item->id, facts.made_of, facts.grace_ms);
+	k->mark = keep_mark_find(state_dir(k), item->name);
+	if (r < 0) {
+		log_warn("container=%s cannot be gone on with: %s", item->name, strerror(-r));
+		container_fail(k->container,
+		    "The container could not be found again. Log in again for a new one.");
+	} else if (container_owners(k->container) > 0) {
+		stop_waiting(k);
+	} else if (time_left(k) == 0) {
+		container_end(k->container);
+	} else {
+		wait_for_user(k, time_left(k));
+	}
+	return true;
+}
+
+static bool
+has_container(void *arg, const char *name)
+{
+	const struct user_containers *u = arg;
+
+	return container_set_has(u->broker->containers, name);
+}
+
+void
+user_containers_all_found(struct user_containers *u)
+{
+	struct kept *k;
+	struct kept *next;
+
+	if (u->all_found)
+		return;
+	u->all_found = true;
+	keep_mark_sweep(u->broker->config->state_dir, has_container, u);
+	for (k = TAILQ_FIRST(&u->list); k != NULL; k = next) {
+		struct policy_grant *grant = k->waiting;
+		int r;
+
+		next = TAILQ_NEXT(k, link);
+		if (grant == NULL)
+			continue;
+		k->waiting = NULL;
+		r = launch(k, grant, k->connection);
+		policy_grant_unref(grant);
+		if (r < 0) {
+			log_error("connection=%s cannot make a container: %s", k->connection,
+			    strerror(-r));
+			container_fail(k->container, "The container could not be started.");
+		}
+	}
+}
+
+void
+user_containers_not_found(struct user_containers *u)
+{
+	struct kept *k;
+	struct kept *next;
+
+	for (k = TAILQ_FIRST(&u->list); k != NULL; k = next) {
+		next = TAILQ_NEXT(k, link);
+		if (k->waiting == NULL)
+			continue;
+		k->waiting = policy_grant_unref(k->waiting);
+		container_fail(k->container,
+		    "The container engine is not responding. Try again later.");
+	}
+}
+
+/* ---- what else ends them ---- */
+
+void
+user_containers_policy_changed(struct user_containers *u)
+{
+	struct kept *k;
+	struct kept *next;
+
+	for (k = TAILQ_FIRST(&u->list); k != NULL; k = next) {
+		next = TAILQ_NEXT(k, link);
+		if (!is_wanted(u, &k->facts))
+			retire(k, "is not what the policy says now");
+	}
+}
+
+unsigned
+user_containers_end(struct user_containers *u, const char *user)
+{
+	struct kept *k;
+	struct kept *next;
+	unsigned n = 0;
+
+	for (k = TAILQ_FIRST(&u->list); k != NULL; k = next) {
+		next = TAILQ_NEXT(k, link);
+		if (strcmp(k->facts.user, user) != 0)
+			continue;
+		n++;
+		retire(k, "was ended by the administrator");
+	}
+	return n;
+}
+
+void
+user_containers_stop(struct user_containers *u)
+{
+	struct kept *k;
+	struct kept *next;
+
+	for (k = TAILQ_FIRST(&u->list); k != NULL; k = next) {
+		next = TAILQ_NEXT(k, link);
+		if (container_owners(k->container) == 0 && !container_is_up(k->container))
+			container_end(k->container);
+	}
+}
+
+unsigned
+user_containers_staying(const struct user_containers *u)
+{
+	const struct kept *k;
+	unsigned n = 0;
+
+	if (u == NULL)
+		return 0;
+	TAILQ_FOREACH(k, &u->list, link)
+	{
+		n += container_owners(k->container) == 0 && container_is_up(k->container);
+	}
+	return n;
+}
+
+void
+user_containers_visit(const struct user_containers *u,
+    void (*visit)(const struct user_containers_view *view, void *arg), void *arg)
+{
+	int64_t now = clock_now_ms();
+	const struct kept *k;
+
+	TAILQ_FOREACH(k, &u->list, link)
+	{
+		struct user_containers_view view = {
+			.user = k->facts.user,
+			.profile = k->facts.profile,
+			.container = k->container,
+			.sessions = container_owners(k->container),
+			.left_ms = k->end_at == 0 ? -1
+			    : k->end_at > now     ? k->end_at - now
+						  : 0,
+			.retired = k->retired,
+		};
+
+		visit(&view, arg);
+	}
+}
+
+int
+user_containers_new(struct broker *b, struct user_containers **ret)
+{
+	struct user_containers *u = calloc(1, sizeof(*u));
+
+	if (u == NULL)
+		return -ENOMEM;
+	u->broker = b;
+	TAILQ_INIT(&u->list);
+	*ret = u;
+	return 0;
+}
+
+void
+user_containers_free(struct user_containers *u)
+{
+	struct kept *k;
+
+	if (u == NULL)
+		return;
+	while ((k = TAILQ_FIRST(&u->list)) != NULL)
+		free_kept(k);
+	free(u);
+}
