@@ -356,6 +356,18 @@ MALFORMED = {
     "forward-port-0": lambda w: w.forward_request(port=0),
     "forward-port-65536": lambda w: w.forward_request(port=65536),
     "forward-trailing-byte": lambda w: w.forward_request() + b"\0",
+    "listen-channel-64": lambda w: w.listen_request(channel=64),
+    "listen-kind-0": lambda w: w.listen_request(kind=0),
+    "listen-kind-3": lambda w: w.listen_request(kind=3),
+    "listen-host-too-long": lambda w: w.listen_request(host="x" * 256),
+    "listen-host-with-nul": lambda w: w.listen_request(host="127.0.0.1\0"),
+    "listen-port-65536": lambda w: w.listen_request(port=65536),
+    "listen-trailing-byte": lambda w: w.listen_request() + b"\0",
+    "listen-agent-trailing-byte": lambda w: w.listen_request(kind=e.LISTEN_AGENT) + b"\0",
+    "accepted-channel-64": lambda w: w.accepted(channel=64),
+    "accepted-listener-64": lambda w: w.accepted(listener=64),
+    "accepted-address-too-long": lambda w: w.accepted(address="1" * 65),
+    "accepted-trailing-byte": lambda w: w.accepted() + b"\0",
     "activity-trailing-byte": lambda w: e.activity(1, 1, 0) + b"\0",
     "activity-one-byte-short": lambda w: e.activity(1, 1, 0)[:-1],
     "activity-too-many-bytes": lambda w: e.activity(0, 1 << 63, 0),
@@ -446,6 +458,44 @@ def test_where_the_login_may_not_go(worker, user, login, host, port):
     result, text = worker.forward(host=host, port=port)
     assert result == e.REFUSED
     assert "not allowed" in text or "not offered" in text or "whole connection" in text
+
+
+@pytest.mark.parametrize("login, kind, host, port", [
+    ("dev", e.LISTEN_TCP, "localhost", 0), ("dev", e.LISTEN_AGENT, "", 0),
+    ("narrow", e.LISTEN_TCP, "localhost", 0), ("narrow", e.LISTEN_TCP, "0.0.0.0", 22),
+    ("narrow", e.LISTEN_TCP, "10.0.0.1", 8080), ("narrow", e.LISTEN_TCP, "example.org", 8080),
+    ("narrow", e.LISTEN_TCP, "::/0", 9100), ("narrow", e.LISTEN_AGENT, "", 0),
+    ("soloforward", e.LISTEN_TCP, "localhost", 8080), ("soloforward", e.LISTEN_AGENT, "", 0)])
+def test_where_the_login_may_not_listen(worker, user, login, kind, host, port):
+    worker.login(login, user)
+    result, text = worker.listen(kind=kind, host=host, port=port)
+    assert result == e.REFUSED
+    assert "not allowed" in text or "not offered" in text or "whole connection" in text
+
+
+@pytest.mark.parametrize("record, words", [
+    (e.Worker.accepted(channel=1, listener=2), "a listener that there is not"),
+    (e.Worker.accepted(channel=1, listener=1), "a listener that there is not"),
+    (e.Worker.accepted(channel=2, listener=1), "a listener that there is not"),
+    (e.Worker.accepted(channel=0, listener=0), "a second program on one channel"),
+], ids=["none", "itself", "program", "taken"])
+def test_connections_that_nobody_accepted(worker, user, record, words):
+    """Channel 0 is a listener, channel 1 in one case a program."""
+    worker.login("forward", user)
+    assert worker.listen(0)[0] == e.OK
+    if words.startswith("a listener") and record[4] == 2:
+        assert worker.start(1)[0] == e.OK
+    assert worker.outcome(record) == "killed"
+    assert words in worker.ended()
+
+
+def test_more_listeners_and_connections_than_channels(worker, user):
+    worker.login("narrow", user)
+    assert worker.listen(0, port=8080)[0] == e.OK
+    for channel in (1, 2):
+        worker.send(worker.accepted(channel))
+    assert worker.outcome(worker.accepted(3)) == "killed"
+    assert "more channels than allowed" in worker.ended()
 
 
 HOSTILE_ENV = ["LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH", "BASH_ENV", "ENV", "SHELLOPTS", "PS4",

@@ -80,6 +80,12 @@ PROTECTIONS = {
     "idle-sessions": ("test_session_time.py::test_an_idle_session_is_warned_and_ended", {
         "{ idle_limit, idle_end,": "{ longest_limit, idle_end,",
         "static uint32_t\nidle_limit(": "__attribute__((__unused__)) static uint32_t\nidle_limit("}),
+    "decision-where-to-listen": (FORGED + "test_where_the_login_may_not_listen[dev-1-localhost-0]", {
+        "if (targets->n == 0)\n\t\treturn": "if (false)\n\t\treturn",
+        "return ret->n > 0 ? NULL\n\t\t\t  : \"Listening": "return true ? NULL\n\t\t\t  : \"Listening"}),
+    "connections-of-a-listener": (FORGED + "test_connections_that_nobody_accepted[none]", {
+        "if (listener->state != CHANNEL_RUNNING || listener->kind != CHANNEL_LISTENER)\n"
+        "\t\treturn ANSWER_E_PEER_FAULT;": ""}),
     "number-of-channels": (FORGED + "test_more_channels_than_allowed", {
         " || p->n_channels >= p->decision.profile->channels)": ")"}),
     "close-of-a-free-channel": (FORGED + "test_close_of_a_channel_that_was_never_opened", {

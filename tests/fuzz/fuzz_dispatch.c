@@ -11,10 +11,11 @@
  *
  * Covers: dispatch answer_ready answer_sign answer_query answer_auth answer_start answer_close
  * Covers: answer_activity activity_update
- * Covers: answer_forward answer_refused refusals_end connect_to peer_charge_refusal
+ * Covers: answer_forward answer_refused refusals_end forward_run peer_charge_refusal
+ * Covers: answer_listen answer_accepted forward_run_listener refuse_listener decide conclude
  * Covers: peer_enter peer_serve peer_exited peer_violation peer_end peer_send peer_notice on_records
  * Covers: on_log on_deadline hand_over close_pair free_peer count_attempt refuse_later send_refusal
- * Covers: judge send_accepted session_begin session_end run run_waiting on_up on_down refuse
+ * Covers: judge send_accepted session_begin session_end run run_waiting on_up on_down session_refuse
  * Covers: free_channel fill_env fill_argv add_client_env container_for_channel keep_request
  * Covers: container_new container_release go_down on_launched on_ready on_ended on_path_failed discard
  * Covers: worker_pool_serve worker_pool_drain worker_pool_end_all worker_pool_peer_gone take_spare
@@ -144,6 +145,31 @@ step_forward(struct step *s)
 		send_changed(s, w,
 		    scene_put_forward(channel, hosts[s->arg >> 4 & 3],
 			SCENE_PORT + (s->arg >> 6 & 1), record, sizeof(record)));
+}
+
+/* At the container's loopback, or elsewhere, or for the agent. */
+static void
+step_listen(struct step *s)
+{
+	static const char *const hosts[] = { "localhost", "", "10.0.0.1", NULL };
+	struct scene_worker *w = scene_pick(&scene, s->arg & 15);
+	uint8_t channel = fuzz_u8(&s->body) % 8;
+
+	if (w != NULL)
+		send_changed(s, w,
+		    scene_put_listen(channel, hosts[s->arg >> 4 & 3], s->arg >> 6 & 1, record,
+			sizeof(record)));
+}
+
+static void
+step_accepted(struct step *s)
+{
+	struct scene_worker *w = scene_pick(&scene, s->arg & 15);
+	uint8_t channel = fuzz_u8(&s->body) % 8;
+
+	if (w != NULL)
+		send_changed(s, w,
+		    scene_put_accepted(channel, s->arg >> 4 & 7, record, sizeof(record)));
 }
 
 static void
@@ -292,7 +318,8 @@ step_service(struct step *s)
 static void (*const steps[])(struct step *s) = { step_raw, step_ready, step_sign, step_query,
 	step_auth, step_start, step_close_channel, step_log_in, step_client, step_time, step_engine,
 	step_path_ready, step_path_failed, step_container_ended, step_start_result, step_hang_up,
-	step_exit, step_log, step_deaf, step_service, step_activity, step_forward, step_refused };
+	step_exit, step_log, step_deaf, step_service, step_activity, step_forward, step_refused,
+	step_listen, step_accepted };
 
 enum {
 	RAW,
@@ -318,6 +345,8 @@ enum {
 	ACTIVITY,
 	FORWARD,
 	REFUSED,
+	LISTEN,
+	ACCEPTED,
 };
 
 void
@@ -366,6 +395,9 @@ fuzz_seeds(void)
 		STEP(CLOSE_CHANNEL, 0x00), STEP(ENGINE, 0), STEP(START_RESULT, 1),
 		STEP1(START, 0, 0), STEP(PATH_READY, 0), STEP(START_RESULT, 0), STEP1(START, 0, 0),
 		STEP(DEAF, 0), STEP(HANG_UP, 0), STEP(SERVICE, 4), STEP(TIME, 9), STEP(EXIT, 0x40) };
+	static const uint8_t listeners[] = { STEP(LOG_IN, 0), STEP1(LISTEN, 0x00, 0),
+		STEP1(LISTEN, 0x30, 1), STEP(ENGINE, 0), STEP(PATH_READY, 0), STEP1(LISTEN, 0x20, 2),
+		STEP1(LISTEN, 0x40, 2), STEP1(ACCEPTED, 0x00, 2), STEP1(CLOSE_CHANNEL, 0x00, 0) };
 	static const uint8_t forwards[] = { STEP(LOG_IN, 0), STEP1(FORWARD, 0x00, 0),
 		STEP1(FORWARD, 0x40, 1), STEP(ENGINE, 0), STEP(PATH_READY, 0),
 		STEP1(FORWARD, 0x20, 1), STEP1(FORWARD, 0x30, 2), STEP(REFUSED, 0x10),
@@ -381,5 +413,6 @@ fuzz_seeds(void)
 	fuzz_seed(violations, sizeof(violations));
 	fuzz_seed(busy, sizeof(busy));
 	fuzz_seed(forwards, sizeof(forwards));
+	fuzz_seed(listeners, sizeof(listeners));
 	fuzz_seed(slow, sizeof(slow));
 }

@@ -38,7 +38,8 @@ static const char policy_form[] =
     "  \"carol\": { \"keys\": [\"%s\"] } },"
     "\"profiles\": {"
     "  \"shared\": { \"container\": { \"image\": \"shared-image\", \"user\": \"1001:1001\" },"
-    "    \"session\": { \"channels\": 3, \"forward\": { \"local\": [\"container:%d\"] } } },"
+    "    \"session\": { \"channels\": 3, \"forward\": { \"local\": [\"container:%d\"],"
+    "      \"remote\": [\"container:0\"], \"agent\": true } } },"
     "  \"single\": { \"container\": { \"image\": \"single-image\", \"user\": \"1002:1002\","
     "    \"mode\": \"session\", \"stop_grace\": \"2s\", \"env\": { \"FIXED\": \"yes\" } },"
     "    \"session\": { \"pty\": false, \"env\": [\"*\"], \"channels\": 5 } } },"
@@ -411,7 +412,8 @@ check_answered(struct scene *s)
 		if (!w->used || w->ipc < 0 || w->deaf || w->muddled)
 			continue;
 		for (unsigned c = 0; c < IPC_CHANNEL_MAX; c++)
-			FUZZ_CHECK(w->channels[c].starts == 0 && w->channels[c].forwards == 0);
+			FUZZ_CHECK(w->channels[c].starts == 0 && w->channels[c].forwards == 0 &&
+			    w->channels[c].listens == 0);
 		FUZZ_CHECK(w->asked_us < 0);
 	}
 }

@@ -44,8 +44,9 @@ enum scene_stage {
 
 /* What the worker knows of one of its channels. */
 struct scene_channel {
-	unsigned starts, forwards; /* requests without their answer */
+	unsigned starts, forwards, listens; /* requests without their answer */
 	bool running;
+	bool listener; /* what runs is one */
 };
 
 struct scene_worker {
@@ -86,7 +87,7 @@ struct scene {
 	int start_result; /* of the data path's next starts: 0, DATA_PATH_E_BUSY or -errno */
 	unsigned launches, discards; /* so far */
 	/* Requests that were in order, when they were sent: the audit log has one line for each. */
-	unsigned programs, forwards, told;
+	unsigned programs, forwards, listens, told;
 	bool muddled; /* some worker was: they cannot be counted */
 	bool faulty;  /* what the broker calls may fail, its audit log among it */
 };
@@ -95,8 +96,8 @@ struct scene {
 struct scene_audit {
 	size_t bytes;
 	unsigned lines;
-	unsigned programs[2], forwards[2]; /* refused, allowed */
-	unsigned told;                     /* IPC_REFUSED, those that were left out included */
+	unsigned programs[2], forwards[2], listens[2]; /* refused, allowed */
+	unsigned told; /* IPC_REFUSED, those that were left out included */
 };
 
 /* Once: keys, policy, configuration. */
@@ -141,6 +142,9 @@ size_t scene_put_start(uint32_t channel, bool shell, bool pty, const char *comma
     size_t cap);
 size_t scene_put_close(uint32_t channel, uint8_t *out, size_t cap);
 size_t scene_put_activity(uint64_t in, uint32_t idle_seconds, uint8_t *out, size_t cap);
+/* host NULL: the agent. */
+size_t scene_put_listen(uint32_t channel, const char *host, uint32_t port, uint8_t *out, size_t cap);
+size_t scene_put_accepted(uint32_t channel, uint32_t listener, uint8_t *out, size_t cap);
 size_t scene_put_forward(uint32_t channel, const char *host, uint32_t port, uint8_t *out, size_t cap);
 /* kind: of enum ipc_refused_kind, or anything else. */
 size_t scene_put_refused(uint8_t kind, const char *detail, uint8_t *out, size_t cap);

@@ -20,7 +20,7 @@
 static struct scene_audit seen;
 static int log_fd;
 static json_int_t next_number;
-static unsigned started, connected;
+static unsigned started, connected, listening;
 static char line[LINE_MAX_BYTES];
 
 struct audit *
@@ -33,7 +33,7 @@ scene_audit_begin(void)
 
 	seen = (struct scene_audit){ 0 };
 	next_number = 0;
-	started = connected = 0;
+	started = connected = listening = 0;
 	FUZZ_CHECK(mkdtemp(directory) != NULL);
 	(void)snprintf(path, sizeof(path), "%s/audit", directory);
 	FUZZ_CHECK(audit_open(path, true, &a, why, sizeof(why)) == 0);
@@ -62,6 +62,8 @@ tally(const json_t *event)
 		seen.programs[allowed]++;
 	else if (text_is(event, "event", "forward"))
 		seen.forwards[allowed]++;
+	else if (text_is(event, "event", "listen"))
+		seen.listens[allowed]++;
 	else if (text_is(event, "event", "request.refused"))
 		seen.told += left_out != NULL ? (unsigned)json_integer_value(left_out) : 1;
 }
@@ -103,11 +105,13 @@ scene_audit_read(void)
 }
 
 void
-scene_audit_took_effect(bool forward)
+scene_audit_took_effect(enum scene_effect effect)
 {
 	scene_enter(false);
 	(void)scene_audit_read();
-	if (forward)
+	if (effect == SCENE_LISTENER)
+		FUZZ_CHECK(++listening <= seen.listens[true]);
+	else if (effect == SCENE_FORWARD)
 		FUZZ_CHECK(++connected <= seen.forwards[true]);
 	else
 		FUZZ_CHECK(++started <= seen.programs[true]);
@@ -121,6 +125,7 @@ scene_audit_end(struct scene *s)
 	if (!s->faulty && !s->muddled) {
 		FUZZ_CHECK(seen.programs[false] + seen.programs[true] == s->programs);
 		FUZZ_CHECK(seen.forwards[false] + seen.forwards[true] == s->forwards);
+		FUZZ_CHECK(seen.listens[false] + seen.listens[true] == s->listens);
 		FUZZ_CHECK(seen.told == s->told);
 	}
 	audit_free(s->broker.audit);

@@ -112,6 +112,20 @@ got_forward(struct scene_worker *w, struct wire_reader *r, unsigned n_fds)
 }
 
 static void
+got_listener(struct scene_worker *w, struct wire_reader *r, unsigned n_fds)
+{
+	struct ipc_ans_forward m;
+	struct scene_channel *ch;
+
+	FUZZ_CHECK(ipc_get_ans_forward(r, &m) == 0);
+	ch = &w->channels[m.channel];
+	got_answer(w, ch, &ch->listens, m.result);
+	FUZZ_CHECK(n_fds == (m.result == IPC_START_OK));
+	FUZZ_CHECK(m.result != IPC_START_OK || w->user == SCENE_ALICE);
+	ch->listener = m.result == IPC_START_OK;
+}
+
+static void
 got_record(struct scene_worker *w, const uint8_t *data, size_t len, unsigned n_fds)
 {
 	struct ipc_ans_query query;
@@ -121,8 +135,8 @@ got_record(struct scene_worker *w, const uint8_t *data, size_t len, unsigned n_f
 
 	wire_reader_init(&r, data, len);
 	id = wire_get_u8(&r);
-	FUZZ_CHECK(
-	    n_fds == 0 || id == IPC_CONNECTION || id == IPC_ANS_START || id == IPC_ANS_FORWARD);
+	FUZZ_CHECK(n_fds == 0 || id == IPC_CONNECTION || id == IPC_ANS_START ||
+	    id == IPC_ANS_FORWARD || id == IPC_ANS_LISTEN);
 	switch (id) {
 	case IPC_HELLO:
 		got_hello(w, &r);
@@ -146,6 +160,9 @@ got_record(struct scene_worker *w, const uint8_t *data, size_t len, unsigned n_f
 		break;
 	case IPC_ANS_FORWARD:
 		got_forward(w, &r, n_fds);
+		break;
+	case IPC_ANS_LISTEN:
+		got_listener(w, &r, n_fds);
 		break;
 	case IPC_NOTICE:
 		FUZZ_CHECK(ipc_get_notice(&r, &notice) == 0);
@@ -183,7 +200,7 @@ scene_hear(struct scene_worker *w)
 static bool
 is_busy(const struct scene_channel *ch)
 {
-	return ch->running || ch->starts + ch->forwards > 0;
+	return ch->running || ch->starts + ch->forwards + ch->listens > 0;
 }
 
 /*
@@ -191,7 +208,7 @@ is_busy(const struct scene_channel *ch)
  * channel is free for it, and not one too many.
  */
 static bool
-claim(struct scene_worker *w, uint32_t channel, bool forward)
+claim(struct scene_worker *w, uint32_t channel, uint8_t id)
 {
 	struct scene_channel *ch = &w->channels[channel];
 	unsigned most = w->user == SCENE_ALICE ? 3 : 5;
@@ -200,8 +217,9 @@ claim(struct scene_worker *w, uint32_t channel, bool forward)
 
 	for (unsigned c = 0; c < IPC_CHANNEL_MAX; c++)
 		n += is_busy(&w->channels[c]);
-	ch->starts += !forward;
-	ch->forwards += forward;
+	ch->starts += id == IPC_REQ_START;
+	ch->forwards += id == IPC_REQ_FORWARD;
+	ch->listens += id == IPC_REQ_LISTEN;
 	return !busy && n < most;
 }
 
@@ -210,11 +228,27 @@ static bool
 enter_request(struct scene_worker *w, uint8_t id, struct wire_reader *r)
 {
 	struct ipc_req_forward forward;
+	struct ipc_req_listen listen;
 	struct ipc_req_start start;
 
 	if (id == IPC_REQ_START)
-		return ipc_get_req_start(r, &start) == 0 && claim(w, start.channel, false);
-	return ipc_get_req_forward(r, &forward) == 0 && claim(w, forward.channel, true);
+		return ipc_get_req_start(r, &start) == 0 && claim(w, start.channel, id);
+	if (id == IPC_REQ_LISTEN)
+		return ipc_get_req_listen(r, &listen) == 0 && claim(w, listen.channel, id);
+	return ipc_get_req_forward(r, &forward) == 0 && claim(w, forward.channel, id);
+}
+
+/* Told, and not answered: the channel is in use at once. */
+static bool
+enter_accepted(struct scene_worker *w, struct wire_reader *r)
+{
+	struct ipc_accepted m;
+
+	if (ipc_get_accepted(r, &m) != 0 || !claim(w, m.channel, IPC_ACCEPTED) ||
+	    !w->channels[m.listener].running || !w->channels[m.listener].listener)
+		return false;
+	w->channels[m.channel].running = true;
+	return true;
 }
 
 /* The record's claim on the books; whether it is well formed and allowed now. */
@@ -234,7 +268,7 @@ enter_in_books(struct scene_worker *w, const uint8_t *data, size_t len)
 
 	wire_reader_init(&r, data, len);
 	id = wire_get_u8(&r);
-	if (id == IPC_REQ_START || id == IPC_REQ_FORWARD)
+	if (id == IPC_REQ_START || id == IPC_REQ_FORWARD || id == IPC_REQ_LISTEN)
 		asked = enter_request(w, id, &r);
 	if ((dispatch_states(id) & (unsigned)w->stage) == 0)
 		return false;
@@ -264,13 +298,16 @@ enter_in_books(struct scene_worker *w, const uint8_t *data, size_t len)
 		return true;
 	case IPC_REQ_START:
 	case IPC_REQ_FORWARD:
+	case IPC_REQ_LISTEN:
 		return asked;
+	case IPC_ACCEPTED:
+		return enter_accepted(w, &r);
 	case IPC_REFUSED:
 		return ipc_get_refused(&r, &refused) == 0;
 	case IPC_REQ_CLOSE:
 		if (ipc_get_req_close(&r, &done) != 0 || !is_busy(&w->channels[done.channel]))
 			return false;
-		w->channels[done.channel].running = false;
+		w->channels[done.channel].running = w->channels[done.channel].listener = false;
 		return true;
 	case IPC_ACTIVITY:
 		if (ipc_get_activity(&r, &activity) != 0 || activity.bytes_in < w->bytes_in ||
@@ -318,6 +355,7 @@ count_good(struct scene *s, uint8_t id)
 {
 	s->programs += id == IPC_REQ_START;
 	s->forwards += id == IPC_REQ_FORWARD;
+	s->listens += id == IPC_REQ_LISTEN;
 	s->told += id == IPC_REFUSED;
 }
 

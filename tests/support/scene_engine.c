@@ -286,7 +286,7 @@ path_start(struct data_path *d, const struct guest_spawn *order, struct data_pat
 {
 	FUZZ_CHECK(d->ready && !d->hung_up);
 	check_order(d->launch, order);
-	scene_audit_took_effect(false);
+	scene_audit_took_effect(SCENE_PROGRAM);
 	return open_streams(order->want_pty ? 1 : IPC_START_FDS, ret);
 }
 
@@ -304,7 +304,26 @@ path_connect(struct data_path *d, const struct guest_connect *order, struct data
 
 		FUZZ_CHECK(a->v6 ? memcmp(a->bytes, v6, 16) == 0 : a->bytes[0] == 127);
 	}
-	scene_audit_took_effect(true);
+	scene_audit_took_effect(SCENE_FORWARD);
+	return open_streams(1, ret);
+}
+
+/* Only at the loopback, at a port of the kernel's choice; or for the agent, where the broker says. */
+static int
+path_listen(struct data_path *d, const struct guest_listen *order, struct data_path_streams *ret)
+{
+	static const uint8_t v6[16] = { [15] = 1 };
+
+	FUZZ_CHECK(d->ready && !d->hung_up);
+	FUZZ_CHECK(d->launch->user == SCENE_ALICE && has_login(SCENE_ALICE));
+	FUZZ_CHECK(order->kind == GUEST_LISTEN_TCP ? order->n >= 1 && order->port == 0
+						   : strncmp(order->path, "/dev/shm/ssh-", 13) == 0);
+	for (uint32_t i = 0; i < order->n; i++) {
+		const struct guest_address *a = &order->addresses[i];
+
+		FUZZ_CHECK(a->v6 ? memcmp(a->bytes, v6, 16) == 0 : a->bytes[0] == 127);
+	}
+	scene_audit_took_effect(SCENE_LISTENER);
 	return open_streams(1, ret);
 }
 
@@ -331,6 +350,7 @@ const struct data_path_ops data_path_direct = {
 	.launched = path_launched,
 	.start = path_start,
 	.connect = path_connect,
+	.listen = path_listen,
 	.hang_up = path_hang_up,
 	.close = path_close,
 };

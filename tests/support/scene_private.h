@@ -28,7 +28,12 @@ bool scene_engine_is_empty(void);
 /* scene_audit.c: a log of its own for each scene. */
 struct audit *scene_audit_begin(void);
 /* A program is started, or a connection made, now: that it is allowed has to be in the log. */
-void scene_audit_took_effect(bool forward);
+enum scene_effect {
+	SCENE_PROGRAM,
+	SCENE_FORWARD,
+	SCENE_LISTENER,
+};
+void scene_audit_took_effect(enum scene_effect effect);
 void scene_audit_end(struct scene *s);
 
 #endif

@@ -199,6 +199,30 @@ scene_put_forward(uint32_t channel, const char *host, uint32_t port, uint8_t *ou
 }
 
 size_t
+scene_put_listen(uint32_t channel, const char *host, uint32_t port, uint8_t *out, size_t cap)
+{
+	struct ipc_req_listen m = { .channel = channel, .kind = IPC_LISTEN_AGENT };
+	struct wire_writer r;
+
+	if (host != NULL)
+		m = (struct ipc_req_listen){ channel, IPC_LISTEN_TCP, span(host), port };
+	wire_writer_init(&r, out, cap);
+	ipc_put_req_listen(&r, &m);
+	return r.failed ? 0 : r.len;
+}
+
+size_t
+scene_put_accepted(uint32_t channel, uint32_t listener, uint8_t *out, size_t cap)
+{
+	struct ipc_accepted m = { channel, listener, span("127.0.0.1"), 4242 };
+	struct wire_writer r;
+
+	wire_writer_init(&r, out, cap);
+	ipc_put_accepted(&r, &m);
+	return r.failed ? 0 : r.len;
+}
+
+size_t
 scene_put_refused(uint8_t kind, const char *detail, uint8_t *out, size_t cap)
 {
 	struct ipc_refused m = { .kind = (enum ipc_refused_kind)kind, .detail = span(detail) };

@@ -24,6 +24,8 @@ from kit.target import PATIENCE
 # common/PROTOCOL.md
 READY, SIGN, QUERY, AUTH, START, CLOSE, FORWARD, TOLD, ACTIVITY = 2, 4, 6, 8, 10, 12, 14, 16, 18
 ANS_SIGN, ANS_QUERY, ANS_AUTH, ANS_START, NOTICE, ANS_FORWARD = 5, 7, 9, 11, 13, 15
+LISTEN, ANS_LISTEN, ACCEPTED = 20, 21, 22
+LISTEN_TCP, LISTEN_AGENT = 1, 2
 SHELL, EXEC, SUBSYSTEM = 1, 2, 3
 OK, REFUSED, FAILED = 0, 1, 2
 RECORD_MAX = 65536
@@ -277,6 +279,22 @@ class Worker:
     @staticmethod
     def forward_request(channel=0, host="127.0.0.1", port=8080):
         return bytes([FORWARD]) + u32(channel) + string(host) + u32(port)
+
+    @staticmethod
+    def listen_request(channel=0, kind=LISTEN_TCP, host="localhost", port=0):
+        record = bytes([LISTEN]) + u32(channel) + bytes([kind])
+        return record + (string(host) + u32(port) if kind == LISTEN_TCP else b"")
+
+    @staticmethod
+    def accepted(channel=1, listener=0, address="127.0.0.1", port=4242):
+        return bytes([ACCEPTED]) + u32(channel) + u32(listener) + string(address) + u32(port)
+
+    def listen(self, *args, **kwargs):
+        """Result of a listener, and its sentence."""
+        got, r, _ = self.ask(self.listen_request(*args, **kwargs))
+        assert got == ANS_LISTEN
+        r.u32()
+        return r.u8(), r.string().decode()
 
     def forward(self, *args, **kwargs):
         """Result of a forward, and its sentence."""
