@@ -171,6 +171,7 @@ answer_listen(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	why = refuse_listener(p, &m, &at);
 	if (why == NULL && !tcp && RAND_bytes((unsigned char *)&random, sizeof(random)) != 1)
 		why = "No random bytes can be had.";
+	shadow_judge_listen(p, &m, why == NULL);
 	p->broker->counters.requests_refused += why != NULL;
 	written = audit_event(p->broker->audit, "listen", &who, AUDIT_NUMBER("channel", m.channel),
 	    AUDIT_TEXT("kind", tcp ? "tcp" : "agent"),

@@ -189,24 +189,48 @@ shadow_judge_request(struct peer *p, uint32_t channel, const char *kind,
 	    AUDIT_TEXT("rule", v.rule), AUDIT_NUMBER("generation", p->shadow.generation));
 }
 
+/* What it says of a connection or a listener: reason NULL, allowed. */
+static void
+judge_forward(struct peer *p, const char *about, uint32_t channel, struct wire_span host,
+    uint32_t port, const char *reason, bool allowed)
+{
+	struct audit_subject who = peer_audit_subject(p);
+	struct verdict v = { .rule = p->shadow.rule, .reason = reason, .allowed = reason == NULL };
+
+	if (v.allowed == allowed)
+		return;
+	count(p, about, &v);
+	audit_note(p->broker->audit, "shadow", &who, AUDIT_TEXT("about", about),
+	    AUDIT_NUMBER("channel", channel), AUDIT_BYTES("host", host.data, host.len),
+	    AUDIT_NUMBER("port", port), AUDIT_TEXT("outcome", outcome_name(v.allowed)),
+	    AUDIT_TEXT("reason", v.reason), AUDIT_TEXT("rule", v.rule),
+	    AUDIT_NUMBER("generation", p->shadow.generation));
+}
+
 void
 shadow_judge_forward(struct peer *p, const struct ipc_req_forward *m, bool allowed)
 {
-	struct audit_subject who = peer_audit_subject(p);
-	struct verdict v = { .rule = p->shadow.rule };
 	struct policy_destination to;
+
+	if (p->shadow.grant != NULL)
+		judge_forward(p, "forward", m->channel, m->host, m->port,
+		    policy_refuse_forward(policy_grant_profile(p->shadow.grant), m->host.data,
+			m->host.len, m->port, &to),
+		    allowed);
+}
+
+void
+shadow_judge_listen(struct peer *p, const struct ipc_req_listen *m, bool allowed)
+{
+	const struct policy_profile *profile;
+	struct policy_destination at;
 
 	if (p->shadow.grant == NULL)
 		return;
-	v.reason = policy_refuse_forward(policy_grant_profile(p->shadow.grant), m->host.data,
-	    m->host.len, m->port, &to);
-	v.allowed = v.reason == NULL;
-	if (v.allowed == allowed)
-		return;
-	count(p, "forward", &v);
-	audit_note(p->broker->audit, "shadow", &who, AUDIT_TEXT("about", "forward"),
-	    AUDIT_NUMBER("channel", m->channel), AUDIT_BYTES("host", m->host.data, m->host.len),
-	    AUDIT_NUMBER("port", m->port), AUDIT_TEXT("outcome", outcome_name(v.allowed)),
-	    AUDIT_TEXT("reason", v.reason), AUDIT_TEXT("rule", v.rule),
-	    AUDIT_NUMBER("generation", p->shadow.generation));
+	profile = policy_grant_profile(p->shadow.grant);
+	judge_forward(p, "listen", m->channel, m->host, m->port,
+	    m->kind == IPC_LISTEN_AGENT
+		? policy_refuse_agent(profile)
+		: policy_refuse_listen(profile, m->host.data, m->host.len, m->port, &at),
+	    allowed);
 }

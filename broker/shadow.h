@@ -17,6 +17,7 @@ struct audit;
 struct diag_list;
 struct ipc_req_auth;
 struct ipc_req_forward;
+struct ipc_req_listen;
 struct peer;
 struct policy_grant;
 struct policy_login;
@@ -60,6 +61,7 @@ void shadow_judge_login(struct peer *p, const struct ipc_req_auth *m,
 void shadow_judge_request(struct peer *p, uint32_t channel, const char *kind,
     const struct policy_request *request, bool allowed);
 void shadow_judge_forward(struct peer *p, const struct ipc_req_forward *m, bool allowed);
+void shadow_judge_listen(struct peer *p, const struct ipc_req_listen *m, bool allowed);
 /* The login is over, or is none. */
 void shadow_forget(struct shadow_login *l);
 

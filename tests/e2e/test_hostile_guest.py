@@ -89,6 +89,49 @@ def test_connection_that_is_never_made(hostile, engine, port):
     healthy(hostile, engine)
 
 
+def listening(hostile, port):
+    """A client that wants to be connected to at this port of the container."""
+    return hostile.target.popen("-N", user="forward", stdin=subprocess.DEVNULL, options=[
+        "-o", "ExitOnForwardFailure=yes", "-R", f"{port}:127.0.0.1:1"])
+
+
+@pytest.mark.parametrize("port", range(1, 8))
+def test_wrong_listeners(hostile, engine, port):
+    """No answer, or one that makes no sense: the request fails, after five seconds at the latest."""
+    with listening(hostile, port) as client:
+        _, err = client.communicate(timeout=30 * PATIENCE)
+        assert client.returncode == 255
+        assert b"remote port forwarding failed" in err
+    healthy(hostile, engine)
+
+
+@pytest.mark.parametrize("port", range(11, 19))
+def test_wrong_accepted_connections(hostile, engine, port):
+    """The listener ends, and its connection goes on."""
+    since = hostile.log_size()
+    with listening(hostile, port) as client:
+        wait_for(lambda: "no forward: The container broke the protocol" in hostile.log(since),
+                 20 * PATIENCE, "the worker has noticed")
+        assert client.poll() is None
+        client.kill()
+    healthy(hostile, engine)
+
+
+def test_flood_of_accepted_connections(hostile, engine):
+    """One after the other, of sockets that nobody is connected to, and never heard when to pause."""
+    with listening(hostile, 20) as client:
+        wait_for(lambda: any(hostile.has_client(p) for p in hostile.workers()), 20, "a worker")
+        [busy] = [p for p in hostile.workers() if hostile.has_client(p)]
+        wait_for(lambda: hostile.audit(event="accepted"), 20 * PATIENCE, "some have come")
+        for _ in range(3):
+            assert hostile.target.ssh("lie failed", seconds=20).returncode != 0
+            assert rss(busy) < 48 << 20
+            assert rss(hostile.pid) < 64 << 20
+            assert len(fds(busy)) < 400
+        client.kill()
+    healthy(hostile, engine)
+
+
 def test_descriptor_without_a_terminal(hostile, engine):
     r = hostile.target.ssh("wrongfds file", seconds=20)
     assert r.returncode == 255

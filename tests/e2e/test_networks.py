@@ -2,10 +2,14 @@
 """A container's network is what the policy says: nothing, the engine's bridge, or a network by name."""
 import json
 import os
+import socket
+import subprocess
 
 import pytest
 
 from kit.broker import BASH, profile
+from kit.proc import wait_for
+from kit.target import PATIENCE
 
 NAMED = f"sallyport-test-{os.getpid()}"
 KINDS = {"apart": "none", "bridged": "bridge", "named": NAMED}
@@ -67,3 +71,67 @@ def test_network_that_is_not_there(broker):
     r = broker.target.ssh("echo never", user="named")
     assert (r.returncode, r.stdout) == (255, b"")
     assert "no-such-network" in broker.log()
+
+
+@pytest.fixture
+def neighbour(engine, network):
+    """Somebody else's container in the named network, with an echo at port 7000: its id and address."""
+    cid = engine.run("run", "-d", "--network", NAMED, "--entrypoint", "busybox",
+                     "sallyport-test/busybox:latest", "nc", "-ll", "-p", "7000", "-e", "cat")
+    try:
+        yield cid, engine.inspect(cid)["NetworkSettings"]["Networks"][NAMED]["IPAddress"]
+    finally:
+        engine.run("rm", "-f", cid)
+
+
+def allow(broker, **forward):
+    broker.policy["profiles"]["named"]["session"] = {"forward": forward}
+    broker.stop()
+    return broker.start().target
+
+
+def test_forward_to_an_address_in_the_network(broker, neighbour):
+    """From the container, where the policy names the address and the port; and no other one."""
+    _, address = neighbour
+    target = allow(broker, local=[f"{address}:7000"])
+    r = target.ssh(user="named", options=["-W", f"{address}:7000"], stdin=b"over the bridge\n")
+    assert r.stdout == b"over the bridge\n", r.stderr
+    target = allow(broker, local=[f"{address}:7001", "container:7000"])
+    r = target.ssh(user="named", options=["-W", f"{address}:7000"], stdin=b"x")
+    assert (r.returncode, r.stdout) == (255, b"")
+
+
+@pytest.mark.parametrize("listens, reached", [(["0.0.0.0:7002"], True), (["container:7002"], False)])
+def test_remote_forward_in_the_network(broker, engine, neighbour, listens, reached):
+    """A neighbour gets through to the client only where the policy has more than the loopback."""
+    target = allow(broker, remote=listens)
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        p = target.popen("-N", user="named", stdin=subprocess.DEVNULL, options=[
+            "-o", "ExitOnForwardFailure=yes", "-R", f"*:7002:127.0.0.1:{s.getsockname()[1]}"])
+        try:
+            wait_for(lambda: broker.audit(event="listen", outcome="allowed"), 20 * PATIENCE, "it is asked")
+            mine, = wait_for(engine.containers, 20 * PATIENCE, "the container is there")
+            address = engine.inspect(mine)["NetworkSettings"]["Networks"][NAMED]["IPAddress"]
+
+            def knock():
+                return engine.run("exec", neighbour[0], "busybox", "nc", "-w", "1", address, "7002",
+                                  "-e", "true", check=False) is not None and arrived()
+
+            def arrived():
+                s.settimeout(0.5)
+                try:
+                    s.accept()[0].close()
+                    return True
+                except TimeoutError:
+                    return False
+            if reached:
+                wait_for(knock, 20 * PATIENCE, "the neighbour gets through")
+            else:
+                for _ in range(4):
+                    assert not knock()
+            assert p.poll() is None
+        finally:
+            p.kill()
+            p.communicate()

@@ -14,7 +14,8 @@
  *   die        process 1 ends at once
  *   order-flood  writes to the broker's order socket, then as silent
  *
- * A connection that it is ordered to make has no command: its port says what happens, see connections[].
+ * A connection that it is ordered to make has no command: its port says what happens, see
+ * connect_wrongly(); and so with a place to listen at, see listen_wrongly().
  *
  * Where nothing is said about descriptors and a terminal was asked for, STARTED carries a good one,
  * so that only the one lie is a lie. Anything else fails as the guest would: EXEC, ENOENT.
@@ -290,6 +291,83 @@ connect_wrongly(const struct target *t, uint32_t port)
 	}
 }
 
+/* ---- listeners ---- */
+
+static void
+say_accepted(const struct target *t, bool tcp, int fd, unsigned n)
+{
+	struct guest_ctl accepted = { .id = GUEST_CTL_ACCEPTED, .accepted = { .tcp = tcp } };
+
+	(void)say(t, &accepted, (int[]){ fd, fd }, n);
+}
+
+static void
+listen_wrongly(const struct target *t, uint32_t port)
+{
+	struct guest_ctl listening = { .id = GUEST_CTL_LISTENING, .listening = { port } };
+	struct guest_ctl exited = { .id = GUEST_CTL_EXITED };
+	struct guest_ctl taken = { .id = GUEST_CTL_TAKEN };
+	int socket_fd = open_socket(AF_INET, SOCK_STREAM, false);
+	int file = open_other("file");
+
+	switch (port) {
+	case 1: /* never an answer */
+		return;
+	case 2:
+		listening.listening.port = 3;
+		(void)say(t, &listening, NULL, 0);
+		return;
+	case 3:
+		listening.listening.port = 0;
+		(void)say(t, &listening, NULL, 0);
+		return;
+	case 4:
+		say_accepted(t, true, open_socket(AF_INET, SOCK_STREAM, true), 2);
+		return;
+	case 5:
+		(void)say(t, &listening, &file, 1);
+		return;
+	case 6:
+		(void)say(t, &exited, NULL, 0);
+		return;
+	case 7:
+		(void)say(t, &taken, NULL, 0);
+		return;
+	default:
+		break;
+	}
+	(void)say(t, &listening, NULL, 0);
+	switch (port) {
+	case 11:
+		(void)say(t, &listening, NULL, 0);
+		return;
+	case 12:
+		say_accepted(t, true, file, 2);
+		return;
+	case 13:
+		say_accepted(t, true, open_socket(AF_INET, SOCK_STREAM, true), 1);
+		return;
+	case 14:
+		say_accepted(t, true, -1, 0);
+		return;
+	case 15:
+		say_accepted(t, true, open_socket(AF_UNIX, SOCK_STREAM, false), 2);
+		return;
+	case 16:
+		say_accepted(t, false, open_socket(AF_UNIX, SOCK_STREAM, false), 2);
+		return;
+	case 17:
+		say_accepted(t, true, open_socket(AF_INET, SOCK_DGRAM, false), 2);
+		return;
+	case 18:
+		(void)say_raw(t, "\7\1x", 3, NULL, 0);
+		return;
+	default: /* as many as it can, of sockets that are connected to nobody, whoever has taken them */
+		for (;;)
+			say_accepted(t, true, socket_fd, 2);
+	}
+}
+
 /* ---- orders ---- */
 
 static void
@@ -385,6 +463,20 @@ connect_to_broker(void)
 	return -1;
 }
 
+/* In a child, by the port that the order names. */
+static void
+misbehave_at(const struct target *t, void (*act)(const struct target *t, uint32_t port), uint32_t port)
+{
+	if (t->n_fds == 0 || fork() != 0)
+		return;
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGHUP, SIG_IGN);
+	(void)signal(SIGTERM, SIG_IGN);
+	act(t, port);
+	for (;;)
+		(void)pause();
+}
+
 static void
 take_connect(struct target *t, const uint8_t *record, size_t len)
 {
@@ -392,16 +484,19 @@ take_connect(struct target *t, const uint8_t *record, size_t len)
 	struct wire_reader r;
 
 	wire_reader_init(&r, record, len);
-	if (guest_get_connect(&r, &order) != 0 || t->n_fds == 0)
-		return;
-	if (fork() == 0) {
-		(void)signal(SIGPIPE, SIG_IGN);
-		(void)signal(SIGHUP, SIG_IGN);
-		(void)signal(SIGTERM, SIG_IGN);
-		connect_wrongly(t, order.port);
-		for (;;)
-			(void)pause();
-	}
+	if (guest_get_connect(&r, &order) == 0)
+		misbehave_at(t, connect_wrongly, order.port);
+}
+
+static void
+take_listen(struct target *t, const uint8_t *record, size_t len)
+{
+	struct guest_listen order;
+	struct wire_reader r;
+
+	wire_reader_init(&r, record, len);
+	if (guest_get_listen(&r, &order) == 0)
+		misbehave_at(t, listen_wrongly, order.port);
 }
 
 int
@@ -427,6 +522,8 @@ main(void)
 			continue;
 		if (record[0] == GUEST_CONNECT)
 			take_connect(&t, record, len);
+		if (record[0] == GUEST_LISTEN)
+			take_listen(&t, record, len);
 		wire_reader_init(&r, record, len);
 		if (guest_get_spawn(&r, &order) == 0 && t.n_fds > 0) {
 			read_command(&t, &order);
