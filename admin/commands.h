@@ -11,6 +11,7 @@ int command_sessions(int argc, char **argv);
 int command_kill(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_reload(int argc, char **argv);
+int command_doctor(int argc, char **argv);
 int command_policy(int argc, char **argv);
 
 #endif

@@ -107,18 +107,31 @@ exchange(int fd, const char *question)
 }
 
 json_t *
-control_ask(const char *path, json_t *request)
+control_try(const char *path, json_t *request)
 {
 	SP_CLEANUP_FD int fd = connect_to(path);
 	char *question = json_dumps(request, JSON_COMPACT | JSON_ENSURE_ASCII);
 	json_t *answer = fd >= 0 && question != NULL ? exchange(fd, question) : NULL;
-	const char *error;
+	int error = errno;
 
 	json_decref(request);
 	free(question);
 	if (!json_is_object(answer)) {
-		complain(path, errno);
 		json_decref(answer);
+		answer = NULL;
+	}
+	errno = error;
+	return answer;
+}
+
+json_t *
+control_ask(const char *path, json_t *request)
+{
+	json_t *answer = control_try(path, request);
+	const char *error;
+
+	if (answer == NULL) {
+		complain(path, errno);
 		return NULL;
 	}
 	error = json_string_value(json_object_get(answer, "error"));

@@ -13,4 +13,7 @@
  */
 SP_MUST_CHECK json_t *control_ask(const char *path, json_t *request);
 
+/* The same, without a word: NULL with errno when nobody answers as a broker does. */
+SP_MUST_CHECK json_t *control_try(const char *path, json_t *request);
+
 #endif

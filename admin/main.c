@@ -18,6 +18,8 @@ static const struct command {
 	    command_kill },
 	{ "status", "[--json]", "the broker, its policy and its engine", command_status },
 	{ "reload", "[--json]", "load the policy again", command_reload },
+	{ "doctor", "[--json] [--config FILE] [--broker PROGRAM]",
+	    "what is right and wrong with this host and its engine", command_doctor },
 	{ "policy", "check|explain|test|show|schema|diff ...",
 	    "what a policy says, before it is in force", command_policy },
 };

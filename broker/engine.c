@@ -449,9 +449,8 @@ request_send(struct engine_request *r)
 	return 0;
 }
 
-/* "1.41" and nothing else; 0 when it is not. */
-static unsigned
-parse_minor(const char *version)
+unsigned
+engine_parse_api(const char *version)
 {
 	unsigned minor = 0;
 	size_t digits;
@@ -470,7 +469,7 @@ parse_minor(const char *version)
 static void
 judge_ping(struct engine *e, struct answer *a, const struct engine_http_reply *reply)
 {
-	unsigned minor = parse_minor(reply->api_version);
+	unsigned minor = engine_parse_api(reply->api_version);
 
 	if (reply->outcome != ENGINE_HTTP_OK)
 		set_failed(a, class_of_outcome(reply->outcome), "ping: %s", reply->detail);

@@ -57,6 +57,9 @@ struct engine {
 	unsigned n_discards, n_discarding;
 };
 
+/* The minor version in "1.41" and nothing else; 0 when it is not. */
+unsigned engine_parse_api(const char *version);
+
 /* engine.c: copy text into out[cap] with everything but printable ASCII as '?'. */
 void engine_sanitize(char *out, size_t cap, const char *text);
 /* How many of the containers to be removed were not there at the last look. */

@@ -28,6 +28,7 @@
 #include "container.h"
 #include "control.h"
 #include "diag.h"
+#include "doctor.h"
 #include "engine.h"
 #include "fd.h"
 #include "host_key.h"
@@ -61,6 +62,7 @@ struct options {
 	const char *spawner; /* socket of one that the service manager starts */
 	bool be_spawner;
 	bool check_only;
+	bool doctor;
 	bool verbose;
 };
 
@@ -122,23 +124,15 @@ static int
 check_host_keys(const struct config *c)
 {
 	for (const char *const *path = c->host_keys; *path != NULL; path++) {
-		const char *const one[] = { *path, NULL };
-		struct host_key_set *set = NULL;
 		char why[WHY_MAX] = "";
+		int r = doctor_try_host_key(c, *path, why, sizeof(why));
 
-		if (host_key_credential(*path) != NULL && getenv("CREDENTIALS_DIRECTORY") == NULL) {
-			log_warn("host key %s is not checked: only the service manager has it",
-			    *path);
-			continue;
-		}
-		if (c->make_host_keys && host_key_credential(*path) == NULL &&
-		    access(*path, F_OK) < 0 && errno == ENOENT)
-			continue;
-		if (host_key_set_load(one, false, &set, why, sizeof(why)) != 0) {
+		if (r > 0)
+			log_warn("%s", why);
+		else if (r < 0)
 			log_error("%s", why);
-			return -EINVAL;
-		}
-		host_key_set_free(set);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
@@ -754,8 +748,9 @@ static int
 usage(FILE *out)
 {
 	fprintf(out,
-	    "usage: sallyport-broker [-t] [-v] [-V] [-c FILE] [-w SOCKET | -W]\n"
+	    "usage: sallyport-broker [-D | -t] [-v] [-V] [-c FILE] [-w SOCKET | -W]\n"
 	    "  -c FILE  configuration, default " DEFAULT_CONFIG "\n"
+	    "  -D       examine this host and the engine, print findings as JSON; sallyport doctor does\n"
 	    "  -t       check configuration and policy, then exit 0 or 1\n"
 	    "  -v       log debug messages\n"
 	    "  -V       print the version\n"
@@ -771,10 +766,13 @@ parse_options(int argc, char **argv, struct options *ret)
 	int c;
 
 	ret->config = DEFAULT_CONFIG;
-	while ((c = getopt(argc, argv, "c:tvVhw:W")) != -1) {
+	while ((c = getopt(argc, argv, "c:DtvVhw:W")) != -1) {
 		switch (c) {
 		case 'c':
 			ret->config = optarg;
+			break;
+		case 'D':
+			ret->doctor = true;
 			break;
 		case 't':
 			ret->check_only = true;
@@ -811,6 +809,8 @@ main(int argc, char **argv)
 	(void)umask(077);
 	(void)signal(SIGPIPE, SIG_IGN);
 	log_setup("sallyport-broker", LOG_LEVEL_INFO, getenv("JOURNAL_STREAM") != NULL);
+	if (s.options.doctor)
+		return doctor_run(s.options.config);
 	s.config = load_config(s.options.config);
 	if (s.config == NULL)
 		return 1;

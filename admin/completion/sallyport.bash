@@ -7,7 +7,7 @@ _sallyport()
 
 	COMPREPLY=()
 	if [ "$COMP_CWORD" = 1 ]; then
-		words="sessions kill status reload policy --help --version"
+		words="sessions kill status reload doctor policy --help --version"
 	elif [ "$COMP_CWORD" = 2 ] && [ "${COMP_WORDS[1]}" = policy ]; then
 		words="check explain test show schema diff"
 	else
@@ -23,6 +23,7 @@ _sallyport()
 		sessions) words="--socket --json --watch" ;;
 		kill) words="--socket --user --rule --message" ;;
 		status | reload) words="--socket --json" ;;
+		doctor) words="--socket --json --config --broker" ;;
 		esac
 	elif [ -z "$words" ] && [[ $current == -* ]]; then
 		case ${COMP_WORDS[2]} in

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sallyport doctor: what is right and wrong with this host. The examination is the broker's own program's, which
+ * knows the engine, the configuration and the keys; here it is run, a running broker is asked whether it is well,
+ * and the findings are printed. Words of the engine's may be in them: they are escaped.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "attr.h"
+#include "commands.h"
+#include "control_client.h"
+#include "fd.h"
+#include "log.h"
+
+struct options {
+	bool json;
+	const char *config; /* NULL: the broker's default */
+	const char *broker; /* program */
+	const char *socket; /* NULL: the configuration's */
+};
+
+static bool
+parse(int argc, char **argv, struct options *o)
+{
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' },
+		{ "config", required_argument, NULL, 'c' },
+		{ "broker", required_argument, NULL, 'b' },
+		{ "socket", required_argument, NULL, 's' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int c;
+
+	*o = (struct options){ .broker = SP_BROKER_PATH };
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c == 'j')
+			o->json = true;
+		else if (c == 'c')
+			o->config = optarg;
+		else if (c == 'b')
+			o->broker = optarg;
+		else if (c == 's')
+			o->socket = optarg;
+		else
+			return false;
+	}
+	if (optind < argc)
+		(void)fprintf(stderr, "sallyport doctor: \"%s\" is one word too many\n",
+		    argv[optind]);
+	return optind == argc;
+}
+
+static _Noreturn void
+become_broker(const struct options *o, int out)
+{
+	if (dup2(out, STDOUT_FILENO) >= 0) {
+		if (o->config != NULL)
+			(void)execl(o->broker, "sallyport-broker", "-D", "-c", o->config,
+			    (char *)NULL);
+		else
+			(void)execl(o->broker, "sallyport-broker", "-D", (char *)NULL);
+	}
+	(void)fprintf(stderr, "sallyport doctor: cannot run %s: %s\n", o->broker, strerror(errno));
+	_exit(EXIT_USAGE);
+}
+
+/* What it finds, or NULL. Each of its questions has an end. */
+static json_t *
+run_broker(const struct options *o)
+{
+	int pipe_fds[2];
+	json_t *found;
+	FILE *in;
+	pid_t pid;
+
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		return NULL;
+	pid = fork();
+	if (pid == 0)
+		become_broker(o, pipe_fds[1]);
+	fd_close(&pipe_fds[1]);
+	in = fdopen(pipe_fds[0], "r");
+	found = pid > 0 && in != NULL ? json_loadf(in, JSON_REJECT_DUPLICATES, NULL) : NULL;
+	if (in != NULL)
+		(void)fclose(in);
+	else
+		fd_close(&pipe_fds[0]);
+	if (pid > 0)
+		(void)waitpid(pid, NULL, 0);
+	if (!json_is_array(json_object_get(found, "findings"))) {
+		json_decref(found);
+		return NULL;
+	}
+	return found;
+}
+
+static const char *
+text_of(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text != NULL ? text : "";
+}
+
+static void
+add(json_t *findings, const char *level, const char *check, const char *text, const char *advice)
+{
+	(void)json_array_append_new(findings,
+	    json_pack("{s:s, s:s, s:s, s:s?}", "level", level, "check", check, "text", text,
+		"advice", advice));
+}
+
+static void
+ask_running(json_t *findings, const char *socket)
+{
+	json_t *status = control_try(socket, json_pack("{s:s}", "do", "status"));
+	const json_t *engine = json_object_get(status, "engine");
+	char text[1024];
+
+	if (status == NULL) {
+		(void)snprintf(text, sizeof(text),
+		    "no broker answers on %s (%s): nobody can log in", socket, strerror(errno));
+		add(findings, "warning", "broker.running", text,
+		    "start it, when the errors here are gone; root may ask it, and the members of "
+		    "control.group");
+		return;
+	}
+	(void)snprintf(text, sizeof(text), "broker %s answers: policy generation %lld, engine %s",
+	    text_of(status, "version"),
+	    (long long)json_integer_value(
+		json_object_get(json_object_get(status, "policy"), "generation")),
+	    text_of(engine, "state"));
+	if (json_is_string(json_object_get(engine, "reason")))
+		add(findings, "error", "broker.running", text,
+		    "the broker tries again by itself; the engine's findings here say what is wrong");
+	else
+		add(findings, "ok", "broker.running", text, NULL);
+	json_decref(status);
+}
+
+static size_t
+count(const json_t *findings, const char *level)
+{
+	size_t i;
+	size_t n = 0;
+	const json_t *one;
+
+	json_array_foreach(findings, i, one) n += strcmp(text_of(one, "level"), level) == 0;
+	return n;
+}
+
+static void
+print_escaped(const char *text)
+{
+	char safe[2048];
+
+	(void)fputs(log_escape(safe, sizeof(safe), text, strlen(text)), stdout);
+}
+
+static void
+print_findings(const json_t *findings)
+{
+	size_t i;
+	const json_t *one;
+
+	json_array_foreach(findings, i, one)
+	{
+		const char *advice = text_of(one, "advice");
+
+		printf("%-8s %-22s ", text_of(one, "level"), text_of(one, "check"));
+		print_escaped(text_of(one, "text"));
+		if (advice[0] != '\0') {
+			(void)fputs(". To do: ", stdout);
+			print_escaped(advice);
+		}
+		(void)fputc('\n', stdout);
+	}
+	printf("%zu errors, %zu warnings, %zu notes\n", count(findings, "error"),
+	    count(findings, "warning"), count(findings, "note"));
+}
+
+int
+command_doctor(int argc, char **argv)
+{
+	struct options o;
+	json_t *found;
+	json_t *findings;
+	const char *socket;
+	bool errors;
+
+	if (!parse(argc, argv, &o))
+		return EXIT_USAGE;
+	found = run_broker(&o);
+	if (found == NULL) {
+		(void)fprintf(stderr,
+		    "sallyport doctor: %s -D has found nothing; --broker names another\n", o.broker);
+		return EXIT_USAGE;
+	}
+	findings = json_object_get(found, "findings");
+	socket = o.socket != NULL ? o.socket : text_of(found, "control_socket");
+	ask_running(findings, socket[0] != '\0' ? socket : SP_CONTROL_SOCKET);
+	errors = count(findings, "error") > 0;
+	if (o.json)
+		errors |= json_dumpf(findings, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) < 0 ||
+		    putchar('\n') == EOF;
+	else
+		print_findings(findings);
+	json_decref(found);
+	if (fflush(stdout) != 0)
+		errors = true;
+	return errors ? EXIT_FAILURE : EXIT_SUCCESS;
+}

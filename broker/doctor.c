@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The order of the examination, and how a finding is written. */
+#include "doctor.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "config.h"
+#include "diag.h"
+#include "policy.h"
+
+#define TEXT_MAX 1024
+
+static const char *const level_names[DOCTOR_LEVELS] = { "ok", "note", "warning", "error" };
+
+void
+doctor_say(struct doctor *d, enum doctor_level level, const char *check, const char *advice,
+    const char *format, ...)
+{
+	char text[TEXT_MAX];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	d->counts[level]++;
+	json_write_open(&d->out, NULL, '{');
+	json_write_string(&d->out, "level", level_names[level]);
+	json_write_string(&d->out, "check", check);
+	json_write_string(&d->out, "text", text);
+	json_write_string(&d->out, "advice", advice);
+	json_write_close(&d->out, '}');
+}
+
+/* What the reader of a file has to say, each with its place. */
+static void
+say_diags(struct doctor *d, const char *check, const struct diag_list *diags)
+{
+	for (size_t i = 0; i < diags->n; i++) {
+		const struct diag *one = &diags->items[i];
+
+		doctor_say(d, diag_is_error(one->code) ? DOCTOR_ERROR : DOCTOR_WARNING, check,
+		    one->help != NULL ? one->help : "change it there; sallyport(1) explains the code",
+		    "%s:%u:%u: %s [%s]", one->file, one->line, one->column, one->message,
+		    diag_code_name(one->code));
+	}
+}
+
+static struct config *
+examine_config(struct doctor *d, const char *path)
+{
+	struct diag_list diags = DIAG_LIST_INIT;
+	struct config *c = NULL;
+
+	if (config_load(path, &c, &diags) == 0)
+		doctor_say(d, DOCTOR_OK, "configuration", NULL, "%s can be used", path);
+	else
+		c = NULL;
+	say_diags(d, "configuration", &diags);
+	diag_list_clear(&diags);
+	return c;
+}
+
+static void
+examine_policy(struct doctor *d)
+{
+	struct diag_list diags = DIAG_LIST_INIT;
+	const char *path = d->config->policy;
+
+	if (policy_check(path, time(NULL), &d->policy, &diags) == 0)
+		doctor_say(d, DOCTOR_OK, "policy", NULL, "%s can be used", path);
+	else
+		d->policy = NULL;
+	say_diags(d, "policy", &diags);
+	diag_list_clear(&diags);
+}
+
+int
+doctor_run(const char *path)
+{
+	struct doctor d = { .out = { .out = stdout } };
+	struct config *c;
+
+	json_write_open(&d.out, NULL, '{');
+	json_write_open(&d.out, "findings", '[');
+	c = examine_config(&d, path);
+	d.config = c;
+	if (c != NULL)
+		examine_policy(&d);
+	doctor_kernel(&d);
+	if (c != NULL) {
+		doctor_files(&d);
+		doctor_engine(&d);
+	}
+	json_write_close(&d.out, ']');
+	json_write_string(&d.out, "control_socket", c != NULL ? c->control.socket : NULL);
+	json_write_close(&d.out, '}');
+	(void)fputc('\n', stdout);
+	policy_unref(d.policy);
+	config_free(c);
+	if (fflush(stdout) != 0 || ferror(stdout) != 0)
+		return EXIT_FAILURE;
+	return d.counts[DOCTOR_ERROR] > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sallyport-broker -D: what is right and wrong with this host, as findings for sallyport(1) doctor. It looks
+ * with the broker's own code at what the broker would use, and changes nothing. It runs beside a broker that
+ * serves, or in place of one that does not start; what the engine answers is hostile here too.
+ */
+#ifndef SP_DOCTOR_H
+#define SP_DOCTOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "attr.h"
+#include "json_write.h"
+
+struct config;
+struct policy;
+
+enum doctor_level {
+	DOCTOR_OK,
+	DOCTOR_NOTE,    /* good to know; nothing has to be done */
+	DOCTOR_WARNING, /* it works, and less well or less safely than it could */
+	DOCTOR_ERROR,   /* it does not work, or is not safe */
+	DOCTOR_LEVELS
+};
+
+struct doctor {
+	struct json_writer out;
+	const struct config *config; /* NULL: it has errors, and what depends on it is not looked at */
+	struct policy *policy;       /* the same */
+	unsigned counts[DOCTOR_LEVELS];
+};
+
+/*
+ * One finding. check: its name, which never changes its meaning, for scripts. advice: what to do, or NULL. The
+ * text says what is so, and why it matters; it may have words of the engine's in it.
+ */
+void SP_PRINTF(5, 6) doctor_say(struct doctor *d, enum doctor_level level, const char *check,
+    const char *advice, const char *format, ...);
+
+/* The parts. */
+void doctor_kernel(struct doctor *d);
+void doctor_files(struct doctor *d);
+void doctor_engine(struct doctor *d);
+
+/*
+ * A host key as at a start, but nothing is made. 0; 1: it cannot be tried by hand, why[cap] says why;
+ * -errno with a sentence in why[cap].
+ */
+SP_MUST_CHECK int doctor_try_host_key(const struct config *c, const char *path, char *why,
+    size_t cap);
+
+/* All of it, for the configuration at path, on standard output. The exit code: 0, or 1 with errors. */
+int doctor_run(const char *path);
+
+#endif

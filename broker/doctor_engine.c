@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The examination of the engine, over the broker's own HTTP client: one question after the other, each with a
+ * deadline. Hostile: every answer; words of it get into findings, which escape them.
+ *
+ * The numbers are those of the CIS Docker Benchmark.
+ */
+#include "doctor.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <sys/utsname.h>
+
+#include "config.h"
+#include "engine.h"
+#include "engine_http.h"
+#include "engine_priv.h"
+#include "policy.h"
+
+#define PROBE_MS    2000
+#define ANSWER_MAX  (4U << 20)
+#define PATH_CAP    (3 * ENGINE_IMAGE_MAX + 128)
+#define WARNINGS    16 /* of the engine's own, at most */
+#define ROOM_WANTED (1ULL << 30)
+
+struct talk {
+	struct doctor *d;
+	struct event_base *base;
+	struct engine_http *http;
+	unsigned minor; /* of the API that is spoken */
+	bool done;
+	enum engine_http_outcome outcome;
+	unsigned status;
+	char detail[ENGINE_HTTP_DETAIL_MAX];
+	char version[16];
+	json_t *body; /* NULL: no JSON */
+};
+
+/* ---- one question ---- */
+
+static void
+on_answer(void *arg, const struct engine_http_reply *reply)
+{
+	struct talk *t = arg;
+
+	t->done = true;
+	t->outcome = reply->outcome;
+	t->status = reply->status;
+	(void)snprintf(t->detail, sizeof(t->detail), "%s", reply->detail);
+	(void)snprintf(t->version, sizeof(t->version), "%s", reply->api_version);
+	t->body = reply->outcome == ENGINE_HTTP_OK
+	    ? json_loadb(reply->body, reply->len, JSON_REJECT_DUPLICATES, NULL)
+	    : NULL;
+	(void)event_base_loopbreak(t->base);
+}
+
+/* Ask and wait. False: there was no answer; outcome and detail say why. */
+static bool
+ask(struct talk *t, const char *path, uint32_t ms)
+{
+	struct engine_http_ask question = { .method = ENGINE_HTTP_GET,
+		.timeout_ms = ms,
+		.body_max = ANSWER_MAX };
+	char versioned[PATH_CAP + 16];
+
+	json_decref(t->body);
+	t->body = NULL;
+	t->done = false;
+	t->status = 0;
+	if (t->minor != 0)
+		(void)snprintf(versioned, sizeof(versioned), "/v1.%u%s", t->minor, path);
+	else
+		(void)snprintf(versioned, sizeof(versioned), "%s", path);
+	question.path = versioned;
+	t->outcome = ENGINE_HTTP_E_NO_MEMORY;
+	(void)snprintf(t->detail, sizeof(t->detail), "the question cannot be asked");
+	if (engine_http_start(t->http, &question, on_answer, t, NULL) < 0)
+		return false;
+	while (!t->done && event_base_loop(t->base, EVLOOP_ONCE) == 0)
+		;
+	return t->done && t->outcome == ENGINE_HTTP_OK;
+}
+
+/* About one thing of the engine's by its name. */
+static bool
+ask_about(struct talk *t, const char *kind, const char *name, const char *tail)
+{
+	char escaped[3 * ENGINE_IMAGE_MAX + 1];
+	char path[PATH_CAP];
+
+	if (engine_http_escape(name, escaped, sizeof(escaped)) < 0)
+		return false;
+	(void)snprintf(path, sizeof(path), "/%s/%s%s", kind, escaped, tail);
+	return ask(t, path, t->d->config->engine.call_timeout_ms);
+}
+
+static const char *
+text_of(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text != NULL ? text : "";
+}
+
+static bool
+is_true(const json_t *object, const char *key)
+{
+	return json_is_true(json_object_get(object, key));
+}
+
+/* ---- is it there, and does it speak our language ---- */
+
+static bool
+examine_ping(struct talk *t)
+{
+	struct doctor *d = t->d;
+	unsigned minor;
+
+	if (!ask(t, "/_ping", PROBE_MS)) {
+		doctor_say(d, DOCTOR_ERROR, "engine.reachable",
+		    t->outcome == ENGINE_HTTP_E_TIMEOUT
+			? "restart the engine: one that hangs does not recover by itself"
+			: "start the engine, name its socket in engine.socket of broker.json, and let the "
+			  "broker's user reach it",
+		    "the engine does not answer on %s (%s): no container can be made",
+		    d->config->engine.socket, t->detail);
+		return false;
+	}
+	minor = engine_parse_api(t->version);
+	if (minor < ENGINE_API_MIN) {
+		doctor_say(d, DOCTOR_ERROR, "engine.api", "use Docker 20.10 or newer",
+		    "the engine speaks API \"%s\", and at least 1.%u is needed: no container can be made",
+		    t->version, ENGINE_API_MIN);
+		return false;
+	}
+	t->minor = minor < ENGINE_API_MAX ? minor : ENGINE_API_MAX;
+	doctor_say(d, DOCTOR_OK, "engine.api", NULL, "the engine speaks API 1.%u; 1.%u is used",
+	    minor, t->minor);
+	return true;
+}
+
+/* An engine that is locked up for good still answers a ping. */
+static bool
+examine_locked_up(struct talk *t)
+{
+	if (ask(t, "/networks", PROBE_MS) && t->status == 200) {
+		doctor_say(t->d, DOCTOR_OK, "engine.responds", NULL,
+		    "the engine answers more than a ping");
+		return true;
+	}
+	if (t->outcome == ENGINE_HTTP_OK)
+		doctor_say(t->d, DOCTOR_ERROR, "engine.responds",
+		    "look into the engine's log; does it serve this version of the API?",
+		    "the engine answers the list of its networks with %u (%s)", t->status,
+		    text_of(t->body, "message"));
+	else
+		doctor_say(t->d, DOCTOR_ERROR, "engine.responds",
+		    "restart the engine: one that has locked up does not recover by itself",
+		    "the engine answers a ping and then nothing (%s): new sessions wait in vain",
+		    t->detail);
+	return false;
+}
+
+/* ---- what it says of itself ---- */
+
+/* A limit that an engine may not be able to keep. */
+static void
+examine_limit(struct doctor *d, const json_t *info, const char *key, const char *check,
+    enum doctor_level without, const char *what)
+{
+	if (is_true(info, key))
+		doctor_say(d, DOCTOR_OK, check, NULL, "%s can be limited", what);
+	else
+		doctor_say(d, without, check,
+		    "switch the controller on (cgroup_enable=memory swapaccount=1 on the kernel's command "
+		    "line, or cgroup v2), or delegate it to a rootless engine",
+		    "the engine cannot limit %s: one session can take it all", what);
+}
+
+/* An entry of SecurityOptions, "name=seccomp,profile=default"; NULL: none of that name. */
+static const char *
+security_option(const json_t *info, const char *name)
+{
+	size_t i;
+	const json_t *entry;
+	size_t len = strlen(name);
+
+	json_array_foreach(json_object_get(info, "SecurityOptions"), i, entry)
+	{
+		const char *text = json_string_value(entry);
+
+		if (text != NULL && strncmp(text, "name=", 5) == 0 &&
+		    strncmp(text + 5, name, len) == 0 &&
+		    (text[5 + len] == '\0' || text[5 + len] == ','))
+			return text;
+	}
+	return NULL;
+}
+
+static void
+examine_security(struct doctor *d, const json_t *info)
+{
+	const char *seccomp = security_option(info, "seccomp");
+
+	if (seccomp == NULL || strstr(seccomp, "unconfined") != NULL)
+		doctor_say(d, DOCTOR_ERROR, "engine.seccomp",
+		    "remove \"seccomp-profile\": \"unconfined\" from daemon.json, or use a kernel with "
+		    "seccomp",
+		    "containers have no system call filter (CIS 5.22): the whole kernel is within reach "
+		    "of every user");
+	else
+		doctor_say(d, DOCTOR_OK, "engine.seccomp", NULL,
+		    "containers have a system call filter (CIS 5.22)");
+	if (security_option(info, "apparmor") != NULL || security_option(info, "selinux") != NULL)
+		doctor_say(d, DOCTOR_OK, "engine.lsm", NULL,
+		    "containers are confined by %s (CIS 5.2, 5.3)",
+		    security_option(info, "apparmor") != NULL ? "AppArmor" : "SELinux");
+	else
+		doctor_say(d, DOCTOR_NOTE, "engine.lsm", "switch on what the distribution has",
+		    "neither AppArmor nor SELinux confines containers (CIS 5.2, 5.3): one wall less");
+	if (security_option(info, "rootless") != NULL)
+		doctor_say(d, DOCTOR_OK, "engine.users", NULL,
+		    "the engine is rootless: whoever gets out of a container is an ordinary user");
+	else if (security_option(info, "userns") != NULL)
+		doctor_say(d, DOCTOR_OK, "engine.users", NULL,
+		    "root in a container is nobody outside (CIS 2.9)");
+	else
+		doctor_say(d, DOCTOR_NOTE, "engine.users",
+		    "\"userns-remap\" in daemon.json, where nothing else on this host depends on uids",
+		    "uids in containers are the host's (CIS 2.9): a profile that unsafe lets run as root "
+		    "has the host's root uid");
+}
+
+static void
+examine_storage(struct doctor *d, const json_t *info)
+{
+	const char *driver = text_of(info, "Driver");
+	const char *root = text_of(info, "DockerRootDir");
+	struct statvfs fs;
+
+	if (strcmp(driver, "vfs") == 0)
+		doctor_say(d, DOCTOR_WARNING, "engine.storage",
+		    "use overlay2, on a filesystem that can",
+		    "storage driver vfs copies the whole image for each container: logins are slow, and "
+		    "each takes the image's size on disk");
+	else if (strcmp(driver, "devicemapper") == 0 || strcmp(driver, "aufs") == 0)
+		doctor_say(d, DOCTOR_WARNING, "engine.storage", "use overlay2 (CIS 2.5)",
+		    "storage driver %s is out of maintenance", driver);
+	else
+		doctor_say(d, DOCTOR_OK, "engine.storage", NULL, "storage driver %s", driver);
+	/* Where the engine is on this host. */
+	if (root[0] == '/' && statvfs(root, &fs) == 0 &&
+	    (uint64_t)fs.f_bavail * fs.f_frsize < ROOM_WANTED)
+		doctor_say(d, DOCTOR_WARNING, "engine.room", "make room, or move the engine's data",
+		    "%s has less than 1 GiB left: containers soon fail to start", root);
+}
+
+static void
+examine_machine(struct doctor *d, const json_t *info)
+{
+	const char *os = text_of(info, "OSType");
+	const char *machine = text_of(info, "Architecture");
+	struct utsname name;
+
+	if (strcmp(os, "linux") != 0)
+		doctor_say(d, DOCTOR_ERROR, "engine.machine", "use an engine for Linux containers",
+		    "the engine runs containers for \"%s\"", os);
+	else if (uname(&name) == 0 && strcmp(machine, name.machine) != 0)
+		doctor_say(d, DOCTOR_ERROR, "engine.machine",
+		    "use a guest bundle that was built for the engine's machine",
+		    "the engine runs on %s, and our guest is for %s: it would not start", machine,
+		    name.machine);
+	else
+		doctor_say(d, DOCTOR_OK, "engine.machine", NULL,
+		    "Docker Engine %s, %s, cgroup version %s", text_of(info, "ServerVersion"),
+		    machine,
+		    text_of(info, "CgroupVersion")[0] != '\0' ? text_of(info, "CgroupVersion") : "1");
+}
+
+static void
+examine_habits(struct doctor *d, const json_t *info)
+{
+	size_t i;
+	const json_t *warning;
+
+	if (is_true(info, "LiveRestoreEnabled"))
+		doctor_say(d, DOCTOR_OK, "engine.live-restore", NULL,
+		    "containers survive a restart of the engine (CIS 2.15)");
+	else
+		doctor_say(d, DOCTOR_NOTE, "engine.live-restore",
+		    "\"live-restore\": true in daemon.json",
+		    "a restart of the engine ends every session (CIS 2.15)");
+	json_array_foreach(json_object_get(info, "Warnings"), i, warning)
+	{
+		const char *text = json_string_value(warning);
+
+		if (text != NULL && i < WARNINGS)
+			doctor_say(d, DOCTOR_NOTE, "engine.warning", NULL,
+			    "the engine says: %.300s", text);
+	}
+}
+
+/* False: it has not answered, and will not answer the rest. */
+static bool
+examine_info(struct talk *t)
+{
+	struct doctor *d = t->d;
+
+	if (!ask(t, "/info", d->config->engine.call_timeout_ms) || t->status != 200 ||
+	    !json_is_object(t->body)) {
+		doctor_say(d, DOCTOR_ERROR, "engine.info", "look into the engine's log",
+		    "the engine does not say what it can do (%s)",
+		    t->outcome == ENGINE_HTTP_OK ? "not as it should" : t->detail);
+		return false;
+	}
+	examine_machine(d, t->body);
+	examine_storage(d, t->body);
+	examine_limit(d, t->body, "MemoryLimit", "engine.memory", DOCTOR_ERROR, "memory (CIS 5.11)");
+	examine_limit(d, t->body, "PidsLimit", "engine.pids", DOCTOR_ERROR, "processes (CIS 5.29)");
+	examine_limit(d, t->body, "SwapLimit", "engine.swap", DOCTOR_WARNING, "swap");
+	examine_limit(d, t->body, "CpuCfsQuota", "engine.cpu", DOCTOR_WARNING,
+	    "processor time (CIS 5.12)");
+	examine_security(d, t->body);
+	examine_habits(d, t->body);
+	return true;
+}
+
+/* ---- what profiles need of it ---- */
+
+static bool
+uses_bridge(const struct policy *p)
+{
+	const struct policy_profile *profile;
+
+	for (size_t i = 0; p != NULL && (profile = policy_profile_at(p, i)) != NULL; i++) {
+		if (profile->network == POLICY_NETWORK_BRIDGE)
+			return true;
+	}
+	return false;
+}
+
+static bool
+examine_bridge(struct talk *t)
+{
+	const json_t *options;
+
+	if (!ask(t, "/networks/bridge", t->d->config->engine.call_timeout_ms))
+		return false;
+	options = json_object_get(t->body, "Options");
+	if (t->status == 404)
+		doctor_say(t->d, uses_bridge(t->d->policy) ? DOCTOR_ERROR : DOCTOR_OK, "engine.icc",
+		    NULL, "the engine has no default bridge");
+	else if (strcmp(text_of(options, "com.docker.network.bridge.enable_icc"), "false") == 0)
+		doctor_say(t->d, DOCTOR_OK, "engine.icc", NULL,
+		    "containers on the default bridge do not reach each other (CIS 2.2)");
+	else if (uses_bridge(t->d->policy))
+		doctor_say(t->d, DOCTOR_WARNING, "engine.icc", "\"icc\": false in daemon.json",
+		    "sessions with \"network\": \"bridge\" reach each other (CIS 2.2)");
+	else
+		doctor_say(t->d, DOCTOR_NOTE, "engine.icc",
+		    "\"icc\": false in daemon.json, before a profile uses the bridge",
+		    "containers on the default bridge reach each other (CIS 2.2); no profile uses it");
+	return true;
+}
+
+/* The API does not tell; of the engine's own file only this one key is of interest. */
+static void
+examine_proxy(struct doctor *d)
+{
+	json_t *file = json_load_file("/etc/docker/daemon.json", JSON_REJECT_DUPLICATES, NULL);
+
+	if (json_is_false(json_object_get(file, "userland-proxy")))
+		doctor_say(d, DOCTOR_OK, "engine.userland-proxy", NULL,
+		    "ports are published without a proxy of the engine's (CIS 2.16)");
+	else
+		doctor_say(d, DOCTOR_NOTE, "engine.userland-proxy",
+		    "\"userland-proxy\": false in daemon.json, if others publish ports",
+		    "/etc/docker/daemon.json does not switch the userland proxy off (CIS 2.16); sallyport "
+		    "publishes no ports");
+	json_decref(file);
+}
+
+static bool
+examine_image(struct talk *t, const struct policy_profile *p)
+{
+	if (!ask_about(t, "images", p->image, "/json"))
+		return false;
+	if (t->status == 200)
+		doctor_say(t->d, DOCTOR_OK, "policy.image", NULL,
+		    "profile \"%s\": image %s is there", p->name, p->image);
+	else
+		doctor_say(t->d, DOCTOR_ERROR, "policy.image",
+		    "pull or load it on the engine's host: sallyport never does",
+		    "profile \"%s\": the engine has no image %s (%u): its logins fail", p->name,
+		    p->image, t->status);
+	return true;
+}
+
+/* A name that depends on who logs in is known only then. */
+static bool
+is_template(const char *name)
+{
+	return strstr(name, "${") != NULL;
+}
+
+static bool
+examine_network(struct talk *t, const struct policy_profile *p)
+{
+	if (p->network != POLICY_NETWORK_NAMED || is_template(p->network_name))
+		return true;
+	if (!ask_about(t, "networks", p->network_name, ""))
+		return false;
+	if (t->status == 200)
+		doctor_say(t->d, DOCTOR_OK, "policy.network", NULL,
+		    "profile \"%s\": network %s is there", p->name, p->network_name);
+	else
+		doctor_say(t->d, DOCTOR_ERROR, "policy.network", "docker network create it",
+		    "profile \"%s\": the engine has no network %s (%u): its logins fail", p->name,
+		    p->network_name, t->status);
+	return true;
+}
+
+static bool
+examine_volumes(struct talk *t, const struct policy_profile *p)
+{
+	for (size_t i = 0; i < p->n_volumes; i++) {
+		const char *name = p->volumes[i].volume;
+
+		if (is_template(name))
+			continue;
+		if (!ask_about(t, "volumes", name, ""))
+			return false;
+		if (t->status == 200)
+			doctor_say(t->d, DOCTOR_OK, "policy.volume", NULL,
+			    "profile \"%s\": volume %s is there", p->name, name);
+		else
+			doctor_say(t->d, DOCTOR_NOTE, "policy.volume",
+			    "docker volume create it, if it should have an owner and content",
+			    "profile \"%s\": the engine has no volume %s (%u): it makes an empty one at the "
+			    "first login",
+			    p->name, name, t->status);
+	}
+	return true;
+}
+
+static void
+examine_profiles(struct talk *t)
+{
+	const struct policy_profile *p;
+
+	for (size_t i = 0; t->d->policy != NULL && (p = policy_profile_at(t->d->policy, i)) != NULL;
+	     i++) {
+		if (p->image == NULL)
+			continue;
+		if (examine_image(t, p) && examine_network(t, p) && examine_volumes(t, p))
+			continue;
+		doctor_say(t->d, DOCTOR_ERROR, "engine.responds", "look into the engine's log",
+		    "the engine has stopped to answer (%s): the rest is not examined", t->detail);
+		return;
+	}
+}
+
+void
+doctor_engine(struct doctor *d)
+{
+	struct talk t = { .d = d, .base = event_base_new() };
+
+	if (t.base == NULL || engine_http_new(t.base, d->config->engine.socket, &t.http) < 0)
+		doctor_say(d, DOCTOR_ERROR, "engine.reachable", NULL,
+		    "the engine cannot be asked: out of memory, or the path of its socket is too long");
+	else if (examine_ping(&t) && examine_locked_up(&t) && examine_info(&t) && examine_bridge(&t)) {
+		examine_proxy(d);
+		examine_profiles(&t);
+	}
+	json_decref(t.body);
+	engine_http_free(t.http);
+	if (t.base != NULL)
+		event_base_free(t.base);
+}
