@@ -34,6 +34,7 @@ struct item {
 	TAILQ_ENTRY(item) link;
 	struct shelf *shelf;
 	struct container *container;
+	int64_t begun_at;
 	int64_t up_at; /* 0: it is starting */
 };
 
@@ -50,6 +51,7 @@ struct shelf {
 	struct item_list items;
 	uint32_t wait_ms; /* after failures, one start in so long; 0: all is well */
 	int64_t retry_at;
+	int64_t failed_at; /* the last one */
 };
 
 TAILQ_HEAD(shelf_list, shelf);
@@ -97,8 +99,9 @@ on_down(void *arg, struct container *c, const char *text)
 	(void)c;
 	if (item->up_at != 0 && now - item->up_at >= PROVEN_MS)
 		shelf->wait_ms = 0;
-	/* Those that fail together are one failure. */
-	if (now >= shelf->retry_at) {
+	/* Those that fail together are one failure: one that was begun before the last is none of its own. */
+	if (item->begun_at >= shelf->failed_at) {
+		shelf->failed_at = now;
 		shelf->wait_ms = shelf->wait_ms == 0   ? WAIT_MS
 		    : shelf->wait_ms < WAIT_MAX_MS / 2 ? 2 * shelf->wait_ms
 						       : WAIT_MAX_MS;
@@ -133,6 +136,7 @@ add(struct shelf *shelf)
 	if (item == NULL)
 		return -ENOMEM;
 	item->shelf = shelf;
+	item->begun_at = clock_now_ms();
 	TAILQ_INSERT_TAIL(&shelf->items, item, link);
 	shelf->n++;
 	r = container_new(shelf->pool->broker, &request, &owner, &item->container);
