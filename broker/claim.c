@@ -89,20 +89,3 @@ claim_container(struct peer *p, bool made, bool ahead, struct ceiling_hold **ret
 	claim.ahead = ahead;
 	return take(p, CEILING_CONTAINERS, &claim, ret, text);
 }
-
-int
-claim_spare(struct broker *b, const struct policy_profile *profile, struct ceiling_hold **ret,
-    char text[CEILING_TEXT_MAX])
-{
-	const struct ceiling_claim claim = {
-		.memory = profile->memory,
-		.ahead = true,
-		.limits = { [CEILING_GLOBAL] = limits_of(&policy_ceilings(b->policy)->global) },
-	};
-	struct ceiling_refusal refusal;
-	int r = ceilings_take(b->ceilings, CEILING_CONTAINERS, &claim, clock_now_ms(), ret, &refusal);
-
-	if (r == CEILING_E_FULL)
-		(void)ceiling_sentence(&refusal, text);
-	return r;
-}

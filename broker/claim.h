@@ -12,9 +12,7 @@
 #include "attr.h"
 #include "ceilings.h"
 
-struct broker;
 struct peer;
-struct policy_profile;
 
 /* The login of p itself, which is decided but for this: 0; CEILING_E_FULL with a sentence in text; -ENOMEM. */
 SP_MUST_CHECK int claim_session(struct peer *p, struct ceiling_hold **ret,
@@ -25,8 +23,5 @@ SP_MUST_CHECK int claim_session(struct peer *p, struct ceiling_hold **ret,
  */
 SP_MUST_CHECK int claim_container(struct peer *p, bool made, bool ahead, struct ceiling_hold **ret,
     char text[CEILING_TEXT_MAX]);
-/* A container that is made ahead of need, for nobody yet. As claim_session(), but nothing is written. */
-SP_MUST_CHECK int claim_spare(struct broker *b, const struct policy_profile *profile,
-    struct ceiling_hold **ret, char text[CEILING_TEXT_MAX]);
 
 #endif
