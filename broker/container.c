@@ -112,6 +112,12 @@ container_fail(struct container *c, const char *text)
 	c->state = CONTAINER_DOWN;
 	(void)snprintf(c->down_text, sizeof(c->down_text), "%s", text);
 	audit_container(c, "container.down", text);
+	container_tell_down(c);
+}
+
+void
+container_tell_down(struct container *c)
+{
 	if (TAILQ_EMPTY(&c->members)) {
 		container_end(c);
 		return;

@@ -97,6 +97,8 @@ SP_MUST_CHECK int container_take_over(struct container *c, const char *name, con
 void container_is_stale(struct container *c);
 /* It will not come up: its owners are told text; without owners it ends. */
 void container_fail(struct container *c, const char *text);
+/* The second half of that, for one that is down since container_launch() and has told nobody. */
+void container_tell_down(struct container *c);
 
 /* From now on somebody decides over its end. The keeper is the container's until gone(). */
 void container_set_keeper(struct container *c, const struct container_keeper *keeper);

@@ -337,7 +337,6 @@ begin(struct user_containers *u, const struct user_containers_login *login,
 
 	if (k == NULL)
 		return -ENOMEM;
-	*ret = k->container;
 	r = container_join(k->container, login->owner);
 	if (r == 0 && u->all_found)
 		r = launch(k, login->grant, login->who->connection);
@@ -350,6 +349,7 @@ begin(struct user_containers *u, const struct user_containers_login *login,
 		container_release(k->container, login->owner->arg);
 		return r;
 	}
+	*ret = k->container;
 	/* Nothing is listed now, so it would wait for nothing. */
 	if (!u->all_found && engine_health(u->broker->engine) == ENGINE_UNHEALTHY)
 		user_containers_not_found(u);
@@ -522,6 +522,9 @@ user_containers_all_found(struct user_containers *u)
 			log_error("connection=%s cannot make a container: %s", k->connection,
 			    strerror(-r));
 			container_fail(k->container, "The container could not be started.");
+		} else if (container_down_text(k->container) != NULL) {
+			/* Down from its begin, and those who wait were told that it is on its way. */
+			container_tell_down(k->container);
 		}
 	}
 }
