@@ -89,3 +89,13 @@ claim_container(struct peer *p, bool made, bool ahead, struct ceiling_hold **ret
 	claim.ahead = ahead;
 	return take(p, CEILING_CONTAINERS, &claim, ret, text);
 }
+
+int
+claim_found(struct broker *b, const char *user, uint64_t memory, struct ceiling_hold **ret)
+{
+	/* By which rule it was made is not known any more. */
+	const struct ceiling_claim claim = { .user = user, .memory = memory, .made = true };
+	struct ceiling_refusal refusal;
+
+	return ceilings_take(b->ceilings, CEILING_CONTAINERS, &claim, clock_now_ms(), ret, &refusal);
+}

@@ -8,10 +8,12 @@
 #define SP_CLAIM_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "attr.h"
 #include "ceilings.h"
 
+struct broker;
 struct peer;
 
 /* The login of p itself, which is decided but for this: 0; CEILING_E_FULL with a sentence in text; -ENOMEM. */
@@ -23,5 +25,8 @@ SP_MUST_CHECK int claim_session(struct peer *p, struct ceiling_hold **ret,
  */
 SP_MUST_CHECK int claim_container(struct peer *p, bool made, bool ahead, struct ceiling_hold **ret,
     char text[CEILING_TEXT_MAX]);
+/* The user's container of an earlier run, which is there whatever the limits are by now. 0 or -ENOMEM. */
+SP_MUST_CHECK int claim_found(struct broker *b, const char *user, uint64_t memory,
+    struct ceiling_hold **ret);
 
 #endif

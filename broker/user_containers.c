@@ -13,9 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <time.h>
 
 #include "audit.h"
 #include "broker.h"
+#include "claim.h"
 #include "clock.h"
 #include "config.h"
 #include "container.h"
@@ -116,14 +118,32 @@ wait_for_user(struct kept *k, int64_t ms)
 
 /* ---- the keeper ---- */
 
+/*
+ * Its profile, when the policy in force still has it, and the user: else nobody could come back to it.
+ * NULL: it is not to stay.
+ */
+static const struct policy_profile *
+wanted_profile(const struct user_containers *u, const struct facts *f)
+{
+	const struct policy *policy = u->broker->policy;
+	const struct policy_profile *profile;
+
+	for (size_t i = 0; (profile = policy_profile_at(policy, i)) != NULL; i++) {
+		if (profile->mode == POLICY_MODE_USER && strcmp(profile->name, f->profile) == 0)
+			return policy_has_user(policy, f->user, time(NULL)) ? profile : NULL;
+	}
+	return NULL;
+}
+
 static void
 on_idle(void *arg, struct container *c)
 {
 	struct kept *k = arg;
 	const struct broker *b = k->set->broker;
 
+	/* A login by an earlier policy may have begun it after that had changed. */
 	if (k->retired || k->facts.keep_ms == 0 || k->waiting != NULL ||
-	    (b->draining && !container_is_up(c)))
+	    wanted_profile(k->set, &k->facts) == NULL || (b->draining && !container_is_up(c)))
 		container_end(c);
 	else
 		wait_for_user(k, k->facts.keep_ms);
@@ -356,19 +376,26 @@ begin(struct user_containers *u, const struct user_containers_login *login,
 	return 0;
 }
 
+/* Before they have it. One that is on its way may have no name yet, or no id. */
+static bool
+audit_handout(const struct kept *k, const struct audit_subject *who)
+{
+	const char *name = container_name(k->container);
+	const char *id = container_id(k->container);
+
+	return audit_event(k->set->broker->audit, "container.handout", who,
+	    AUDIT_TEXT("container", name[0] != '\0' ? name : NULL),
+	    AUDIT_TEXT("id", id[0] != '\0' ? id : NULL), AUDIT_TEXT("profile", k->facts.profile),
+	    AUDIT_TEXT("source", "user"));
+}
+
 static int
 join(struct kept *k, const struct user_containers_login *login, struct container **ret)
 {
 	struct container *c = k->container;
-	const char *name = container_name(c);
-	const char *id = container_id(c);
 	int r;
 
-	/* One that is on its way may have no name yet, or no id. */
-	if (!audit_event(k->set->broker->audit, "container.handout", login->who,
-		AUDIT_TEXT("container", name[0] != '\0' ? name : NULL),
-		AUDIT_TEXT("id", id[0] != '\0' ? id : NULL),
-		AUDIT_TEXT("profile", k->facts.profile), AUDIT_TEXT("source", "user")))
+	if (!audit_handout(k, login->who))
 		return -EIO;
 	r = container_join(c, login->owner);
 	if (r < 0)
@@ -383,11 +410,15 @@ join(struct kept *k, const struct user_containers_login *login, struct container
 }
 
 bool
-user_containers_has(const struct user_containers *u, const struct user_containers_login *login)
+user_containers_has(struct user_containers *u, const struct user_containers_login *login)
 {
 	struct facts facts;
 
-	return facts_of(u->broker, login, &facts) == 0 && find(u, &facts) != NULL;
+	if (facts_of(u->broker, login, &facts) < 0)
+		return false;
+	/* Before its place is needed for the new one. */
+	retire_others(u, &facts);
+	return find(u, &facts) != NULL;
 }
 
 int
@@ -423,18 +454,6 @@ read_labels(const struct broker *b, const struct engine_list_item *item, struct 
 	return parse_label(text, ret);
 }
 
-static bool
-is_wanted(const struct user_containers *u, const struct facts *f)
-{
-	const struct policy_profile *profile;
-
-	for (size_t i = 0; (profile = policy_profile_at(u->broker->policy, i)) != NULL; i++) {
-		if (profile->mode == POLICY_MODE_USER && strcmp(profile->name, f->profile) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* What is left of its time, in ms; the whole of it when nobody wrote down when it began. */
 static int64_t
 time_left(const struct kept *k)
@@ -446,35 +465,54 @@ time_left(const struct kept *k)
 	return left > 0 ? left : 0;
 }
 
-/* Somebody waits for just this one, or nobody does. */
+/* Somebody waits for just this one, who has a place for it among those of the ceilings; or nobody does. */
 static struct kept *
-place_for(struct user_containers *u, const struct facts *facts)
+place_for(struct user_containers *u, const struct facts *facts, uint64_t memory, bool *ret_waited)
 {
 	struct kept *k = find(u, facts);
+	struct ceiling_hold *place = NULL;
 
-	if (k != NULL && k->waiting != NULL)
+	*ret_waited = k != NULL && k->waiting != NULL;
+	if (*ret_waited) {
 		k->waiting = policy_grant_unref(k->waiting);
-	else
-		k = add(u, facts, NULL);
+		return k;
+	}
+	k = add(u, facts, NULL);
+	if (k != NULL && claim_found(u->broker, facts->user, memory, &place) == 0)
+		container_set_place(k->container, &place);
 	return k;
+}
+
+/* Who has waited for it learns that it is there, and the audit log does before. 0 or -errno. */
+static int
+take_over(struct kept *k, const struct engine_list_item *item, bool waited)
+{
+	struct audit_subject who = { .connection = k->connection, .user = k->facts.user };
+	int r = container_take_over(k->container, item->name, item->id, k->facts.made_of,
+	    k->facts.grace_ms);
+
+	return r == 0 && waited && !audit_handout(k, &who) ? -EIO : r;
 }
 
 bool
 user_containers_found(struct user_containers *u, const struct engine_list_item *item)
 {
 	struct facts facts = { .user = "" };
+	const struct policy_profile *profile;
 	struct kept *k;
+	bool waited;
 	int r;
 
 	/* Later, what is not known is what was ended and is not gone yet. */
 	if (u->all_found || strcmp(item->state, "running") != 0 ||
-	    !read_labels(u->broker, item, &facts) || !is_wanted(u, &facts))
+	    !read_labels(u->broker, item, &facts))
 		return false;
-	k = place_for(u, &facts);
+	profile = wanted_profile(u, &facts);
+	k = profile != NULL ? place_for(u, &facts, profile->memory, &waited) : NULL;
 	if (k == NULL)
 		return false;
 	log_info("container=%s user=%s of an earlier run is found again", item->name, facts.user);
-	r = container_take_over(k->container, item->name, item->id, facts.made_of, facts.grace_ms);
+	r = take_over(k, item, waited);
 	k->mark = keep_mark_find(state_dir(k), item->name);
 	if (r < 0) {
 		log_warn("container=%s cannot be gone on with: %s", item->name, strerror(-r));
@@ -555,7 +593,7 @@ user_containers_policy_changed(struct user_containers *u)
 
 	for (k = TAILQ_FIRST(&u->list); k != NULL; k = next) {
 		next = TAILQ_NEXT(k, link);
-		if (!is_wanted(u, &k->facts))
+		if (wanted_profile(u, &k->facts) == NULL)
 			retire(k, "is not what the policy says now");
 	}
 }

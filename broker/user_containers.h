@@ -44,8 +44,11 @@ struct user_containers_login {
 SP_MUST_CHECK int user_containers_get(struct user_containers *u,
     const struct user_containers_login *login, struct container **ret);
 
-/* Whether there is one already that this login would join. */
-bool user_containers_has(const struct user_containers *u, const struct user_containers_login *login);
+/*
+ * Whether there is one already that this login would join. One that is for the same but made of something
+ * else ends with the last who is in it.
+ */
+bool user_containers_has(struct user_containers *u, const struct user_containers_login *login);
 
 /*
  * What the engine has of ours, at the start: true when this one is to stay. Then it has all been listed, or

@@ -237,6 +237,12 @@ enum policy_auth policy_auth_of_key(const void *blob, size_t len);
 bool policy_find_key(const struct policy *p, const void *user, size_t user_len, const void *blob,
     size_t len, const char **ret_fingerprint, bool *ret_verify_required);
 
+/*
+ * Whether user (NUL-ended) is one of the policy's and has not expired at now, in seconds since 1970. Which
+ * rule would let them in is not asked: that is about a login.
+ */
+bool policy_has_user(const struct policy *p, const char *user, int64_t now);
+
 /* First matching rule decides, none denies. 0 or POLICY_E_REFUSED; *ret is set in both cases. */
 SP_MUST_CHECK int policy_decide(const struct policy *p, const struct policy_login *login,
     struct policy_decision *ret);

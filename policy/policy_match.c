@@ -155,6 +155,14 @@ policy_find_key(const struct policy *p, const void *user, size_t user_len, const
 	return true;
 }
 
+bool
+policy_has_user(const struct policy *p, const char *user, int64_t now)
+{
+	const struct policy_user *known = policy_find_user(p, user, strlen(user));
+
+	return known != NULL && now < known->expires;
+}
+
 static bool
 is_listed(const char *const *list, const char *word)
 {
