@@ -280,8 +280,11 @@ write_held(struct channel *ch)
 static bool
 take_input(struct channel *ch)
 {
-	int n = ssh_channel_poll(ch->ssh, 0);
+	int n;
 
+	if (!connection_may_read(ch->connection))
+		return false;
+	n = ssh_channel_poll(ch->ssh, 0);
 	if (n <= 0)
 		return false;
 	if (n > CHANNEL_INPUT_MAX) {
@@ -917,7 +920,8 @@ channel_serve(struct channel *ch, const struct pollfd *pfds)
 		return;
 	if (pfds[0].revents != 0)
 		read_ctl(ch);
-	if (ch->kind == CHANNEL_ACCEPTED && ch->state == CHANNEL_STARTING)
+	if (ch->kind == CHANNEL_ACCEPTED && ch->state == CHANNEL_STARTING &&
+	    connection_may_read(ch->connection))
 		forward_go_on(ch);
 	if (ch->ssh != NULL)
 		pump_input(ch);

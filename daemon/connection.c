@@ -451,6 +451,12 @@ floods(const struct connection *c)
 }
 
 bool
+connection_may_read(const struct connection *c)
+{
+	return !floods(c);
+}
+
+bool
 connection_has_messages(const struct connection *c)
 {
 	return other_packets(c) != c->seen_packets;

@@ -107,6 +107,12 @@ void connection_note_output(struct connection *c, bool taken, bool window);
 /* Whether some may not have been acted on. */
 bool connection_has_messages(const struct connection *c);
 
+/*
+ * Whether libssh may be called where it reads on when it has nothing: not while replies wait for a client that
+ * asks and does not read, since it queues them without bound.
+ */
+bool connection_may_read(const struct connection *c);
+
 /* Act on the messages that libssh has queued; not from inside of a message's own handling. Whether none is
  * left. */
 bool connection_take_messages(struct connection *c);

@@ -55,6 +55,7 @@ struct options {
 	unsigned rekey_mib;
 	unsigned keepalive_seconds;
 	unsigned channels;
+	unsigned send_buffer; /* bytes that wait for a client in the kernel; 0: as it likes */
 	bool no_pty;
 	bool no_exec;
 };
@@ -845,6 +846,9 @@ serve(int fd)
 	send_hello(&c);
 	wait_ready(&c, record);
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (options.send_buffer > 0 &&
+	    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &options.send_buffer, sizeof(int)) < 0)
+		broken("SO_SNDBUF");
 	wire_writer_init(&w, record, sizeof(record));
 	ipc_put_connection(&w);
 	tell(&c, &w, &fd, 1);
@@ -903,7 +907,7 @@ parse(int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "p:t:r:k:c:b:TX")) != -1) {
+	while ((c = getopt(argc, argv, "p:t:r:k:c:s:b:TX")) != -1) {
 		switch (c) {
 		case 'p':
 			options.port = number(optarg);
@@ -919,6 +923,9 @@ parse(int argc, char **argv)
 			break;
 		case 'c':
 			options.channels = number(optarg);
+			break;
+		case 's':
+			options.send_buffer = number(optarg);
 			break;
 		case 'b':
 			options.banner = optarg;
@@ -936,7 +943,7 @@ parse(int argc, char **argv)
 	if (optind + 1 != argc) {
 		fprintf(stderr,
 		    "usage: fake_broker [-p port] [-t tries] [-r rekey-MiB] [-k keepalive-seconds] "
-		    "[-c channels] [-b banner] [-T] [-X] sallyportd\n");
+		    "[-c channels] [-s send-buffer] [-b banner] [-T] [-X] sallyportd\n");
 		_exit(EXIT_BROKEN);
 	}
 	options.worker = argv[optind];
