@@ -10,7 +10,7 @@ allowed() {
 	libssh daemon/ tests/unit/test_hooks.c
 	gssapi daemon/
 	curl broker/engine_http.c tests/support/fault_libraries.c
-	jansson.h policy/json_text.c broker/engine_json.c broker/audit.c broker/control_answers.c broker/control_answers.h admin/ tests/unit/ tests/support/scene_audit.c tests/fuzz/fuzz_json.c
+	jansson.h policy/json_text.c broker/engine_json.c broker/doctor_engine.c broker/audit.c broker/control_answers.c broker/control_answers.h broker/containers_json.c broker/containers_json.h admin/ tests/unit/ tests/support/scene_audit.c tests/fuzz/fuzz_json.c
 	event2 broker/ tests/
 	openssl broker/ daemon/ policy/ tests/
 	crypt.h broker/
