@@ -458,11 +458,12 @@ read_labels(const struct broker *b, const struct engine_list_item *item, struct 
 static int64_t
 time_left(const struct kept *k)
 {
-	int64_t left = k->mark != 0 ? (k->mark - keep_mark_now()) * 1000 : k->facts.keep_ms;
+	int64_t seconds = k->mark - keep_mark_now();
 
-	if (left > k->facts.keep_ms)
+	/* Compared before it is multiplied: whatever number is in the name. */
+	if (k->mark == 0 || seconds > k->facts.keep_ms / 1000)
 		return k->facts.keep_ms;
-	return left > 0 ? left : 0;
+	return seconds > 0 ? seconds * 1000 : 0;
 }
 
 /* Somebody waits for just this one, who has a place for it among those of the ceilings; or nobody does. */

@@ -38,7 +38,8 @@ static struct config config;
 static struct broker b;
 static char told[256]; /* the last sentence of a container that is down */
 static const struct audit_subject who = { .connection = "c0ffee00", .user = "alice" };
-static int owner; /* its address */
+static int owner;       /* its address */
+static int64_t left_ms; /* of the last one that was counted */
 
 static void
 on_up(void *arg, struct container *c)
@@ -119,7 +120,7 @@ has(struct policy_grant *grant)
 static void
 count(const struct user_containers_view *view, void *arg)
 {
-	(void)view;
+	left_ms = view->left_ms;
 	++*(unsigned *)arg;
 }
 
@@ -356,6 +357,22 @@ test_found_one_takes_its_place(void **state)
 	policy_grant_unref(grant);
 }
 
+/* A mark is a name in a directory, and any number can be in it. */
+static void
+test_mark_is_any_number(void **state)
+{
+	char path[128];
+	struct found f;
+
+	(void)state;
+	find(&f);
+	(void)snprintf(path, sizeof(path), "%s/kept/%s.%lld", state_dir, NAME, (long long)INT64_MAX);
+	make(path);
+	assert_true(user_containers_found(b.user_containers, &f.item));
+	assert_int_equal(kept(), 1);
+	assert_true(left_ms > 590000 && left_ms <= 600000);
+}
+
 static void
 test_found_one_is_somebody_elses_by_a_changed_label(void **state)
 {
@@ -412,6 +429,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_not_kept_without_its_profile, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_kept_without_its_user, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_found_one_takes_its_place, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_mark_is_any_number, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_found_one_is_somebody_elses_by_a_changed_label,
 		    setup, teardown),
 		cmocka_unit_test_setup_teardown(test_who_waited_for_it_is_written_down, setup,
