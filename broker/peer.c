@@ -209,6 +209,15 @@ peer_end(struct peer *p, const char *reason)
 	close_pair(p, false);
 }
 
+/* Why its end of the pair is closed, for the logs: as it was told to, if it was. */
+static const char *
+why_closed(const struct peer *p)
+{
+	if (p->exited && WIFSIGNALED(p->facts.status))
+		return "worker crashed";
+	return p->dismissal != NULL ? p->dismissal : "connection closed";
+}
+
 void
 peer_dismiss(struct peer *p, const char *text, const char *reason)
 {
@@ -367,7 +376,7 @@ on_records(evutil_socket_t fd, short what, void *arg)
 		if (r == IPC_CHAN_E_AGAIN)
 			return;
 		if (r == IPC_CHAN_E_END) {
-			peer_end(p, "connection closed");
+			peer_end(p, why_closed(p));
 			return;
 		}
 		if (r == IPC_CHAN_E_VIOLATION) {
@@ -784,7 +793,7 @@ peer_exited(struct peer *p, int status)
 	for (int i = 0; i < LAST_TURNS && p->state != PEER_ENDED; i++)
 		on_records(p->ipc_fd, EV_READ, p);
 	if (p->state != PEER_ENDED)
-		peer_end(p, WIFSIGNALED(status) ? "worker crashed" : "connection closed");
+		peer_end(p, why_closed(p));
 	if (p->log_event != NULL)
 		on_log(p->log_fd, EV_READ, p);
 	free_peer(p);

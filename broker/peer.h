@@ -143,7 +143,7 @@ struct peer {
 	char agent_path[GUEST_PATH_MAX + 1]; /* of the client's agent, for programs; "" until it is asked for */
 	unsigned refused;                    /* IPC_REFUSED so far */
 
-	const char *dismissal;        /* the reason of peer_dismiss(), static text; NULL: none */
+	const char *dismissal; /* why it has been told to go, static text; NULL: it was not */
 	struct log_budget log_budget; /* of the worker's own lines */
 };
 

@@ -116,6 +116,7 @@ on_time(evutil_socket_t fd, short what, void *arg)
 		peer_end(p, kind->reason);
 	} else if (left <= 0) {
 		k->stage = PEER_TIME_LAST_WORD;
+		p->dismissal = kind->reason;
 		say(p, IPC_NOTICE_END, kind->goodbye, kind->limit(p->decision.profile));
 		arm(k, LAST_WORD_MS);
 	} else {

@@ -43,7 +43,7 @@ def test_an_idle_session_is_warned_and_ended(quick):
     assert warning in text and goodbye in text and text.index(warning) < text.index(goodbye)
     wait_for(lambda: quick.audit(event="disconnect", user="waits"), 20 * PATIENCE, "its end is written")
     event, = quick.audit(event="disconnect", user="waits")
-    assert event["milliseconds"] > 8000
+    assert event["milliseconds"] > 8000 and event["reason"] == "it was idle for too long"
 
 
 def test_keepalives_do_not_keep_it(quick):

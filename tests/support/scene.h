@@ -97,7 +97,8 @@ struct scene_audit {
 	size_t bytes;
 	unsigned lines;
 	unsigned programs[2], forwards[2], listens[2]; /* refused, allowed */
-	unsigned told; /* IPC_REFUSED, those that were left out included */
+	unsigned told;  /* IPC_REFUSED, those that were left out included */
+	char ended[64]; /* the reason of the last disconnect */
 };
 
 /* Once: keys, policy, configuration. */

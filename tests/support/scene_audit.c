@@ -64,6 +64,9 @@ tally(const json_t *event)
 		seen.forwards[allowed]++;
 	else if (text_is(event, "event", "listen"))
 		seen.listens[allowed]++;
+	else if (text_is(event, "event", "disconnect"))
+		(void)snprintf(seen.ended, sizeof(seen.ended), "%s",
+		    json_string_value(json_object_get(event, "reason")));
 	else if (text_is(event, "event", "request.refused"))
 		seen.told += left_out != NULL ? (unsigned)json_integer_value(left_out) : 1;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What one login can make us write: so many bytes and refusals at once, then so many in a second, and not a
- * line of the audit log is missing for it. Who works, and does not flood, never waits.
+ * line of the audit log is missing for it. Who works, and does not flood, never waits. And why it ended.
  */
 #include "test.h"
 
@@ -9,7 +9,9 @@
 
 #include "ipc_msg.h"
 #include "log.h"
+#include "peer.h"
 #include "scene.h"
+#include "worker_pool.h"
 
 /* As in peer.c and answer_refused.c; common/PROTOCOL.md has the numbers. */
 #define BURST           (1 << 20)
@@ -149,6 +151,31 @@ test_told(void **state)
 	scene_end(&scene);
 }
 
+static void
+dismiss(struct peer *p, void *arg)
+{
+	(void)arg;
+	if (p->state == PEER_LOGGED_IN)
+		peer_dismiss(p, "Lunch is ready.", "ended by the administrator");
+}
+
+/* Who leaves when told to has not left for a reason of its own. */
+static void
+test_why_it_ended(void **state)
+{
+	struct scene_worker *w = log_in();
+
+	(void)state;
+	scene_close(&scene, w);
+	assert_string_equal(scene_audit_read()->ended, "connection closed");
+	scene_end(&scene);
+	w = log_in();
+	worker_pool_visit(scene.broker.workers, dismiss, NULL);
+	scene_close(&scene, w);
+	assert_string_equal(scene_audit_read()->ended, "ended by the administrator");
+	scene_end(&scene);
+}
+
 /* What is not in the table of kinds, or too long, is a violation like any other. */
 static void
 test_told_nonsense(void **state)
@@ -180,6 +207,7 @@ main(void)
 		cmocka_unit_test(test_honest_work),
 		cmocka_unit_test(test_told),
 		cmocka_unit_test(test_told_nonsense),
+		cmocka_unit_test(test_why_it_ended),
 	};
 
 	return cmocka_run_group_tests(tests, scene_group_setup, NULL);
