@@ -388,11 +388,12 @@ make_container(struct peer *p, bool ahead, struct container **ret, char text[CEI
 	struct user_containers_login login = { p->grant, &who, p->target, &owner };
 	bool shared = p->decision.profile->mode == POLICY_MODE_USER;
 	struct ceiling_hold *place = NULL;
+	bool made = !shared && pool_has(p->broker->pool, p->grant);
 	int r = 0;
 
 	/* Who joins a container that is there takes no place. */
 	if (!shared || !user_containers_has(p->broker->user_containers, &login))
-		r = claim_container(p, false, ahead, &place, text);
+		r = claim_container(p, made, ahead, &place, text);
 	if (r != 0)
 		return r;
 	r = shared ? user_containers_get(p->broker->user_containers, &login, ret)
@@ -401,6 +402,7 @@ make_container(struct peer *p, bool ahead, struct container **ret, char text[CEI
 		r = container_new(p->broker, &request, &owner, ret);
 	if (r == 0 && place != NULL)
 		container_set_place(*ret, &place);
+	pool_give_way(p->broker->pool);
 	ceilings_give(&place);
 	if (r < 0)
 		log_error("connection=%s user=%s cannot make a container: %s", p->id, p->user,

@@ -196,15 +196,19 @@ find_entries(struct ceilings *c, const struct ceiling_claim *claim,
 
 /* Whether so many more are too many. */
 static bool
-is_full(struct entry *e, enum ceiling_kind kind, uint64_t more, uint64_t most, int64_t now_ms)
+is_full(struct entry *e, enum ceiling_kind kind, const struct ceiling_claim *claim, int64_t now_ms)
 {
+	uint64_t most = claim->limits[e->scope].most[kind];
+	uint64_t more = kind == CEILING_MEMORY ? claim->memory : 1;
+	uint64_t spare = e->scope == CEILING_GLOBAL ? claim->spare[kind] : 0;
 	uint64_t held;
 
-	if (e == NULL || most == 0)
+	if (most == 0)
 		return false;
 	if (kind == CEILING_CREATES)
 		move_on(&e->minute, now_ms);
 	held = kind == CEILING_CREATES ? e->minute.sum : e->held[kind];
+	held -= spare < held ? spare : held;
 	return held > most || more > most - held;
 }
 
@@ -216,14 +220,14 @@ find_full(struct entry *const entries[CEILING_SCOPES], enum ceiling_kind kind,
 	static const enum ceiling_scope order[] = { CEILING_USER, CEILING_RULE, CEILING_GLOBAL };
 
 	for (size_t i = 0; i < SP_ARRAY_LEN(order); i++) {
-		uint64_t most = claim->limits[order[i]].most[kind];
-		uint64_t more = kind == CEILING_MEMORY ? claim->memory : 1;
+		struct entry *e = entries[order[i]];
 
 		/* Who gets one that exists does not make one. */
 		if (kind == CEILING_CREATES && claim->made && order[i] == CEILING_GLOBAL)
 			continue;
-		if (is_full(entries[order[i]], kind, more, most, now_ms)) {
-			*ret = (struct ceiling_refusal){ order[i], kind, most };
+		if (e != NULL && is_full(e, kind, claim, now_ms)) {
+			*ret = (struct ceiling_refusal){ order[i], kind,
+				claim->limits[order[i]].most[kind] };
 			return true;
 		}
 	}

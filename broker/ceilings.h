@@ -48,6 +48,9 @@ struct ceiling_claim {
 	uint64_t memory; /* of the container */
 	bool made;       /* it exists already, and becomes theirs: everybody's minute has it */
 	bool ahead;      /* not asked for yet: a refusal is not counted */
+	/* What is held of CEILING_CONTAINERS and CEILING_MEMORY, and would be given up for this: everybody's ceilings
+	 * are then looked at as if it had been. The caller gives it up when they are exceeded. */
+	uint64_t spare[CEILING_KINDS];
 	struct ceiling_limits limits[CEILING_SCOPES];
 };
 

@@ -10,6 +10,7 @@
 #include "log.h"
 #include "peer.h"
 #include "policy.h"
+#include "pool.h"
 
 static struct ceiling_limits
 limits_of(const struct policy_ceiling *c)
@@ -87,6 +88,7 @@ claim_container(struct peer *p, bool made, bool ahead, struct ceiling_hold **ret
 
 	claim.made = made;
 	claim.ahead = ahead;
+	pool_waiting(p->broker->pool, &claim.spare[CEILING_CONTAINERS], &claim.spare[CEILING_MEMORY]);
 	return take(p, CEILING_CONTAINERS, &claim, ret, text);
 }
 
@@ -98,4 +100,35 @@ claim_found(struct broker *b, const char *user, uint64_t memory, struct ceiling_
 	struct ceiling_refusal refusal;
 
 	return ceilings_take(b->ceilings, CEILING_CONTAINERS, &claim, clock_now_ms(), ret, &refusal);
+}
+
+int
+claim_ready(struct broker *b, uint64_t memory, struct ceiling_hold **ret,
+    struct ceiling_refusal *refusal)
+{
+	struct ceiling_claim claim = {
+		.memory = memory,
+		.ahead = true,
+		.limits = { [CEILING_GLOBAL] = limits_of(&policy_ceilings(b->policy)->global) },
+	};
+	uint64_t *creates = &claim.limits[CEILING_GLOBAL].most[CEILING_CREATES];
+
+	/* Rounded up: 0 is no limit. */
+	*creates = (*creates + 1) / 2;
+	return ceilings_take(b->ceilings, CEILING_CONTAINERS, &claim, clock_now_ms(), ret, refusal);
+}
+
+bool
+claim_is_over(const struct broker *b)
+{
+	const struct ceiling_limits limits = limits_of(&policy_ceilings(b->policy)->global);
+	static const enum ceiling_kind kinds[] = { CEILING_CONTAINERS, CEILING_MEMORY };
+
+	for (size_t i = 0; i < SP_ARRAY_LEN(kinds); i++) {
+		uint64_t most = limits.most[kinds[i]];
+
+		if (most != 0 && ceilings_held(b->ceilings, kinds[i]) > most)
+			return true;
+	}
+	return false;
 }

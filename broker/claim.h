@@ -21,12 +21,21 @@ SP_MUST_CHECK int claim_session(struct peer *p, struct ceiling_hold **ret,
     char text[CEILING_TEXT_MAX]);
 /*
  * A container for p. made: one that was ready before. ahead: nobody has asked for it yet, and a refusal is not
- * written. As claim_session().
+ * written. What waits in the pool stands in nobody's way: pool_give_way() is to follow, once the place is the
+ * container's. As claim_session().
  */
 SP_MUST_CHECK int claim_container(struct peer *p, bool made, bool ahead, struct ceiling_hold **ret,
     char text[CEILING_TEXT_MAX]);
 /* The user's container of an earlier run, which is there whatever the limits are by now. 0 or -ENOMEM. */
 SP_MUST_CHECK int claim_found(struct broker *b, const char *user, uint64_t memory,
     struct ceiling_hold **ret);
+/*
+ * A container of so many bytes that is to wait for a login: everybody's ceilings are for it as well, and of the
+ * new containers of a minute half are left to the logins. As ceilings_take(); a refusal is in no log.
+ */
+SP_MUST_CHECK int claim_ready(struct broker *b, uint64_t memory, struct ceiling_hold **ret,
+    struct ceiling_refusal *refusal);
+/* Whether more is held than everybody together may have. */
+bool claim_is_over(const struct broker *b);
 
 #endif

@@ -473,6 +473,16 @@ on_grace_over(evutil_socket_t fd, short what, void *arg)
 	discard(c);
 }
 
+/* What every end begins with. */
+static void
+leave(struct container *c)
+{
+	c->state = CONTAINER_LEAVING;
+	drop_keeper(c, true);
+	if (c->path != NULL)
+		c->ops->hang_up(c->path);
+}
+
 void
 container_end(struct container *c)
 {
@@ -482,10 +492,7 @@ container_end(struct container *c)
 
 	if (c->state == CONTAINER_LEAVING)
 		return;
-	c->state = CONTAINER_LEAVING;
-	drop_keeper(c, true);
-	if (c->path != NULL)
-		c->ops->hang_up(c->path);
+	leave(c);
 	if (!running) {
 		discard(c);
 		return;
@@ -495,15 +502,29 @@ container_end(struct container *c)
 		discard(c);
 }
 
-void
-container_release(struct container *c, const void *owner)
+static void
+drop_member(struct container *c, const void *owner)
 {
 	struct member *m = container_find_member(c, owner);
 
-	if (m != NULL) {
-		TAILQ_REMOVE(&c->members, m, link);
-		free(m);
-	}
+	if (m == NULL)
+		return;
+	TAILQ_REMOVE(&c->members, m, link);
+	free(m);
+}
+
+void
+container_scrap(struct container *c, const void *owner)
+{
+	drop_member(c, owner);
+	leave(c);
+	discard(c);
+}
+
+void
+container_release(struct container *c, const void *owner)
+{
+	drop_member(c, owner);
 	if (!TAILQ_EMPTY(&c->members))
 		return;
 	if (c->keeper.idle != NULL && c->state != CONTAINER_DOWN)

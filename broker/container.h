@@ -148,6 +148,10 @@ bool container_is_kept(const struct container *c);
 /* This owner (its arg) has no more use for it. */
 void container_release(struct container *c, const void *owner);
 
+/* As container_release() by its only owner, when nothing of anybody's runs in it: without any grace, so that
+ * what it held is free at once. */
+void container_scrap(struct container *c, const void *owner);
+
 /* Nobody has it, and nobody will: it ends. Not for a container that has owners. */
 void container_end(struct container *c);
 

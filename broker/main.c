@@ -676,9 +676,9 @@ start(struct service *s)
 	if (r == 0)
 		r = make_engine(s);
 	if (r == 0)
-		r = make_container_sets(s);
-	if (r == 0)
 		r = ceilings_new(&s->broker.ceilings);
+	if (r == 0)
+		r = make_container_sets(s);
 	if (r == 0)
 		r = make_control(s);
 	if (r < 0)

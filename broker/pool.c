@@ -15,6 +15,8 @@
 
 #include "audit.h"
 #include "broker.h"
+#include "ceilings.h"
+#include "claim.h"
 #include "clock.h"
 #include "config.h"
 #include "container.h"
@@ -29,11 +31,13 @@
 #define WAIT_MS     1000 /* after a container that failed; doubled each time */
 #define WAIT_MAX_MS 60000
 #define PROVEN_MS   10000 /* who has been up for so long is no failure */
+#define CROWDED_MS  1000  /* after a ceiling has left no room */
 
 struct item {
 	TAILQ_ENTRY(item) link;
 	struct shelf *shelf;
 	struct container *container;
+	uint64_t memory;
 	int64_t begun_at;
 	int64_t up_at; /* 0: it is starting */
 };
@@ -52,6 +56,8 @@ struct shelf {
 	uint32_t wait_ms; /* after failures, one start in so long; 0: all is well */
 	int64_t retry_at;
 	int64_t failed_at; /* the last one */
+	int64_t crowded_until;
+	bool told; /* that a ceiling keeps it smaller */
 };
 
 TAILQ_HEAD(shelf_list, shelf);
@@ -124,8 +130,26 @@ on_stale(void *arg, struct container *c)
 	pool_kick(pool);
 }
 
+/* ---- room ---- */
+
+/* What waits for nobody in particular does not use up what everybody may have. Told once, until it has been
+ * whole again. */
+static void
+tell_crowded(struct shelf *shelf, const struct ceiling_refusal *refusal)
+{
+	shelf->crowded_until = clock_now_ms() + CROWDED_MS;
+	if (shelf->told)
+		return;
+	shelf->told = true;
+	log_warn("profile=%s its pool has %u of %u containers and stays so for now: the ceiling %s.%s of %llu "
+		 "leaves no room",
+	    policy_grant_profile(shelf->grant)->name, shelf->n, shelf->want,
+	    ceiling_scope_name(refusal->scope), ceiling_kind_name(refusal->kind),
+	    (unsigned long long)refusal->most);
+}
+
 static int
-add(struct shelf *shelf)
+make(struct shelf *shelf, struct ceiling_hold **place)
 {
 	struct item *item = calloc(1, sizeof(*item));
 	struct container_owner owner = { on_up, on_down, item };
@@ -136,6 +160,7 @@ add(struct shelf *shelf)
 	if (item == NULL)
 		return -ENOMEM;
 	item->shelf = shelf;
+	item->memory = policy_grant_profile(shelf->grant)->memory;
 	item->begun_at = clock_now_ms();
 	TAILQ_INSERT_TAIL(&shelf->items, item, link);
 	shelf->n++;
@@ -144,11 +169,29 @@ add(struct shelf *shelf)
 		drop(item);
 		return r;
 	}
+	container_set_place(item->container, place);
 	container_set_keeper(item->container, &keeper);
 	/* It can be down already, and has told nobody. */
 	if (container_down_text(item->container) != NULL)
 		on_down(item, item->container, container_down_text(item->container));
 	return 0;
+}
+
+/* 0, CEILING_E_FULL or -errno. */
+static int
+add(struct shelf *shelf)
+{
+	struct ceiling_hold *place = NULL;
+	struct ceiling_refusal refusal;
+	int r = claim_ready(shelf->pool->broker, policy_grant_profile(shelf->grant)->memory, &place,
+	    &refusal);
+
+	if (r == 0)
+		r = make(shelf, &place);
+	else if (r == CEILING_E_FULL)
+		tell_crowded(shelf, &refusal);
+	ceilings_give(&place);
+	return r;
 }
 
 /* ---- filling ---- */
@@ -159,11 +202,6 @@ has_room(const struct pool *p)
 {
 	struct engine_counts counts = engine_counts(p->broker->engine);
 	uint32_t starts = p->broker->config->engine.starts;
-	uint32_t most = policy_ceilings(p->broker->policy)->global.containers;
-
-	/* What waits for nobody in particular does not use up what everybody may have. */
-	if (most != 0 && container_set_count(p->broker->containers) >= most)
-		return false;
 
 	return engine_health(p->broker->engine) == ENGINE_HEALTHY && counts.queued == 0 &&
 	    counts.starting < (starts > 1 ? starts / 2 : 1);
@@ -187,7 +225,7 @@ may_add(const struct shelf *shelf, int64_t now)
 {
 	const struct pool *p = shelf->pool;
 
-	if (shelf->n >= shelf->want || now < shelf->retry_at)
+	if (shelf->n >= shelf->want || now < shelf->retry_at || now < shelf->crowded_until)
 		return false;
 	return now - p->taken_at >= REST_MS || 2 * shelf->n < shelf->want;
 }
@@ -211,6 +249,8 @@ fill(struct shelf *shelf)
 	if (!may_add(shelf, now) || !has_room(shelf->pool))
 		return false;
 	r = add(shelf);
+	if (r == CEILING_E_FULL)
+		return false;
 	if (r < 0) {
 		log_error("profile=%s cannot make a container for the pool: %s",
 		    policy_grant_profile(shelf->grant)->name, strerror(-r));
@@ -219,6 +259,8 @@ fill(struct shelf *shelf)
 	}
 	if (shelf->wait_ms != 0)
 		shelf->retry_at = now + shelf->wait_ms;
+	if (shelf->n >= shelf->want)
+		shelf->told = false;
 	return true;
 }
 
@@ -324,6 +366,8 @@ want_profile(struct pool *p, const struct policy_profile *profile)
 	shelf->want += profile->pool;
 	shelf->wait_ms = 0;
 	shelf->retry_at = 0;
+	shelf->crowded_until = 0;
+	shelf->told = false;
 	return 0;
 }
 
@@ -365,6 +409,8 @@ pool_policy_changed(struct pool *p)
 		if (shelf->want == 0)
 			free_shelf(shelf);
 	}
+	/* It may allow less than there is. */
+	pool_give_way(p);
 	pool_kick(p);
 }
 
@@ -420,6 +466,58 @@ pool_free(struct pool *p)
 
 /* ---- a login ---- */
 
+void
+pool_waiting(const struct pool *p, uint64_t *ret_containers, uint64_t *ret_memory)
+{
+	const struct shelf *shelf;
+	const struct item *item;
+
+	*ret_containers = *ret_memory = 0;
+	if (p == NULL)
+		return;
+	TAILQ_FOREACH(shelf, &p->shelves, link)
+	{
+		*ret_containers += shelf->n;
+		TAILQ_FOREACH(item, &shelf->items, link)
+		{
+			*ret_memory += item->memory;
+		}
+	}
+}
+
+/* The one that is missed least: the last of the shelf that has most. NULL: there is none. */
+static struct item *
+pick_spare(const struct pool *p)
+{
+	const struct shelf *most = NULL;
+	const struct shelf *shelf;
+
+	TAILQ_FOREACH(shelf, &p->shelves, link)
+	{
+		if (most == NULL || shelf->n > most->n)
+			most = shelf;
+	}
+	return most != NULL ? TAILQ_LAST(&most->items, item_list) : NULL;
+}
+
+void
+pool_give_way(struct pool *p)
+{
+	struct item *item;
+
+	while (p != NULL && claim_is_over(p->broker) && (item = pick_spare(p)) != NULL) {
+		struct container *c = item->container;
+
+		log_info("profile=%s container=%s leaves the pool: its place is needed",
+		    policy_grant_profile(item->shelf->grant)->name, container_name(c));
+		item->shelf->crowded_until = clock_now_ms() + CROWDED_MS;
+		item->container = NULL;
+		container_scrap(c, item);
+		drop(item);
+		look_again(p);
+	}
+}
+
 static struct item *
 pick(const struct shelf *shelf)
 {
@@ -434,25 +532,35 @@ pick(const struct shelf *shelf)
 	return TAILQ_FIRST(&shelf->items);
 }
 
+/* NULL: there is none. */
+static struct item *
+find_item(const struct pool *p, const struct policy_grant *grant)
+{
+	const struct policy_profile *profile = policy_grant_profile(grant);
+	char like[MADE_OF_LEN + 1];
+	const struct shelf *shelf;
+
+	if (p == NULL || profile->pool == 0 || made_of(p->broker, profile, like) < 0)
+		return NULL;
+	shelf = find_shelf(p, like);
+	return shelf != NULL ? pick(shelf) : NULL;
+}
+
+bool
+pool_has(const struct pool *p, const struct policy_grant *grant)
+{
+	return find_item(p, grant) != NULL;
+}
+
 int
 pool_take(struct pool *p, struct policy_grant *grant, const struct audit_subject *who,
     const struct container_owner *owner, struct container **ret)
 {
 	const struct policy_profile *profile = policy_grant_profile(grant);
-	char like[MADE_OF_LEN + 1];
-	struct shelf *shelf;
+	struct item *item = find_item(p, grant);
 	struct container *c;
-	struct item *item;
 	const char *id;
-	int r;
 
-	if (p == NULL || profile->pool == 0)
-		return POOL_E_EMPTY;
-	r = made_of(p->broker, profile, like);
-	if (r < 0)
-		return r;
-	shelf = find_shelf(p, like);
-	item = shelf != NULL ? pick(shelf) : NULL;
 	if (item == NULL)
 		return POOL_E_EMPTY;
 	c = item->container;

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from kit.broker import BUILD
+from kit.broker import BUILD, profile
 from kit.proc import wait_for
 from kit.target import PATIENCE
 
@@ -60,6 +60,7 @@ def limited(fresh_broker):
         b.start()
         made.append(Clients(b))
         return made[0]
+    start.broker = fresh_broker
     yield start
     for clients in made:
         clients.close()
@@ -228,3 +229,70 @@ def test_status_for_people(limited):
     text = subprocess.run([f"{BUILD}/admin/sallyport", "status", "--socket", f"{b.dir}/run/control.sock"],
                           capture_output=True, check=True, text=True, timeout=60 * PATIENCE).stdout
     assert "ceilings     1 sessions, 1 containers with 512.0M of memory held; 1 refused" in text
+
+
+def pooled(limited, size, **limits):
+    """A broker where "busy" has a pool of so many, and its clients."""
+    def ready():
+        pool = b.ask("status")["pool"]
+        return pool["ready"] if pool["starting"] == 0 else -1
+
+    b = limited.broker
+    memory = {"limits": {"memory": "1G"}}
+    b.policy["profiles"] = dict(b.policy["profiles"], dev=profile(**memory),
+                                busy=profile("sallyport-test/busybox:latest", pool=size, **memory))
+    return limited("global", **limits), ready
+
+
+@pytest.mark.parametrize("limit", [{"containers": 2}, {"memory": "2G"}])
+def test_a_pool_stays_within_what_everybody_may_have(limited, limit):
+    """It is as large as there is room, says so once, and gives way to logins, its own and others."""
+    clients, ready = pooled(limited, 4, **limit)
+    b = clients.broker
+    wait_for(lambda: ready() == 2, 60 * PATIENCE, "the pool has what there is room for")
+    assert status(b)["held"] == {"sessions": 0, "containers": 2, "memory": 2 << 30}
+    # One of those that wait: nothing else has to go.
+    own, = clients.start(1, user="busy")
+    assert clients.outcome(own)
+    assert len(b.audit(event="container.handout")) == 1
+    assert ready() == 1 and status(b)["held"]["containers"] == 2
+    # A container of somebody else, for which the last one has to.
+    other, = clients.start(1)
+    assert clients.outcome(other)
+    assert ready() == 0 and status(b)["held"]["containers"] == 2
+    assert b.log().count("leaves the pool: its place is needed") == 1
+    # What logins have is theirs.
+    late, = clients.start(1)
+    assert not clients.outcome(late) and late.wait(20 * PATIENCE) == 255
+    assert b"on this host" in late.stderr.read()
+    assert all(c.poll() is None for c in (own, other))
+    clients.end(own)
+    clients.end(other)
+    wait_for(lambda: ready() == 2, 60 * PATIENCE, "the pool has what there is room for again")
+    kind, = limit
+    lines = [l for l in b.log().splitlines() if "leaves no room" in l]
+    assert len(lines) == 1 and f"has 2 of 4 containers and stays so for now: the ceiling global.{kind}" in lines[0]
+    # It may have less from now on, and all that it wants after that.
+    b.policy["ceilings"] = {"global": {"containers": 1}}
+    b.write()
+    assert b.ask("reload")["reloaded"]
+    wait_for(lambda: ready() == 1, 20 * PATIENCE, "one has gone")
+    b.policy["ceilings"] = {}
+    b.write()
+    assert b.ask("reload")["reloaded"]
+    wait_for(lambda: ready() == 4, 60 * PATIENCE, "the pool is whole")
+
+
+def test_a_pool_leaves_half_of_a_minute_to_logins(limited):
+    """Who gets one that was ready makes none."""
+    clients, ready = pooled(limited, 4, creates_per_minute=6)
+    b = clients.broker
+    wait_for(lambda: ready() == 3, 60 * PATIENCE, "the pool has half of what a minute allows")
+    for _ in range(3):
+        assert b.target.ssh("exit 3", user="busy").returncode == 3
+    assert len(b.audit(event="container.handout")) == 3 and ready() == 0
+    for _ in range(3):
+        assert b.target.ssh("exit 3").returncode == 3
+    result = b.target.ssh("true")
+    assert result.returncode == 255
+    assert b"At most 6 new containers are allowed on this host within a minute" in result.stderr

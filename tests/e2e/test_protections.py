@@ -73,8 +73,11 @@ PROTECTIONS = {
         "if (m->bytes_in < a->in || m->bytes_out < a->out)": "if (false)"}),
     # what there may be at a time
     "ceilings": ("test_ceilings.py::test_twenty_at_once_and_five_are_let_in[per_user-for one user]", {
-        "if (is_full(entries[order[i]], kind, more, most, now_ms)) {": "if (false) {",
+        "if (e != NULL && is_full(e, kind, claim, now_ms)) {": "if (e != NULL && false) {",
         "static bool\nis_full(": "__attribute__((__unused__)) static bool\nis_full("}),
+    "a-pool-has-places-too": ("test_ceilings.py::test_a_pool_stays_within_what_everybody_may_have[limit1]", {
+        ".limits = { [CEILING_GLOBAL] = limits_of(&policy_ceilings(b->policy)->global) },":
+        ".limits = { [CEILING_GLOBAL] = limits_of(NULL) },"}),
     "places-given-back": ("test_ceilings.py::test_however_it_ends_the_place_is_free[client is killed]", {
         "\tsession_end(p);\n\tceilings_give(&p->place);\n": "\tsession_end(p);\n"}),
     "idle-sessions": ("test_session_time.py::test_an_idle_session_is_warned_and_ended", {

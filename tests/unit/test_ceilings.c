@@ -192,6 +192,51 @@ test_one_that_was_made_before(void **state)
 	assert_int_equal(refusal.scope, CEILING_GLOBAL);
 }
 
+/* What would be given up is no obstacle, to everybody's ceilings alone and by no more than that. */
+static void
+test_spare(void **state)
+{
+	struct ceiling_claim waiting = { .memory = 300 };
+	struct ceiling_claim a = claim("a", "r");
+	struct ceiling_hold *holds[2] = { NULL };
+	struct ceiling_hold *mine = NULL;
+	struct ceiling_hold *more = NULL;
+
+	(void)state;
+	a.memory = 500;
+	a.limits[CEILING_GLOBAL].most[CEILING_CONTAINERS] = 2;
+	a.limits[CEILING_GLOBAL].most[CEILING_MEMORY] = 900;
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(ceilings_take(c, CEILING_CONTAINERS, &waiting, 0, &holds[i],
+				     &refusal),
+		    0);
+	assert_int_equal(ceilings_take(c, CEILING_CONTAINERS, &a, 0, &more, &refusal),
+	    CEILING_E_FULL);
+	assert_int_equal(refusal.kind, CEILING_CONTAINERS);
+	a.spare[CEILING_CONTAINERS] = 1;
+	assert_int_equal(ceilings_take(c, CEILING_CONTAINERS, &a, 0, &more, &refusal),
+	    CEILING_E_FULL);
+	assert_int_equal(refusal.kind, CEILING_MEMORY);
+	a.spare[CEILING_MEMORY] = 199;
+	assert_int_equal(ceilings_take(c, CEILING_CONTAINERS, &a, 0, &more, &refusal),
+	    CEILING_E_FULL);
+	a.spare[CEILING_MEMORY] = 200;
+	a.limits[CEILING_USER].most[CEILING_CONTAINERS] = 1;
+	assert_int_equal(ceilings_take(c, CEILING_CONTAINERS, &a, 0, &mine, &refusal), 0);
+	assert_int_equal(ceilings_held(c, CEILING_CONTAINERS), 3);
+	ceilings_give(&holds[0]);
+	assert_int_equal(ceilings_held(c, CEILING_MEMORY), 800);
+	/* More than there is, and a ceiling that is the user's own. */
+	a.spare[CEILING_CONTAINERS] = a.spare[CEILING_MEMORY] = UINT64_MAX;
+	assert_int_equal(ceilings_take(c, CEILING_CONTAINERS, &a, 0, &more, &refusal),
+	    CEILING_E_FULL);
+	assert_int_equal(refusal.scope, CEILING_USER);
+	ceilings_give(&holds[1]);
+	ceilings_give(&mine);
+	assert_int_equal(ceilings_held(c, CEILING_CONTAINERS), 0);
+	assert_int_equal(ceilings_held(c, CEILING_MEMORY), 0);
+}
+
 /* In any minute, wherever it begins. */
 static void
 test_creates_within_a_minute(void **state)
@@ -311,6 +356,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_refused_is_not_counted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_one_that_was_made_before, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_spare, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_creates_within_a_minute, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_long_pause, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_forgets, setup, teardown),
