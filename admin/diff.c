@@ -24,6 +24,7 @@ struct said {
 	const char *rule;
 	const char *message;
 	const struct policy_profile *profile;
+	const struct policy_ceiling *ceiling; /* of the rule; NULL: none */
 };
 
 /* A kind of change, and for whom. */
@@ -60,6 +61,16 @@ static bool
 same_text(const char *a, const char *b)
 {
 	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+/* Those of a rule; a rule of another name has a count of its own, and is a change in any case. */
+static bool
+same_ceiling(const struct policy_ceiling *a, const struct policy_ceiling *b)
+{
+	if (a == NULL || b == NULL)
+		return a == b;
+	return a->sessions == b->sessions && a->containers == b->containers &&
+	    a->creates_per_minute == b->creates_per_minute;
 }
 
 static bool
@@ -108,13 +119,13 @@ ask(const struct policy *p, const struct policy_login *login)
 	if (!policy_user_has_key(p, l.user, l.fingerprint, &l.auth))
 		return (struct said){ .allowed = false };
 	r = policy_decide(p, &l, &d);
-	return (struct said){ r == 0, d.rule, d.message, d.profile };
+	return (struct said){ r == 0, d.rule, d.message, d.profile, d.ceiling };
 }
 
 static bool
 same_said(const struct said *a, const struct said *b)
 {
-	return a->allowed == b->allowed && a->profile == b->profile &&
+	return a->allowed == b->allowed && a->profile == b->profile && a->ceiling == b->ceiling &&
 	    same_text(a->rule, b->rule) && same_text(a->message, b->message);
 }
 
@@ -146,6 +157,7 @@ compare_login(struct comparison *c, const struct policy_login *login, size_t n_u
 
 	if (before.allowed != after.allowed || !same_text(before.rule, after.rule) ||
 	    !same_text(before.message, after.message) ||
+	    !same_ceiling(before.ceiling, after.ceiling) ||
 	    !same_profiles(c, before.profile, after.profile))
 		add_change(c, &before, &after, login, n_users);
 }
@@ -219,21 +231,19 @@ print_said(const struct said *s)
 		printf(" profile \"%s\"", s->profile->name);
 }
 
+struct settings {
+	const struct policy_setting *list; /* NULL: out of memory */
+	size_t n;
+};
+
 /* Settings that both give, with other values. */
 static void
-show_settings(const struct change *c, struct json_writer *w)
+show_differences(const struct settings *before, const struct settings *after, struct json_writer *w)
 {
-	SP_CLEANUP(arena_clear) struct arena arena = { 0 };
-	const struct policy_setting *x;
-	const struct policy_setting *y;
-	size_t n = 0;
-	size_t m = 0;
+	const struct policy_setting *x = before->list;
+	const struct policy_setting *y = after->list;
 
-	if (c->before.profile == NULL || c->after.profile == NULL)
-		return;
-	x = policy_settings(&arena, c->before.profile, &n);
-	y = policy_settings(&arena, c->after.profile, &m);
-	for (size_t i = 0; x != NULL && y != NULL && i < n && i < m; i++) {
+	for (size_t i = 0; x != NULL && y != NULL && i < before->n && i < after->n; i++) {
 		if (strcmp(x[i].value, y[i].value) == 0)
 			continue;
 		if (w != NULL) {
@@ -253,7 +263,60 @@ show_settings(const struct change *c, struct json_writer *w)
 }
 
 static void
-print_change(const struct change *c)
+show_settings(const struct comparison *all, const struct change *c, struct json_writer *w)
+{
+	SP_CLEANUP(arena_clear) struct arena arena = { 0 };
+	struct settings before = { 0 };
+	struct settings after = { 0 };
+
+	if (c->before.profile == NULL || c->after.profile == NULL)
+		return;
+	before.list = policy_settings(&arena, c->before.profile, &before.n);
+	after.list = policy_settings(&arena, c->after.profile, &after.n);
+	show_differences(&before, &after, w);
+	before.list =
+	    policy_rule_ceiling_settings(&arena, all->before, c->before.rule, NULL, &before.n);
+	after.list = policy_rule_ceiling_settings(&arena, all->after, c->after.rule, NULL, &after.n);
+	show_differences(&before, &after, w);
+}
+
+static bool
+same_ceilings(const struct comparison *c)
+{
+	const struct policy_ceilings *a = policy_ceilings(c->before);
+	const struct policy_ceilings *b = policy_ceilings(c->after);
+
+	return same_ceiling(&a->global, &b->global) && a->global.memory == b->global.memory &&
+	    same_ceiling(&a->per_user, &b->per_user);
+}
+
+/* They are the same for all, whoever logs in. */
+static void
+show_ceilings(const struct comparison *c, struct json_writer *w)
+{
+	SP_CLEANUP(arena_clear) struct arena arena = { 0 };
+	struct settings before = { 0 };
+	struct settings after = { 0 };
+
+	if (same_ceilings(c))
+		return;
+	before.list = policy_ceiling_settings(&arena, c->before, &before.n);
+	after.list = policy_ceiling_settings(&arena, c->after, &after.n);
+	if (w == NULL) {
+		(void)puts("everybody:");
+		show_differences(&before, &after, NULL);
+		return;
+	}
+	json_write_open(w, NULL, '{');
+	json_write_string(w, "user", NULL);
+	json_write_open(w, "settings", '[');
+	show_differences(&before, &after, w);
+	json_write_close(w, ']');
+	json_write_close(w, '}');
+}
+
+static void
+print_change(const struct comparison *all, const struct change *c)
 {
 	char address[INET6_ADDRSTRLEN];
 	char when[TIMES_TEXT_MAX];
@@ -275,7 +338,7 @@ print_change(const struct change *c)
 		print_plain(stdout, c->after.message != NULL ? c->after.message : "none");
 		(void)putchar('\n');
 	}
-	show_settings(c, NULL);
+	show_settings(all, c, NULL);
 }
 
 static void
@@ -290,7 +353,7 @@ write_said(struct json_writer *w, const char *key, const struct said *s)
 }
 
 static void
-write_change(struct json_writer *w, const struct change *c)
+write_change(struct json_writer *w, const struct comparison *all, const struct change *c)
 {
 	char address[INET6_ADDRSTRLEN];
 	char when[TIMES_TEXT_MAX];
@@ -305,7 +368,7 @@ write_change(struct json_writer *w, const struct change *c)
 	write_said(w, "before", &c->before);
 	write_said(w, "after", &c->after);
 	json_write_open(w, "settings", '[');
-	show_settings(c, w);
+	show_settings(all, c, w);
 	json_write_close(w, ']');
 	json_write_close(w, '}');
 }
@@ -317,11 +380,12 @@ show(const struct comparison *c, bool json)
 
 	if (json)
 		json_write_open(&w, NULL, '[');
+	show_ceilings(c, json ? &w : NULL);
 	for (size_t i = 0; i < c->n_changes; i++) {
 		if (json)
-			write_change(&w, &c->changes[i]);
+			write_change(&w, c, &c->changes[i]);
 		else
-			print_change(&c->changes[i]);
+			print_change(c, &c->changes[i]);
 	}
 	if (json) {
 		json_write_close(&w, ']');
@@ -344,7 +408,7 @@ compare(struct comparison *c, bool json)
 	for (size_t i = 0; i < c->facts.n_users; i++)
 		compare_user(c, i);
 	show(c, json);
-	return c->n_changes > 0 ? EXIT_NO : EXIT_FINE;
+	return c->n_changes > 0 || !same_ceilings(c) ? EXIT_NO : EXIT_FINE;
 }
 
 int

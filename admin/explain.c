@@ -136,6 +136,8 @@ write_json(struct policy *p, const struct facts *f, const struct verdict *v, con
 	write_rules(&w, p, f);
 	if (v->grant != NULL)
 		code = write_settings(&w, policy_grant_profile(v->grant));
+	if (v->grant != NULL && code == EXIT_FINE)
+		code = write_ceilings(&w, p, v->decision.rule, v->decision.profile);
 	if (v->grant != NULL && v->allowed && f->forward)
 		write_destination(&w, v);
 	else if (v->grant != NULL && v->allowed && f->has_request)
@@ -212,6 +214,8 @@ print_all(struct policy *p, const struct facts *f, const struct verdict *v, cons
 	print_rules(p, f);
 	if (v->grant != NULL)
 		code = print_settings(stdout, policy_grant_profile(v->grant), true);
+	if (v->grant != NULL && code == EXIT_FINE)
+		code = print_ceilings(stdout, p, v->decision.rule, v->decision.profile, true);
 	if (v->allowed && f->forward)
 		print_destination(v, f);
 	else if (v->allowed && f->has_request)

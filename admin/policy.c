@@ -111,21 +111,17 @@ print_plain(FILE *out, const char *text)
 static const char *
 origin_word(const struct policy_setting *s)
 {
-	return s->file == NULL ? "default" : s->rule != NULL ? "rule" : "profile";
+	return s->file == NULL   ? "default"
+	    : s->rule != NULL    ? "rule"
+	    : s->profile != NULL ? "profile"
+				 : "policy";
 }
 
-int
-write_settings(struct json_writer *w, const struct policy_profile *p)
+static void
+write_list(struct json_writer *w, const struct policy_setting *list, size_t n)
 {
-	SP_CLEANUP(arena_clear) struct arena arena = { 0 };
-	size_t n = 0;
-	const struct policy_setting *all = policy_settings(&arena, p, &n);
-
-	if (all == NULL)
-		return EXIT_UNABLE;
-	json_write_open(w, "settings", '[');
 	for (size_t i = 0; i < n; i++) {
-		const struct policy_setting *s = &all[i];
+		const struct policy_setting *s = &list[i];
 
 		json_write_open(w, NULL, '{');
 		json_write_string(w, "name", s->name);
@@ -137,21 +133,14 @@ write_settings(struct json_writer *w, const struct policy_profile *p)
 		}
 		json_write_close(w, '}');
 	}
-	json_write_close(w, ']');
-	return EXIT_FINE;
 }
 
-int
-print_settings(FILE *out, const struct policy_profile *p, bool all)
+static void
+print_list(FILE *out, const struct policy_setting *list, size_t n, bool all)
 {
-	SP_CLEANUP(arena_clear) struct arena arena = { 0 };
-	size_t n = 0;
-	const struct policy_setting *settings = policy_settings(&arena, p, &n);
-
-	if (settings == NULL)
-		return EXIT_UNABLE;
 	for (size_t i = 0; i < n; i++) {
-		const struct policy_setting *s = &settings[i];
+		const struct policy_setting *s = &list[i];
+		const char *by = s->rule != NULL ? s->rule : s->profile;
 
 		if (s->file == NULL && !all)
 			continue;
@@ -161,12 +150,87 @@ print_settings(FILE *out, const struct policy_profile *p, bool all)
 		    "");
 		if (s->file != NULL) {
 			print_plain(out, s->file);
-			(void)fprintf(out, ":%u:%u %s \"%s\"\n", s->line, s->column, origin_word(s),
-			    s->rule != NULL ? s->rule : s->profile);
-		} else {
-			(void)fputs("default\n", out);
+			(void)fprintf(out, ":%u:%u ", s->line, s->column);
 		}
+		(void)fputs(origin_word(s), out);
+		if (by != NULL)
+			(void)fprintf(out, " \"%s\"", by);
+		(void)putc('\n', out);
 	}
+}
+
+int
+write_settings(struct json_writer *w, const struct policy_profile *p)
+{
+	SP_CLEANUP(arena_clear) struct arena arena = { 0 };
+	size_t n = 0;
+	const struct policy_setting *list = policy_settings(&arena, p, &n);
+
+	if (list == NULL)
+		return EXIT_UNABLE;
+	json_write_open(w, "settings", '[');
+	write_list(w, list, n);
+	json_write_close(w, ']');
+	return EXIT_FINE;
+}
+
+int
+print_settings(FILE *out, const struct policy_profile *p, bool all)
+{
+	SP_CLEANUP(arena_clear) struct arena arena = { 0 };
+	size_t n = 0;
+	const struct policy_setting *list = policy_settings(&arena, p, &n);
+
+	if (list == NULL)
+		return EXIT_UNABLE;
+	print_list(out, list, n, all);
+	return EXIT_FINE;
+}
+
+/* Everybody's first, then the rules'. */
+struct ceiling_lists {
+	const struct policy_setting *all;
+	const struct policy_setting *rules;
+	size_t n_all;
+	size_t n_rules;
+};
+
+static bool
+list_ceilings(struct arena *a, const struct policy *p, const char *rule,
+    const struct policy_profile *profile, struct ceiling_lists *ret)
+{
+	ret->all = policy_ceiling_settings(a, p, &ret->n_all);
+	ret->rules = policy_rule_ceiling_settings(a, p, rule, profile, &ret->n_rules);
+	return ret->all != NULL && ret->rules != NULL;
+}
+
+int
+write_ceilings(struct json_writer *w, const struct policy *p, const char *rule,
+    const struct policy_profile *profile)
+{
+	SP_CLEANUP(arena_clear) struct arena arena = { 0 };
+	struct ceiling_lists lists;
+
+	if (!list_ceilings(&arena, p, rule, profile, &lists))
+		return EXIT_UNABLE;
+	json_write_open(w, "ceilings", '[');
+	write_list(w, lists.all, lists.n_all);
+	write_list(w, lists.rules, lists.n_rules);
+	json_write_close(w, ']');
+	return EXIT_FINE;
+}
+
+int
+print_ceilings(FILE *out, const struct policy *p, const char *rule,
+    const struct policy_profile *profile, bool all)
+{
+	SP_CLEANUP(arena_clear) struct arena arena = { 0 };
+	struct ceiling_lists lists;
+
+	if (!list_ceilings(&arena, p, rule, profile, &lists))
+		return EXIT_UNABLE;
+	print_list(out, lists.all, lists.n_all, all);
+	print_list(out, lists.rules, lists.n_rules, all);
 	return EXIT_FINE;
 }
 

@@ -49,6 +49,11 @@ void write_place(struct json_writer *w, const char *file, unsigned line, unsigne
 /* The settings of a profile, as an array "settings" or as lines. all: also those that are defaults. */
 int write_settings(struct json_writer *w, const struct policy_profile *p);
 int print_settings(FILE *out, const struct policy_profile *p, bool all);
+/* The same of the ceilings, in an array "ceilings": what logins have by this rule, or get with the profile. */
+int write_ceilings(struct json_writer *w, const struct policy *p, const char *rule,
+    const struct policy_profile *profile);
+int print_ceilings(FILE *out, const struct policy *p, const char *rule,
+    const struct policy_profile *profile, bool all);
 /* text with everything that a terminal might obey made harmless. */
 void print_plain(FILE *out, const char *text);
 

@@ -10,7 +10,7 @@ static const char usage[] =
     "  --effective  also what nobody has set: the defaults\n";
 
 static int
-show_one(const struct policy_profile *profile, struct json_writer *w, bool all)
+show_one(const struct policy *p, const struct policy_profile *profile, struct json_writer *w, bool all)
 {
 	int code;
 
@@ -19,12 +19,15 @@ show_one(const struct policy_profile *profile, struct json_writer *w, bool all)
 		if (profile->set_by != NULL)
 			printf(" as rule \"%s\" sets it", profile->set_by);
 		(void)putchar('\n');
-		return print_settings(stdout, profile, all);
+		code = print_settings(stdout, profile, all);
+		return code == EXIT_FINE ? print_ceilings(stdout, p, NULL, profile, all) : code;
 	}
 	json_write_open(w, NULL, '{');
 	json_write_string(w, "profile", profile->name);
 	json_write_string(w, "rule", profile->set_by);
 	code = write_settings(w, profile);
+	if (code == EXIT_FINE)
+		code = write_ceilings(w, p, NULL, profile);
 	json_write_close(w, '}');
 	return code;
 }
@@ -46,7 +49,7 @@ show(const char *path, const char *name, bool json, bool all)
 		if (name != NULL && strcmp(name, profile->name) != 0)
 			continue;
 		any = true;
-		code = show_one(profile, json ? &writer : NULL, all);
+		code = show_one(p, profile, json ? &writer : NULL, all);
 	}
 	if (json) {
 		json_write_close(&writer, ']');

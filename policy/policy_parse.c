@@ -594,6 +594,17 @@ set_digest(struct policy *p, struct json_text *const *texts, size_t n_texts, boo
 	return 0;
 }
 
+/* No more than one of the files has them. */
+static void
+find_ceilings(struct policy_draft *d, const struct json_node *root)
+{
+	const struct json_node *e =
+	    json_node_kind(root) == JSON_KIND_OBJECT ? json_node_find(root, "ceilings") : NULL;
+
+	if (e != NULL)
+		policy_find_origins(d, e, &policy_ceilings_table, NULL, &d->policy->ceiling_origins);
+}
+
 static int
 read_documents(struct policy_draft *d, struct diag_list *diags, const int64_t *lint)
 {
@@ -611,6 +622,7 @@ read_documents(struct policy_draft *d, struct diag_list *diags, const int64_t *l
 
 		json_read_object(r, root, policy_table.what, policy_table.fields, policy_table.n, d);
 		policy_check_templates(r, root);
+		find_ceilings(d, root);
 	}
 	d->policy->refused = d->refused;
 	d->policy->expired = d->expired;

@@ -47,11 +47,18 @@ struct policy_conditions {
 	unsigned auth;                 /* bit for each enum policy_auth; 0: no condition */
 };
 
+/* Of settings that are no profile's. */
+struct policy_origins {
+	const struct policy_origin *all;
+	size_t n;
+};
+
 struct policy_rule {
 	const char *id;
 	struct policy_conditions conditions;
 	const struct policy_conditions *except; /* "not"; or NULL */
 	struct policy_ceiling ceiling;
+	struct policy_origins ceiling_origins;
 	const char *deny; /* the sentence; NULL: use the profile */
 	const struct policy_profile *profile;
 	const char *file;
@@ -73,6 +80,7 @@ struct policy {
 	const struct policy_profile *const *profiles; /* those with an image */
 	size_t n_profiles;
 	struct policy_ceilings ceilings;
+	struct policy_origins ceiling_origins;
 };
 
 /* Where a setting was made. */
@@ -81,8 +89,8 @@ struct policy_origin {
 	const char *file;
 	unsigned line;
 	unsigned column;
-	const char *profile; /* that said so */
-	const char *rule;    /* whose "set" said so, or NULL */
+	const char *profile; /* that said so; NULL: a rule, or the policy as such */
+	const char *rule;    /* that said so, a profile's in its "set"; or NULL */
 };
 
 /* The same section of each file. */
@@ -229,6 +237,9 @@ bool policy_profile_has(const struct policy_profile *profile, const char *templa
 /* Add what node, an object by table, says to the origins of the profile. rule: as in the origin. */
 void policy_add_origins(struct policy_draft *d, struct policy_profile *profile,
     const struct json_node *node, const struct json_table *table, const char *rule);
+/* Where node, an object by table that is no profile's, makes its settings. rule: whose it is, or NULL. */
+void policy_find_origins(struct policy_draft *d, const struct json_node *node,
+    const struct json_table *table, const char *rule, struct policy_origins *ret);
 /* A profile with what a rule's "set" says on top; NULL after saying what is wrong. */
 const struct policy_profile *policy_set(struct policy_draft *d, const struct policy_profile *base,
     const struct json_node *set, const char *rule);

@@ -460,6 +460,7 @@ read_rule(struct policy_draft *d, const struct json_node *node, struct policy_ru
 	struct policy_rule *rule = &rules[n];
 	struct json_place place = json_text_place(json_node_text(node), node, JSON_AT_VALUE);
 	const struct json_table *t = &policy_rule_table;
+	const struct json_node *ceilings;
 	const struct json_node *set;
 
 	rule->file = policy_file_of(d, node);
@@ -473,6 +474,10 @@ read_rule(struct policy_draft *d, const struct json_node *node, struct policy_ru
 	/* Without memory a profile may be without its defaults. */
 	if (r->arena->failed)
 		return;
+	ceilings = json_node_find(node, "ceilings");
+	if (ceilings != NULL)
+		policy_find_origins(d, ceilings, &policy_rule_ceiling_table, rule->id,
+		    &rule->ceiling_origins);
 	set = json_node_find(node, "set");
 	if (set != NULL && json_node_kind(set) == JSON_KIND_OBJECT && rule->profile != NULL)
 		rule->profile = policy_set(d, rule->profile, set, rule->id);

@@ -115,6 +115,16 @@ policy_add_origins(struct policy_draft *d, struct policy_profile *profile,
 	profile->n_origins = o.n;
 }
 
+void
+policy_find_origins(struct policy_draft *d, const struct json_node *node,
+    const struct json_table *table, const char *rule, struct policy_origins *ret)
+{
+	struct policy_profile none = { .name = NULL };
+
+	policy_add_origins(d, &none, node, table, rule);
+	*ret = (struct policy_origins){ none.origins, none.n_origins };
+}
+
 /* ---- set ---- */
 
 /* The field that a way of keys and dots leads to, or NULL. */

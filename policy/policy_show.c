@@ -237,10 +237,10 @@ policy_user_has_key(const struct policy *p, const char *user, const char *finger
 
 struct listing {
 	struct arena *arena;
-	const struct policy_profile *profile;
+	struct policy_origins origins;
+	bool unset; /* what has no origin has no value */
 	struct policy_setting *items;
 	size_t n;
-	size_t cap;
 };
 
 /* The readers that come with json_read.h have no handler of their own for this. */
@@ -282,11 +282,11 @@ value_text(struct arena *a, const struct json_field *field, const void *target)
 }
 
 static const struct policy_origin *
-find_origin(const struct policy_profile *p, const struct json_field *field)
+find_origin(const struct policy_origins *origins, const struct json_field *field)
 {
-	for (size_t i = 0; i < p->n_origins; i++) {
-		if (p->origins[i].field == field)
-			return &p->origins[i];
+	for (size_t i = 0; i < origins->n; i++) {
+		if (origins->all[i].field == field)
+			return &origins->all[i];
 	}
 	return NULL;
 }
@@ -301,13 +301,13 @@ is_shown(const struct json_field *field)
 }
 
 static void
-add_setting(struct listing *l, const char *name, const struct json_field *field)
+add_setting(struct listing *l, const char *name, const struct json_field *field, const void *target)
 {
-	const struct policy_origin *origin = find_origin(l->profile, field);
+	const struct policy_origin *origin = find_origin(&l->origins, field);
 	struct policy_setting *s = &l->items[l->n++];
 
 	s->name = name;
-	s->value = value_text(l->arena, field, (const char *)l->profile + field->offset);
+	s->value = origin == NULL && l->unset ? "null" : value_text(l->arena, field, target);
 	if (s->value == NULL)
 		l->arena->failed = true;
 	if (origin == NULL)
@@ -331,30 +331,71 @@ count_settings(const struct json_table *t)
 }
 
 static void
-list_settings(struct listing *l, const struct json_table *t, const char *before)
+list_settings(struct listing *l, const struct json_table *t, const void *base, const char *before)
 {
 	for (size_t i = 0; i < t->n && !l->arena->failed; i++) {
 		const struct json_field *field = &t->fields[i];
 		bool object = field->read == json_read_table;
+		const void *target = (const char *)base + field->offset;
 		const char *name = object || is_shown(field)
 		    ? arena_format(l->arena, "%s%s%s", before, field->key, object ? "." : "")
 		    : NULL;
 
 		if (name != NULL && object)
-			list_settings(l, field->table, name);
+			list_settings(l, field->table, target, name);
 		else if (name != NULL)
-			add_setting(l, name, field);
+			add_setting(l, name, field, target);
 	}
 }
 
 const struct policy_setting *
 policy_settings(struct arena *a, const struct policy_profile *p, size_t *ret_n)
 {
-	struct listing l = { .arena = a, .profile = p, .cap = count_settings(&policy_profile_table) };
+	struct listing l = { .arena = a, .origins = { p->origins, p->n_origins } };
 
-	l.items = arena_array(a, l.cap, sizeof(*l.items));
+	l.items = arena_array(a, count_settings(&policy_profile_table), sizeof(*l.items));
 	if (l.items != NULL)
-		list_settings(&l, &policy_profile_table, "");
+		list_settings(&l, &policy_profile_table, p, "");
+	*ret_n = l.n;
+	return a->failed ? NULL : l.items;
+}
+
+const struct policy_setting *
+policy_ceiling_settings(struct arena *a, const struct policy *p, size_t *ret_n)
+{
+	struct listing l = { .arena = a, .origins = p->ceiling_origins, .unset = true };
+
+	l.items = arena_array(a, count_settings(&policy_ceilings_table), sizeof(*l.items));
+	if (l.items != NULL)
+		list_settings(&l, &policy_ceilings_table, &p->ceilings, "ceilings.");
+	*ret_n = l.n;
+	return a->failed ? NULL : l.items;
+}
+
+static bool
+has_ceilings_for(const struct policy_rule *r, const char *rule, const struct policy_profile *profile)
+{
+	if (rule != NULL)
+		return strcmp(r->id, rule) == 0;
+	return r->profile == profile && r->ceiling_origins.n > 0;
+}
+
+const struct policy_setting *
+policy_rule_ceiling_settings(struct arena *a, const struct policy *p, const char *rule,
+    const struct policy_profile *profile, size_t *ret_n)
+{
+	size_t each = count_settings(&policy_rule_ceiling_table);
+	struct listing l = { .arena = a, .unset = true };
+
+	l.items = arena_array(a, each * (p->n_rules + 1), sizeof(*l.items));
+	for (size_t i = 0; l.items != NULL && i < p->n_rules; i++) {
+		const struct policy_rule *r = &p->rules[i];
+
+		l.origins = r->ceiling_origins;
+		if (has_ceilings_for(r, rule, profile))
+			list_settings(&l, &policy_rule_ceiling_table, &r->ceiling,
+			    "ceilings.per_rule.");
+	}
 	*ret_n = l.n;
 	return a->failed ? NULL : l.items;
 }

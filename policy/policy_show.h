@@ -46,13 +46,22 @@ struct policy_setting {
 	const char *file;  /* NULL: a default */
 	unsigned line;
 	unsigned column;
-	const char *profile; /* that made it */
-	const char *rule;    /* whose "set" made it, or NULL */
+	const char *profile; /* that made it; NULL: a rule, or the policy as such */
+	const char *rule;    /* that made it, a profile's in its "set"; or NULL */
 };
 
 /* Everything that a profile has, in the order of the manual page. Owned by the arena; NULL: no memory. */
 const struct policy_setting *policy_settings(struct arena *a, const struct policy_profile *p,
     size_t *ret_n);
+
+/*
+ * The ceilings for everybody and for each user, and those of rules: of the one with this id or, rule NULL,
+ * of all that have some and give the profile. A value of "null" is no ceiling. As policy_settings().
+ */
+const struct policy_setting *policy_ceiling_settings(struct arena *a, const struct policy *p,
+    size_t *ret_n);
+const struct policy_setting *policy_rule_ceiling_settings(struct arena *a, const struct policy *p,
+    const char *rule, const struct policy_profile *profile, size_t *ret_n);
 
 /* Write the JSON Schema (draft 2020-12) of a policy file. */
 void policy_write_schema(FILE *out);

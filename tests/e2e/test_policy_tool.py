@@ -331,6 +331,82 @@ def test_diff(tmp_path):
     assert 'container.limits.memory "256M" -> "1G"' in people
 
 
+CEILINGS = {
+    "global": {"containers": 100, "memory": "64G"},
+    "per_user": {"sessions": 8},
+    "rules": {"engineers": {"creates_per_minute": 20}},
+}
+
+
+def limited(tmp_path, name, ceilings):
+    """The bastion's example with these ceilings, a line for each."""
+    with open(f"{TREE}/policy/examples/bastion.json", encoding="utf-8") as f:
+        policy = json.load(f)
+    for rule in policy["rules"]:
+        if rule["id"] in ceilings["rules"]:
+            rule["ceilings"] = ceilings["rules"][rule["id"]]
+    policy["ceilings"] = {k: ceilings[k] for k in ("global", "per_user")}
+    path = tmp_path / name
+    path.write_text(json.dumps(policy, indent=1), encoding="utf-8")
+    return str(path)
+
+
+def test_ceilings_are_shown_with_their_place(tmp_path):
+    path = limited(tmp_path, "p.json", CEILINGS)
+    with open(path, encoding="utf-8") as f:
+        lines = f.read().splitlines()
+
+    def seen(settings):
+        for s in settings:
+            if s["from"] != "default":
+                assert lines[s["line"] - 1][s["column"] - 1:].rstrip(",") == json.dumps(s["value"])
+        return {s["name"]: (s["value"], s["from"], s["by"] if s["from"] == "rule" else None) for s in settings}
+
+    said = {"ceilings.global.containers": (100, "policy", None),
+            "ceilings.global.sessions": (None, "default", None),
+            "ceilings.global.creates_per_minute": (None, "default", None),
+            "ceilings.global.memory": ("64G", "policy", None),
+            "ceilings.per_user.containers": (None, "default", None),
+            "ceilings.per_user.sessions": (8, "policy", None),
+            "ceilings.per_user.creates_per_minute": (None, "default", None)}
+    rule = {"ceilings.per_rule.containers": (None, "default", None),
+            "ceilings.per_rule.sessions": (None, "default", None),
+            "ceilings.per_rule.creates_per_minute": (20, "rule", "engineers")}
+    who = ("--user", "frank", "--from", "10.0.0.5", "--at", "2026-07-01T10:00Z")
+    r = tool("explain", "--json", path, *who)
+    told = json.loads(r.stdout)
+    assert told["rule"] == "engineers", told["why"]
+    assert seen(told["ceilings"]) == {**said, **rule}
+    text = tool("explain", path, *who).stdout
+    assert re.search(r"^  ceilings\.global\.memory +\"64G\" +\S+p\.json:\d+:\d+ policy$", text, re.M)
+    assert re.search(r"^  ceilings\.per_rule\.creates_per_minute +20 +\S+p\.json:\d+:\d+ rule \"engineers\"$", text, re.M)
+    tools = [p for p in json.loads(tool("show", "--json", path).stdout) if p["profile"] == told["profile"]]
+    assert seen(tools[0]["ceilings"]) == {**said, **rule}
+    assert "ceilings.global.sessions" not in tool("show", path).stdout
+    assert re.search(r"ceilings\.global\.sessions +null +default", tool("show", "--effective", path).stdout)
+
+
+def test_diff_of_ceilings(tmp_path):
+    before = limited(tmp_path, "before.json", CEILINGS)
+    assert tool("diff", before, before).returncode == 0
+    everybody = limited(tmp_path, "all.json", {**CEILINGS, "global": {"containers": 50, "memory": "64G"},
+                                               "per_user": {}})
+    r = tool("diff", "--json", before, everybody)
+    assert r.returncode == 1
+    assert json.loads(r.stdout) == [{"user": None, "settings": [
+        {"name": "ceilings.global.containers", "before": 100, "after": 50},
+        {"name": "ceilings.per_user.sessions", "before": 8, "after": None}]}]
+    assert tool("diff", before, everybody).stdout == \
+        "everybody:\n    ceilings.global.containers 100 -> 50\n    ceilings.per_user.sessions 8 -> null\n"
+    rule = limited(tmp_path, "rule.json", {**CEILINGS, "rules": {"engineers": {"sessions": 2}}})
+    r = tool("diff", "--json", before, rule)
+    assert r.returncode == 1
+    changes = json.loads(r.stdout)
+    assert changes and all(c["before"] == c["after"] and c["before"]["rule"] == "engineers" and c["settings"] == [
+        {"name": "ceilings.per_rule.sessions", "before": None, "after": 2},
+        {"name": "ceilings.per_rule.creates_per_minute", "before": 20, "after": None}] for c in changes)
+
+
 def test_completion():
     script = f"source '{TREE}/admin/completion/sallyport.bash'; compopt() {{ :; }}\n" \
         "try() { COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _sallyport; echo \"${COMPREPLY[*]}\"; }\n" \
