@@ -13,8 +13,8 @@
 static const char usage[] =
     "usage: sallyport policy explain [--json] FILE --user NAME[+TARGET] [--group GROUP]...\n"
     "           [--from ADDRESS] [--key FINGERPRINT | --auth key|sk-key] [--at TIME]\n"
-    "           [--request shell|exec|subsystem|forward] [--command COMMAND] [--pty]\n"
-    "           [--to HOST:PORT]\n";
+    "           [--request shell|exec|subsystem|forward|listen|agent]\n"
+    "           [--command COMMAND] [--pty] [--to HOST:PORT]\n";
 
 /* What only a running broker has. */
 #define GUEST_DIR  "/usr/libexec/sallyport/guest"
@@ -77,11 +77,11 @@ address_text(const struct policy_address *a, char out[INET6_ADDRSTRLEN])
 }
 
 static void
-write_destination(struct json_writer *w, const struct verdict *v)
+write_destination(struct json_writer *w, const char *key, const struct verdict *v)
 {
 	char text[INET6_ADDRSTRLEN];
 
-	json_write_open(w, "connect", '[');
+	json_write_open(w, key, '[');
 	for (size_t i = 0; i < v->destination.n; i++)
 		json_write_string(w, NULL, address_text(&v->destination.list[i], text));
 	json_write_close(w, ']');
@@ -92,10 +92,19 @@ print_destination(const struct verdict *v, const struct facts *f)
 {
 	char text[INET6_ADDRSTRLEN];
 
-	(void)fputs("would connect, in the container's network, to port", stdout);
-	printf(" %u of", f->port);
+	bool listen = f->ask == ASK_LISTEN;
+
+	printf("would %s, in the container's network, ", listen ? "listen" : "connect");
+	if (listen && f->port == 0)
+		(void)fputs("at any port of", stdout);
+	else
+		printf("%s port %u of", listen ? "at" : "to", f->port);
 	for (size_t i = 0; i < v->destination.n; i++)
-		printf("%s %s", i == 0 ? "" : ", else", address_text(&v->destination.list[i], text));
+		printf("%s %s",
+		    i == 0       ? ""
+			: listen ? " and"
+				 : ", else",
+		    address_text(&v->destination.list[i], text));
 	(void)putchar('\n');
 }
 
@@ -115,6 +124,18 @@ write_rules(struct json_writer *w, const struct policy *p, const struct facts *f
 		json_write_close(w, '}');
 	}
 	json_write_close(w, ']');
+}
+
+/* What would be done about a request that is allowed. */
+static void
+write_outcome(struct json_writer *w, const struct verdict *v, const struct facts *f)
+{
+	if (f->ask == ASK_FORWARD)
+		write_destination(w, "connect", v);
+	else if (f->ask == ASK_LISTEN)
+		write_destination(w, "listen", v);
+	else if (f->ask == ASK_PROGRAM)
+		write_program(w, v, f);
 }
 
 static int
@@ -138,10 +159,8 @@ write_json(struct policy *p, const struct facts *f, const struct verdict *v, con
 		code = write_settings(&w, policy_grant_profile(v->grant));
 	if (v->grant != NULL && code == EXIT_FINE)
 		code = write_ceilings(&w, p, v->decision.rule, v->decision.profile);
-	if (v->grant != NULL && v->allowed && f->forward)
-		write_destination(&w, v);
-	else if (v->grant != NULL && v->allowed && f->has_request)
-		write_program(&w, v, f);
+	if (v->grant != NULL && v->allowed)
+		write_outcome(&w, v, f);
 	if (body != NULL)
 		json_write_raw(&w, "create", body);
 	json_write_close(&w, '}');
@@ -216,9 +235,11 @@ print_all(struct policy *p, const struct facts *f, const struct verdict *v, cons
 		code = print_settings(stdout, policy_grant_profile(v->grant), true);
 	if (v->grant != NULL && code == EXIT_FINE)
 		code = print_ceilings(stdout, p, v->decision.rule, v->decision.profile, true);
-	if (v->allowed && f->forward)
+	if (v->allowed && (f->ask == ASK_FORWARD || f->ask == ASK_LISTEN))
 		print_destination(v, f);
-	else if (v->allowed && f->has_request)
+	else if (v->allowed && f->ask == ASK_AGENT)
+		(void)puts("would listen in the container for the client's agent");
+	else if (v->allowed && f->ask == ASK_PROGRAM)
 		print_program(v, f);
 	if (body != NULL)
 		printf("would send: POST /containers/create?name=%s %s\n", CONTAINER, body);

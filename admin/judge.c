@@ -93,17 +93,27 @@ facts_set_time(struct facts *f, const char *text)
 const char *
 facts_set_request(struct facts *f, const char *text)
 {
-	f->has_request = true;
-	f->forward = strcmp(text, "forward") == 0;
-	if (strcmp(text, "shell") == 0)
-		f->request.kind = POLICY_REQUEST_SHELL;
-	else if (strcmp(text, "exec") == 0)
-		f->request.kind = POLICY_REQUEST_EXEC;
-	else if (strcmp(text, "subsystem") == 0)
-		f->request.kind = POLICY_REQUEST_SUBSYSTEM;
-	else if (!f->forward)
-		return "is no request: \"shell\", \"exec\", \"subsystem\" or \"forward\"";
-	return NULL;
+	static const struct {
+		const char *word;
+		enum ask ask;
+		enum policy_request_kind kind;
+	} requests[] = {
+		{ "shell", ASK_PROGRAM, POLICY_REQUEST_SHELL },
+		{ "exec", ASK_PROGRAM, POLICY_REQUEST_EXEC },
+		{ "subsystem", ASK_PROGRAM, POLICY_REQUEST_SUBSYSTEM },
+		{ .word = "forward", .ask = ASK_FORWARD },
+		{ .word = "listen", .ask = ASK_LISTEN },
+		{ .word = "agent", .ask = ASK_AGENT },
+	};
+
+	for (size_t i = 0; i < SP_ARRAY_LEN(requests); i++) {
+		if (strcmp(requests[i].word, text) != 0)
+			continue;
+		f->ask = requests[i].ask;
+		f->request.kind = requests[i].kind;
+		return NULL;
+	}
+	return "is no request: \"shell\", \"exec\", \"subsystem\", \"forward\", \"listen\" or \"agent\"";
 }
 
 const char *
@@ -126,7 +136,7 @@ facts_set_to(struct facts *f, const char *text)
 			return "has no port";
 		port = port * 10 + (uint32_t)(*p - '0');
 	}
-	if (len == 0 || port == 0 || port > UINT16_MAX)
+	if (len == 0 || colon[1] == '\0' || port > UINT16_MAX)
 		return "is no host and port such as \"localhost:8080\" or \"[2001:db8::1]:443\"";
 	if (len > 2 && text[0] == '[' && text[len - 1] == ']') {
 		text++;
@@ -142,7 +152,8 @@ facts_set_to(struct facts *f, const char *text)
 const char *
 facts_check(const struct facts *f)
 {
-	bool words = f->has_request && !f->forward && f->request.kind != POLICY_REQUEST_SHELL;
+	bool words = f->ask == ASK_PROGRAM && f->request.kind != POLICY_REQUEST_SHELL;
+	bool to = f->ask == ASK_FORWARD || f->ask == ASK_LISTEN;
 
 	if (!f->has_user)
 		return "a user is needed";
@@ -150,11 +161,14 @@ facts_check(const struct facts *f)
 		return "\"exec\" needs a command, and \"subsystem\" its name as one";
 	if (!words && f->request.command != NULL)
 		return "a command goes with the request \"exec\" or \"subsystem\" only";
-	if (f->request.pty && (!f->has_request || f->forward))
+	if (f->request.pty && f->ask != ASK_PROGRAM)
 		return "a terminal goes with a request for a program only";
-	if (f->has_to != f->forward)
-		return f->forward ? "\"forward\" needs a host and port to go to"
-				  : "a host and port go with the request \"forward\" only";
+	if (f->has_to != to)
+		return f->ask == ASK_FORWARD ? "\"forward\" needs a host and port to go to"
+		    : to                     ? "\"listen\" needs a host and port to listen at"
+			 : "a host and port go with the request \"forward\" or \"listen\" only";
+	if (f->ask == ASK_FORWARD && f->port == 0)
+		return "port 0 is no port to go to: it is for \"listen\", where any will do";
 	return NULL;
 }
 
@@ -180,13 +194,25 @@ explain_refusal(const struct policy *p, const struct facts *f, struct verdict *v
 static void
 judge_request(const struct facts *f, struct verdict *v)
 {
+	const struct policy_profile *profile = policy_grant_profile(v->grant);
 	const char *why = NULL;
 
-	if (f->forward)
-		why = policy_refuse_forward(policy_grant_profile(v->grant), f->host, f->host_len,
-		    f->port, &v->destination);
-	else if (f->has_request)
-		why = policy_refuse(policy_grant_profile(v->grant), &f->request, &v->words);
+	switch (f->ask) {
+	case ASK_LOGIN:
+		break;
+	case ASK_PROGRAM:
+		why = policy_refuse(profile, &f->request, &v->words);
+		break;
+	case ASK_FORWARD:
+		why = policy_refuse_forward(profile, f->host, f->host_len, f->port, &v->destination);
+		break;
+	case ASK_LISTEN:
+		why = policy_refuse_listen(profile, f->host, f->host_len, f->port, &v->destination);
+		break;
+	case ASK_AGENT:
+		why = policy_refuse_agent(profile);
+		break;
+	}
 	v->allowed = why == NULL;
 	if (why != NULL)
 		refuse(v, why);

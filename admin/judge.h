@@ -12,12 +12,20 @@
 
 #define JUDGE_GROUPS_MAX 16
 
+/* What is asked besides the login. */
+enum ask {
+	ASK_LOGIN, /* nothing */
+	ASK_PROGRAM,
+	ASK_FORWARD, /* a connection to host and port */
+	ASK_LISTEN, /* a listener at host and port, in the container, for connections to the client */
+	ASK_AGENT, /* the client's agent */
+};
+
 /* What is assumed. login and request point into it: it must not be copied. */
 struct facts {
 	struct policy_login login;
-	bool has_request;
-	struct policy_request request;
-	bool forward; /* the request is for a connection to host and port instead */
+	enum ask ask;
+	struct policy_request request; /* of a program */
 	bool has_to;
 	const char *host;
 	size_t host_len;
@@ -43,7 +51,7 @@ const char *facts_set_auth(struct facts *f, const char *text);
 const char *facts_set_time(struct facts *f, const char *text);
 const char *facts_set_request(struct facts *f, const char *text);
 const char *facts_set_command(struct facts *f, const char *text);
-/* Where a forward goes: "host:port", "[::1]:80". */
+/* Where a forward goes, or what is listened at: "host:port", "[::1]:80"; to listen also "*" and port 0. */
 const char *facts_set_to(struct facts *f, const char *text);
 /* Whether the facts are complete and fit together; the same. */
 const char *facts_check(const struct facts *f);
@@ -56,7 +64,7 @@ struct verdict {
 	const char *profile;                   /* name, or NULL */
 	char why[512];                         /* why not; "" when allowed */
 	struct policy_words words;             /* that would run without a shell */
-	struct policy_destination destination; /* of a forward that is allowed */
+	struct policy_destination destination; /* of a forward or a listener that is allowed */
 };
 
 /* 0 or -ENOMEM. */

@@ -244,7 +244,7 @@ compare(struct replay *r, const struct login *l, const char *kind, const char *w
 	if (good && !login)
 		good = facts_set_request(&f, kind) == NULL &&
 		    (what == NULL ||
-			(f.forward ? facts_set_to : facts_set_command)(&f, what) == NULL);
+			(f.ask == ASK_PROGRAM ? facts_set_command : facts_set_to)(&f, what) == NULL);
 	f.request.pty = pty;
 	if (!good || facts_check(&f) != NULL) {
 		r->left_out++;
@@ -291,8 +291,9 @@ on_request(struct replay *r, const struct json_node *event)
 		    pty != NULL && json_node_kind(pty) == JSON_KIND_BOOLEAN && json_node_boolean(pty));
 }
 
+/* kind: "forward" or "listen". */
 static void
-on_forward(struct replay *r, const struct json_node *event)
+on_forward(struct replay *r, const struct json_node *event, const char *kind)
 {
 	const struct login *l = find_login(r, text_of(event, "connection"));
 	const struct json_node *port = json_node_find(event, "port");
@@ -304,11 +305,26 @@ on_forward(struct replay *r, const struct json_node *event)
 		r->left_out++;
 		return;
 	}
-	n = snprintf(to, sizeof(to), "[%s]:%lld", host, (long long)json_node_integer(port));
+	/* To listen at "" is to listen everywhere, as at "*". */
+	n = snprintf(to, sizeof(to), "[%s]:%lld", host[0] != '\0' ? host : "*",
+	    (long long)json_node_integer(port));
 	if (n < 0 || (size_t)n >= sizeof(to))
 		r->left_out++;
 	else
-		compare(r, l, "forward", to, false);
+		compare(r, l, kind, to, false);
+}
+
+static void
+on_listen(struct replay *r, const struct json_node *event)
+{
+	const struct login *l = find_login(r, text_of(event, "connection"));
+
+	if (!is(event, "kind", "agent"))
+		on_forward(r, event, "listen");
+	else if (l != NULL)
+		compare(r, l, "agent", NULL, false);
+	else
+		r->left_out++;
 }
 
 static void
@@ -328,7 +344,9 @@ on_event(struct replay *r, const struct json_node *event)
 	else if (is(event, "event", "request"))
 		on_request(r, event);
 	else if (is(event, "event", "forward"))
-		on_forward(r, event);
+		on_forward(r, event, "forward");
+	else if (is(event, "event", "listen"))
+		on_listen(r, event);
 	else if (is(event, "event", "disconnect"))
 		on_disconnect(r, event);
 	else if (is(event, "event", "service.start"))

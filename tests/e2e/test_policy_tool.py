@@ -143,7 +143,11 @@ def test_explain_names_each_place():
     (["--user", "alice", "--to", "localhost:1"], "go with the request"),
     (["--user", "alice", "--request", "forward", "--to", "localhost"], "is no host and port"),
     (["--user", "alice", "--request", "forward", "--to", "localhost:65536"], "is no host and port"),
-    (["--user", "alice", "--request", "forward", "--to", "localhost:0"], "is no host and port"),
+    (["--user", "alice", "--request", "forward", "--to", "localhost:0"], "port 0 is no port to go to"),
+    (["--user", "alice", "--request", "forward", "--to", "localhost:"], "is no host and port"),
+    (["--user", "alice", "--request", "listen"], "needs a host and port to listen at"),
+    (["--user", "alice", "--request", "agent", "--to", "localhost:80"], "a host and port go with"),
+    (["--user", "alice", "--request", "listen", "--to", "*:0", "--command", "id"], "a command goes with"),
     (["--user", "alice", "--request", "forward", "--to", "localhost:8x"], "has no port"),
     (["--user", "alice", "--request", "forward", "--to", ":80"], "is no host and port"),
     (["--user", "alice", "--request", "forward", "--to", "a:80", "--pty"], "a terminal goes with"),
@@ -184,6 +188,42 @@ def test_explain_forward(tmp_path):
             assert f"to port {to.rpartition(':')[2]} of {', else '.join(goes)}\n" in r.stdout
         else:
             assert said["why"].startswith("Forwarding to") and "would connect" not in r.stdout
+
+
+def test_explain_listeners(tmp_path):
+    policy = {"sallyport_policy": 1, "users": {"alice": {"keys": [KEY]}},
+              "profiles": {"p": {"container": {"image": "debian"}, "session": {"forward": {
+                  "remote": ["container:8080", "container:0"], "agent": True}}}},
+              "rules": [{"id": "all", "use": "p"}]}
+    path = write(tmp_path, "policy.json", policy)
+    loopback = ["::1", "127.0.0.1"]
+    for to, at in (("localhost:8080", loopback), ("[::1]:8080", ["::1"]), ("*:8080", loopback),
+                   ("localhost:0", loopback), ("localhost:8081", None), ("10.2.3.4:8080", None),
+                   ("example.org:8080", None)):
+        args = ["--user", "alice", "--request", "listen", "--to", to]
+        said = json.loads(tool("explain", "--json", path, *args).stdout)
+        r = tool("explain", path, *args)
+        assert said["allowed"] is (at is not None) and said.get("listen") == at, (to, said["why"])
+        assert "connect" not in said and r.returncode == (at is None)
+        if at:
+            port = to.rpartition(":")[2]
+            where = "any port" if port == "0" else f"port {port}"
+            assert f"would listen, in the container's network, at {where} of {' and '.join(at)}\n" in r.stdout
+        else:
+            assert said["why"].startswith("Listening at") and "would listen" not in r.stdout
+    r = tool("explain", path, "--user", "alice", "--request", "agent")
+    assert r.returncode == 0 and "would listen in the container for the client's agent\n" in r.stdout
+    cases = {"sallyport_cases": 1, "cases": [
+        {"user": "alice", "request": "listen", "to": "localhost:8080", "expect": {"allow": True}},
+        {"user": "alice", "request": "listen", "to": "localhost:8081", "expect": {"allow": False}},
+        {"user": "alice", "request": "agent", "expect": {"allow": True}}]}
+    r = tool("test", path, "--cases", write(tmp_path, "cases.json", cases))
+    assert r.returncode == 0 and r.stdout.splitlines()[-1] == "3 passed, 0 failed"
+    policy["profiles"]["p"]["session"] = {}
+    path = write(tmp_path, "none.json", policy)
+    r = tool("explain", path, "--user", "alice", "--request", "agent")
+    assert r.returncode == 1 and "Forwarding of an agent is not allowed" in r.stdout.splitlines()[0]
+    assert tool("test", path, "--cases", f"{tmp_path}/cases.json").stdout.splitlines()[-1] == "1 passed, 2 failed"
 
 
 # ----- diff --replay -----
@@ -414,6 +454,27 @@ def test_completion():
         "try sallyport policy check --s; try sallyport kill --u\n"
     out = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout
     assert out.splitlines() == ["policy", "explain", "shell subsystem", "--strict", "--user"]
+
+
+def test_replay_of_listeners(tmp_path):
+    old = replay_policy(forward={"remote": ["container:80", "container:0"], "agent": True})
+    new = replay_policy(forward={"remote": ["container:81"]})
+    before, after = write(tmp_path, "old.json", old), write(tmp_path, "new.json", new)
+    log = write(tmp_path, "audit.log", "".join([
+        event("login", 1, outcome="accepted", user="alice", key=fingerprint_of(KEY)),
+        event("listen", 2, kind="tcp", host="localhost", port=80, outcome="allowed"),
+        event("listen", 3, kind="tcp", host="", port=81, outcome="refused"),
+        event("listen", 4, kind="tcp", host="127.0.0.1", port=0, outcome="allowed"),
+        event("listen", 5, kind="tcp", host="localhost", port=99, outcome="refused"),  # in both
+        event("listen", 6, kind="agent", port=0, outcome="allowed"),
+        event("listen", 7, kind="tcp", host_escaped="\\xff", port=80, outcome="refused"),  # cannot be asked
+        event("disconnect", 8),
+        event("listen", 9, kind="agent", port=0, outcome="allowed")]))  # the same
+    r = tool("diff", "--replay", log, before, after)
+    assert r.returncode == 1
+    assert [line.split(": ", 1)[1].split(" -> ")[0].split(" rule ")[0] for line in r.stdout.splitlines()] == [
+        "listen [localhost]:80: ALLOW", "listen [*]:81: DENY", "listen [127.0.0.1]:0: ALLOW", "agent: ALLOW"]
+    assert "4 of 6 logins and requests would change; 2 cannot be asked again" in r.stderr
 
 
 # ----- and the broker does what is said -----
