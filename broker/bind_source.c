@@ -124,7 +124,8 @@ static int
 check_fences(const struct config *c, const char *path, char *why, size_t cap)
 {
 	const char *const fences[] = { c->engine.socket, c->engine.guest_dir, c->runtime_dir,
-		c->state_dir, c->policy, c->control.socket, c->audit.file, c->worker.program };
+		c->state_dir, c->policy, c->policy_shadow, c->control.socket, c->audit.file,
+		c->worker.program };
 
 	for (size_t i = 0; i < SP_ARRAY_LEN(fences); i++) {
 		if (fences[i] != NULL && touches(path, fences[i]))

@@ -241,6 +241,10 @@ fences(void **state)
 	c = config();
 	c.audit.file = at("/f/other/audit.log");
 	assert_int_equal(check_with(&c, at("/f/other"), "sallyport's"), BIND_SOURCE_E_UNSAFE);
+	c.audit.file = NULL;
+	assert_int_equal(check_with(&c, at("/f/other"), NULL), 0);
+	c.policy_shadow = at("/f/other/next.json");
+	assert_int_equal(check_with(&c, at("/f/other"), "sallyport's"), BIND_SOURCE_E_UNSAFE);
 	c = config();
 	c.engine.view_runtime_dir = "/elsewhere";
 	assert_int_equal(check_with(&c, at("/f/other"), "host_view"), BIND_SOURCE_E_UNSAFE);
