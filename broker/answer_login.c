@@ -306,7 +306,7 @@ give_up_login(struct peer *p)
 static const char *
 take_place(struct peer *p)
 {
-	char text[CEILING_TEXT_MAX] = "";
+	char text[CEILING_TEXT_MAX] = "The service is out of memory. Try again later.";
 	int r = claim_session(p, &p->place, text);
 
 	if (r == 0)
