@@ -169,6 +169,8 @@ answer_listen(struct peer *p, struct wire_reader *body, const char **ret_fault)
 		return ANSWER_E_PEER_FAULT;
 	tcp = m.kind == IPC_LISTEN_TCP;
 	why = refuse_listener(p, &m, &at);
+	if (why == NULL && !tcp && p->agent_path[0] != '\0')
+		why = "The agent is forwarded already.";
 	if (why == NULL && !tcp && RAND_bytes((unsigned char *)&random, sizeof(random)) != 1)
 		why = "No random bytes can be had.";
 	shadow_judge_listen(p, &m, why == NULL);
@@ -181,8 +183,10 @@ answer_listen(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	    p->user, m.channel, tcp ? "connections" : "the agent", (int)m.host.len,
 	    tcp ? (const char *)m.host.data : "", m.port,
 	    why == NULL ? "allowed" : "refused: ", why == NULL ? "" : why);
-	if (why == NULL && written && !tcp)
+	if (why == NULL && written && !tcp) {
+		p->channels[m.channel].agent = true;
 		(void)snprintf(p->agent_path, sizeof(p->agent_path), AGENT_PATH, random);
+	}
 	decide(p, m.channel, why, written, &raw);
 	return 0;
 }

@@ -91,6 +91,9 @@ free_channel(struct peer *p, struct peer_channel *channel)
 		return;
 	if (channel->container != NULL && channel->container != p->container)
 		container_release(channel->container, p);
+	/* Nobody of ours listens there any more: somebody else in the container may. */
+	if (channel->agent)
+		p->agent_path[0] = '\0';
 	free(channel->request);
 	memset(channel, 0, sizeof(*channel));
 	p->n_channels--;

@@ -137,8 +137,7 @@ SP_MUST_CHECK int container_listen(struct container *c, const struct guest_liste
 /* It holds this place (takes *place) until its processes are gone and the engine is told to remove it. */
 void container_set_place(struct container *c, struct ceiling_hold **place);
 
-/* What it was asked to be, see made_of.h, and the image it was made of: a reference, and an id or "". */
-const char *container_made_of(const struct container *c);
+/* The image it was made of: a reference, and an id or "". */
 const char *container_image(const struct container *c);
 const char *container_image_id(const struct container *c);
 unsigned container_owners(const struct container *c);

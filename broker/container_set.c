@@ -163,12 +163,6 @@ container_state_name(const struct container *c)
 }
 
 const char *
-container_made_of(const struct container *c)
-{
-	return c->made_of;
-}
-
-const char *
 container_image(const struct container *c)
 {
 	return c->image != NULL ? c->image : "";

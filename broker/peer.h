@@ -77,6 +77,7 @@ enum peer_channel_kind {
 struct peer_channel {
 	enum peer_channel_state state;
 	enum peer_channel_kind kind;
+	bool agent;       /* the listener behind the peer's agent_path */
 	uint8_t *request; /* CHANNEL_WAITING: the record of the request, without its id */
 	size_t request_len;
 	struct container *container; /* the peer's own one in mode "session", else the shared one */
