@@ -179,7 +179,7 @@ def test_however_it_ends_the_place_is_free(limited, how):
     elif how == "worker is killed":
         os.kill(worker, signal.SIGKILL)
     else:
-        assert b.ask("kill", user="dev") == {"killed": 1}
+        assert b.ask("kill", user="dev") == {"killed": 1, "containers": 0}
     wait_for(lambda: status(b)["held"] == {"sessions": 0, "containers": 0, "memory": 0}, 20 * PATIENCE,
              "everything is given back")
     assert b.target.ssh("exit 3").returncode == 3

@@ -51,7 +51,7 @@ def test_one_that_has_not_logged_in_is_nobody(broker):
         wait_for(lambda: broker.ask("sessions")["sessions"], 10 * PATIENCE, "it is seen")
         mine, = broker.ask("sessions")["sessions"]
         assert (mine["state"], mine["user"], mine["rule"]) == ("exchange", None, None)
-        assert broker.ask("kill", connection=mine["connection"]) == {"killed": 1}
+        assert broker.ask("kill", connection=mine["connection"]) == {"killed": 1, "containers": 0}
         wait_for(lambda: not broker.ask("sessions")["sessions"], 10 * PATIENCE, "it is gone")
 
 
@@ -61,7 +61,7 @@ def test_kill_says_why(broker, key, value):
     try:
         everybody = {s["user"]: s for s in broker.ask("sessions")["sessions"]}
         wanted = {key: value or everybody["dev"]["connection"]}
-        assert broker.ask("kill", message="Lunch is ready.", **wanted) == {"killed": 1}
+        assert broker.ask("kill", message="Lunch is ready.", **wanted) == {"killed": 1, "containers": 0}
         assert client.wait(20 * PATIENCE) == 255
         assert b"Lunch is ready." in client.stderr.read()
         other.stdin.write(b"still here\n")
@@ -78,8 +78,8 @@ def test_kill_says_why(broker, key, value):
 def test_kill_takes_only_who_matches_all(broker):
     client = session(broker)
     try:
-        assert broker.ask("kill", user="dev", rule="busy") == {"killed": 0}
-        assert broker.ask("kill", user="nobody") == {"killed": 0}
+        assert broker.ask("kill", user="dev", rule="busy") == {"killed": 0, "containers": 0}
+        assert broker.ask("kill", user="nobody") == {"killed": 0, "containers": 0}
         assert "kill whom" in broker.ask("kill")["error"]
         assert "kill whom" in broker.ask("kill", message="all of you")["error"]
         # A word that is misspelt must not make it everybody.
@@ -95,7 +95,7 @@ def test_a_worker_that_does_not_leave_is_ended(broker):
     worker, client = broker.busy_worker(lambda: session(broker))
     os.kill(worker, signal.SIGSTOP)
     try:
-        assert broker.ask("kill", user="dev") == {"killed": 1}
+        assert broker.ask("kill", user="dev") == {"killed": 1, "containers": 0}
         wait_for(lambda: not os.path.exists(f"/proc/{worker}"), 20 * PATIENCE, "the worker is gone")
     finally:
         end(client)
