@@ -23,6 +23,12 @@
 /* A key exchange needs no human: who has not finished it by then may have to go, under pressure. */
 #define STALE_MS 3000
 
+/*
+ * Under pressure, one stranger in so long, after as many at once as may be waiting: each costs a process, and
+ * a flood whose connections make room for each other would be as fast as the machine is.
+ */
+#define STRANGER_MS 62
+
 /* Where somebody has logged in from is known for a day, with so many connections at a time. */
 #define KNOWN_MS     (24 * 3600 * INT64_C(1000))
 #define KNOWN_MAX    4096 /* sources */
@@ -75,6 +81,7 @@ struct admission {
 	struct source_list known;
 	unsigned n_known;
 	struct ticket_list startups;
+	int64_t strangers_until; /* those let in so far are worth the time up to then, see STRANGER_MS */
 	struct admission_counts counts;
 };
 
@@ -281,6 +288,28 @@ early_drop(struct admission *a)
 	return a->random(100) < percent;
 }
 
+/* Whether the pace of strangers leaves room for one more; who is known, or exempt, has none. */
+static bool
+in_pace(const struct admission *a, const struct cidr *network, const struct admission_source *s,
+    int64_t now_ms)
+{
+	const struct admission_options *o = a->options;
+
+	return network == NULL || is_known(s) || a->counts.startups < o->startups_start ||
+	    a->strangers_until - now_ms < (int64_t)o->startups_full * STRANGER_MS;
+}
+
+/* It has been let in, and counted. */
+static void
+count_stranger(struct admission *a, const struct admission_source *s, int64_t now_ms)
+{
+	if (s == NULL || is_known(s) || a->counts.startups <= a->options->startups_start)
+		return;
+	if (a->strangers_until < now_ms)
+		a->strangers_until = now_ms;
+	a->strangers_until += STRANGER_MS;
+}
+
 static bool
 is_stale(const struct admission_ticket *t, int64_t now_ms)
 {
@@ -361,6 +390,8 @@ judge(struct admission *a, const struct cidr *network, const struct admission_so
 		return v;
 	if (a->counts.connections >= a->options->connections)
 		return ADMISSION_CONNECTIONS;
+	if (!in_pace(a, network, s, now_ms))
+		return ADMISSION_STARTUPS;
 	if (!early_drop(a))
 		return ADMISSION_OK;
 	*ret_victim = find_victim(a, s, now_ms);
@@ -416,6 +447,7 @@ admission_enter(struct admission *a, const struct sockaddr_storage *source, int6
 		a->counts.refused[v]++;
 		return v;
 	}
+	count_stranger(a, (*ret)->source, now_ms);
 	if (victim != NULL) {
 		evict(a, victim, now_ms);
 		*ret_victim = victim->owner;

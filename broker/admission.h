@@ -89,7 +89,8 @@ void admission_free(struct admission *a);
  * key exchange: the newest of the source that has most, when the newcomer's own has clearly fewer; else
  * the oldest that has sat there for some seconds; else, for a source that somebody has logged in from
  * within a day, the newest of those that are not so known. Who is known does not give way to who is not.
- * A flood of half-open connections so displaces itself, and not the people who work here.
+ * A flood of half-open connections so displaces itself, and not the people who work here. It does so in
+ * measure: from startups_start on, strangers are let in at 16 a second after a burst of startups_full.
  */
 enum admission_verdict admission_enter(struct admission *a, const struct sockaddr_storage *source,
     int64_t now_ms, struct admission_ticket **ret, void **ret_victim);

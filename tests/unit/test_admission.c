@@ -468,6 +468,44 @@ test_the_stale_give_way(void **state)
 }
 
 /* Where somebody has logged in from, it goes on: for some connections, for a day. */
+/* Under pressure each stranger costs a process: after a burst they come in at 16 a second, whoever gives way. */
+static void
+test_strangers_have_a_pace(void **state)
+{
+	char from[32];
+	unsigned n = 0;
+
+	(void)state;
+	options.startups_start = 1;
+	options.startups_full = 20;
+	open_door();
+	/* Without pressure there is no pace. */
+	for (unsigned i = 0; i < 100; i++)
+		(void)visit("203.0.113.1", ADMISSION_END_FINE);
+	struct admission_ticket *sits = let_in("198.51.100.1");
+	for (; n < 40; n++) {
+		struct admission_ticket *t;
+
+		dice = 99;
+		(void)snprintf(from, sizeof(from), "192.0.2.%u", n);
+		if (knock(from, &t) != ADMISSION_OK)
+			break;
+		(void)admission_leave(door, t, ADMISSION_END_FINE, now);
+	}
+	assert_int_equal(n, 20);
+	refused("192.0.2.100", ADMISSION_STARTUPS);
+	now += INT64_C(16) * 62;
+	for (n = 0; n < 16; n++)
+		(void)visit("192.0.2.101", ADMISSION_END_FINE);
+	refused("192.0.2.101", ADMISSION_STARTUPS);
+	/* It is none of theirs who are known. */
+	admission_logged_in(door, sits, now);
+	sits = let_in("198.51.100.2");
+	(void)visit("198.51.100.1", ADMISSION_END_FINE);
+	refused("192.0.2.101", ADMISSION_STARTUPS);
+	(void)admission_leave(door, sits, ADMISSION_END_FINE, now);
+}
+
 static void
 test_the_known_come_in(void **state)
 {
@@ -760,6 +798,7 @@ main(void)
 		TEST(test_70000_sources_deny_all),
 		TEST(test_the_heaviest_gives_way),
 		TEST(test_the_stale_give_way),
+		TEST(test_strangers_have_a_pace),
 		TEST(test_the_known_come_in),
 		TEST(test_the_known_do_not_take_over),
 		TEST(test_the_known_are_bounded),
