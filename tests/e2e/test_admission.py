@@ -9,6 +9,7 @@ import resource
 import selectors
 import signal
 import socket
+import statistics
 import struct
 import subprocess
 import threading
@@ -277,7 +278,7 @@ def test_flood_of_key_exchanges(fresh_broker, capsys):
         wait_for(lambda: strangers.count()[0] >= 50, 60 * PATIENCE, "50 exchanges were done")
         alone = strangers.rest()[0] / (time.monotonic() - start)
         session.process.send_signal(signal.SIGCONT)
-        for _ in range(3):
+        for _ in range(5):
             wait_for(b.calm, 30 * PATIENCE, "nobody but the session is there")
             quiet.append(session.rate(3))
             before = strangers.begin()
@@ -289,7 +290,7 @@ def test_flood_of_key_exchanges(fresh_broker, capsys):
         strangers.begin()
         people = Honest(b, 2, lambda n: "127.0.1.1", pause=3)
         people.join()
-    ratio = sum(flooded) / sum(quiet)
+    ratio = statistics.median(less / rate for less, rate in zip(flooded, quiet))
     with capsys.disabled():
         print(f"\n{'':<26} {'MB/s':>7} {'exchanges':>10} {'turned away':>12}")
         for n, (rate, less, exchanges, refused) in enumerate(zip(quiet, flooded, done, turned_away)):
@@ -581,7 +582,9 @@ def test_health_checks(behind):
         s.sendall(header)
         assert first_word(s).startswith(b"SSH-")
         s.close()
-        wait_for(behind.broker.settled, 20 * PATIENCE, "the check is over")
+        # A source may have one at a time, and a stranger's worker is in no hurry to leave.
+        wait_for(lambda: behind.log().count(" ended: ") == behind.log().count(" accepted"), 20 * PATIENCE,
+                 "the check is over")
     assert f"from={BALANCER}," in behind.log()
     assert "via=" not in behind.log()
 
