@@ -14,7 +14,7 @@ from kit.target import PATIENCE
 # Shared mounts, as a host has them: systemd hands credentials to a unit over them.
 INIT = "mount --make-rshared / && exec /sbin/init"
 SANDBOX = ["--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--cap-add",
-           "SYS_PTRACE", "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined", "--tmpfs", "/run",
+           "SYS_PTRACE", "--cap-add", "SYS_NICE", "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined", "--tmpfs", "/run",
            "--tmpfs", "/tmp", "-v", "/var/lib/docker", "-v", "/var/lib/containerd", "-v",
            "/sys/fs/cgroup:/sys/fs/cgroup", "--cgroupns=host", "--network", "none",
            "-e", "container=docker"]
