@@ -48,8 +48,8 @@ def test_watch_goes_on_until_it_is_stopped(broker):
     try:
         assert [watch.stdout.readline().split()[0] for _ in range(2)] == ["CONNECTION"] * 2
     finally:
-        watch.send_signal(signal.SIGINT)
-        assert watch.wait(10) == -signal.SIGINT
+        watch.send_signal(signal.SIGTERM)
+        assert watch.wait(10) == -signal.SIGTERM
         watch.stdout.close()
 
 
