@@ -6,8 +6,8 @@
  * by its guest, which reports to the next run as it did to this one.
  *
  * A login never gets a container that its policy would not make by now: one that was made of something
- * else, or of an image that is another one by now, is left to those who are in it and ends with the last
- * of them.
+ * else, or of an image that is another one by now (image_watch.h: seen within seconds), is left to those who
+ * are in it and ends with the last of them.
  */
 #ifndef SP_USER_CONTAINERS_H
 #define SP_USER_CONTAINERS_H
