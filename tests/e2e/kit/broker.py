@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The broker under test, with a configuration, policy and host keys of its own."""
+import copy
 import json
 import os
 import shutil
@@ -72,7 +73,7 @@ def policy(keys):
     return {
         "sallyport_policy": 1,
         "users": {name: {"keys": keys.public()} for name in everybody},
-        "profiles": PROFILES,
+        "profiles": copy.deepcopy(PROFILES),  # a test may change its own
         "rules": [
             {"id": "no-entry", "if": {"user": ["refused"]}, "deny": REFUSED_SENTENCE},
             {"id": "from-afar", "if": {"user": ["elsewhere"], "from": ["192.0.2.0/24"]},
