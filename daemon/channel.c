@@ -18,6 +18,7 @@
 #include "fd.h"
 #include "forward.h"
 #include "guest_msg.h"
+#include "hooks.h"
 #include "ipc_chan.h"
 #include "log.h"
 #include "ssh_signal.h"
@@ -187,7 +188,7 @@ on_signal(ssh_session session, ssh_channel ssh, const char *name, void *arg)
 
 	(void)session;
 	(void)ssh;
-	if (ch->state != CHANNEL_RUNNING || ch->ctl < 0 || number == 0)
+	if (ch->state != CHANNEL_RUNNING || ch->ctl < 0 || number == 0 || hooks_text_was_cut(name))
 		return;
 	m.signal.number = (uint32_t)number;
 	wire_writer_init(&w, buf, sizeof(buf));

@@ -9,7 +9,6 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,43 +18,19 @@
 #include <unistd.h>
 
 #include "clock.h"
-#include "dummy_key.h"
 #include "fd.h"
 #include "forward.h"
 #include "hooks.h"
 #include "log.h"
-#include "ssh_version.h"
 
-#define READS_PER_TURN    64 /* of 4096 bytes each, libssh's own size */
-#define READ_SIZE         4096
-#define MESSAGES_PER_TURN 256
-#define MESSAGES_LEFT     UINT64_MAX /* in place of a number of packets seen: libssh may hold more */
-#define FLUSH_MS          2000       /* for the last packets */
-#define CLOSE_RETRY_MS    50
-#define REPLIES_MAX       1024 /* that may wait for a client that asks and does not read */
-#define REPLIES_EARLY     64   /* the same before it has logged in */
-#define KEXINIT_COOKIE    16
-#define KEXINIT_LISTS     10 /* RFC 4253 section 7.1 */
-#define EXCHANGE_MAX      64 /* packets before there are keys; an honest exchange takes four */
-#define LIMIT_EVERY_MS    1000
-
-/*
- * What ssh-audit has nothing against, and stock clients can do. No SHA-1, no NIST curves, no group below
- * 3072 bits, no group exchange (it opens a file), and none so large that a stranger's first packet costs
- * much. Newer libraries' post-quantum ones come first.
- */
-#define EXCHANGES "curve25519-sha256,curve25519-sha256@libssh.org,diffie-hellman-group16-sha512"
-#define EXCHANGES_PQ \
-	"mlkem768x25519-sha256,sntrup761x25519-sha512,sntrup761x25519-sha512@openssh.com," EXCHANGES
-/* ChaCha20 first: libssh before Debian's deb12u3 did not verify the tags of AES-GCM. */
-#define CIPHERS                                                                                  \
-	"chacha20-poly1305@openssh.com,aes256-ctr,aes192-ctr,aes128-ctr,aes256-gcm@openssh.com," \
-	"aes128-gcm@openssh.com"
-/* The last is for libssh2 before 1.11, which has nothing better. */
-#define MACS "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256"
-#define USER_KEYS                                                                               \
-	"ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512," \
-	"rsa-sha2-256,sk-ssh-ed25519@openssh.com,sk-ecdsa-sha2-nistp256@openssh.com"
+#define READS_PER_TURN 64 /* of 4096 bytes each, libssh's own size */
+#define READ_SIZE      4096
+#define FLUSH_MS       2000 /* for the last packets */
+#define CLOSE_RETRY_MS 50
+#define KEXINIT_COOKIE 16
+#define KEXINIT_LISTS  10 /* RFC 4253 section 7.1 */
+#define EXCHANGE_MAX   64 /* packets before there are keys; an honest exchange takes four */
+#define LIMIT_EVERY_MS 1000
 
 void
 connection_end(struct connection *c, enum worker_exit code, const char *goodbye)
@@ -76,137 +51,6 @@ connection_refused(struct connection *c, enum ipc_refused_kind kind, const char 
 	if (ask_refused(&c->ask, &m) != 0)
 		connection_end(c, WORKER_EXIT_BROKER_GONE, "service unavailable");
 }
-
-/* ---- before the lock-down ---- */
-
-static bool
-public_half_is(ssh_key key, struct wire_span blob)
-{
-	char *base64 = NULL;
-	uint8_t bytes[IPC_BLOB_MAX];
-	size_t len;
-	bool same = false;
-
-	if (ssh_pki_export_pubkey_base64(key, &base64) != SSH_OK)
-		return false;
-	len = strlen(base64);
-	if (len / 4 * 3 <= sizeof(bytes)) {
-		int n = EVP_DecodeBlock(bytes, (const uint8_t *)base64, (int)len);
-
-		same = n >= 0 && (size_t)n >= blob.len && (size_t)n <= blob.len + 2 &&
-		    memcmp(bytes, blob.data, blob.len) == 0;
-	}
-	ssh_string_free_char(base64);
-	return same;
-}
-
-static bool
-add_host_key(struct connection *c, struct wire_span blob, char *why, size_t cap)
-{
-	char text[DUMMY_KEY_TEXT_MAX];
-	ssh_key key = NULL;
-
-	if (dummy_key_format(blob, text) < 0 ||
-	    ssh_pki_import_privkey_base64(text, NULL, NULL, NULL, &key) != SSH_OK) {
-		(void)snprintf(why, cap, "libssh does not import a host key");
-		return false;
-	}
-	/* A library that derives the public half from our worthless private one shows here. */
-	if (!public_half_is(key, blob)) {
-		ssh_key_free(key);
-		(void)snprintf(why, cap, "libssh changed the public half of a host key");
-		return false;
-	}
-	if (ssh_bind_options_set(c->bind, SSH_BIND_OPTIONS_IMPORT_KEY, key) != SSH_OK) {
-		ssh_key_free(key);
-		(void)snprintf(why, cap, "libssh does not take a host key");
-		return false;
-	}
-	return true;
-}
-
-/* Signature algorithms of the host keys that we have, in the order of the keys. */
-static void
-host_key_algorithms(const struct ipc_hello *hello, char *out, size_t cap)
-{
-	size_t len = 0;
-
-	out[0] = '\0';
-	for (uint32_t i = 0; i < hello->n_host_keys; i++) {
-		char type[IPC_ALGO_MAX + 1];
-		struct wire_reader r;
-
-		wire_reader_init(&r, hello->host_keys[i].data, hello->host_keys[i].len);
-		wire_get_cstr(&r, type, sizeof(type));
-		len += (size_t)snprintf(out + len, cap - len, "%s%s", len > 0 ? "," : "",
-		    strcmp(type, "ssh-rsa") == 0 ? "rsa-sha2-512,rsa-sha2-256" : type);
-		if (len >= cap)
-			return;
-	}
-}
-
-static bool
-set_bind_options(struct connection *c, const struct ipc_hello *hello)
-{
-	char version[SSH_VERSION_MAX];
-	char host_keys[512];
-	bool no_files = false;
-	int rsa_bits = 2048;
-
-	ssh_version_format(hello->nonce, version);
-	host_key_algorithms(hello, host_keys, sizeof(host_keys));
-	if (ssh_bind_options_set(c->bind, SSH_BIND_OPTIONS_PROCESS_CONFIG, &no_files) != SSH_OK ||
-	    ssh_bind_options_set(c->bind, SSH_BIND_OPTIONS_BANNER, version) != SSH_OK ||
-	    ssh_bind_options_set(c->bind, SSH_BIND_OPTIONS_HOSTKEY_ALGORITHMS, host_keys) != SSH_OK ||
-	    ssh_bind_options_set(c->bind, SSH_BIND_OPTIONS_CIPHERS_C_S, CIPHERS) != SSH_OK ||
-	    ssh_bind_options_set(c->bind, SSH_BIND_OPTIONS_CIPHERS_S_C, CIPHERS) != SSH_OK ||
-	    ssh_bind_options_set(c->bind, SSH_BIND_OPTIONS_HMAC_C_S, MACS) != SSH_OK ||
-	    ssh_bind_options_set(c->bind, SSH_BIND_OPTIONS_HMAC_S_C, MACS) != SSH_OK ||
-	    ssh_bind_options_set(c->bind, SSH_BIND_OPTIONS_PUBKEY_ACCEPTED_KEY_TYPES, USER_KEYS) !=
-		SSH_OK ||
-	    ssh_bind_options_set(c->bind, SSH_BIND_OPTIONS_RSA_MIN_SIZE, &rsa_bits) != SSH_OK)
-		return false;
-	return ssh_bind_options_set(c->bind, SSH_BIND_OPTIONS_KEY_EXCHANGE,
-		   LIBSSH_VERSION_INT >= SSH_VERSION_INT(0, 12, 0) ? EXCHANGES_PQ : EXCHANGES) ==
-	    SSH_OK;
-}
-
-static bool
-set_session_options(struct connection *c, const struct ipc_hello *hello)
-{
-	uint64_t rekey = (uint64_t)hello->rekey_mib * 1024 * 1024;
-
-	/* "no" would still allow zlib@openssh.com. */
-	if (ssh_options_set(c->session, SSH_OPTIONS_COMPRESSION_C_S, "none") != SSH_OK ||
-	    ssh_options_set(c->session, SSH_OPTIONS_COMPRESSION_S_C, "none") != SSH_OK)
-		return false;
-	return rekey == 0 || ssh_options_set(c->session, SSH_OPTIONS_REKEY_DATA, &rekey) == SSH_OK;
-}
-
-bool
-connection_prepare(struct connection *c, const struct ipc_hello *hello, char *why, size_t cap)
-{
-	c->login_tries = hello->login_tries > 0 ? hello->login_tries : 1;
-	c->keepalive_seconds = hello->keepalive_seconds;
-	c->keepalive_count = hello->keepalive_count;
-	if (hello->banner.len > 0)
-		c->banner = strndup((const char *)hello->banner.data, hello->banner.len);
-	c->bind = ssh_bind_new();
-	c->session = ssh_new();
-	if (c->bind == NULL || c->session == NULL || !set_bind_options(c, hello) ||
-	    !set_session_options(c, hello)) {
-		(void)snprintf(why, cap, "libssh does not take its options: %s",
-		    c->bind != NULL ? ssh_get_error(c->bind) : "out of memory");
-		return false;
-	}
-	for (uint32_t i = 0; i < hello->n_host_keys; i++) {
-		if (!add_host_key(c, hello->host_keys[i], why, cap))
-			return false;
-	}
-	return true;
-}
-
-/* ---- serving ---- */
 
 /*
  * One turn of a loop may take so much processor time; libssh 0.10 has a loop that a client makes
@@ -296,203 +140,6 @@ any_running(const struct connection *c)
 	return false;
 }
 
-static unsigned
-open_channels(const struct connection *c)
-{
-	unsigned n = 0;
-
-	for (int i = 0; i < IPC_CHANNEL_MAX; i++) {
-		if (c->channels[i].state != CHANNEL_UNUSED)
-			n++;
-	}
-	return n;
-}
-
-/* libssh keeps the name of a type that it does not know to itself. */
-static const char *
-channel_type_name(int type)
-{
-	switch (type) {
-	case SSH_CHANNEL_SESSION:
-		return "session";
-	case SSH_CHANNEL_DIRECT_TCPIP:
-		return "direct-tcpip";
-	case SSH_CHANNEL_FORWARDED_TCPIP:
-		return "forwarded-tcpip";
-	case SSH_CHANNEL_X11:
-		return "x11";
-	case SSH_CHANNEL_AUTH_AGENT:
-		return "auth-agent@openssh.com";
-	default:
-		return "";
-	}
-}
-
-static void
-refuse_channel(struct connection *c, ssh_message m, enum ipc_refused_kind kind)
-{
-	connection_refused(c, kind, channel_type_name(ssh_message_subtype(m)));
-	(void)ssh_message_reply_default(m);
-}
-
-struct channel *
-connection_free_channel(struct connection *c)
-{
-	uint32_t number = 0;
-
-	if (open_channels(c) >= c->grants.max_channels)
-		return NULL;
-	while (number < IPC_CHANNEL_MAX && c->channels[number].state != CHANNEL_UNUSED)
-		number++;
-	if (number == IPC_CHANNEL_MAX)
-		return NULL;
-	c->channels[number].number = number;
-	return &c->channels[number];
-}
-
-/* Whether m is kept, to be answered later. */
-static bool
-on_channel_open(struct connection *c, ssh_message m)
-{
-	int type = ssh_message_subtype(m);
-	struct channel *ch = connection_free_channel(c);
-	ssh_channel ssh;
-
-	if (type != SSH_CHANNEL_SESSION && type != SSH_CHANNEL_DIRECT_TCPIP) {
-		refuse_channel(c, m, IPC_REFUSED_CHANNEL);
-		return false;
-	}
-	if (ch == NULL) {
-		refuse_channel(c, m, IPC_REFUSED_TOO_MANY);
-		return false;
-	}
-	if (type == SSH_CHANNEL_DIRECT_TCPIP) {
-		channel_begin(ch, c, ch->number, CHANNEL_DIRECT);
-		forward_open_direct(ch, m);
-		return true;
-	}
-	ssh = ssh_message_channel_request_open_reply_accept(m);
-	if (ssh != NULL)
-		channel_open(ch, c, ch->number, ssh);
-	return false;
-}
-
-static void
-on_channel_request(struct connection *c, ssh_message m)
-{
-	ssh_channel ssh = ssh_message_channel_request_channel(m);
-
-	for (int i = 0; i < IPC_CHANNEL_MAX; i++) {
-		if (c->channels[i].ssh == ssh && ssh != NULL) {
-			channel_request(&c->channels[i], m);
-			return;
-		}
-	}
-	(void)ssh_message_reply_default(m);
-}
-
-/*
- * What libssh tells of at all: it refuses requests that it does not know by itself. Whether m is kept, to be
- * answered later.
- */
-static bool
-on_global_request(struct connection *c, ssh_message m)
-{
-	switch (ssh_message_subtype(m)) {
-	case SSH_GLOBAL_REQUEST_TCPIP_FORWARD:
-		return forward_listen(c, m);
-	case SSH_GLOBAL_REQUEST_CANCEL_TCPIP_FORWARD:
-		forward_cancel(c, m);
-		return false;
-	default:
-		(void)ssh_message_reply_default(m);
-		return false;
-	}
-}
-
-/* Whether m is kept, to be answered later. */
-static bool
-on_message(struct connection *c, ssh_message m)
-{
-	int type = ssh_message_type(m);
-
-	if (type == SSH_REQUEST_AUTH)
-		login_request(c, m);
-	else if (type == SSH_REQUEST_SERVICE)
-		login_service(c, m);
-	else if (!c->logged_in)
-		connection_end(c, WORKER_EXIT_PROTOCOL, "not logged in");
-	else if (type == SSH_REQUEST_CHANNEL_OPEN)
-		return on_channel_open(c, m);
-	else if (type == SSH_REQUEST_CHANNEL)
-		on_channel_request(c, m);
-	else if (type == SSH_REQUEST_GLOBAL)
-		return on_global_request(c, m);
-	else
-		(void)ssh_message_reply_default(m);
-	return false;
-}
-
-/* Packets other than data: most of them want a reply. */
-static uint64_t
-other_packets(const struct connection *c)
-{
-	return c->inside.in_packets - c->data_packets;
-}
-
-/*
- * libssh queues replies without bound. A client that asks and asks and reads nothing is not read
- * either, until something of what it was told has left.
- */
-static bool
-floods(const struct connection *c)
-{
-	return other_packets(c) - c->quiet_packets > (c->logged_in ? REPLIES_MAX : REPLIES_EARLY);
-}
-
-bool
-connection_may_read(const struct connection *c)
-{
-	return !floods(c);
-}
-
-bool
-connection_has_messages(const struct connection *c)
-{
-	return other_packets(c) != c->seen_packets;
-}
-
-/*
- * Asking libssh for a message costs a system call: only when a packet came that may be one. And it reads
- * on where the queue is empty: a client that never pauses has its turn, and then the others have theirs.
- */
-bool
-connection_take_messages(struct connection *c)
-{
-	ssh_message m;
-
-	if (!connection_has_messages(c))
-		return true;
-	for (int i = 0; i < MESSAGES_PER_TURN && !c->ending && c->asking == NULL && !floods(c); i++) {
-		m = ssh_message_get(c->session);
-		if (m == NULL) {
-			c->seen_packets = other_packets(c);
-			return true;
-		}
-		if (!on_message(c, m))
-			ssh_message_free(m);
-	}
-	c->seen_packets = MESSAGES_LEFT;
-	return false;
-}
-
-void
-connection_asked(struct connection *c)
-{
-	c->asking = NULL;
-	c->seen_packets = MESSAGES_LEFT;
-}
-
 static bool
 session_is_closed(const struct connection *c)
 {
@@ -541,7 +188,7 @@ client_gone(struct connection *c)
 static void
 read_client(struct connection *c)
 {
-	uint64_t others = other_packets(c);
+	uint64_t others = connection_other_packets(c);
 	uint64_t before;
 	int turns = 0;
 
@@ -559,7 +206,8 @@ read_client(struct connection *c)
 			return;
 		}
 	} while (c->socket.in_bytes - before >= READ_SIZE && ++turns < READS_PER_TURN &&
-	    other_packets(c) - others < MESSAGES_PER_TURN && !c->ending && !floods(c));
+	    connection_other_packets(c) - others < CONNECTION_MESSAGES_PER_TURN && !c->ending &&
+	    connection_may_read(c));
 	if (!any_running(c))
 		acknowledge_at_once(c);
 	(void)connection_take_messages(c);
@@ -649,7 +297,7 @@ next_timeout(const struct connection *c)
 	 * or in a channel's buffer, and poll() would not tell.
 	 */
 	if (c->ask.n_events > 0 || c->inside.in_packets != c->served_packets ||
-	    (c->seen_packets == MESSAGES_LEFT && !floods(c)))
+	    (connection_left_messages(c) && connection_may_read(c)))
 		return 0;
 	if (c->keepalive_seconds > 0 && c->logged_in)
 		timeout = c->next_keepalive > now ? c->next_keepalive - now : 0;
@@ -729,9 +377,9 @@ turn(struct connection *c)
 	unsigned n = channels_end(c);
 
 	if (!pending)
-		c->quiet_packets = other_packets(c);
+		c->quiet_packets = connection_other_packets(c);
 	pfds[0] = (struct pollfd){ .fd = c->fd };
-	if (!floods(c) && c->seen_packets != MESSAGES_LEFT)
+	if (connection_may_read(c) && !connection_left_messages(c))
 		pfds[0].events |= POLLIN;
 	if (pending)
 		pfds[0].events |= POLLOUT;
@@ -835,7 +483,7 @@ connection_serve(struct connection *c, int fd)
 	if (c->event == NULL || ssh_event_add_session(c->event, c->session) != SSH_OK)
 		return WORKER_EXIT_INTERNAL;
 	/* What came with the last packet of the exchange is queued already. */
-	c->seen_packets = MESSAGES_LEFT;
+	connection_look_again(c);
 	(void)connection_take_messages(c);
 	c->last_heard = clock_now_ms();
 	while (!c->ending) {

@@ -80,7 +80,7 @@ struct connection {
 	char goodbye[IPC_TEXT_MAX + 1]; /* text of the disconnect message, or "" */
 };
 
-/* Import host keys and set algorithms, before the lock-down. false with why[cap]. */
+/* connection_prepare.c: import host keys and set algorithms, before the lock-down. false with why[cap]. */
 bool connection_prepare(struct connection *c, const struct ipc_hello *hello, char *why, size_t cap);
 
 /* Serve the client at fd until the connection is over. */
@@ -95,27 +95,40 @@ void connection_end(struct connection *c, enum worker_exit code, const char *goo
  */
 void connection_refused(struct connection *c, enum ipc_refused_kind kind, const char *detail);
 
-/* A slot for one channel more, with its number; NULL: the login has no more. */
-struct channel *connection_free_channel(struct connection *c);
-
-/* The tcpip-forward of asking is answered: the client is heard again. */
-void connection_asked(struct connection *c);
-
 /* Whether libssh took output that was held back; window: and the client had room for it. */
 void connection_note_output(struct connection *c, bool taken, bool window);
 
-/* Whether some may not have been acted on. */
-bool connection_has_messages(const struct connection *c);
+/* connection_messages.c: what the client asks for. */
+
+#define CONNECTION_MESSAGES_PER_TURN 256
+
+/* Packets so far other than data: most of them want a reply. */
+uint64_t connection_other_packets(const struct connection *c);
 
 /*
- * Whether libssh may be called where it reads on when it has nothing: not while replies wait for a client that
- * asks and does not read, since it queues them without bound.
+ * Whether libssh may be called where it reads on when it has nothing. It queues replies without bound: a client
+ * that asks and asks and reads nothing is not read either, until something of what it was told has left.
  */
 bool connection_may_read(const struct connection *c);
+
+/* Whether some message may not have been acted on. */
+bool connection_has_messages(const struct connection *c);
 
 /* Act on the messages that libssh has queued; not from inside of a message's own handling. Whether none is
  * left. */
 bool connection_take_messages(struct connection *c);
+
+/* Whether it left some for its next turn, of which no new packet will tell. */
+bool connection_left_messages(const struct connection *c);
+
+/* There may be some, although no packet came since the last look. */
+void connection_look_again(struct connection *c);
+
+/* The tcpip-forward of asking is answered: the client is heard again. */
+void connection_asked(struct connection *c);
+
+/* A slot for one channel more, with its number; NULL: the login has no more. */
+struct channel *connection_free_channel(struct connection *c);
 
 /* login.c: one SSH_REQUEST_AUTH or SSH_REQUEST_SERVICE message. */
 void login_service(struct connection *c, ssh_message m);

@@ -3,7 +3,10 @@
 #include "hooks.h"
 
 #include <dlfcn.h>
+#include <libssh/libssh.h>
 #include <openssl/evp.h>
+#include <stdalign.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +25,7 @@ static __typeof__(EVP_DigestSign) *real_sign;
 static __typeof__(EVP_DigestVerify) *real_verify;
 static __typeof__(EVP_DigestUpdate) *real_update;
 static __typeof__(EVP_PKEY_new_raw_private_key) *real_new_private;
+static __typeof__(ssh_buffer_get_data) *real_get_data;
 static uint32_t (*empty_oid_set)(uint32_t *minor, void **set);
 
 /* libssh calls without context: this is the one file with state of its own. */
@@ -37,6 +41,8 @@ static struct {
 		uint8_t public_half[32];
 	} ed25519[ED25519_MAX];
 	unsigned n_ed25519;
+	const void *cut[HOOKS_CUT_MAX]; /* where texts begin that have a NUL inside */
+	unsigned n_cut;                 /* all there ever were: the next one's place, modulo */
 } hooks;
 
 /* Before main(): EVP_DigestUpdate may be called by a library's own constructor. */
@@ -49,10 +55,11 @@ resolve(void)
 	real_verify = (__typeof__(real_verify))dlsym(RTLD_NEXT, "EVP_DigestVerify");
 	real_new_private =
 	    (__typeof__(real_new_private))dlsym(RTLD_NEXT, "EVP_PKEY_new_raw_private_key");
+	real_get_data = (__typeof__(real_get_data))dlsym(RTLD_NEXT, "ssh_buffer_get_data");
 	empty_oid_set = (__typeof__(empty_oid_set))dlsym(RTLD_DEFAULT, "gss_create_empty_oid_set");
 	real_update = (__typeof__(real_update))dlsym(RTLD_NEXT, "EVP_DigestUpdate");
 	if (real_sign == NULL || real_verify == NULL || real_new_private == NULL ||
-	    real_update == NULL || empty_oid_set == NULL)
+	    real_update == NULL || real_get_data == NULL || empty_oid_set == NULL)
 		abort();
 }
 
@@ -204,6 +211,53 @@ gss_indicate_mechs(uint32_t *minor, void **mechanisms)
 	return empty_oid_set(minor, mechanisms);
 }
 
+static const void **
+find_cut(const void *at)
+{
+	for (unsigned i = 0; i < HOOKS_CUT_MAX; i++) {
+		if (hooks.cut[i] == at)
+			return &hooks.cut[i];
+	}
+	return NULL;
+}
+
+/* As sshd has it: a NUL at the end may be the client's own end of the text. */
+static bool
+has_nul_inside(const char *text, size_t len)
+{
+	return len > 1 && memchr(text, '\0', len - 1) != NULL;
+}
+
+/*
+ * By this libssh takes each field out of a packet, a text into memory that it has allocated for it. Fields that
+ * lie elsewhere (numbers, most of the data of channels) are of no interest.
+ */
+EXPORT uint32_t
+ssh_buffer_get_data(ssh_buffer buffer, void *data, uint32_t len)
+{
+	const void **cut;
+	uint32_t n;
+
+	resolve();
+	n = real_get_data(buffer, data, len);
+	if (hooks.sign == NULL || n != len || (uintptr_t)data % alignof(max_align_t) != 0)
+		return n;
+	cut = find_cut(data);
+	if (!has_nul_inside(data, len)) {
+		if (cut != NULL) /* the memory has had another text before */
+			*cut = NULL;
+	} else if (cut == NULL) {
+		hooks.cut[hooks.n_cut++ % HOOKS_CUT_MAX] = data;
+	}
+	return n;
+}
+
+bool
+hooks_text_was_cut(const char *text)
+{
+	return text != NULL && find_cut(text) != NULL;
+}
+
 bool
 hooks_take_signature(struct hooks_signature *ret)
 {
@@ -227,6 +281,7 @@ hooks_in_place(char *why, size_t cap)
 		{ "EVP_DigestUpdate", (void (*)(void))EVP_DigestUpdate },
 		{ "EVP_PKEY_new_raw_private_key", (void (*)(void))EVP_PKEY_new_raw_private_key },
 		{ "gss_indicate_mechs", (void (*)(void))gss_indicate_mechs },
+		{ "ssh_buffer_get_data", (void (*)(void))ssh_buffer_get_data },
 	};
 
 	for (size_t i = 0; i < SP_ARRAY_LEN(all); i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where libssh touches private keys and signatures. It calls four public functions of OpenSSL for
- * that; this program defines them itself, and the dynamic linker prefers its definitions. So host
+ * Where libssh touches private keys and signatures, and where it loses a part of what the client said. It
+ * calls public functions for that, four of them of OpenSSL; this program defines them itself, and the dynamic linker prefers its definitions. So host
  * keys can stay in the broker and user signatures can be judged there, with the distribution's own
  * unpatched libssh. If the interposition ever failed, nobody could log in: there is no private key
  * here to sign with, and nothing here says that a login is good.
@@ -42,5 +42,13 @@ void hooks_add_ed25519(const uint8_t seed[32], const uint8_t public_half[32]);
 
 /* Take the oldest signature not taken yet. false: none. */
 bool hooks_take_signature(struct hooks_signature *ret);
+
+/*
+ * Whether the client's text was longer: it had a NUL inside, which RFC 4251 section 5 allows and no C string
+ * can hold. text: a string of a message that libssh has taken apart, or NULL. Only the last HOOKS_CUT_MAX are
+ * remembered; of one that hides behind so many others the cut text is judged, logged and run.
+ */
+bool hooks_text_was_cut(const char *text);
+#define HOOKS_CUT_MAX 64
 
 #endif

@@ -9,7 +9,10 @@ bad() { echo "FAIL: $*"; rc=1; }
 # One call site each: a second would be a signature that nobody has looked at.
 taken_over='EVP_DigestSign EVP_DigestVerify'
 imported='EVP_DigestSign EVP_DigestVerify EVP_DigestUpdate'
-exported='EVP_DigestSign EVP_DigestVerify EVP_DigestUpdate EVP_PKEY_new_raw_private_key gss_indicate_mechs'
+exported='EVP_DigestSign EVP_DigestVerify EVP_DigestUpdate EVP_PKEY_new_raw_private_key gss_indicate_mechs
+	ssh_buffer_get_data'
+# The library's own, which it must call as a program would: through its table of imports.
+its_own='ssh_buffer_get_data'
 # Other ways of OpenSSL to make or check a signature.
 forbidden='EVP_PKEY_sign EVP_PKEY_sign_init EVP_PKEY_verify EVP_PKEY_verify_init EVP_PKEY_verify_recover
 	EVP_PKEY_sign_message_init EVP_PKEY_verify_message_init EVP_SignFinal EVP_SignFinal_ex
@@ -33,6 +36,10 @@ check_library() {
 	for f in $forbidden; do
 		imports "$1" | grep -qx "$f" && bad "${1##*/} imports $f: a second way to sign or verify"
 	done
+	for f in $its_own; do
+		readelf -rW "$1" | grep -q "_JU*MP_SL.* $f[@ ]" ||
+			bad "${1##*/} calls its own $f directly"
+	done
 	readelf -d "$1" | grep -q SYMBOLIC && bad "${1##*/} is linked with -Bsymbolic: it cannot be hooked"
 }
 
@@ -47,11 +54,16 @@ self_test() {
 	trap 'rm -rf "$work"' EXIT
 	cat >"$work/lib.c" <<-'C'
 	int EVP_DigestSign(void), EVP_DigestVerify(void), EVP_DigestUpdate(void);
-	int EVP_DigestVerifyFinal(void);
+	int EVP_DigestVerifyFinal(void), ssh_buffer_get_data(void);
 	int sign(void); int sign2(void); int verify(void); int update(void); int more(void);
 	int sign(void) { return 1 + EVP_DigestSign(); }
 	int verify(void) { return 1 + EVP_DigestVerify(); }
 	int update(void) { return 1 + EVP_DigestUpdate(); }
+	#ifdef DIRECT
+	__attribute__((__visibility__("protected")))
+	#endif
+	int ssh_buffer_get_data(void) { return 4; }
+	int unpack(void); int unpack(void) { return 1 + ssh_buffer_get_data(); }
 	#ifdef TWICE
 	int sign2(void) { return 2 + EVP_DigestSign(); }
 	#endif
@@ -59,7 +71,7 @@ self_test() {
 	int more(void) { return 3 + EVP_DigestVerifyFinal(); }
 	#endif
 	C
-	for flag in GOOD TWICE OTHER; do
+	for flag in GOOD TWICE OTHER DIRECT; do
 		"$1" -O1 -fno-inline -shared -fPIC -D$flag -o "$work/$flag.so" "$work/lib.c" || exit 1
 		rc=0
 		check_library "$work/$flag.so" >"$work/out"

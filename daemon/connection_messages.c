@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Worker: what the client asks for, one message of libssh's queue after the other. All of it is the client's. */
+#include <string.h>
+
+#include "attr.h"
+#include "connection.h"
+#include "forward.h"
+#include "hooks.h"
+#include "log.h"
+
+#define MESSAGES_LEFT UINT64_MAX /* in place of a number of packets seen: libssh may hold more */
+#define REPLIES_MAX   1024       /* that may wait for a client that asks and does not read */
+#define REPLIES_EARLY 64         /* the same before it has logged in */
+
+static unsigned
+open_channels(const struct connection *c)
+{
+	unsigned n = 0;
+
+	for (int i = 0; i < IPC_CHANNEL_MAX; i++) {
+		if (c->channels[i].state != CHANNEL_UNUSED)
+			n++;
+	}
+	return n;
+}
+
+/* libssh keeps the name of a type that it does not know to itself. */
+static const char *
+channel_type_name(int type)
+{
+	switch (type) {
+	case SSH_CHANNEL_SESSION:
+		return "session";
+	case SSH_CHANNEL_DIRECT_TCPIP:
+		return "direct-tcpip";
+	case SSH_CHANNEL_FORWARDED_TCPIP:
+		return "forwarded-tcpip";
+	case SSH_CHANNEL_X11:
+		return "x11";
+	case SSH_CHANNEL_AUTH_AGENT:
+		return "auth-agent@openssh.com";
+	default:
+		return "";
+	}
+}
+
+static void
+refuse_channel(struct connection *c, ssh_message m, enum ipc_refused_kind kind)
+{
+	connection_refused(c, kind, channel_type_name(ssh_message_subtype(m)));
+	(void)ssh_message_reply_default(m);
+}
+
+struct channel *
+connection_free_channel(struct connection *c)
+{
+	uint32_t number = 0;
+
+	if (open_channels(c) >= c->grants.max_channels)
+		return NULL;
+	while (number < IPC_CHANNEL_MAX && c->channels[number].state != CHANNEL_UNUSED)
+		number++;
+	if (number == IPC_CHANNEL_MAX)
+		return NULL;
+	c->channels[number].number = number;
+	return &c->channels[number];
+}
+
+/* Whether m is kept, to be answered later. */
+static bool
+on_channel_open(struct connection *c, ssh_message m)
+{
+	int type = ssh_message_subtype(m);
+	struct channel *ch = connection_free_channel(c);
+	ssh_channel ssh;
+
+	if (type != SSH_CHANNEL_SESSION && type != SSH_CHANNEL_DIRECT_TCPIP) {
+		refuse_channel(c, m, IPC_REFUSED_CHANNEL);
+		return false;
+	}
+	if (ch == NULL) {
+		refuse_channel(c, m, IPC_REFUSED_TOO_MANY);
+		return false;
+	}
+	if (type == SSH_CHANNEL_DIRECT_TCPIP) {
+		channel_begin(ch, c, ch->number, CHANNEL_DIRECT);
+		forward_open_direct(ch, m);
+		return true;
+	}
+	ssh = ssh_message_channel_request_open_reply_accept(m);
+	if (ssh != NULL)
+		channel_open(ch, c, ch->number, ssh);
+	return false;
+}
+
+static void
+on_channel_request(struct connection *c, ssh_message m)
+{
+	ssh_channel ssh = ssh_message_channel_request_channel(m);
+
+	for (int i = 0; i < IPC_CHANNEL_MAX; i++) {
+		if (c->channels[i].ssh == ssh && ssh != NULL) {
+			channel_request(&c->channels[i], m);
+			return;
+		}
+	}
+	(void)ssh_message_reply_default(m);
+}
+
+/*
+ * What libssh tells of at all: it refuses requests that it does not know by itself. Whether m is kept, to be
+ * answered later.
+ */
+static bool
+on_global_request(struct connection *c, ssh_message m)
+{
+	switch (ssh_message_subtype(m)) {
+	case SSH_GLOBAL_REQUEST_TCPIP_FORWARD:
+		return forward_listen(c, m);
+	case SSH_GLOBAL_REQUEST_CANCEL_TCPIP_FORWARD:
+		forward_cancel(c, m);
+		return false;
+	default:
+		(void)ssh_message_reply_default(m);
+		return false;
+	}
+}
+
+/*
+ * Whether libssh lost a part of what the client said: it keeps texts as C strings. What is left is not what was
+ * asked for, and sshd ends the connection too.
+ */
+static bool
+was_cut(ssh_message m)
+{
+	const char *const texts[] = {
+		ssh_message_service_service(m),
+		ssh_message_auth_user(m),
+		ssh_message_channel_request_open_destination(m),
+		ssh_message_channel_request_open_originator(m),
+		ssh_message_channel_request_env_name(m),
+		ssh_message_channel_request_env_value(m),
+		ssh_message_channel_request_pty_term(m),
+		ssh_message_channel_request_command(m),
+		ssh_message_channel_request_subsystem(m),
+		ssh_message_global_request_address(m),
+	};
+
+	for (size_t i = 0; i < SP_ARRAY_LEN(texts); i++) {
+		if (hooks_text_was_cut(texts[i]))
+			return true;
+	}
+	return false;
+}
+
+/* Whether m is kept, to be answered later. */
+static bool
+on_message(struct connection *c, ssh_message m)
+{
+	int type = ssh_message_type(m);
+
+	if (was_cut(m)) {
+		log_info("the client broke the protocol: a text with a NUL inside");
+		connection_end(c, WORKER_EXIT_PROTOCOL, "a text with a NUL inside");
+		return false;
+	}
+	if (type == SSH_REQUEST_AUTH)
+		login_request(c, m);
+	else if (type == SSH_REQUEST_SERVICE)
+		login_service(c, m);
+	else if (!c->logged_in)
+		connection_end(c, WORKER_EXIT_PROTOCOL, "not logged in");
+	else if (type == SSH_REQUEST_CHANNEL_OPEN)
+		return on_channel_open(c, m);
+	else if (type == SSH_REQUEST_CHANNEL)
+		on_channel_request(c, m);
+	else if (type == SSH_REQUEST_GLOBAL)
+		return on_global_request(c, m);
+	else
+		(void)ssh_message_reply_default(m);
+	return false;
+}
+
+uint64_t
+connection_other_packets(const struct connection *c)
+{
+	return c->inside.in_packets - c->data_packets;
+}
+
+bool
+connection_may_read(const struct connection *c)
+{
+	return connection_other_packets(c) - c->quiet_packets <=
+	    (c->logged_in ? REPLIES_MAX : REPLIES_EARLY);
+}
+
+bool
+connection_has_messages(const struct connection *c)
+{
+	return connection_other_packets(c) != c->seen_packets;
+}
+
+bool
+connection_left_messages(const struct connection *c)
+{
+	return c->seen_packets == MESSAGES_LEFT;
+}
+
+void
+connection_look_again(struct connection *c)
+{
+	c->seen_packets = MESSAGES_LEFT;
+}
+
+void
+connection_asked(struct connection *c)
+{
+	c->asking = NULL;
+	connection_look_again(c);
+}
+
+/*
+ * Asking libssh for a message costs a system call: only when a packet came that may be one. And it reads
+ * on where the queue is empty: a client that never pauses has its turn, and then the others have theirs.
+ */
+bool
+connection_take_messages(struct connection *c)
+{
+	ssh_message m;
+
+	if (!connection_has_messages(c))
+		return true;
+	for (int i = 0; i < CONNECTION_MESSAGES_PER_TURN && !c->ending && c->asking == NULL &&
+	     connection_may_read(c);
+	     i++) {
+		m = ssh_message_get(c->session);
+		if (m == NULL) {
+			c->seen_packets = connection_other_packets(c);
+			return true;
+		}
+		if (!on_message(c, m))
+			ssh_message_free(m);
+	}
+	connection_look_again(c);
+	return false;
+}
