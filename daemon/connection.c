@@ -446,6 +446,9 @@ flush(struct connection *c)
 		if (poll(&p, 1, 100) > 0 && ssh_event_dopoll(c->event, 0) == SSH_ERROR)
 			return;
 	}
+	/* After each write libssh waits to hear that it may write again: what comes next is the very last. */
+	if (poll(&p, 1, 0) > 0)
+		(void)ssh_event_dopoll(c->event, 0);
 }
 
 static enum worker_exit
