@@ -206,11 +206,15 @@ answer_accepted(struct peer *p, struct wire_reader *body, const char **ret_fault
 	*ret_fault = "a connection of a listener that there is not";
 	if (listener->state != CHANNEL_RUNNING || listener->kind != CHANNEL_LISTENER)
 		return ANSWER_E_PEER_FAULT;
+	if (!audit_event(p->broker->audit, "accepted", &who, AUDIT_NUMBER("channel", m.channel),
+		AUDIT_NUMBER("listener", m.listener),
+		AUDIT_BYTES("from", m.from.len > 0 ? m.from.data : NULL, m.from.len),
+		AUDIT_NUMBER("port", m.port))) {
+		session_reply(p, m.channel, IPC_START_FAILED, session_audit_lost);
+		return 0;
+	}
 	p->channels[m.channel].state = CHANNEL_RUNNING;
 	p->n_channels++;
-	audit_note(p->broker->audit, "accepted", &who, AUDIT_NUMBER("channel", m.channel),
-	    AUDIT_NUMBER("listener", m.listener),
-	    AUDIT_BYTES("from", m.from.len > 0 ? m.from.data : NULL, m.from.len),
-	    AUDIT_NUMBER("port", m.port));
+	session_reply(p, m.channel, IPC_START_OK, "");
 	return 0;
 }

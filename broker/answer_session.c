@@ -65,8 +65,10 @@ send_answer(struct peer *p, uint32_t channel, enum ipc_start_result result, bool
 	case CHANNEL_LISTENER:
 		ipc_put_ans_listen(&w, &outcome);
 		break;
+	case CHANNEL_ACCEPTED:
+		ipc_put_ans_accepted(&w, &outcome);
+		break;
 	case CHANNEL_PROGRAM:
-	case CHANNEL_ACCEPTED: /* nobody asks */
 		ipc_put_ans_start(&w,
 		    &(struct ipc_ans_start){ .channel = channel,
 			.result = result,

@@ -38,7 +38,8 @@ enum ipc_id {
 	IPC_REQ_LISTEN = 20,
 	IPC_ANS_LISTEN = 21,
 	IPC_ACCEPTED = 22,
-	IPC_ID_END = 23,
+	IPC_ANS_ACCEPTED = 23,
+	IPC_ID_END = 24,
 };
 
 #define IPC_NONCE_LEN      16    /* bytes, in HELLO and (as hex) in the server's version string */

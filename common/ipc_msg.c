@@ -412,6 +412,12 @@ ipc_put_ans_listen(struct wire_writer *w, const struct ipc_ans_forward *m)
 	put_outcome(w, IPC_ANS_LISTEN, m);
 }
 
+void
+ipc_put_ans_accepted(struct wire_writer *w, const struct ipc_ans_forward *m)
+{
+	put_outcome(w, IPC_ANS_ACCEPTED, m);
+}
+
 int
 ipc_get_ans_forward(struct wire_reader *r, struct ipc_ans_forward *ret)
 {

@@ -173,8 +173,7 @@ SP_MUST_CHECK int ipc_get_req_listen(struct wire_reader *r, struct ipc_req_liste
 /* broker to worker: as IPC_ANS_FORWARD. */
 void ipc_put_ans_listen(struct wire_writer *w, const struct ipc_ans_forward *m);
 
-/* worker to broker: a listener was connected to, and the client is being asked; a channel of its own. Not
- * answered. */
+/* worker to broker: a listener was connected to, and the client is to be asked; a channel of its own. */
 struct ipc_accepted {
 	uint32_t channel;
 	uint32_t listener;     /* its channel */
@@ -183,6 +182,9 @@ struct ipc_accepted {
 };
 void ipc_put_accepted(struct wire_writer *w, const struct ipc_accepted *m);
 SP_MUST_CHECK int ipc_get_accepted(struct wire_reader *r, struct ipc_accepted *ret);
+
+/* broker to worker: as IPC_ANS_FORWARD, but without a descriptor. */
+void ipc_put_ans_accepted(struct wire_writer *w, const struct ipc_ans_forward *m);
 
 /* worker to broker: the channel is gone; its number is free again. */
 struct ipc_req_close {

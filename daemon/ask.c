@@ -52,6 +52,13 @@ copy_text(struct ask_event *e, struct wire_span text)
 	e->text[text.len] = '\0';
 }
 
+/* An answer whose body is that of IPC_ANS_FORWARD. */
+static bool
+is_outcome(uint8_t id)
+{
+	return id == IPC_ANS_FORWARD || id == IPC_ANS_LISTEN || id == IPC_ANS_ACCEPTED;
+}
+
 /* Exactly the descriptors that PROTOCOL.md gives to this answer. */
 static bool
 fds_fit(const struct ask_event *e)
@@ -79,7 +86,7 @@ decode_event(struct ask_event *e, struct wire_reader *r)
 		e->result = start.result;
 		e->pty = start.pty;
 		copy_text(e, start.text);
-	} else if (e->id == IPC_ANS_FORWARD || e->id == IPC_ANS_LISTEN) {
+	} else if (is_outcome(e->id)) {
 		if (ipc_get_ans_forward(r, &forward) != 0)
 			return false;
 		e->channel = forward.channel;
@@ -117,8 +124,7 @@ receive(struct ask *a, int flags, uint8_t *ret_id, struct wire_reader *body,
 	}
 	wire_reader_init(body, record_in, len);
 	*ret_id = e->id = wire_get_u8(body);
-	if (e->id != IPC_ANS_START && e->id != IPC_ANS_FORWARD && e->id != IPC_ANS_LISTEN &&
-	    e->id != IPC_NOTICE) {
+	if (e->id != IPC_ANS_START && !is_outcome(e->id) && e->id != IPC_NOTICE) {
 		r = e->n_fds == 0 ? 0 : ASK_E_GONE;
 		ask_event_free(e);
 		return r;

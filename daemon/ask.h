@@ -19,7 +19,7 @@
 
 /* An answer to a start, a forward or a listener, or a notice: what may come at any time. */
 struct ask_event {
-	uint8_t id; /* IPC_ANS_START, IPC_ANS_FORWARD, IPC_ANS_LISTEN or IPC_NOTICE */
+	uint8_t id; /* IPC_ANS_START, IPC_ANS_FORWARD, _LISTEN or _ACCEPTED, or IPC_NOTICE */
 	uint32_t channel;
 	enum ipc_start_result result;
 	bool pty;

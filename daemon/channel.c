@@ -621,7 +621,7 @@ channel_answer(struct channel *ch, struct ask_event *e)
 {
 	static const uint8_t answers[] = { [CHANNEL_PROGRAM] = IPC_ANS_START,
 		[CHANNEL_DIRECT] = IPC_ANS_FORWARD,
-		[CHANNEL_ACCEPTED] = 0, /* nobody asks */
+		[CHANNEL_ACCEPTED] = IPC_ANS_ACCEPTED,
 		[CHANNEL_LISTENER] = IPC_ANS_LISTEN };
 
 	ch->unanswered = false;
@@ -921,7 +921,7 @@ channel_serve(struct channel *ch, const struct pollfd *pfds)
 		return;
 	if (pfds[0].revents != 0)
 		read_ctl(ch);
-	if (ch->kind == CHANNEL_ACCEPTED && ch->state == CHANNEL_STARTING &&
+	if (ch->kind == CHANNEL_ACCEPTED && ch->state == CHANNEL_STARTING && ch->ssh != NULL &&
 	    connection_may_read(ch->connection))
 		forward_go_on(ch);
 	if (ch->ssh != NULL)

@@ -64,15 +64,17 @@ struct channel {
 	ssh_channel ssh;
 	struct ssh_channel_callbacks_struct callbacks;
 
-	bool unanswered; /* IPC_REQ_START without its answer: the number stays taken */
+	bool unanswered; /* asked for, without its answer: the number stays taken */
 	bool known;      /* the broker runs something under this number */
 	bool closed;     /* by the client */
 	bool close_sent;
 
 	enum channel_kind kind;
 	ssh_message opening; /* the client's open, or tcpip-forward, that waits for its answer; ssh is NULL */
-	bool agent;        /* a listener for the client's agent, or a connection of one */
-	uint32_t port;     /* a listener's */
+	bool agent;                 /* a listener for the client's agent, or a connection of one */
+	uint32_t port;              /* a listener's, also of what it accepted */
+	char from[IPC_ADDRESS_MAX]; /* of what was accepted: who connected, as the guest says; "" for an agent */
+	uint32_t from_port;
 	int64_t answer_by; /* ms: the guest answers until then; 0: not asked yet */
 
 	bool pty;
@@ -83,7 +85,7 @@ struct channel {
 
 	uint64_t bytes_in; /* of channel data, from the client */
 	uint64_t bytes_out;
-	char program[256]; /* what is run, for messages; of a listener the address that the client wrote */
+	char program[256]; /* what is run, for messages; of a listener, and what it accepted, the address that the client wrote */
 
 	int ctl;
 	int in;  /* stdin; with a pty -1: the master is both */

@@ -247,12 +247,12 @@ say_taken(const struct channel *listener)
 
 /* Where an accepted connection comes from, as the client is told; "" for the agent's. */
 static void
-from_text(const struct guest_ctl *m, char out[INET6_ADDRSTRLEN])
+from_text(const struct guest_ctl *m, char out[IPC_ADDRESS_MAX])
 {
 	int family = m->accepted.from.v6 ? AF_INET6 : AF_INET;
 
 	if (!m->accepted.tcp ||
-	    inet_ntop(family, m->accepted.from.bytes, out, INET6_ADDRSTRLEN) == NULL)
+	    inet_ntop(family, m->accepted.from.bytes, out, IPC_ADDRESS_MAX) == NULL)
 		out[0] = '\0';
 }
 
@@ -282,14 +282,20 @@ forward_go_on(struct channel *ch)
 }
 
 static void
-ask_client(struct channel *ch, const struct channel *listener, const char *from, uint32_t port)
+ask_client(struct channel *ch)
 {
-	if (listener->agent)
+	ch->ssh = ssh_channel_new(ch->connection->session);
+	if (ch->ssh == NULL) {
+		connection_end(ch->connection, WORKER_EXIT_INTERNAL, "out of memory");
+		return;
+	}
+	channel_add_callbacks(ch);
+	if (ch->agent)
 		opened(ch, ssh_channel_open_auth_agent(ch->ssh));
 	else
 		opened(ch,
-		    ssh_channel_open_reverse_forward(ch->ssh, listener->program,
-			(int)listener->port, from, (int)port));
+		    ssh_channel_open_reverse_forward(ch->ssh, ch->program, (int)ch->port, ch->from,
+			(int)ch->from_port));
 }
 
 static bool
@@ -298,32 +304,28 @@ guest_accepted(struct channel *listener, const struct guest_ctl *m, int *fds)
 	struct connection *c = listener->connection;
 	struct channel *ch = connection_free_channel(c);
 	struct ipc_accepted told = { .listener = listener->number, .port = m->accepted.port };
-	char from[INET6_ADDRSTRLEN];
 
 	if (ch == NULL || m->accepted.tcp == listener->agent)
 		return false;
 	channel_begin(ch, c, ch->number, CHANNEL_ACCEPTED);
 	ch->agent = listener->agent;
+	ch->port = listener->port;
+	strcpy(ch->program, listener->program);
 	if (!take_connection(ch, fds, m->accepted.tcp)) {
 		ch->state = CHANNEL_UNUSED;
 		return false;
 	}
-	from_text(m, from);
+	from_text(m, ch->from);
+	ch->from_port = m->accepted.port;
 	told.channel = ch->number;
-	told.from = (struct wire_span){ (const uint8_t *)from, strlen(from) };
-	ch->ssh = ssh_channel_new(c->session);
-	if (ch->ssh == NULL) {
-		connection_end(c, WORKER_EXIT_INTERNAL, "out of memory");
-		return true;
-	}
-	channel_add_callbacks(ch);
+	told.from = (struct wire_span){ (const uint8_t *)ch->from, strlen(ch->from) };
 	if (ask_accepted(&c->ask, &told) != 0) {
 		broker_gone(c);
 		return true;
 	}
+	ch->unanswered = true;
 	ch->known = true;
 	say_taken(listener);
-	ask_client(ch, listener, from, m->accepted.port);
 	return true;
 }
 
@@ -334,6 +336,10 @@ forward_answered(struct channel *ch, struct ask_event *e)
 {
 	if (e->result != IPC_START_OK) {
 		forward_failed(ch, e->text);
+		return;
+	}
+	if (ch->kind == CHANNEL_ACCEPTED) {
+		ask_client(ch);
 		return;
 	}
 	ch->ctl = fd_steal(&e->fds[0]);

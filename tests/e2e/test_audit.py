@@ -9,6 +9,8 @@ import pytest
 from kit.proc import wait_for
 from kit.raw import RawClient
 from kit.target import PATIENCE
+from test_forward import Master
+from test_remote_forward import Service, echo, listen
 
 pytestmark = pytest.mark.quick
 
@@ -136,15 +138,7 @@ def test_a_full_disk(fresh_broker, required):
     try:
         b.start()
         before = b.log_size()
-        with open(f"{directory}/ballast", "wb", buffering=0) as f:
-            with pytest.raises(OSError):
-                while True:
-                    f.write(bytes(4096))
-        # What is left of the log's last page is used up by the first refusals.
-        for _ in range(30):
-            b.target.ssh("echo in")
-            if "the audit log cannot be written" in b.log(before):
-                break
+        fill(directory, b, before)
         result = b.target.ssh("echo in")
         if required:
             assert result.returncode == 255 and result.stdout == b""
@@ -156,6 +150,57 @@ def test_a_full_disk(fresh_broker, required):
         assert "events are missing from it" in b.log(before)
         with open(f"{directory}/audit.log", encoding="ascii") as f:
             assert '"event":"audit.gap"' in f.read()
+    finally:
+        b.stop()
+        subprocess.run(["umount", directory], check=True)
+
+
+def fill(directory, broker, since):
+    """No room for one line more, which refused logins have used up."""
+    with open(f"{directory}/ballast", "wb", buffering=0) as f:
+        with pytest.raises(OSError):
+            while True:
+                f.write(bytes(4096))
+    for _ in range(30):
+        broker.target.ssh("echo in")
+        if "the audit log cannot be written" in broker.log(since):
+            return
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_a_full_disk_and_a_listener(fresh_broker, control, required):
+    """What a listener of before accepts does not reach the client without its line, and then it does."""
+    b = fresh_broker
+    directory = full_disk(b)
+    b.config["audit"]["required"] = required
+    try:
+        b.start()
+        with Service(echo) as s, Master(b.target, control) as m:
+            port = listen(m, f"0:127.0.0.1:{s.port}")
+            # A program that is in there already: with a full disk none is started.
+            shell = m.target.popen("while read x; do echo $x | busybox nc 127.0.0.1 "
+                                   f"{port}; echo end; done", user=m.user, options=m.options)
+
+            def ask(word):
+                shell.stdin.write(word + b"\n")
+                shell.stdin.flush()
+                got = b""
+                while not got.endswith(b"end\n"):
+                    got += shell.stdout.readline()
+                return got[:-4]
+
+            assert ask(b"before") == b"before\n"
+            fill(directory, b, b.log_size())
+            for _ in range(20):  # more than a listener has at a time, or a connection has channels
+                assert ask(b"full") == (b"" if required else b"full\n")
+            assert len(s.seen) == (1 if required else 21)
+            os.unlink(f"{directory}/ballast")
+            assert ask(b"after") == b"after\n"
+            shell.stdin.close()
+            assert shell.wait(20 * PATIENCE) == 0
+        with open(f"{directory}/audit.log", encoding="ascii") as f:
+            text = f.read()  # a line of it is torn
+        assert '"event":"audit.gap"' in text and text.count('"event":"accepted"') >= 2
     finally:
         b.stop()
         subprocess.run(["umount", directory], check=True)

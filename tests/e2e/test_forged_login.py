@@ -493,7 +493,8 @@ def test_more_listeners_and_connections_than_channels(worker, user):
     worker.login("narrow", user)
     assert worker.listen(0, port=8080)[0] == e.OK
     for channel in (1, 2):
-        worker.send(worker.accepted(channel))
+        got, r, _ = worker.ask(worker.accepted(channel))
+        assert (got, r.u32(), r.u8()) == (e.ANS_ACCEPTED, channel, e.OK)
     assert worker.outcome(worker.accepted(3)) == "killed"
     assert "more channels than allowed" in worker.ended()
 

@@ -102,12 +102,16 @@ decode(uint8_t id, struct wire_reader *r, struct wire_writer *w)
 		    FUZZ_CHECK(m.kind >= IPC_REFUSED_PTY && m.kind < IPC_REFUSED_END &&
 			is_text(m.detail, IPC_DETAIL_MAX)))
 		CASE(IPC_NOTICE, notice, FUZZ_CHECK(is_text(m.text, IPC_TEXT_MAX)))
-	case IPC_ANS_LISTEN: {
+	case IPC_ANS_LISTEN:
+	case IPC_ANS_ACCEPTED: {
 		struct ipc_ans_forward m;
 
 		if (ipc_get_ans_forward(r, &m) != 0)
 			return false;
-		ipc_put_ans_listen(w, &m);
+		if (id == IPC_ANS_LISTEN)
+			ipc_put_ans_listen(w, &m);
+		else
+			ipc_put_ans_accepted(w, &m);
 		return true;
 	}
 	case IPC_CONNECTION:

@@ -413,7 +413,7 @@ check_answered(struct scene *s)
 			continue;
 		for (unsigned c = 0; c < IPC_CHANNEL_MAX; c++)
 			FUZZ_CHECK(w->channels[c].starts == 0 && w->channels[c].forwards == 0 &&
-			    w->channels[c].listens == 0);
+			    w->channels[c].listens == 0 && w->channels[c].accepts == 0);
 		FUZZ_CHECK(w->asked_us < 0);
 	}
 }

@@ -44,7 +44,7 @@ enum scene_stage {
 
 /* What the worker knows of one of its channels. */
 struct scene_channel {
-	unsigned starts, forwards, listens; /* requests without their answer */
+	unsigned starts, forwards, listens, accepts; /* requests without their answer */
 	bool running;
 	bool listener; /* what runs is one */
 };

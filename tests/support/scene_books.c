@@ -125,6 +125,20 @@ got_listener(struct scene_worker *w, struct wire_reader *r, unsigned n_fds)
 	ch->listener = m.result == IPC_START_OK;
 }
 
+/* Only the audit log refuses it. */
+static void
+got_accepted(struct scene_worker *w, struct wire_reader *r, unsigned n_fds)
+{
+	struct ipc_ans_forward m;
+	struct scene_channel *ch;
+
+	FUZZ_CHECK(ipc_get_ans_forward(r, &m) == 0);
+	ch = &w->channels[m.channel];
+	FUZZ_CHECK(n_fds == 0 && w->user == SCENE_ALICE);
+	FUZZ_CHECK(m.result == IPC_START_OK || scene_now->faulty);
+	got_answer(w, ch, &ch->accepts, m.result);
+}
+
 static void
 got_record(struct scene_worker *w, const uint8_t *data, size_t len, unsigned n_fds)
 {
@@ -164,6 +178,9 @@ got_record(struct scene_worker *w, const uint8_t *data, size_t len, unsigned n_f
 	case IPC_ANS_LISTEN:
 		got_listener(w, &r, n_fds);
 		break;
+	case IPC_ANS_ACCEPTED:
+		got_accepted(w, &r, n_fds);
+		break;
 	case IPC_NOTICE:
 		FUZZ_CHECK(ipc_get_notice(&r, &notice) == 0);
 		w->notices++;
@@ -200,7 +217,7 @@ scene_hear(struct scene_worker *w)
 static bool
 is_busy(const struct scene_channel *ch)
 {
-	return ch->running || ch->starts + ch->forwards + ch->listens > 0;
+	return ch->running || ch->starts + ch->forwards + ch->listens + ch->accepts > 0;
 }
 
 /*
@@ -220,6 +237,7 @@ claim(struct scene_worker *w, uint32_t channel, uint8_t id)
 	ch->starts += id == IPC_REQ_START;
 	ch->forwards += id == IPC_REQ_FORWARD;
 	ch->listens += id == IPC_REQ_LISTEN;
+	ch->accepts += id == IPC_ACCEPTED;
 	return !busy && n < most;
 }
 
@@ -238,17 +256,13 @@ enter_request(struct scene_worker *w, uint8_t id, struct wire_reader *r)
 	return ipc_get_req_forward(r, &forward) == 0 && claim(w, forward.channel, id);
 }
 
-/* Told, and not answered: the channel is in use at once. */
 static bool
 enter_accepted(struct scene_worker *w, struct wire_reader *r)
 {
 	struct ipc_accepted m;
 
-	if (ipc_get_accepted(r, &m) != 0 || !claim(w, m.channel, IPC_ACCEPTED) ||
-	    !w->channels[m.listener].running || !w->channels[m.listener].listener)
-		return false;
-	w->channels[m.channel].running = true;
-	return true;
+	return ipc_get_accepted(r, &m) == 0 && claim(w, m.channel, IPC_ACCEPTED) &&
+	    w->channels[m.listener].running && w->channels[m.listener].listener;
 }
 
 /* The record's claim on the books; whether it is well formed and allowed now. */

@@ -76,6 +76,7 @@ decode(uint8_t id, const uint8_t *body, size_t len)
 	case IPC_REQ_LISTEN:
 		return ipc_get_req_listen(&r, &m.req_listen);
 	case IPC_ANS_LISTEN:
+	case IPC_ANS_ACCEPTED:
 		return ipc_get_ans_forward(&r, &m.ans_forward);
 	case IPC_ACCEPTED:
 		return ipc_get_accepted(&r, &m.accepted);
@@ -202,6 +203,12 @@ encode(uint8_t id)
 		break;
 	case IPC_ACCEPTED:
 		ipc_put_accepted(&w, &(struct ipc_accepted){ 8, 7, span("::1"), 4242 });
+		break;
+	case IPC_ANS_ACCEPTED:
+		ipc_put_ans_accepted(&w,
+		    &(struct ipc_ans_forward){ .channel = 8,
+			.result = IPC_START_FAILED,
+			.text = span("no") });
 		break;
 	case IPC_ACTIVITY:
 		ipc_put_activity(&w, &(struct ipc_activity){ 1, INT64_MAX, 7 });
