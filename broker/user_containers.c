@@ -31,6 +31,8 @@
 
 #define TEXT_MAX    512 /* of the label */
 #define PROFILE_MAX 128
+#define TARGET_MAX  65  /* policy_split_name() */
+#define NO_TARGET   "-" /* in the label; no target begins like this */
 
 /* What is known of one; in this form it is also in its label. */
 struct facts {
@@ -40,6 +42,7 @@ struct facts {
 	uint32_t keep_ms;
 	uint32_t grace_ms;
 	char profile[PROFILE_MAX];
+	char target[TARGET_MAX]; /* what the name asked for behind "+", or "" */
 };
 
 struct kept {
@@ -116,24 +119,83 @@ wait_for_user(struct kept *k, int64_t ms)
 		container_end(k->container);
 }
 
-/* ---- the keeper ---- */
+/* ---- what a login gets ---- */
 
-/*
- * Its profile, when the policy in force still has it, and the user: else nobody could come back to it.
- * NULL: it is not to stay.
- */
-static const struct policy_profile *
-wanted_profile(const struct user_containers *u, const struct facts *f)
+static int
+facts_of(const struct broker *b, const struct policy_profile *profile, const char *user,
+    const char *target, struct facts *ret)
 {
-	const struct policy *policy = u->broker->policy;
-	const struct policy_profile *profile;
+	char text[TEXT_MAX];
+	int n = snprintf(text, sizeof(text), "%s\n%s\n%s\n%s", user, profile->name,
+	    profile->set_by != NULL ? profile->set_by : "", target != NULL ? target : "");
+	int r = n < 0 || n >= (int)sizeof(text) ? -EINVAL : made_of_hash(text, (size_t)n, ret->key);
 
-	for (size_t i = 0; (profile = policy_profile_at(policy, i)) != NULL; i++) {
-		if (profile->mode == POLICY_MODE_USER && strcmp(profile->name, f->profile) == 0)
-			return policy_has_user(policy, f->user, time(NULL)) ? profile : NULL;
-	}
-	return NULL;
+	if (r == 0)
+		r = made_of(b, profile, ret->made_of);
+	(void)snprintf(ret->user, sizeof(ret->user), "%s", user);
+	(void)snprintf(ret->profile, sizeof(ret->profile), "%s", profile->name);
+	(void)snprintf(ret->target, sizeof(ret->target), "%s", target != NULL ? target : "");
+	ret->keep_ms = profile->keep_ms;
+	ret->grace_ms = profile->stop_grace_ms;
+	return r;
 }
+
+static int
+facts_of_login(const struct broker *b, const struct user_containers_login *login, struct facts *ret)
+{
+	return facts_of(b, policy_grant_profile(login->grant), login->who->user, login->target, ret);
+}
+
+static const char *
+target_of(const struct facts *f)
+{
+	return f->target[0] != '\0' ? f->target : NULL;
+}
+
+/* Somebody may come back to it, and then its place among the ceilings has so many bytes of memory. */
+struct comeback {
+	const struct user_containers *set;
+	const struct facts *facts;
+	uint64_t memory;
+};
+
+/* Whether who is let in like this gets what the facts are about, made of what they say. */
+static bool
+is_the_same(void *arg, const struct policy_decision *d)
+{
+	struct comeback *comeback = arg;
+	const struct facts *f = comeback->facts;
+	struct broker *b = comeback->set->broker;
+	struct policy_login login = { .user = f->user, .target = target_of(f) };
+	struct policy_grant *grant = NULL;
+	struct facts other;
+	char why[256];
+	bool same;
+
+	if (d->profile->mode != POLICY_MODE_USER || strcmp(d->profile->name, f->profile) != 0 ||
+	    policy_grant_new(b->policy, &login, d, &grant, why, sizeof(why)) != 0)
+		return false;
+	same = facts_of(b, policy_grant_profile(grant), f->user, login.target, &other) == 0 &&
+	    strcmp(other.key, f->key) == 0 && strcmp(other.made_of, f->made_of) == 0;
+	comeback->memory = policy_grant_profile(grant)->memory;
+	(void)policy_grant_unref(grant);
+	return same;
+}
+
+/* By the policy in force. False: nobody could come back to it, and it is not to stay. ret_memory may be NULL. */
+static bool
+is_wanted(const struct user_containers *u, const struct facts *f, uint64_t *ret_memory)
+{
+	struct comeback comeback = { .set = u, .facts = f };
+	bool wanted = policy_may_get(u->broker->policy, f->user, target_of(f), time(NULL),
+	    is_the_same, &comeback);
+
+	if (ret_memory != NULL)
+		*ret_memory = comeback.memory;
+	return wanted;
+}
+
+/* ---- the keeper ---- */
 
 static void
 on_idle(void *arg, struct container *c)
@@ -143,7 +205,7 @@ on_idle(void *arg, struct container *c)
 
 	/* A login by an earlier policy may have begun it after that had changed. */
 	if (k->retired || k->facts.keep_ms == 0 || k->waiting != NULL ||
-	    wanted_profile(k->set, &k->facts) == NULL || (b->draining && !container_is_up(c)))
+	    !is_wanted(k->set, &k->facts, NULL) || (b->draining && !container_is_up(c)))
 		container_end(c);
 	else
 		wait_for_user(k, k->facts.keep_ms);
@@ -215,8 +277,9 @@ add(struct user_containers *u, const struct facts *facts, const char *connection
 static int
 label_text(const struct facts *f, char out[TEXT_MAX])
 {
-	int n = snprintf(out, TEXT_MAX, "%s %s %s %" PRIu32 " %" PRIu32 " %s", SP_VERSION, f->key,
-	    f->made_of, f->keep_ms, f->grace_ms, f->profile);
+	int n = snprintf(out, TEXT_MAX, "%s %s %s %" PRIu32 " %" PRIu32 " %s %s", SP_VERSION,
+	    f->key, f->made_of, f->keep_ms, f->grace_ms, f->profile,
+	    f->target[0] != '\0' ? f->target : NO_TARGET);
 
 	return n < 0 || n >= TEXT_MAX ? -EINVAL : 0;
 }
@@ -265,34 +328,19 @@ static bool
 parse_label(const char *text, struct facts *ret)
 {
 	char version[64];
-
-	return next_word(&text, version, sizeof(version)) && strcmp(version, SP_VERSION) == 0 &&
-	    next_word(&text, ret->key, sizeof(ret->key)) &&
+	bool good = next_word(&text, version, sizeof(version)) &&
+	    strcmp(version, SP_VERSION) == 0 && next_word(&text, ret->key, sizeof(ret->key)) &&
 	    next_word(&text, ret->made_of, sizeof(ret->made_of)) &&
 	    next_number(&text, &ret->keep_ms) && next_number(&text, &ret->grace_ms) &&
-	    next_word(&text, ret->profile, sizeof(ret->profile)) && *text == '\0';
+	    next_word(&text, ret->profile, sizeof(ret->profile)) &&
+	    next_word(&text, ret->target, sizeof(ret->target)) && *text == '\0';
+
+	if (good && strcmp(ret->target, NO_TARGET) == 0)
+		ret->target[0] = '\0';
+	return good;
 }
 
 /* ---- a login ---- */
-
-static int
-facts_of(const struct broker *b, const struct user_containers_login *login, struct facts *ret)
-{
-	const struct policy_profile *profile = policy_grant_profile(login->grant);
-	char text[TEXT_MAX];
-	int n = snprintf(text, sizeof(text), "%s\n%s\n%s\n%s", login->who->user, profile->name,
-	    profile->set_by != NULL ? profile->set_by : "",
-	    login->target != NULL ? login->target : "");
-	int r = n < 0 || n >= (int)sizeof(text) ? -EINVAL : made_of_hash(text, (size_t)n, ret->key);
-
-	if (r == 0)
-		r = made_of(b, profile, ret->made_of);
-	(void)snprintf(ret->user, sizeof(ret->user), "%s", login->who->user);
-	(void)snprintf(ret->profile, sizeof(ret->profile), "%s", profile->name);
-	ret->keep_ms = profile->keep_ms;
-	ret->grace_ms = profile->stop_grace_ms;
-	return r;
-}
 
 /* The one that is for this and made of this. */
 static struct kept *
@@ -414,7 +462,7 @@ user_containers_has(struct user_containers *u, const struct user_containers_logi
 {
 	struct facts facts;
 
-	if (facts_of(u->broker, login, &facts) < 0)
+	if (facts_of_login(u->broker, login, &facts) < 0)
 		return false;
 	/* Before its place is needed for the new one. */
 	retire_others(u, &facts);
@@ -427,7 +475,7 @@ user_containers_get(struct user_containers *u, const struct user_containers_logi
 {
 	struct facts facts;
 	struct kept *k;
-	int r = facts_of(u->broker, login, &facts);
+	int r = facts_of_login(u->broker, login, &facts);
 
 	if (r < 0)
 		return r;
@@ -499,8 +547,8 @@ bool
 user_containers_found(struct user_containers *u, const struct engine_list_item *item)
 {
 	struct facts facts = { .user = "" };
-	const struct policy_profile *profile;
-	struct kept *k;
+	struct kept *k = NULL;
+	uint64_t memory;
 	bool waited;
 	int r;
 
@@ -508,8 +556,8 @@ user_containers_found(struct user_containers *u, const struct engine_list_item *
 	if (u->all_found || strcmp(item->state, "running") != 0 ||
 	    !read_labels(u->broker, item, &facts))
 		return false;
-	profile = wanted_profile(u, &facts);
-	k = profile != NULL ? place_for(u, &facts, profile->memory, &waited) : NULL;
+	if (is_wanted(u, &facts, &memory))
+		k = place_for(u, &facts, memory, &waited);
 	if (k == NULL)
 		return false;
 	log_info("container=%s user=%s of an earlier run is found again", item->name, facts.user);
@@ -594,7 +642,7 @@ user_containers_policy_changed(struct user_containers *u)
 
 	for (k = TAILQ_FIRST(&u->list); k != NULL; k = next) {
 		next = TAILQ_NEXT(k, link);
-		if (wanted_profile(u, &k->facts) == NULL)
+		if (!is_wanted(u, &k->facts, NULL))
 			retire(k, "is not what the policy says now");
 	}
 }

@@ -7,7 +7,8 @@
  *
  * A login never gets a container that its policy would not make by now: one that was made of something
  * else, or of an image that is another one by now (image_watch.h: seen within seconds), is left to those who
- * are in it and ends with the last of them.
+ * are in it and ends with the last of them. One that no login could get any more, by the policy in force, is
+ * not kept: where from, when and with which key a login will be is not known, and taken to fit.
  */
 #ifndef SP_USER_CONTAINERS_H
 #define SP_USER_CONTAINERS_H

@@ -237,15 +237,17 @@ enum policy_auth policy_auth_of_key(const void *blob, size_t len);
 bool policy_find_key(const struct policy *p, const void *user, size_t user_len, const void *blob,
     size_t len, const char **ret_fingerprint, bool *ret_verify_required);
 
-/*
- * Whether user (NUL-ended) is one of the policy's and has not expired at now, in seconds since 1970. Which
- * rule would let them in is not asked: that is about a login.
- */
-bool policy_has_user(const struct policy *p, const char *user, int64_t now);
-
 /* First matching rule decides, none denies. 0 or POLICY_E_REFUSED; *ret is set in both cases. */
 SP_MUST_CHECK int policy_decide(const struct policy *p, const struct policy_login *login,
     struct policy_decision *ret);
+
+/*
+ * Whether user (NUL-ended), with this target or NULL, could log in at now or later and get what is_it(arg, d)
+ * says yes to. It is shown each decision that lets such a login in, until then. In doubt a condition
+ * holds: from where, when, and with which of the keys is known only of a login.
+ */
+bool policy_may_get(const struct policy *p, const char *user, const char *target, int64_t now,
+    bool (*is_it)(void *arg, const struct policy_decision *d), void *arg);
 
 /*
  * What one login gets: the profile of its decision with the templates filled in. Counted; keeps the

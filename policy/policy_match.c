@@ -155,14 +155,6 @@ policy_find_key(const struct policy *p, const void *user, size_t user_len, const
 	return true;
 }
 
-bool
-policy_has_user(const struct policy *p, const char *user, int64_t now)
-{
-	const struct policy_user *known = policy_find_user(p, user, strlen(user));
-
-	return known != NULL && now < known->expires;
-}
-
 static bool
 is_listed(const char *const *list, const char *word)
 {
@@ -242,6 +234,18 @@ policy_judge_rule(const struct policy_rule *rule, const struct policy_user *user
 	return POLICY_CONDITION_NONE;
 }
 
+static struct policy_decision
+decision_of(const struct policy_rule *rule)
+{
+	return (struct policy_decision){ .profile = rule->profile,
+		.rule = rule->id,
+		.message = rule->deny,
+		.ceiling = rule->profile != NULL ? &rule->ceiling : NULL,
+		.file = rule->file,
+		.line = rule->line,
+		.column = rule->column };
+}
+
 int
 policy_decide(const struct policy *p, const struct policy_login *login, struct policy_decision *ret)
 {
@@ -256,16 +260,95 @@ policy_decide(const struct policy *p, const struct policy_login *login, struct p
 
 		if (policy_judge_rule(rule, user, login) != POLICY_CONDITION_NONE)
 			continue;
-		ret->rule = rule->id;
-		ret->message = rule->deny;
-		ret->profile = rule->profile;
-		ret->file = rule->file;
-		ret->line = rule->line;
-		ret->column = rule->column;
-		ret->ceiling = rule->profile != NULL ? &rule->ceiling : NULL;
+		*ret = decision_of(rule);
 		return rule->profile != NULL ? 0 : POLICY_E_REFUSED;
 	}
 	return POLICY_E_REFUSED;
+}
+
+/* ---- logins of which only the user and the target are known ---- */
+
+/* In this order: of two conditions that both have to hold, the lesser one counts. */
+enum chance {
+	CHANCE_NEVER,
+	CHANCE_PERHAPS,
+	CHANCE_ALWAYS,
+};
+
+/* By the keys that the user has: no login is by another one. */
+static enum chance
+chance_of_keys(const struct policy_conditions *c, const struct policy_user *user)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < user->n_keys; i++) {
+		const struct public_key *key = &user->keys[i];
+
+		n += (c->keys == NULL || is_listed(c->keys, key->fingerprint)) &&
+		    (c->auth == 0 || (c->auth & 1U << policy_auth_of_key(key->blob, key->len)) != 0);
+	}
+	return n == 0 ? CHANCE_NEVER : n < user->n_keys ? CHANCE_PERHAPS : CHANCE_ALWAYS;
+}
+
+static enum chance
+chance_of_time(const struct policy_conditions *c, int64_t now)
+{
+	for (size_t i = 0; i < c->n_times; i++) {
+		if (!times_is_past(&c->times[i], now))
+			return CHANCE_PERHAPS;
+	}
+	return c->times == NULL ? CHANCE_ALWAYS : CHANCE_NEVER;
+}
+
+static enum chance
+chance_of(const struct policy_conditions *c, const struct policy_user *user, const char *target,
+    int64_t now)
+{
+	enum chance by_key = chance_of_keys(c, user);
+	enum chance by_time = chance_of_time(c, now);
+	enum chance chance = by_key < by_time ? by_key : by_time;
+
+	if ((c->users != NULL && !is_listed(c->users, user->name)) ||
+	    (c->groups != NULL && !in_a_group(c->groups, user->groups)) ||
+	    (c->targets != NULL && (target == NULL || !fits_one(c->targets, target))))
+		return CHANCE_NEVER;
+	return chance == CHANCE_ALWAYS && c->from.n > 0 ? CHANCE_PERHAPS : chance;
+}
+
+static enum chance
+chance_of_rule(const struct policy_rule *rule, const struct policy_user *user, const char *target,
+    int64_t now)
+{
+	enum chance chance = chance_of(&rule->conditions, user, target, now);
+	enum chance except = CHANCE_NEVER;
+
+	if (target != NULL && rule->conditions.targets == NULL)
+		return CHANCE_NEVER;
+	if (rule->except != NULL)
+		except = chance_of(rule->except, user, target, now);
+	if (except == CHANCE_ALWAYS)
+		return CHANCE_NEVER;
+	return except == CHANCE_PERHAPS && chance == CHANCE_ALWAYS ? CHANCE_PERHAPS : chance;
+}
+
+bool
+policy_may_get(const struct policy *p, const char *user, const char *target, int64_t now,
+    bool (*is_it)(void *arg, const struct policy_decision *d), void *arg)
+{
+	const struct policy_user *known = policy_find_user(p, user, strlen(user));
+	enum chance chance = CHANCE_NEVER;
+
+	if (known == NULL || now >= known->expires)
+		return false;
+	/* Behind a rule that always matches there is nothing. */
+	for (size_t i = 0; i < p->n_rules && chance != CHANCE_ALWAYS; i++) {
+		struct policy_decision d = decision_of(&p->rules[i]);
+
+		chance = chance_of_rule(&p->rules[i], known, target, now);
+		if (chance != CHANCE_NEVER && d.profile != NULL && is_it(arg, &d))
+			return true;
+	}
+	return false;
 }
 
 /* With one remembered star the work is at most length of name times length of pattern. */

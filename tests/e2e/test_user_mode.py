@@ -289,6 +289,129 @@ def test_policy_without_the_profile_ends_it(kept, engine):
     wait_for(lambda: not engine.containers(), 20 * PATIENCE, "it is removed")
 
 
+def nobody(broker):
+    broker.policy["rules"][-1]["if"] = {"user": ["onebin"]}
+
+
+def denied_first(broker):
+    broker.policy["rules"].insert(0, {"id": "no", "if": {"user": ["busy"]}, "deny": "Not you."})
+
+
+def over(broker):
+    broker.policy["rules"][-1]["if"]["time"] = "/2020-01-01T00:00Z"
+
+
+def another_memory(broker):
+    broker.policy["rules"][-1]["set"] = {"container.limits.memory": "300M"}
+
+
+def without_keys(broker):
+    broker.policy["users"]["busy"] = dict(broker.policy["users"]["busy"], keys=[])
+
+
+def made_of_more(broker):
+    prepare(broker, limits={"pids": 99})
+
+
+def somewhere_else(broker):
+    broker.policy["rules"][-1]["if"]["from"] = ["192.0.2.0/24"]
+
+
+def at_night(broker):
+    broker.policy["rules"][-1]["if"]["time"] = "mon 00:00-00:01 Z"
+
+
+def denied_elsewhere(broker):
+    broker.policy["rules"].insert(0, {"id": "no", "if": {"user": ["busy"], "from": ["192.0.2.0/24"]},
+                                      "deny": "Not from there."})
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("restart", [False, True], ids=["reload", "restart"])
+@pytest.mark.parametrize("change", [nobody, denied_first, over, another_memory, without_keys, made_of_more],
+                         ids=lambda f: f.__name__)
+def test_nobody_could_come_back_to_it(kept, engine, change, restart):
+    """By the policy after a reload, or at the next start: it goes at once, and others' stay."""
+    kept.start()
+    run(kept, DAEMON)
+    other = run(kept, WHERE, user="onebin")
+    wait_for(lambda: [c["sessions"] for c in kept.ask("status")["kept"]] == [0, 0], 20 * PATIENCE,
+             "nobody is in them")
+    if restart:
+        kept.stop()
+    kept.policy["users"] = dict(kept.policy["users"])
+    change(kept)
+    kept.write()
+    if restart:
+        kept.start()
+    else:
+        assert kept.ask("reload")["reloaded"]
+    wait_for(lambda: "busy" not in [c["user"] for c in kept.ask("status")["kept"]], 20 * PATIENCE,
+             "it is not kept any more")
+    both = change in (over, another_memory, made_of_more)
+    wait_for(lambda: len(engine.containers()) == (0 if both else 1), 20 * PATIENCE, "it is removed")
+    if not both:
+        assert run(kept, WHERE, user="onebin") == other
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("change", [somewhere_else, at_night, denied_elsewhere], ids=lambda f: f.__name__)
+def test_somebody_could_come_back_to_it(kept, engine, change):
+    """From there, or then: what is known only of a login does not end it."""
+    kept.start()
+    where = run(kept, WHERE)
+    idle(kept)
+    [container] = engine.containers()
+    rule = dict(kept.policy["rules"][-1])
+    change(kept)
+    kept.write()
+    assert kept.ask("reload")["reloaded"]
+    time.sleep(2)
+    assert engine.containers() == [container] and idle(kept)["user"] == "busy"
+    kept.policy["rules"] = [r for r in kept.policy["rules"] if r["id"] not in ("no", "shared")]
+    kept.policy["rules"].append(dict(rule, **{"if": {"user": ["busy", "onebin"]}}))
+    kept.write()
+    assert kept.ask("reload")["reloaded"]
+    assert run(kept, WHERE) == where
+
+
+@pytest.mark.quick
+def test_in_use_it_ends_with_its_last_session(kept, engine):
+    kept.start()
+    p = kept.target.popen(f"{WHERE}; read x; echo still $x", user="busy")
+    assert p.stdout.readline()
+    nobody(kept)
+    kept.write()
+    assert kept.ask("reload")["reloaded"]
+    time.sleep(1)
+    assert len(engine.containers()) == 1
+    p.stdin.write(b"here\n")
+    p.stdin.flush()
+    assert p.stdout.readline() == b"still here\n" and p.wait(10 * PATIENCE) == 0
+    wait_for(lambda: not engine.containers(), 20 * PATIENCE, "it ended with the last session")
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("restart", [False, True], ids=["reload", "restart"])
+def test_a_target_that_is_gone(kept, engine, restart):
+    """One target's container goes, another's stays, also when only the label knows which it was for."""
+    kept.policy["rules"][-1]["if"] = {"user": ["busy", "onebin"], "target": ["web*", "db"]}
+    kept.start()
+    web = [run(kept, WHERE, user=f"busy+{t}") for t in ("web1", "db")][0]
+    wait_for(lambda: [c["sessions"] for c in kept.ask("status")["kept"]] == [0, 0], 20 * PATIENCE,
+             "nobody is in them")
+    if restart:
+        kept.stop()
+    kept.policy["rules"][-1]["if"]["target"] = ["w*"]
+    kept.write()
+    if restart:
+        kept.start()
+    else:
+        assert kept.ask("reload")["reloaded"]
+    wait_for(lambda: len(engine.containers()) == 1, 20 * PATIENCE, "one is removed")
+    assert run(kept, WHERE, user="busy+web1") == web
+
+
 @pytest.mark.quick
 def test_policy_changes_while_no_broker_is_there(kept, engine):
     kept.start()

@@ -6,7 +6,7 @@
  * something else.
  *
  * Covers: policy_decide is_listed in_a_group cidr_list_contains cidr_contains policy_find_user
- * Covers: policy_find_key find_key pick_decoy
+ * Covers: policy_find_key find_key pick_decoy policy_may_get chance_of_rule chance_of chance_of_keys
  * Floor: 32
  */
 #include <arpa/inet.h>
@@ -210,6 +210,35 @@ check_decision(const struct model *m, const struct policy *p, unsigned user, siz
 		FUZZ_CHECK(strcmp(d.profile->name, m->rules[rule].profile != 0 ? "p1" : "p0") == 0);
 }
 
+static bool
+is_rule(void *arg, const struct policy_decision *d)
+{
+	return strcmp(d->rule, arg) == 0;
+}
+
+/* Of a login from nobody knows where: each rule that lets the user in is found, up to one that always decides. */
+static void
+check_chances(const struct model *m, const struct policy *p, unsigned user)
+{
+	char name[8] = { 'u', (char)('0' + user) };
+	bool over = false;
+	char id[24];
+
+	for (size_t i = 0; i < m->n_rules; i++) {
+		const struct rule *r = &m->rules[i];
+		bool fits = (r->users == 0 || (r->users & 1U << user) != 0) &&
+		    (r->groups == 0 || (r->groups & m->groups[user]) != 0);
+
+		(void)snprintf(id, sizeof(id), "r%zu", i);
+		FUZZ_CHECK(
+		    policy_may_get(p, name, NULL, 0, is_rule, id) == (!over && fits && !r->deny));
+		FUZZ_CHECK(!policy_may_get(p, name, "web", 0, is_rule, id));
+		over = over || (fits && r->nets == 0);
+	}
+	(void)snprintf(id, sizeof(id), "r0");
+	FUZZ_CHECK(!policy_may_get(p, "nobody", NULL, 0, is_rule, id));
+}
+
 /* What the deny took away may be missing; nothing else has changed. */
 static void
 check_narrowed(const struct policy *before, const struct policy *after, unsigned user, size_t net)
@@ -274,15 +303,18 @@ fuzz_one(const uint8_t *data, size_t len)
 		m.rules[i] = take_rule(&in);
 	before = load(&m);
 	check_keys(before);
-	for (unsigned user = 0; user < USERS; user++)
+	for (unsigned user = 0; user < USERS; user++) {
+		check_chances(&m, before, user);
 		for (size_t net = 0; net < NETS; net++)
 			check_decision(&m, before, user, net);
+	}
 	at %= m.n_rules + 1;
 	memmove(&m.rules[at + 1], &m.rules[at], (m.n_rules - at) * sizeof(m.rules[0]));
 	m.rules[at] = deny;
 	m.n_rules++;
 	after = load(&m);
 	for (unsigned user = 0; user < USERS; user++) {
+		check_chances(&m, after, user);
 		for (size_t net = 0; net < NETS; net++) {
 			check_decision(&m, after, user, net);
 			check_narrowed(before, after, user, net);

@@ -122,6 +122,7 @@ test_bad_windows(void **state)
 
 #define KEY         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMcNXmfMghzQoN/u3Aq15PWg9acIe9mN8ibMaMXoUVqS"
 #define FINGERPRINT "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+#define OF_KEY      "SHA256:1ZcT+aUFjixXu/hWuJqfo7Xz9VAeuNcgjSpdMfppyM4"
 
 static struct policy *
 parse(const char *profiles, const char *rules)
@@ -203,6 +204,58 @@ test_expires(void **state)
 	assert_int_equal(policy_decide(p, &login, &d), POLICY_E_REFUSED);
 	assert_true(d.expired && d.rule == NULL && d.profile == NULL);
 	assert_string_equal(d.message, "This account has expired.");
+	policy_unref(p);
+}
+
+/* Writes down each rule, and wants another. */
+static bool
+note_rule(void *arg, const struct policy_decision *d)
+{
+	char *seen = arg;
+
+	assert_true(strlen(seen) + strlen(d->rule) + 2 < 128);
+	strcat(strcat(seen, d->rule), " ");
+	return false;
+}
+
+static void
+check_may_get(const struct policy *p, const char *user, const char *target, int64_t now,
+    const char *rules)
+{
+	char seen[128] = "";
+
+	assert_false(policy_may_get(p, user, target, now, note_rule, seen));
+	assert_string_equal(seen, rules);
+}
+
+static void
+test_logins_that_may_come(void **state)
+{
+	struct policy *p = parse(PLAIN,
+	    "{ \"id\": \"sk\", \"if\": { \"auth\": { \"any\": [\"sk-key\"] } }, \"use\": \"p\" },"
+	    "{ \"id\": \"past\", \"if\": { \"time\": \"/2026-11-22T00:00Z\" }, \"use\": \"p\" },"
+	    "{ \"id\": \"now\", \"if\": { \"time\": [\"mon 08:00-09:00 Z\"] }, \"use\": \"p\" },"
+	    "{ \"id\": \"net\", \"if\": { \"from\": [\"10.0.0.0/8\"], \"not\": { \"user\": [\"a\"] } },"
+	    " \"use\": \"p\" },"
+	    "{ \"id\": \"no-net\", \"if\": { \"not\": { \"from\": [\"10.0.0.0/8\"] } }, \"use\": \"p\" },"
+	    "{ \"id\": \"web\", \"if\": { \"target\": [\"web*\"] }, \"use\": \"p\" },"
+	    "{ \"id\": \"deny\", \"if\": { \"target\": [\"d?\"] }, \"deny\": \"No.\" },"
+	    "{ \"id\": \"any\", \"if\": { \"target\": [\"*\"], \"group\": [\"ops\"] }, \"use\": \"p\" },"
+	    "{ \"id\": \"other\", \"if\": { \"key\": [\"" FINGERPRINT "\"] }, \"use\": \"p\" },"
+	    "{ \"id\": \"key\", \"if\": { \"key\": [\"" OF_KEY "\"] }, \"use\": \"p\" },"
+	    "{ \"id\": \"behind\", \"use\": \"p\" }");
+
+	(void)state;
+	check_may_get(p, "a", NULL, MONDAY, "now no-net key ");
+	check_may_get(p, "a", NULL, MONDAY - 2 * DAY, "past now no-net key ");
+	check_may_get(p, "a", "web-1", MONDAY, "web ");
+	check_may_get(p, "a", "x", MONDAY, "");
+	check_may_get(p, "b", NULL, MONDAY - 1, "now net no-net key ");
+	/* What always denies ends it as well. */
+	check_may_get(p, "b", "db", MONDAY - 1, "");
+	check_may_get(p, "b", "dbx", MONDAY - 1, "any ");
+	check_may_get(p, "b", NULL, MONDAY, "");
+	check_may_get(p, "c", NULL, MONDAY, "");
 	policy_unref(p);
 }
 
@@ -628,6 +681,7 @@ main(void)
 		cmocka_unit_test(test_set),
 		cmocka_unit_test(test_templates),
 		cmocka_unit_test(test_templates_are_judged_again),
+		cmocka_unit_test(test_logins_that_may_come),
 		cmocka_unit_test(test_split),
 		cmocka_unit_test(test_patterns),
 		cmocka_unit_test(test_directory),
