@@ -81,6 +81,7 @@
 	X(DIAG_W_ALLOW_LIST_SHELL, "W-allow-list-shell")   \
 	X(DIAG_W_SHARED_BIND, "W-shared-bind")             \
 	X(DIAG_W_DEFAULT_LIMITS, "W-default-limits")       \
+	X(DIAG_W_UNLIMITED_KEEP, "W-unlimited-keep")       \
 	X(DIAG_W_ROOT_USER, "W-root-user")                 \
 	X(DIAG_W_UNSAFE, "W-unsafe")                       \
 	X(DIAG_W_TIME_PAST, "W-time-past")                 \

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "units.h"
+
 #define COMPARISONS_MAX 65536 /* of two lists; longer ones are not compared */
 
 /* ---- rules that never match ---- */
@@ -314,10 +316,33 @@ lint_profile(struct policy_draft *d, const struct policy_draft_profile *profile)
 		lint_limits(d, profile);
 }
 
+/* Each target has a container of its own, and whoever logs in may think of any that fits. */
 static void
-lint_rule(struct json_reader *r, const struct json_node *node, const struct policy_rule *rule,
+lint_kept(struct policy_draft *d, const struct json_node *node, const struct policy_rule *rule)
+{
+	const char *const *target = rule->conditions.targets;
+	const struct policy_profile *profile = rule->profile;
+	char keep[UNITS_TEXT_MAX];
+
+	if (profile == NULL || profile->mode != POLICY_MODE_USER || profile->keep_ms == 0 ||
+	    d->policy->ceilings.per_user.containers != 0 || rule->ceiling.containers != 0)
+		return;
+	while (target != NULL && *target != NULL && strpbrk(*target, "*?") == NULL)
+		target++;
+	if (target != NULL && *target != NULL)
+		json_read_diag(&d->reader, DIAG_W_UNLIMITED_KEEP, find(find(node, "if"), "target"),
+		    JSON_AT_VALUE,
+		    "\"ceilings\": { \"per_user\": { \"containers\": 8 } } in the policy, or the rule's own",
+		    "a user can leave a container behind for each target like \"%s\", every one kept for "
+		    "%s: no ceiling says how many",
+		    *target, units_format_duration(profile->keep_ms, keep));
+}
+
+static void
+lint_rule(struct policy_draft *d, const struct json_node *node, const struct policy_rule *rule,
     int64_t now)
 {
+	struct json_reader *r = &d->reader;
 	size_t past = 0;
 
 	for (size_t i = 0; i < rule->conditions.n_times; i++)
@@ -329,6 +354,7 @@ lint_rule(struct json_reader *r, const struct json_node *node, const struct poli
 		lint_exec(r, find(find(node, "set"), "session.exec"));
 	if (find(node, "set") != NULL)
 		lint_mounts(r, find(find(node, "set"), "container.mounts"));
+	lint_kept(d, node, rule);
 }
 
 /* Whether any rule could let this user in. */
@@ -395,7 +421,7 @@ policy_lint(struct policy_draft *d, int64_t now)
 	for (size_t i = 0; i < d->n_draft_profiles; i++)
 		lint_profile(d, &d->draft_profiles[i]);
 	for (size_t i = 0; i < p->n_rules; i++, e = policy_section_next(&d->rules, e))
-		lint_rule(&d->reader, e, &p->rules[i], now);
+		lint_rule(d, e, &p->rules[i], now);
 	for (size_t i = 0; i < p->n_users; i++)
 		lint_user(d, &p->users[i], now);
 }
