@@ -9,6 +9,7 @@
 #include "engine_json.h"
 #include "policy_commands.h"
 #include "policy_show.h"
+#include "units.h"
 
 static const char usage[] =
     "usage: sallyport policy explain [--json] FILE --user NAME[+TARGET] [--group GROUP]...\n"
@@ -44,6 +45,49 @@ make_request(const struct verdict *v, const struct facts *f)
 		return NULL;
 	}
 	return body;
+}
+
+/* ---- whose container it would be ---- */
+
+static void
+write_handout(struct json_writer *w, const struct policy_profile *profile)
+{
+	bool shared = profile->mode == POLICY_MODE_USER;
+	char keep[UNITS_TEXT_MAX];
+
+	json_write_open(w, "handout", '{');
+	json_write_string(w, "source", shared ? "user" : profile->pool > 0 ? "pool" : "new");
+	if (shared)
+		json_write_string(w, "keep", units_format_duration(profile->keep_ms, keep));
+	json_write_close(w, '}');
+}
+
+static void
+print_shared(const struct policy_profile *profile, const struct facts *f)
+{
+	char keep[UNITS_TEXT_MAX];
+
+	printf("would enter the container of %s", f->login.user);
+	if (f->login.target != NULL)
+		printf(" for target %s", f->login.target);
+	(void)fputs(", a new one if there is none; ", stdout);
+	if (profile->keep_ms > 0)
+		printf("it stays for %s when its last connection has ended\n",
+		    units_format_duration(profile->keep_ms, keep));
+	else
+		(void)puts("it goes with its last connection");
+}
+
+/* Of a container of one's own, as ever, nothing is said. */
+static void
+print_handout(const struct policy_profile *profile, const struct facts *f)
+{
+	if (profile->mode == POLICY_MODE_USER)
+		print_shared(profile, f);
+	else if (profile->pool > 0)
+		printf("would get one of the pool of %u that are started ahead, or a new one when none "
+		       "is ready\n",
+		    profile->pool);
 }
 
 static const char *const *
@@ -161,6 +205,8 @@ write_json(struct policy *p, const struct facts *f, const struct verdict *v, con
 		code = write_ceilings(&w, p, v->decision.rule, v->decision.profile);
 	if (v->grant != NULL && v->allowed)
 		write_outcome(&w, v, f);
+	if (v->grant != NULL)
+		write_handout(&w, policy_grant_profile(v->grant));
 	if (body != NULL)
 		json_write_raw(&w, "create", body);
 	json_write_close(&w, '}');
@@ -241,6 +287,8 @@ print_all(struct policy *p, const struct facts *f, const struct verdict *v, cons
 		(void)puts("would listen in the container for the client's agent");
 	else if (v->allowed && f->ask == ASK_PROGRAM)
 		print_program(v, f);
+	if (v->grant != NULL)
+		print_handout(policy_grant_profile(v->grant), f);
 	if (body != NULL)
 		printf("would send: POST /containers/create?name=%s %s\n", CONTAINER, body);
 	return code;

@@ -239,6 +239,40 @@ def replay_policy(**session):
             "rules": [{"id": "web", "if": {"target": ["web"]}, "use": "p"}, {"id": "all", "use": "p"}]}
 
 
+def test_explain_whose_container(tmp_path):
+    """Word for word: for modes and pools, and a rule's "set"."""
+    profiles = {"kept": {"container": {"image": "debian", "mode": "user", "keep": "90m"}},
+                "gone": {"container": {"image": "debian", "mode": "user"}},
+                "pool": {"container": {"image": "debian", "pool": 4}},
+                "own": {"container": {"image": "debian", "mode": "session"}}}
+    policy = {"sallyport_policy": 1, "users": {"alice": {"keys": [KEY]}}, "profiles": profiles,
+              "rules": [{"id": "t", "if": {"target": ["web"]}, "use": "kept"},
+                        {"id": "set", "if": {"target": ["set"]}, "use": "kept", "set": {"container.keep": "8h"}},
+                        *({"id": name, "if": {"target": [name]}, "use": name} for name in profiles),
+                        {"id": "plain", "use": "kept"}]}
+    path = write(tmp_path, "policy.json", policy)
+    enter = "would enter the container of alice"
+    for user, line, handout in (
+            ("alice", f"{enter}, a new one if there is none; it stays for 90m when its last connection has ended",
+             {"source": "user", "keep": "90m"}),
+            ("alice+web", f"{enter} for target web, a new one if there is none; it stays for 90m when its last "
+             "connection has ended", {"source": "user", "keep": "90m"}),
+            ("alice+set", f"{enter} for target set, a new one if there is none; it stays for 8h when its last "
+             "connection has ended", {"source": "user", "keep": "8h"}),
+            ("alice+gone", f"{enter} for target gone, a new one if there is none; it goes with its last connection",
+             {"source": "user", "keep": "0"}),
+            ("alice+pool", "would get one of the pool of 4 that are started ahead, or a new one when none is ready",
+             {"source": "pool"}),
+            ("alice+own", None, {"source": "new"})):
+        text = tool("explain", path, "--user", user).stdout.splitlines()
+        said = [t for t in text if t.startswith(("would enter", "would get"))]
+        assert said == ([line] if line else []), (user, said)
+        assert json.loads(tool("explain", "--json", path, "--user", user).stdout)["handout"] == handout
+    r = tool("explain", path, "--user", "bob")
+    assert "would" not in r.stdout
+    assert "handout" not in json.loads(tool("explain", "--json", path, "--user", "bob").stdout)
+
+
 def test_replay(tmp_path):
     """Each kind of decision, once changed and once not; and what cannot be asked again is counted."""
     old = replay_policy(forward={"local": ["container:80"]}, subsystems={"sftp": True})
