@@ -54,6 +54,10 @@ HOSTS = ["localhost", "127.0.0.1", "127.9.9.9", "[::1]", "10.1.2.3", "[2001:db8:
          "0.0.0.0", "[::ffff:10.1.2.3]", "[::ffff:127.0.0.1]"]
 FORWARDS = ["container:80", "container:1-100", "10.0.0.0/8:80-8080", "2001:db8::/32:81",
             "10.1.2.3:65535", "0.0.0.0/0:8080"]
+LISTEN_AT = ["localhost", "*", "0.0.0.0", "[::]", "127.0.0.1", "127.9.9.9", "[::1]", "172.18.0.2",
+             "[2001:db8::7]", "example.org", "[::ffff:127.0.0.1]"]
+LISTENS = ["container:8080", "container:0", "container:80-81", "0.0.0.0:8080", "0.0.0.0:0", "[::]:80-8080",
+           "172.18.0.0/16:1-65535", "[2001:db8::7]:81", "127.0.0.1:65535", "0.0.0.0/0:81", "172.18.0.2:0"]
 ROOTS = {"homes": "/srv/homes", "shared": "/srv/shared/here"}
 TARGETS = ["web", "web-1", "db", "none", "proc", "7", "x" * 60]
 PATTERNS = ["*", "web*", "d?", "none", "x*"]
@@ -139,7 +143,8 @@ class Maker:
         if self.maybe():
             s["max"] = self.rng.choice(["8h", "90s", "250ms"])
         if self.maybe():
-            s["forward"] = {"local": self.some(FORWARDS, 0)}
+            s["forward"] = {"local": self.some(FORWARDS, 0), "remote": self.some(LISTENS, 0),
+                            "agent": self.maybe(0.5)}
         if "session.idle" in AVAILABLE and self.maybe():
             s["idle"] = self.rng.choice(["20m", "90s", "250ms"])
         if "session.greeting" in AVAILABLE and self.maybe():
@@ -241,13 +246,19 @@ class Maker:
         f["time"] = (f"2026-{self.rng.randint(1, 12):02}-{self.rng.randint(1, 28):02}"
                      f"T{self.rng.randint(0, 23):02}:{self.rng.randint(0, 59):02}Z")
         if self.maybe(0.7):
-            f["request"] = self.rng.choice(["shell", "exec", "exec", "exec", "subsystem", "forward"])
+            f["request"] = self.rng.choice(["shell", "exec", "exec", "exec", "subsystem", "forward",
+                                            "listen", "listen", "agent"])
             if f["request"] == "exec":
                 f["command"] = self.command()
             if f["request"] == "subsystem":
                 f["command"] = self.rng.choice(["sftp", "x", "", "sftp "])
             if f["request"] == "forward":
                 f["to"] = self.rng.choice(HOSTS) + ":" + str(self.rng.choice([80, 81, 1, 65535, 8080]))
+            elif f["request"] == "listen":
+                f["to"] = (self.rng.choice(LISTEN_AT) + ":" +
+                           str(self.rng.choice([0, 80, 81, 1, 65535, 8080])))
+            elif f["request"] == "agent":
+                pass
             elif self.maybe(0.2):
                 f["pty"] = True
         return f
@@ -299,9 +310,9 @@ def run(*args):
     return r
 
 
-def compare_whole(path, policy, c):
-    """One login in full: every setting, and the engine's request against the guardrails."""
-    args = ["--user", c["user"], "--at", c["time"]]
+def explained(path, c, *more):
+    """What is said to the login of a case, and the exit code."""
+    args = ["--user", c["user"], "--at", c["time"], *more]
     for option in ("from", "key", "auth"):
         if option in c:
             args += [f"--{option}", c[option]]
@@ -310,16 +321,41 @@ def compare_whole(path, policy, c):
     r = run("explain", "--json", path, *args)
     said = json.loads(r.stdout)
     assert said["rule"] == (c["expect"]["rule"] or None)
-    if c["expect"]["profile"] == "":
-        assert r.returncode == 1 and "create" not in said
-        return 0
-    assert r.returncode == 0
+    return said, r.returncode
+
+
+def profile_of_case(policy, c):
     name, _, target = c["user"].partition("+")
-    used = next(r for r in policy["rules"] if r["id"] == said["rule"])
+    used = next(r for r in policy["rules"] if r["id"] == c["expect"]["rule"])
     profile = oracle.profile_of(policy, used["use"])
     for way, value in used.get("set", {}).items():
         profile = oracle.put(profile, way, value)
-    profile = oracle.filled_in(profile, name, target or None)
+    return oracle.filled_in(profile, name, target or None)
+
+
+def expected_handout(container):
+    if container["mode"] == "user":
+        return {"source": "user", "keep": container["keep"]}
+    return {"source": "pool" if container["pool"] > 0 else "new"}
+
+
+def compare_listener(path, policy, c):
+    """The addresses, in their order."""
+    said, code = explained(path, c, "--request", "listen", "--to", c["to"])
+    at = oracle.listeners(profile_of_case(policy, c), c["to"])
+    assert said.get("listen", []) == at and code == (not at), (c, said["why"])
+    return 1 if at else 0
+
+
+def compare_whole(path, policy, c):
+    """One login in full: every setting, and the engine's request against the guardrails."""
+    said, code = explained(path, c)
+    if c["expect"]["profile"] == "":
+        assert code == 1 and "create" not in said
+        return 0
+    assert code == 0
+    profile = profile_of_case(policy, c)
+    assert said["handout"] == expected_handout(profile["container"])
     wanted = flat({k: profile[k] for k in ("container", "session")})
     wanted["container.user"] = full_user(wanted["container.user"])
     found = {s["name"]: s["value"] for s in said["settings"]}
@@ -345,7 +381,7 @@ def compare_whole(path, policy, c):
 def test_random_policies(tmp_path):
     print(f"SP_TEST_SEED={SEED}")
     make = Maker(random.Random(SEED))
-    total = allowed = whole = refusals = 0
+    total = allowed = whole = refusals = listening = 0
     for _ in range(25 if SANITIZED else 250):
         policy = make.policy()
         keys = {name: [fingerprint(k) for k in u["keys"]] for name, u in policy["users"].items()}
@@ -363,10 +399,13 @@ def test_random_policies(tmp_path):
         allowed += sum(c["expect"]["allow"] for c in cases)
         refusals += sum(c["expect"]["rule"] != "" and not c["expect"]["allow"] for c in cases)
         whole += compare_whole(path, policy, cases[0])
+        asked = [c for c in cases if c.get("request") == "listen" and c["expect"]["profile"]]
+        asked.sort(key=lambda c: not c["expect"]["allow"])
+        listening += sum(compare_listener(path, policy, c) for c in asked[:1] + asked[-1:])
     # A generator that asks nothing that is ever granted, or ever refused, would show nothing.
-    assert allowed > total / 20 and refusals > total / 20 and whole > 0
+    assert allowed > total / 20 and refusals > total / 20 and whole > 0 and listening > 0
     print(f"{total} questions, {allowed} allowed, {refusals} refused by a rule or a profile, "
-          f"{whole} compared in full")
+          f"{whole} compared in full, {listening} listeners by their addresses")
 
 
 def test_the_oracle_is_heard(tmp_path):

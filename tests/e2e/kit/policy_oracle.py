@@ -273,10 +273,12 @@ def fits_words(pattern, words):
         fits(p, w) and (not w.startswith("-") or p.startswith("-")) for p, w in zip(pattern, words))
 
 
-def in_target(target, address, port):
+def in_target(target, address, port, listening=False):
     host, _, ports = target.rpartition(":")
     first, _, last = ports.partition("-")
     networks = ["127.0.0.0/8", "::1"] if host == "container" else [host.strip("[]")]
+    if listening:  # "any address of the container, or all of IPv4"
+        networks = [{"0.0.0.0": "0.0.0.0/0", "::": "::/0"}.get(n, n) for n in networks]
     return int(first) <= port <= int(last or first) and any(in_network(n, address) for n in networks)
 
 
@@ -291,6 +293,30 @@ def judge_forward(profile, to):
         in_target(t, a, int(port)) for t in profile["session"]["forward"]["local"] for a in addresses)
 
 
+def listeners(profile, to):
+    """The addresses at which would be listened; none: it is refused."""
+    host, _, port = to.rpartition(":")
+    host = host.strip("[]")
+    loopback, every = ["::1", "127.0.0.1"], ["::", "0.0.0.0"]
+    if profile["container"]["mode"] == "session":
+        return []
+    if host in ("localhost", "*"):
+        wanted = loopback if host == "localhost" else every
+    else:
+        try:
+            ip = ipaddress.ip_address(host)
+        except ValueError:
+            return []  # a name
+        wanted = [str(getattr(ip, "ipv4_mapped", None) or ip)]
+
+    def allowed(addresses):
+        return [a for a in addresses if any(in_target(t, a, int(port), True)
+                                            for t in profile["session"]["forward"]["remote"])]
+
+    # Who asks for all addresses gets the loopback's where the list has not more.
+    return allowed(wanted) or (allowed(loopback) if set(wanted) <= set(every) else [])
+
+
 def judge_request(profile, facts):
     """(allowed, the words that run without a shell or None)"""
     session, kind = profile["session"], facts.get("request")
@@ -298,6 +324,10 @@ def judge_request(profile, facts):
         return True, None
     if kind == "forward":
         return judge_forward(profile, facts["to"]), None
+    if kind == "listen":
+        return bool(listeners(profile, facts["to"])), None
+    if kind == "agent":
+        return session["forward"]["agent"] and profile["container"]["mode"] != "session", None
     if kind == "shell" and not session["shell"]:
         return False, None
     if kind == "subsystem" and not session["subsystems"].get(facts["command"]):
