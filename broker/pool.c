@@ -363,7 +363,11 @@ want_profile(struct pool *p, const struct policy_profile *profile)
 	}
 	policy_grant_unref(shelf->grant);
 	shelf->grant = grant;
-	shelf->want += profile->pool;
+	/* Rules that set what makes no other container of it need no more of them. */
+	if (profile->set_by == NULL)
+		shelf->want += profile->pool;
+	else if (shelf->want < profile->pool)
+		shelf->want = profile->pool;
 	shelf->wait_ms = 0;
 	shelf->retry_at = 0;
 	shelf->crowded_until = 0;

@@ -194,6 +194,22 @@ def test_killed_broker_leaves_nothing(pool, engine):
     assert not os.listdir(f"{pool.dir}/run/rendezvous")
 
 
+def test_rules_that_set_something(pool, engine):
+    """What makes another container has a pool of its own; what does not shares the profile's."""
+    others = [r for r in pool.policy["rules"] if r["id"] not in ("busy", "onebin", "dev")]
+    pool.policy["rules"] = [
+        {"id": "busy", "if": {"user": ["busy"]}, "use": "busy", "set": {"session.pty": False}},
+        {"id": "dev", "if": {"user": ["dev"]}, "use": "busy", "set": {"session.channels": 3}},
+        {"id": "onebin", "if": {"user": ["onebin"]}, "use": "busy", "set": {"container.limits.pids": 77}}, *others]
+    pool.start()
+    full(pool, 2 * SIZE)
+    ready = hostnames(engine)
+    limits = [engine.inspect(c)["HostConfig"]["PidsLimit"] for c in engine.containers()]
+    assert limits.count(77) == SIZE and len(limits) == 2 * SIZE
+    assert {where(pool, u) for u in ("busy", "dev", "onebin")} <= ready
+    assert {e["source"] for e in pool.audit(event="container.handout")} == {"pool"}
+
+
 def test_killed_while_it_fills(pool, engine):
     """At several moments of a start: what is there afterwards is one whole pool."""
     for moment in (0.0, 0.05, 0.15, 0.3):
