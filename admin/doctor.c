@@ -21,6 +21,8 @@
 #include "fd.h"
 #include "log.h"
 
+#define FINDINGS_MAX (4U << 20) /* bytes: some thousand profiles with what is said of each */
+
 struct options {
 	bool json;
 	const char *config; /* NULL: the broker's default */
@@ -73,13 +75,33 @@ become_broker(const struct options *o, int out)
 	_exit(EXIT_USAGE);
 }
 
+/* All that comes, as JSON; NULL: it is none, or too much. Words of an engine's are in it. */
+static json_t *
+read_findings(int fd)
+{
+	char *text = malloc(FINDINGS_MAX);
+	json_t *found = NULL;
+	size_t len = 0;
+	ssize_t n = 1;
+
+	while (text != NULL && len < FINDINGS_MAX && n != 0) {
+		n = read(fd, text + len, FINDINGS_MAX - len);
+		if (n < 0 && errno != EINTR)
+			break;
+		len += n > 0 ? (size_t)n : 0;
+	}
+	if (text != NULL && n == 0)
+		found = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+	free(text);
+	return found;
+}
+
 /* What it finds, or NULL. Each of its questions has an end. */
 static json_t *
 run_broker(const struct options *o)
 {
+	json_t *found = NULL;
 	int pipe_fds[2];
-	json_t *found;
-	FILE *in;
 	pid_t pid;
 
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
@@ -88,12 +110,10 @@ run_broker(const struct options *o)
 	if (pid == 0)
 		become_broker(o, pipe_fds[1]);
 	fd_close(&pipe_fds[1]);
-	in = fdopen(pipe_fds[0], "r");
-	found = pid > 0 && in != NULL ? json_loadf(in, JSON_REJECT_DUPLICATES, NULL) : NULL;
-	if (in != NULL)
-		(void)fclose(in);
-	else
-		fd_close(&pipe_fds[0]);
+	if (pid > 0)
+		found = read_findings(pipe_fds[0]);
+	/* Who has more to say is ended by it. */
+	fd_close(&pipe_fds[0]);
 	if (pid > 0)
 		(void)waitpid(pid, NULL, 0);
 	if (!json_is_array(json_object_get(found, "findings"))) {

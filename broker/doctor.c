@@ -33,6 +33,13 @@ doctor_say(struct doctor *d, enum doctor_level level, const char *check, const c
 	json_write_close(&d->out, '}');
 }
 
+void
+doctor_say_either(struct doctor *d, bool is_good, const struct doctor_pair *pair)
+{
+	doctor_say(d, is_good ? DOCTOR_OK : pair->level, pair->check, is_good ? NULL : pair->advice,
+	    "%s", is_good ? pair->good : pair->bad);
+}
+
 /* What the reader of a file has to say, each with its place. */
 static void
 say_diags(struct doctor *d, const char *check, const struct diag_list *diags)
@@ -91,6 +98,7 @@ doctor_run(const char *path)
 	doctor_kernel(&d);
 	if (c != NULL) {
 		doctor_files(&d);
+		doctor_audit(&d);
 		doctor_engine(&d);
 	}
 	json_write_close(&d.out, ']');

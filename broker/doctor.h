@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/stat.h>
 
 #include "attr.h"
 #include "json_write.h"
@@ -38,9 +39,28 @@ struct doctor {
 void SP_PRINTF(5, 6) doctor_say(struct doctor *d, enum doctor_level level, const char *check,
     const char *advice, const char *format, ...);
 
+/* One of two findings under one name: that it is good, or at level that it is bad. */
+struct doctor_pair {
+	const char *check;
+	const char *good;
+	enum doctor_level level;
+	const char *advice;
+	const char *bad;
+};
+void doctor_say_either(struct doctor *d, bool is_good, const struct doctor_pair *pair);
+
+/*
+ * Whether nobody but root and the broker can put something into the directory at path, or another one in its
+ * place; else why[cap] says why not. st: what it is.
+ */
+SP_MUST_CHECK bool doctor_is_guarded(const char *path, const struct stat *st, char *why, size_t cap);
+/* root, this user, or the one of the packaged unit, for whom root asks. */
+bool doctor_is_owner(uid_t uid);
+
 /* The parts. */
 void doctor_kernel(struct doctor *d);
 void doctor_files(struct doctor *d);
+void doctor_audit(struct doctor *d);
 void doctor_engine(struct doctor *d);
 
 /*

@@ -26,6 +26,7 @@
 #define ANSWER_MAX  (4U << 20)
 #define PATH_CAP    (3 * ENGINE_IMAGE_MAX + 128)
 #define WARNINGS    16 /* of the engine's own, at most */
+#define PLUGINS     16 /* the same */
 #define ROOM_WANTED (1ULL << 30)
 
 struct talk {
@@ -205,17 +206,14 @@ security_option(const json_t *info, const char *name)
 static void
 examine_security(struct doctor *d, const json_t *info)
 {
+	static const struct doctor_pair filter = { "engine.seccomp",
+		"containers have a system call filter (CIS 5.22)", DOCTOR_ERROR,
+		"remove \"seccomp-profile\": \"unconfined\" from daemon.json, or use a kernel with seccomp",
+		"containers have no system call filter (CIS 5.22): the whole kernel is within reach of every "
+		"user" };
 	const char *seccomp = security_option(info, "seccomp");
 
-	if (seccomp == NULL || strstr(seccomp, "unconfined") != NULL)
-		doctor_say(d, DOCTOR_ERROR, "engine.seccomp",
-		    "remove \"seccomp-profile\": \"unconfined\" from daemon.json, or use a kernel with "
-		    "seccomp",
-		    "containers have no system call filter (CIS 5.22): the whole kernel is within reach "
-		    "of every user");
-	else
-		doctor_say(d, DOCTOR_OK, "engine.seccomp", NULL,
-		    "containers have a system call filter (CIS 5.22)");
+	doctor_say_either(d, seccomp != NULL && strstr(seccomp, "unconfined") == NULL, &filter);
 	if (security_option(info, "apparmor") != NULL || security_option(info, "selinux") != NULL)
 		doctor_say(d, DOCTOR_OK, "engine.lsm", NULL,
 		    "containers are confined by %s (CIS 5.2, 5.3)",
@@ -282,19 +280,45 @@ examine_machine(struct doctor *d, const json_t *info)
 		    text_of(info, "CgroupVersion")[0] != '\0' ? text_of(info, "CgroupVersion") : "1");
 }
 
+/*
+ * A plugin is asked about each of the broker's requests, and sees them: one that hangs or refuses is why logins
+ * fail.
+ */
+static void
+examine_authorization(struct doctor *d, const json_t *info)
+{
+	const json_t *plugins = json_object_get(json_object_get(info, "Plugins"), "Authorization");
+	size_t i;
+	const json_t *one;
+
+	if (json_array_size(plugins) == 0)
+		doctor_say(d, DOCTOR_NOTE, "engine.authorization", NULL,
+		    "no plugin judges requests to the engine (CIS 2.12): whoever reaches its socket may do "
+		    "everything");
+	json_array_foreach(plugins, i, one)
+	{
+		const char *name = json_string_value(one);
+
+		if (name != NULL && i < PLUGINS)
+			doctor_say(d, DOCTOR_NOTE, "engine.authorization",
+			    "let it allow the broker's requests; when it hangs or refuses, logins fail",
+			    "the engine asks plugin %.100s about each request (CIS 2.12), which sees what "
+			    "sallyport asks for",
+			    name);
+	}
+}
+
 static void
 examine_habits(struct doctor *d, const json_t *info)
 {
+	static const struct doctor_pair live_restore = { "engine.live-restore",
+		"containers survive a restart of the engine (CIS 2.15)", DOCTOR_NOTE,
+		"\"live-restore\": true in daemon.json",
+		"a restart of the engine ends every session (CIS 2.15)" };
 	size_t i;
 	const json_t *warning;
 
-	if (is_true(info, "LiveRestoreEnabled"))
-		doctor_say(d, DOCTOR_OK, "engine.live-restore", NULL,
-		    "containers survive a restart of the engine (CIS 2.15)");
-	else
-		doctor_say(d, DOCTOR_NOTE, "engine.live-restore",
-		    "\"live-restore\": true in daemon.json",
-		    "a restart of the engine ends every session (CIS 2.15)");
+	doctor_say_either(d, is_true(info, "LiveRestoreEnabled"), &live_restore);
 	json_array_foreach(json_object_get(info, "Warnings"), i, warning)
 	{
 		const char *text = json_string_value(warning);
@@ -326,6 +350,7 @@ examine_info(struct talk *t)
 	examine_limit(d, t->body, "CpuCfsQuota", "engine.cpu", DOCTOR_WARNING,
 	    "processor time (CIS 5.12)");
 	examine_security(d, t->body);
+	examine_authorization(d, t->body);
 	examine_habits(d, t->body);
 	return true;
 }
@@ -372,16 +397,14 @@ examine_bridge(struct talk *t)
 static void
 examine_proxy(struct doctor *d)
 {
+	static const struct doctor_pair pair = { "engine.userland-proxy",
+		"ports are published without a proxy of the engine's (CIS 2.16)", DOCTOR_NOTE,
+		"\"userland-proxy\": false in daemon.json, if others publish ports",
+		"/etc/docker/daemon.json does not switch the userland proxy off (CIS 2.16); sallyport "
+		"publishes no ports" };
 	json_t *file = json_load_file("/etc/docker/daemon.json", JSON_REJECT_DUPLICATES, NULL);
 
-	if (json_is_false(json_object_get(file, "userland-proxy")))
-		doctor_say(d, DOCTOR_OK, "engine.userland-proxy", NULL,
-		    "ports are published without a proxy of the engine's (CIS 2.16)");
-	else
-		doctor_say(d, DOCTOR_NOTE, "engine.userland-proxy",
-		    "\"userland-proxy\": false in daemon.json, if others publish ports",
-		    "/etc/docker/daemon.json does not switch the userland proxy off (CIS 2.16); sallyport "
-		    "publishes no ports");
+	doctor_say_either(d, json_is_false(json_object_get(file, "userland-proxy")), &pair);
 	json_decref(file);
 }
 

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
+#include <pwd.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -29,6 +30,8 @@
 
 #define WHY_MAX 1024
 #define NOBODY  65534
+
+#define SERVICE_USER "sallyport" /* of the packaged unit */
 
 /* ---- the kernel ---- */
 
@@ -70,6 +73,12 @@ examine_namespaces(struct doctor *d)
 static void
 examine_user_namespaces(struct doctor *d)
 {
+	static const struct doctor_pair pair = { "kernel.user-namespaces",
+		"users may make user namespaces, which the packaged spawner needs", DOCTOR_WARNING,
+		"give sallyport-spawner@.service CAP_SYS_ADMIN as systemd/README.md says, or allow them "
+		"(kernel.unprivileged_userns_clone, AppArmor)",
+		"this kernel refuses user namespaces to users: the packaged spawner cannot start workers, only "
+		"a broker that is root can" };
 	pid_t pid;
 
 	if (geteuid() != 0)
@@ -79,27 +88,18 @@ examine_user_namespaces(struct doctor *d)
 		_exit(setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
 		    setresuid(NOBODY, NOBODY, NOBODY) < 0 ||
 		    unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS) < 0);
-	if (wait_for_child(pid) == 0)
-		doctor_say(d, DOCTOR_OK, "kernel.user-namespaces", NULL,
-		    "users may make user namespaces, which the packaged spawner needs");
-	else
-		doctor_say(d, DOCTOR_WARNING, "kernel.user-namespaces",
-		    "give sallyport-spawner@.service CAP_SYS_ADMIN as systemd/README.md says, or allow "
-		    "them (kernel.unprivileged_userns_clone, AppArmor)",
-		    "this kernel refuses user namespaces to users: the packaged spawner cannot start "
-		    "workers, only a broker that is root can");
+	doctor_say_either(d, wait_for_child(pid) == 0, &pair);
 }
 
 static void
 examine_pidfd(struct doctor *d)
 {
+	static const struct doctor_pair pair = { "kernel.pidfd", "processes can be held by pidfd",
+		DOCTOR_ERROR, "use Linux 5.3 or newer",
+		"there are no pidfds: the broker could end a process that is not meant" };
 	SP_CLEANUP_FD int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
 
-	if (fd >= 0 && syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0) == 0)
-		doctor_say(d, DOCTOR_OK, "kernel.pidfd", NULL, "processes can be held by pidfd");
-	else
-		doctor_say(d, DOCTOR_ERROR, "kernel.pidfd", "use Linux 5.3 or newer",
-		    "there are no pidfds: the broker could end a process that is not meant");
+	doctor_say_either(d, fd >= 0 && syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0) == 0, &pair);
 }
 
 static bool
@@ -118,19 +118,24 @@ file_has(const char *path, const char *word)
 static void
 examine_seccomp(struct doctor *d)
 {
-	if (file_has("/proc/sys/kernel/seccomp/actions_avail", "kill_process"))
-		doctor_say(d, DOCTOR_OK, "kernel.seccomp", NULL,
-		    "system call filters can end a process");
-	else
-		doctor_say(d, DOCTOR_ERROR, "kernel.seccomp",
-		    "use a kernel with CONFIG_SECCOMP_FILTER, 4.14 or newer",
-		    "system call filters cannot end a process: neither worker nor broker would be "
-		    "locked down");
+	static const struct doctor_pair pair = {
+		"kernel.seccomp", "system call filters can end a process", DOCTOR_ERROR,
+		"use a kernel with CONFIG_SECCOMP_FILTER, 4.14 or newer",
+		"system call filters cannot end a process: neither worker nor broker would be locked down"
+	};
+
+	doctor_say_either(d, file_has("/proc/sys/kernel/seccomp/actions_avail", "kill_process"),
+	    &pair);
 }
 
 void
 doctor_kernel(struct doctor *d)
 {
+	static const struct doctor_pair priority = { "kernel.priority",
+		"workers of strangers can have a lower priority than sessions", DOCTOR_WARNING,
+		"give the spawner CAP_SYS_NICE, in the first user namespace",
+		"workers of strangers have the priority of sessions: a flood of key exchanges slows sessions "
+		"down" };
 	struct utsname name;
 
 	if (uname(&name) == 0)
@@ -140,14 +145,7 @@ doctor_kernel(struct doctor *d)
 	examine_user_namespaces(d);
 	examine_pidfd(d);
 	examine_seccomp(d);
-	if (worker_priority_can_be_raised())
-		doctor_say(d, DOCTOR_OK, "kernel.priority", NULL,
-		    "workers of strangers can have a lower priority than sessions");
-	else
-		doctor_say(d, DOCTOR_WARNING, "kernel.priority",
-		    "give the spawner CAP_SYS_NICE, in the first user namespace",
-		    "workers of strangers have the priority of sessions: a flood of key exchanges slows "
-		    "sessions down");
+	doctor_say_either(d, worker_priority_can_be_raised(), &priority);
 }
 
 /* ---- files ---- */
@@ -193,11 +191,40 @@ examine_host_keys(struct doctor *d)
 	}
 }
 
+bool
+doctor_is_owner(uid_t uid)
+{
+	const struct passwd *service = getpwnam(SERVICE_USER);
+
+	return uid == 0 || uid == geteuid() || (service != NULL && uid == service->pw_uid);
+}
+
+bool
+doctor_is_guarded(const char *path, const struct stat *st, char *why, size_t cap)
+{
+	char real[PATH_MAX];
+
+	if (trusted_place(path, why, cap) < 0)
+		return false;
+	if (realpath(path, real) == NULL)
+		(void)snprintf(why, cap, "%s: %s", path, strerror(errno));
+	else if (trusted_place(real, why, cap) < 0)
+		return false;
+	else if (!S_ISDIR(st->st_mode))
+		(void)snprintf(why, cap, "%s is no directory", path);
+	else if (!doctor_is_owner(st->st_uid))
+		(void)snprintf(why, cap, "%s belongs to uid %u", path, (unsigned)st->st_uid);
+	else if ((st->st_mode & 022) != 0)
+		(void)snprintf(why, cap, "%s has mode %04o", path, st->st_mode & 07777);
+	else
+		return true;
+	return false;
+}
+
 /* A directory that the broker makes when it is not there. */
 static void
 examine_directory(struct doctor *d, const char *check, const char *path, mode_t forbidden)
 {
-	char inside[PATH_MAX];
 	char why[WHY_MAX] = "";
 	struct stat st;
 
@@ -206,13 +233,11 @@ examine_directory(struct doctor *d, const char *check, const char *path, mode_t 
 		    path);
 		return;
 	}
-	if (snprintf(inside, sizeof(inside), "%s/", path) >= (int)sizeof(inside) ||
-	    trusted_place(inside, why, sizeof(why)) < 0)
+	if (!doctor_is_guarded(path, &st, why, sizeof(why)))
 		doctor_say(d, DOCTOR_ERROR, check,
 		    "let it, and every directory above it, belong to root or to the broker's user, and "
 		    "take the right to write from group and others",
-		    "%s: somebody else could put something in its place",
-		    why[0] != '\0' ? why : path);
+		    "%s: somebody else could put something in its place", why);
 	else if ((st.st_mode & forbidden) != 0)
 		doctor_say(d, DOCTOR_WARNING, check, "chmod go-rwx what must be nobody else's",
 		    "%s has mode %04o: others can look into it", path, st.st_mode & 07777);

@@ -110,6 +110,149 @@ def test_engine_is_not_there(fresh_broker):
     assert "policy.image" not in found
 
 
+@pytest.mark.parametrize("plugins", [[], None, ["opa", "\x1b]0;x\x07" + "long" * 100]])
+def test_authorization_plugins(fresh_broker, engine, plugins):
+    b = without_missing(fresh_broker)
+    fake = FakeEngine(b.dir, engine)
+    try:
+        fake.rules([{"path": "^/info", "action": "lie", "set": {"Plugins": {"Authorization": plugins}}}])
+        b.config["engine"]["socket"] = fake.socket
+        b.write()
+        found = examine(b)["engine.authorization"]
+        assert {f["level"] for f in found} == {"note"} and "CIS 2.12" in found[0]["text"]
+        assert len(found) == len(plugins or [1])
+        assert not plugins or ("plugin opa" in found[0]["text"] and len(found[1]["text"]) < 300)
+        r = subprocess.run([SALLYPORT, "doctor", "--broker", PROGRAM, "--config", f"{b.dir}/broker.json"],
+                           capture_output=True, text=True, check=False, timeout=120 * PATIENCE)
+        assert "\x1b" not in r.stdout
+    finally:
+        fake.stop()
+
+
+# ----- the audit log -----
+
+def test_no_audit_log(fresh_broker):
+    b = without_missing(fresh_broker)
+    b.config.pop("audit")
+    b.write()
+    found = examine(b)
+    assert level(found, "audit.file") == "note" and "audit.room" not in found
+
+
+def nowhere(b, log):
+    del log
+    b.config["audit"]["file"] = "not/there/audit.log"
+
+
+def a_link(b, log):
+    os.rename(log, f"{b.dir}/elsewhere")
+    os.symlink(f"{b.dir}/elsewhere", log)
+
+
+def two_names(b, log):
+    os.link(log, f"{b.dir}/again")
+
+
+def writable(b, log):
+    os.chmod(log, 0o620)
+    del b
+
+
+def somebody_elses(b, log):
+    os.chown(log, 1234, 0)
+    del b
+
+
+def a_directory(b, log):
+    os.unlink(log)
+    os.mkdir(log)
+    del b
+
+
+@pytest.mark.parametrize("spoil, words", [
+    (nowhere, "No such file"), (a_link, "no regular file"), (two_names, "more than one name"),
+    (writable, "can write it"), (somebody_elses, "broker's user"), (a_directory, "no regular file"),
+], ids=lambda v: getattr(v, "__name__", ""))
+def test_audit_log_that_the_broker_would_not_take(fresh_broker, spoil, words):
+    """What doctor calls an error is one: the broker does not start."""
+    b = without_missing(fresh_broker)
+    b.start()
+    b.stop()
+    found = examine(b)
+    assert level(found, "audit.file") == level(found, "audit.readers") == "ok", found["audit.file"]
+    spoil(b, f"{b.dir}/audit.log")
+    b.write()
+    found = examine(b)
+    assert words in text(found, "audit.file", "error"), found["audit.file"]
+    with pytest.raises(AssertionError):
+        b.start()
+    assert "audit log" in b.log()
+
+
+def test_who_can_read_the_audit_log(fresh_broker):
+    b = without_missing(fresh_broker)
+    directory = f"{b.dir}/audit"
+    log = f"{directory}/audit.log"
+    os.mkdir(directory, 0o755)
+    b.config["audit"]["file"] = log
+    b.start()
+    b.stop()
+    for mode, wanted, words in ((0o644, "warning", "everybody on this host"), (0o640, "note", "group"),
+                                (0o600, "ok", "only its owner")):
+        os.chmod(log, mode)
+        found = examine(b)
+        assert words in text(found, "audit.readers", wanted), found["audit.readers"]
+        assert level(found, "audit.file") == "ok"
+    os.chmod(log, 0o644)
+    os.chmod(directory, 0o700)
+    assert level(examine(b), "audit.readers") == "ok", "nobody else gets to it"
+    os.chmod(directory, 0o777)
+    found = examine(b)
+    assert "in its place" in text(found, "audit.file", "warning")
+
+
+@pytest.mark.parametrize("size, options, required, wanted, words", [
+    ("64k", "", True, "ok", ""), ("64k", "full", True, "error", "nobody is let in"),
+    ("64k", "full", False, "warning", "not written down"),
+    ("64m", "", True, "warning", "nobody is let in"), ("64m", "ro", True, "error", "read only")])
+def test_room_for_the_audit_log(fresh_broker, size, options, required, wanted, words):
+    b = without_missing(fresh_broker)
+    directory = f"{b.dir}/audit"
+    os.mkdir(directory)
+    if size == "64k" and not options:
+        directory = b.dir  # the host's own
+    else:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "tmpfs", directory], check=True)
+    b.config["audit"] = {"file": f"{directory}/audit.log", "required": required}
+    b.write()
+    try:
+        if options == "ro":
+            subprocess.run(["mount", "-o", "remount,ro", directory], check=True)
+        found = examine(b)
+        room = os.statvfs(directory)
+        if wanted == "ok" and room.f_bavail * room.f_frsize < 256 << 20:
+            wanted = "warning"
+        assert level(found, "audit.room") == wanted, found["audit.room"]
+        assert words in text(found, "audit.room", wanted)
+        assert level(found, "audit.file") == ("error" if options == "ro" else "ok")
+    finally:
+        if directory != b.dir:
+            subprocess.run(["umount", directory], check=True)
+
+
+@pytest.mark.parametrize("says", [
+    "yes", "yes '{\"findings\": [], '", "head -c 5000000 /dev/zero", "printf '{\"findings\": [] '", "true",
+    "echo '{\"findings\": 1}'", "echo '[]'"])
+def test_a_program_that_says_anything(tmp_path, says):
+    """What runs in the broker's place is read up to a bound, and is no finding."""
+    program = tmp_path / "broker"
+    program.write_text(f"#!/bin/sh\n{says}\n")
+    program.chmod(0o755)
+    r = subprocess.run(["prlimit", f"--as={256 << 20}", SALLYPORT, "doctor", "--broker", str(program)],
+                       capture_output=True, text=True, check=False, timeout=20 * PATIENCE)
+    assert r.returncode == 2 and "has found nothing" in r.stderr
+
+
 def test_wrong_usage():
     for args in (["x"], ["--nonsense"], ["--broker", "/bin/false"]):
         r = subprocess.run([SALLYPORT, "doctor", *args], capture_output=True, text=True, check=False,
