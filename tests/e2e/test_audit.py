@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The audit log: every decision is in it, before its effect, and nothing raw from strangers."""
+import gzip
+import json
 import os
 import signal
 import subprocess
 
 import pytest
 
+from kit.broker import TREE
 from kit.proc import wait_for
 from kit.raw import RawClient
 from kit.target import PATIENCE
@@ -119,6 +122,51 @@ def test_sighup_goes_on_in_a_new_file(fresh_broker):
     assert b.target.ssh("true").returncode == 0
     assert b.audit(event="login", outcome="accepted")
     assert os.stat(path).st_mode & 0o777 == 0o600
+
+
+def test_rotation_as_packaged(fresh_broker, tmp_path):
+    """The package's own file, for our place and user: each line is in one of the files, and none is torn."""
+    b = fresh_broker.start()
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text('#!/bin/sh\necho "$*" >>"$0.log"\n'
+                         f'case "$*" in *--signal=HUP*) kill -HUP {b.process.pid};; esac\n')
+    systemctl.chmod(0o755)
+    with open(f"{TREE}/packaging/etc/logrotate", encoding="ascii") as f:
+        text = f.read().replace("/var/log/sallyport/", f"{b.dir}/").replace("su sallyport sallyport", "su root root")
+    conf = tmp_path / "logrotate"
+    conf.write_text(text)
+    conf.chmod(0o644)
+    log = f"{b.dir}/audit.log"
+
+    def rotate(*args):
+        r = subprocess.run(["logrotate", "-s", str(tmp_path / "state"), *args, str(conf)], text=True,
+                           capture_output=True, check=False, timeout=30 * PATIENCE,
+                           env=dict(os.environ, PATH=f"{tmp_path}:{os.environ['PATH']}"))
+        assert r.returncode == 0 and "error" not in r.stderr.lower(), r.stderr
+        return r.stderr
+
+    assert "considering log" in rotate("-d")
+    for i in range(3):
+        assert b.target.ssh("true").returncode == 0
+        if i == 1:  # what stops "systemctl reload"
+            with open(f"{b.dir}/policy.json", "w", encoding="ascii") as f:
+                f.write("{")
+        rotate("-f")
+        wait_for(lambda: os.path.exists(log), 10 * PATIENCE, "it goes on in a new file")
+    assert b.target.ssh("true").returncode == 0
+    b.stop()
+    assert sorted(n for n in os.listdir(b.dir) if n.startswith("audit.log")) == [
+        "audit.log", "audit.log.1", "audit.log.2.gz", "audit.log.3.gz"]
+    numbers = []
+    for name in ("audit.log.3.gz", "audit.log.2.gz", "audit.log.1", "audit.log"):
+        path = f"{b.dir}/{name}"
+        assert os.stat(path).st_mode & 0o777 == 0o600
+        with (gzip.open if name.endswith("gz") else open)(path, "rt", encoding="ascii") as f:
+            numbers += [json.loads(line)["number"] for line in f]
+    assert numbers == list(range(len(numbers)))
+    asked = (tmp_path / "systemctl.log").read_text().splitlines()
+    assert asked == ["--quiet is-active sallyport.service",
+                     "kill --kill-whom=main --signal=HUP sallyport.service"] * 3
 
 
 def full_disk(broker):
