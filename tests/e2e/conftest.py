@@ -9,6 +9,7 @@ import pytest
 
 from kit.broker import BUILD, TREE, Broker
 from kit.docker import Engine
+from kit.matrix import IMAGES, Matrix, Same
 from kit.oracle import Oracle
 from kit.proc import wait_for
 from kit.target import PATIENCE, Keys
@@ -78,6 +79,14 @@ def oracle(engine, keys):
     o.close()
 
 
+@pytest.fixture(scope="session")
+def busyoracle(engine, keys):
+    """Where everything but sshd itself is busybox."""
+    o = Oracle(engine, keys, "busyoracle")
+    yield o
+    o.close()
+
+
 def check_log(broker, since):
     alarm = ALARMS.search(broker.log(since))
     assert alarm is None, f"{alarm.group()} in the broker's log:\n{broker.log(since)[-4000:]}"
@@ -136,6 +145,16 @@ def both(oracle, request):
     return oracle.target, request.getfixturevalue("broker").target
 
 
+@pytest.fixture(params=IMAGES)
+def same(request):
+    """Oracle and us in the same image, everything allowed: see kit/matrix.py."""
+    oracle = request.getfixturevalue({"debian": "oracle", "busybox": "busyoracle"}[request.param])
+    theirs = ours = oracle.forwarding
+    if not os.environ.get("SALLYPORT_ORACLE_TWICE"):
+        ours = request.getfixturevalue("broker").target.of(request.param)
+    return Same(request.param, (theirs, ours))
+
+
 @pytest.fixture
 def control(tmp_path):
     """Path for a ControlMaster's socket, short enough for one."""
@@ -161,6 +180,15 @@ def pytest_terminal_summary(terminalreporter):
     for report in terminalreporter.stats.get("rerun", []):
         terminalreporter.section(f"first try of {report.nodeid}", sep="_")
         terminalreporter.write_line(report.longreprtext)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--matrix", metavar="FILE", help="write the matrix of clients into FILE, and "
+                     "fail when one of its cells is empty")
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(Matrix(config.getoption("--matrix")), "matrix")
 
 
 def pytest_report_header():

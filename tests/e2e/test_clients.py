@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clients that others wrote, unchanged, against the oracle and against us."""
+"""
+Clients that others wrote, unchanged, against the oracle and against us: programs with and without a
+terminal.
+"""
 import os
 import re
 import subprocess
 
+import asyncssh
 import paramiko
 import pytest
 
+from kit.clients import clients, environment, plink, run
+from kit.matrix import cell
+from kit.proc import wait_for
 from kit.target import PATIENCE
 from kit.terminal import Terminal
 
@@ -15,12 +22,11 @@ pytestmark = pytest.mark.quick
 SCRIPT = "echo out; echo err >&2; cat; exit 3"
 
 
+SAID = (3, b"out\ninput\n", b"err\n")
+
+
 def check(result):
-    assert (result.returncode, result.stdout, result.stderr) == (3, b"out\ninput\n", b"err\n")
-
-
-def test_openssh(target):
-    check(target.ssh(SCRIPT, stdin=b"input\n"))
+    assert (result.returncode, result.stdout, result.stderr) == SAID
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
@@ -55,47 +61,9 @@ def test_openssh_algorithms(target, cipher, kex):
                      options=["-o", f"Ciphers={cipher}", "-o", f"KexAlgorithms={kex}"]))
 
 
-def test_openssh_with_terminal(target):
-    with Terminal(target.argv("-tt", "test -t 0 && test -t 1 && tty; exit 3")) as t:
-        seen, code = t.finish()
-    assert code == 3
-    assert re.match(rb"/dev/pts/\d+\r\n", seen)
-
-
-def test_openssh_interactive_shell(target):
-    with Terminal(target.argv()) as t:
-        t.expect(rb"\$ ")
-        t.send(b"echo $((6 * 7)) $0\r")
-        t.expect(rb"\n42 -bash\r\n")
-        t.send(b"exit 5\r")
-        _, code = t.finish()
-    assert code == 5
-
-
 def test_shell_without_terminal(target):
     r = target.ssh("-T", stdin=b"echo $0; exit 4\n")
     assert (r.returncode, r.stdout) == (4, b"-bash\n")
-
-
-def test_openssh_control_master_ten_channels(target, control):
-    master = target.popen("-M", "-N", options=["-S", control], stdin=subprocess.DEVNULL)
-    try:
-        for _ in range(200):
-            if os.path.exists(control):
-                break
-            assert master.poll() is None, master.stderr.read()
-            subprocess.run(["sleep", "0.1"], check=True)
-        # All ten are open before the first may end: each waits for its own line of input.
-        clients = [target.popen("echo ready; read x; echo got $x; exit $x", options=["-S", control])
-                   for _ in range(10)]
-        for c in clients:
-            assert c.stdout.readline() == b"ready\n", c.stderr.read()
-        for i, c in enumerate(clients):
-            out, err = c.communicate(f"{i}\n".encode(), timeout=20 * PATIENCE)
-            assert (c.returncode, out, err) == (i, f"got {i}\n".encode(), b"")
-    finally:
-        master.kill()
-        master.wait(10)
 
 
 def test_too_many_channels(target, control):
@@ -118,68 +86,236 @@ def test_rekey(target):
     assert r.stdout == b"x" * 20000000 + b"20000000\n"
 
 
-def plink(target, *args, **how):
-    digest = subprocess.run(["ssh-keygen", "-lf", target.known_hosts], check=True,
-                            capture_output=True, text=True).stdout.split()[1]
-    return subprocess.run(["plink", "-batch", "-ssh", "-P", str(target.port), "-i",
-                           target.keys.putty, "-hostkey", digest, f"{target.user}@127.0.0.1",
-                           *args], capture_output=True, timeout=30 * PATIENCE, check=False, **how)
-
-
-def test_plink(target):
-    check(plink(target, SCRIPT, input=b"input\n"))
-
-
-def test_plink_with_terminal(target):
-    r = plink(target, "-t", "tty; exit 3", input=b"")
-    assert r.returncode == 3, r.stderr
-    assert re.search(rb"/dev/pts/\d+\r\n", r.stdout)
-
-
-def dbclient(target, tmp_path, *args, **how):
-    return subprocess.run(["dbclient", "-y", "-y", "-i", target.keys.dropbear, "-p",
-                           str(target.port), f"{target.user}@127.0.0.1", *args],
-                          env=dict(os.environ, HOME=str(tmp_path)), capture_output=True,
-                          timeout=30 * PATIENCE, check=False, **how)
-
-
-def test_dbclient(target, tmp_path):
-    r = dbclient(target, tmp_path, SCRIPT, input=b"input\n")
-    assert (r.returncode, r.stdout) == (3, b"out\ninput\n"), r.stderr
-    assert r.stderr.endswith(b"err\n")
-
-
-def test_dbclient_with_terminal(target, tmp_path):
-    argv = ["dbclient", "-y", "-y", "-t", "-i", target.keys.dropbear, "-p", str(target.port),
-            f"{target.user}@127.0.0.1", "tty; stty size; exit 3"]
-    with Terminal(argv, rows=31, columns=97, env={"HOME": str(tmp_path)}) as t:
-        seen, code = t.finish()
-    assert code == 3, seen
-    assert re.search(rb"/dev/pts/\d+\r\n31 97\r\n", seen)
-
-
-def test_paramiko(target):
-    transport = target.paramiko()
-    try:
-        channel = transport.open_session()
-        channel.exec_command(SCRIPT)
-        channel.sendall(b"input\n")
-        channel.shutdown_write()
-        out = channel.makefile("rb").read()
-        err = channel.makefile_stderr("rb").read()
-        assert (channel.recv_exit_status(), out, err) == (3, b"out\ninput\n", b"err\n")
-    finally:
-        transport.close()
-
-
-def test_asyncssh(target):
-    async def work(connection):
-        return await connection.run(SCRIPT, input="input\n")
-    r = target.asyncssh(work)
-    assert (r.exit_status, r.stdout, r.stderr) == (3, "out\ninput\n", "err\n")
-
-
 def test_keepalives_from_the_client(target):
     r = target.ssh("sleep 4; echo still here",
                    options=["-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=2"])
     assert (r.returncode, r.stdout) == (0, b"still here\n")
+
+
+# ----- each client, in each image -----
+
+@clients("exec")
+def test_exec(same, client):
+    assert same(lambda t: run(t, client(t, SCRIPT), b"input\n")) == SAID
+
+
+@cell("paramiko", "exec")
+def test_exec_paramiko(same):
+    def work(target):
+        transport = target.paramiko()
+        try:
+            channel = transport.open_session()
+            channel.exec_command(SCRIPT)
+            channel.sendall(b"input\n")
+            channel.shutdown_write()
+            out = channel.makefile("rb").read()
+            err = channel.makefile_stderr("rb").read()
+            return channel.recv_exit_status(), out, err
+        finally:
+            transport.close()
+    assert same(work) == SAID
+
+
+@cell("asyncssh", "exec")
+def test_exec_asyncssh(same):
+    async def work(connection):
+        r = await connection.run(SCRIPT, input=b"input\n", encoding=None)
+        return r.exit_status, r.stdout, r.stderr
+    assert same(lambda t: t.asyncssh(work)) == SAID
+
+
+# busybox asks the terminal where its cursor is.
+PROMPT = re.compile(rb"[$] (\x1b\[6n)?$")
+TYPED = [b"echo $((6 * 7)) $0\r", b"tty >/dev/null && echo $TERM\r", b"no-such-command\r", b"exit 5\r"]
+
+
+def check_shell(seen, code):
+    assert code == 5
+    for wanted in (b"\n42 -", b"\nxterm\r\n", b"not found\r\n"):
+        assert wanted in seen, seen
+
+
+@clients("shell")
+def test_shell(same, client):
+    """Somebody types, waits for each answer, and leaves."""
+    def work(target):
+        with Terminal(client(target), env=environment(target)) as t:
+            for line in TYPED:
+                t.expect(PROMPT.pattern)
+                t.send(line)
+            seen, code = t.finish()
+            # The oracle's name for the login is another one, and PuTTY says it.
+            return seen.replace(f'"{target.user}"'.encode(), b'"USER"'), code
+    check_shell(*same(work))
+
+
+def until_prompt(channel):
+    """What comes up to the next prompt, or the end."""
+    got = b""
+    while not PROMPT.search(got):
+        more = channel.recv(1000)
+        if not more:
+            break
+        got += more
+    return got
+
+
+@cell("paramiko", "shell")
+def test_shell_paramiko(same):
+    def work(target):
+        transport = target.paramiko()
+        try:
+            channel = transport.open_session()
+            channel.settimeout(30 * PATIENCE)
+            channel.get_pty("xterm")
+            channel.invoke_shell()
+            seen = b""
+            for line in TYPED:
+                seen += until_prompt(channel)
+                channel.sendall(line)
+            return seen + until_prompt(channel), channel.recv_exit_status()
+        finally:
+            transport.close()
+    check_shell(*same(work))
+
+
+@cell("asyncssh", "shell")
+def test_shell_asyncssh(same):
+    async def work(connection):
+        p = await connection.create_process(term_type="xterm", encoding=None)
+        seen = b""
+        for line in TYPED:
+            while not PROMPT.search(seen):
+                seen += await p.stdout.read(1000)
+            p.stdin.write(line)
+            seen += await p.stdout.read(1)  # its echo: the prompt is not the end any more
+        return seen + await p.stdout.read(), (await p.wait()).exit_status
+    check_shell(*same(lambda t: t.asyncssh(work)))
+
+
+# Says the size that it begins with and the one that it was told to wait for.
+SIZES = 'stty size; until [ "$(stty size)" = "51 133" ]; do busybox sleep 0.05; done; stty size; exit 6'
+
+
+@clients("pty resize")
+def test_resize(same, client):
+    def work(target):
+        argv = client(target, SIZES, options=["-t"])
+        with Terminal(argv, rows=37, columns=121, env=environment(target)) as t:
+            t.expect(rb"37 121\r\n")
+            t.resize(51, 133)
+            return t.finish()
+    seen, code = same(work)
+    assert code == 6 and seen.startswith(b"37 121\r\n51 133\r\n")
+
+
+@cell("paramiko", "pty resize")
+def test_resize_paramiko(same):
+    def work(target):
+        transport = target.paramiko()
+        try:
+            channel = transport.open_session()
+            channel.settimeout(30 * PATIENCE)
+            channel.get_pty("vt100", 121, 37)
+            channel.exec_command(SIZES)
+            assert channel.recv(100) == b"37 121\r\n"
+            channel.resize_pty(133, 51)
+            return channel.makefile("rb").read(), channel.recv_exit_status()
+        finally:
+            transport.close()
+    assert same(work) == (b"51 133\r\n", 6)
+
+
+@cell("asyncssh", "pty resize")
+def test_resize_asyncssh(same):
+    async def work(connection):
+        p = await connection.create_process(SIZES, term_type="vt100", term_size=(121, 37))
+        assert await p.stdout.readline() == "37 121\r\n"
+        p.change_terminal_size(133, 51)
+        return await p.stdout.read(), (await p.wait()).exit_status
+    assert same(lambda t: t.asyncssh(work)) == ("51 133\r\n", 6)
+
+
+TEN = "echo ready; read x; echo got $x; exit $x"
+GOT_TEN = [(i, f"got {i}\n".encode()) for i in range(10)]
+
+
+def ten_programs(target, argv):
+    """Ten clients of one connection; all are open before the first may end."""
+    running = [subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, env=environment(target))
+               for _ in range(10)]
+    for p in running:
+        assert p.stdout.readline() == b"ready\n", p.stderr.read()
+    said = []
+    for i, p in enumerate(running):
+        out, _ = p.communicate(f"{i}\n".encode(), timeout=20 * PATIENCE)
+        said.append((p.returncode, out))
+    return said
+
+
+@cell("OpenSSH", "many sessions")
+def test_control_master(same, tmp_path):
+    def work(target):
+        options = ["-o", f"ControlPath={tmp_path}/{target.port}"]
+        master = target.popen("-M", "-N", options=options, stdin=subprocess.DEVNULL)
+        try:
+            wait_for(lambda: os.path.exists(f"{tmp_path}/{target.port}") or master.poll(),
+                     30 * PATIENCE, "the master is connected")
+            return ten_programs(target, target.argv(TEN, options=options))
+        finally:
+            master.kill()
+            master.communicate()
+    assert same(work) == GOT_TEN
+
+
+@cell("PuTTY", "many sessions")
+def test_sharing_of_putty(same):
+    def work(target):
+        upstream = subprocess.Popen(plink(target, options=["-share", "-N"]), stdin=subprocess.DEVNULL,
+                                    stderr=subprocess.PIPE, env=environment(target))
+        try:
+            exists = plink(target, options=["-shareexists"])
+            wait_for(lambda: run(target, exists)[0] == 0, 30 * PATIENCE, "the connection is shared")
+            return ten_programs(target, plink(target, TEN, options=["-share"]))
+        finally:
+            upstream.kill()
+            upstream.communicate()
+    assert same(work) == GOT_TEN
+
+
+@cell("paramiko", "many sessions")
+def test_many_sessions_paramiko(same):
+    def work(target):
+        transport = target.paramiko()
+        try:
+            channels = [transport.open_session() for _ in range(10)]
+            for c in channels:
+                c.settimeout(30 * PATIENCE)
+                c.exec_command(TEN)
+            files = [c.makefile("rb") for c in channels]
+            assert [f.readline() for f in files] == [b"ready\n"] * 10
+            for i, c in enumerate(channels):
+                c.sendall(f"{i}\n".encode())
+            return [(c.recv_exit_status(), f.read()) for c, f in zip(channels, files)]
+        finally:
+            transport.close()
+    assert same(work) == GOT_TEN
+
+
+@cell("asyncssh", "many sessions")
+def test_many_sessions_asyncssh(same):
+    async def work(connection):
+        processes = [await connection.create_process(TEN, encoding=None) for _ in range(10)]
+        for p in processes:
+            assert await p.stdout.readline() == b"ready\n"
+        said = []
+        for i, p in enumerate(processes):
+            p.stdin.write(f"{i}\n".encode())
+            r = await p.wait()
+            said.append((r.exit_status, r.stdout))
+        with pytest.raises(asyncssh.ChannelOpenError):
+            for _ in range(65):
+                await connection.create_process("read x")
+        return said
+    assert same(lambda t: t.asyncssh(work)) == GOT_TEN

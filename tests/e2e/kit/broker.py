@@ -32,7 +32,25 @@ def profile(image="sallyport-test/bash:latest", session=None, **container):
 BASH = {"shell": ["/bin/bash"], "exec": ["/bin/bash", "-c", "${command}"]}
 SFTP = {"subsystems": {"sftp": True}}
 ROOM = {"mounts": [{"tmpfs": "/tmp", "size": "1G"}], "limits": {"memory": "1536M"}}
+# For the matrix of clients: everything is allowed, and the home directory can be written.
+ALL = {"read_only_root": False, "mounts": [{"tmpfs": "/tmp", "size": "1200M"}],
+       "limits": {"memory": "1536M"}, "session": dict(SFTP, channels=64, forward={
+           "local": ["container:1-65535"], "remote": ["container:0", "container:1-65535"],
+           "agent": True})}
+DEBIAN = profile("sallyport-test/oracle:latest", argv=BASH, **ALL)
+BUSYBOX = profile("sallyport-test/busybox:latest", **ALL)
+
+
+def kept(base):
+    """The profile with one container for all connections of a user."""
+    return dict(base, container=dict(base["container"], mode="user"))
+
+
 PROFILES = {
+    "debian": DEBIAN,
+    "debian-kept": kept(DEBIAN),
+    "busybox": BUSYBOX,
+    "busybox-kept": kept(BUSYBOX),
     "dev": profile(argv=BASH),
     "solo": profile(argv=BASH, mode="session"),
     "busy": profile("sallyport-test/busybox:latest"),

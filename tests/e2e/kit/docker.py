@@ -35,7 +35,7 @@ class Engine:
         self._script("stop", 120)
 
     def images(self):
-        subprocess.run([f"{HERE}/images", self.socket], timeout=180, check=True)
+        subprocess.run([f"{HERE}/images", self.socket], timeout=300, check=True)
 
     def run(self, *args, check=True, seconds=30):
         """docker ARGS; returns its standard output without the last newline."""

@@ -41,7 +41,7 @@ Match LocalPort {forwarding}
 
 
 class Oracle:
-    def __init__(self, engine, keys):
+    def __init__(self, engine, keys, image="oracle"):
         self.engine = engine
         self.dir = tempfile.mkdtemp(prefix="sp-oracle-", dir="/tmp")
         os.chmod(self.dir, 0o755)
@@ -54,7 +54,7 @@ class Oracle:
             f.write(CONFIG.format(port=port, forwarding=forwarding))
         self.container = engine.run(
             "run", "-d", "--network", "host", "-v", f"{self.dir}:/oracle:ro",
-            "--tmpfs", "/tmp:exec", "sallyport-test/oracle:latest", "/usr/sbin/sshd", "-D", "-e",
+            "--tmpfs", "/tmp:exec", f"sallyport-test/{image}:latest", "/usr/sbin/sshd", "-D", "-e",
             "-f", "/oracle/sshd_config")
         self.target = Target("sshd", port, keys, f"{self.dir}/host_key", self.dir)
         # The same server on a port where it lets forwards through.

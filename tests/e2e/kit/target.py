@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A server to talk to: sallyport or the oracle. Knows how to be reached by each client."""
 import asyncio
+import copy
 import os
 import socket
 import subprocess
@@ -62,6 +63,24 @@ class Target:
             self.host_key = " ".join(f.read().split()[:2])
         with open(self.known_hosts, "w", encoding="ascii") as f:
             f.write(f"[127.0.0.1]:{port} {self.host_key}\n")
+        # For clients that look nowhere else; Dropbear's knows no ports.
+        self.home = f"{directory}/home"
+        os.makedirs(f"{self.home}/.ssh", 0o700)
+        with open(f"{self.home}/.ssh/known_hosts", "w", encoding="ascii") as f:
+            f.write(f"[127.0.0.1]:{port} {self.host_key}\n127.0.0.1 {self.host_key}\n")
+
+    def of(self, user):
+        """The same for this user."""
+        other = copy.copy(self)
+        other.user = user
+        return other
+
+    def kept(self):
+        """
+        The same for the login whose connections find each other's files, of a test with the fixture
+        `same`: with the oracle all do.
+        """
+        return self.of(f"{self.user}-kept") if self.name == "sallyport" else self
 
     # ----- OpenSSH -----
 

@@ -20,7 +20,7 @@ class Terminal:
         self._resize(rows, columns)
         self.seen = b""
         self.at = 0
-        full = dict(os.environ, TERM="xterm", **(env or {}))
+        full = dict(env or os.environ, TERM="xterm")
         self.process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, env=full,
                                         start_new_session=True,
                                         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The matrix of clients and work: tests say with the marker "cell" which of its cells they fill, and the run
+ends with it as a table for each image. Such a test compares us with sshd: it uses the fixture `same`.
+"""
+import pytest
+
+IMAGES = ["debian", "busybox"]
+FILES = ["sftp put", "sftp get", "sftp rename", "sftp resume"]
+WORKS = ["shell", "exec", "pty resize", *FILES, "scp old", "scp new", "rsync", "git",
+         "ansible ping", "ansible playbook", "-L", "-R", "-D", "-W", "-J", "agent",
+         "many sessions"]
+LIBRARY = ["shell", "exec", "pty resize", *FILES, "-R", "-W", "-J", "agent", "many sessions"]
+
+# What each client is able to do at all.
+CLIENTS = {
+    "OpenSSH": WORKS,
+    "PuTTY": [w for w in WORKS if not w.startswith("ansible")],
+    "Dropbear": ["shell", "exec", "pty resize", "rsync", "git", "-L", "-R", "-W", "-J", "agent"],
+    "paramiko": LIBRARY,
+    "asyncssh": [*LIBRARY, "scp old", "-L", "-D"],
+    "curl": [*FILES, "scp old"],
+    "lftp": FILES,
+    "sshfs": FILES,
+}
+
+
+def cell(client, *works):
+    """The marker for a test that has this client do these kinds of work."""
+    return pytest.mark.cell(client, *works)
+
+
+def possible(cells):
+    """Whether there are such cells."""
+    return cells and all(w in CLIENTS.get(client, ()) for client, w in cells)
+
+
+class Same:
+    """
+    Work that has to end alike on both sides: called with a function of a target, it returns what both
+    have said. `note` is for a cell that holds in a way of its own: the table tells of it.
+    """
+
+    def __init__(self, image, targets):
+        self.image = image
+        self.targets = targets
+        self.note = None
+
+    def __call__(self, work):
+        theirs, ours = [work(t) for t in self.targets]
+        assert ours == theirs, f"sshd:      {theirs!r}\nsallyport: {ours!r}"
+        return ours
+
+
+class Matrix:
+    """The plugin that collects what became of the tests of each cell."""
+
+    def __init__(self, path):
+        self.path = path
+        self.cells = {}  # (image, client, work): {test: (outcome, why)}
+
+    @staticmethod
+    def cells_of(item):
+        """Those that a test fills: its markers in the image that it runs in."""
+        found = [(m.args[0], w) for m in item.iter_markers("cell") for w in m.args[1:]]
+        if not found:
+            return []
+        callspec = getattr(item, "callspec", None)
+        if not possible(found) or not callspec or "same" not in callspec.params:
+            raise pytest.UsageError(f"{item.nodeid}: no such cells, or not compared with sshd")
+        return [(callspec.params["same"], client, w) for client, w in found]
+
+    def pytest_collection_modifyitems(self, items):
+        for item in items:
+            self.cells_of(item)
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_makereport(self, item):
+        report = (yield).get_result()
+        for key in self.cells_of(item):
+            tests = self.cells.setdefault(key, {})
+            if report.when == "setup":  # another try forgets the first
+                tests.pop(item.nodeid, None)
+            if report.failed:
+                tests[item.nodeid] = ("failed", None)
+            elif report.skipped:
+                reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else "skipped"
+                tests[item.nodeid] = ("noted", reason.partition("Skipped: ")[2] or reason)
+            elif report.when == "call":
+                note = item.funcargs["same"].note
+                tests[item.nodeid] = ("noted", note) if note else ("ok", None)
+
+    def outcome(self, key, notes):
+        """What stands in a cell."""
+        image, client, work = key
+        if work not in CLIENTS[client]:
+            return "."
+        tests = list(self.cells.get(key, {}).values())
+        if not tests:
+            return "EMPTY"
+        if any(o == "failed" for o, _ in tests):
+            return "FAILED"
+        reasons = [why for o, why in tests if o == "noted"]
+        if not reasons:
+            return "ok"
+        if reasons[0] not in notes:
+            notes.append(reasons[0])
+        return f"[{notes.index(reasons[0]) + 1}]"
+
+    def table(self):
+        """The lines to print, and how many cells are empty."""
+        lines, notes, empty = [], [], 0
+        for image in IMAGES:
+            lines += ["", "as with sshd, in the image " + image,
+                      f"{'':18}" + "".join(f"{c:10}" for c in CLIENTS)]
+            for work in WORKS:
+                row = [self.outcome((image, client, work), notes) for client in CLIENTS]
+                empty += row.count("EMPTY")
+                lines.append(f"{work:18}" + "".join(f"{o:10}" for o in row))
+        lines += [""] + [f"[{i}] {note}" for i, note in enumerate(notes, 1)]
+        lines += [".  not something that this client does"]
+        if empty:
+            lines.append(f"{empty} cells are EMPTY: no test has run for them")
+        return [line.rstrip() for line in lines], empty
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session):
+        """A run that was to fill the whole matrix fails where a cell is empty."""
+        if self.path:
+            lines, empty = self.table()
+            with open(self.path, "w", encoding="utf-8") as f:
+                f.write("\n".join(lines) + "\n")
+            if empty and session.exitstatus == 0:
+                session.exitstatus = 1
+
+    def pytest_terminal_summary(self, terminalreporter):
+        if self.cells and not self.path:
+            terminalreporter.section("clients and their work")
+            for line in self.table()[0]:
+                terminalreporter.write_line(line)
