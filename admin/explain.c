@@ -22,23 +22,31 @@ static const char usage[] =
 #define RENDEZVOUS "/run/sallyport/rendezvous/" CONTAINER
 #define CONTAINER  "sallyport-0000000000000000"
 
+#define OF_THE_BROKER "(of this broker)"
+
 /* The body of the engine request, from malloc; NULL after saying why not. */
 static char *
 make_request(const struct verdict *v, const struct facts *f)
 {
+	const struct policy_profile *profile = policy_grant_profile(v->grant);
+	bool shared = profile->mode == POLICY_MODE_USER;
 	struct container_names names = {
 		.name = CONTAINER,
 		.instance = "0000000000000000",
-		.proof = "(of this broker)",
+		.proof = OF_THE_BROKER,
 		.connection = "00000000",
 		.user = f->login.user,
+		.kept = shared ? OF_THE_BROKER : NULL,
+		.kept_proof = shared ? OF_THE_BROKER : NULL,
 	};
 	struct container_plan plan;
 	char why[256] = "out of memory";
 	char *body = NULL;
 
-	container_plan_make(&plan, policy_grant_profile(v->grant), &names);
+	container_plan_make(&plan, profile, &names);
 	container_plan_direct(&plan.spec, plan.mounts, GUEST_DIR, RENDEZVOUS);
+	if (shared)
+		container_plan_keep(&plan, profile->keep_ms);
 	if (engine_spec_check(&plan.spec, why, sizeof(why)) < 0 ||
 	    engine_json_create(&plan.spec, &body) < 0) {
 		(void)fprintf(stderr, "sallyport: the broker would not send this: %s\n", why);
