@@ -14,7 +14,8 @@ import subprocess
 import pytest
 
 from kit import policy_oracle as oracle
-from kit.broker import BUILD
+from kit.broker import BUILD, profile as plain_profile
+from kit.fake_engine import FakeEngine
 from kit.target import PATIENCE
 
 pytestmark = pytest.mark.quick
@@ -406,6 +407,51 @@ def test_random_policies(tmp_path):
     assert allowed > total / 20 and refusals > total / 20 and whole > 0 and listening > 0
     print(f"{total} questions, {allowed} allowed, {refusals} refused by a rule or a profile, "
           f"{whole} compared in full, {listening} listeners by their addresses")
+
+
+def test_engine_requests_of_real_logins(fresh_broker, engine):
+    """A login by each profile, of every kind: what the engine is really asked for, against the guardrails."""
+    b = fresh_broker
+    image = "sallyport-test/busybox:latest"
+    b.policy["profiles"].update(
+        busy=plain_profile(image, mode="user", keep="10s"), solo=plain_profile(image, mode="session", dns=[]),
+        envs=plain_profile(image, pool=2, limits={"pids": 99}),
+        small=plain_profile(image, network="bridge", dns=["192.0.2.53"],
+                      mounts=[{"volume": "oracle-${user}", "to": "/data"}, {"tmpfs": "/tmp", "size": "1M"}]))
+    b.policy["rules"].insert(0, {"id": "set", "if": {"user": ["dev"]}, "use": "dev",
+                                 "set": {"container.limits.memory": "99M", "container.limits.swap": "1M"}})
+    fake = FakeEngine(b.dir, engine)
+    b.config["engine"]["socket"] = fake.socket
+    keys = {name: [fingerprint(k) for k in u["keys"]] for name, u in b.policy["users"].items()}
+    try:
+        b.start()
+        in_nobodys_name, seen = [], set()
+        for user in b.policy["users"]:
+            b.target.ssh("true", user=user)
+        for body in (json.loads(r["body"]) for r in fake.requests() if "/containers/create" in r["path"]):
+            user = body["Labels"].get("sallyport.user", "envs")
+            in_nobodys_name += [body] if "sallyport.user" not in body["Labels"] else []
+            seen.add(user)
+            said, asked, _ = oracle.decide(b.policy, {
+                "user": user, "from": "127.0.0.1", "auth": "key", "time": "2026-06-15T12:00Z", "keys": keys})
+            assert said and asked, f"a container for {user}, whom no rule lets in"
+            c = asked["container"]
+            assert oracle.guardrail_faults(body, c) == [], (user, body)
+            assert body["Image"] == c["image"] and body["User"] == full_user(c["user"])
+            assert body["HostConfig"]["PidsLimit"] == c["limits"]["pids"]
+            assert {m["Target"] for m in body["HostConfig"]["Mounts"][2:]} == \
+                {m.get("tmpfs", m.get("to")) for m in c["mounts"]}
+        # Those whose profile has no image on the engine are not asked for twice, and nobody is left out.
+        assert seen == {u for u in b.policy["users"] if u not in ("refused", "ruleless", "elsewhere")}
+        assert len(in_nobodys_name) >= 2
+        host = next(json.loads(r["body"])["HostConfig"] for r in fake.requests()
+                    if "/containers/create" in r["path"] and '"sallyport.user":"dev"' in r["body"].replace(" ", ""))
+        assert (host["Memory"], host["MemorySwap"]) == (99 << 20, 100 << 20)
+    finally:
+        b.ask("kill", user="busy")  # which would be kept
+        b.stop()
+        fake.stop()
+        engine.run("volume", "rm", "-f", "oracle-small", check=False)
 
 
 def test_the_oracle_is_heard(tmp_path):

@@ -146,7 +146,7 @@ def filled_in(profile, user, target):
         return None
     if not NAME.fullmatch(c["network"]) or c["network"] in ("host", "default"):
         return None
-    if c["workdir"] is not None and not good_path(c["workdir"], ["/proc", "/.sallyport"]):
+    if c["workdir"] not in (None, "/") and not good_path(c["workdir"], ["/proc", "/.sallyport"]):
         return None
     places = [m.get("tmpfs", m.get("to")) for m in c["mounts"]]
     if len(set(places)) != len(places) or not all(
@@ -373,7 +373,9 @@ def guardrail_faults(body, profile, roots=None):
     must("RestartPolicy", host["RestartPolicy"]["Name"] == "no")
     must("User", re.fullmatch(r"[1-9][0-9]*:[0-9]+", body["User"]))
     must("Healthcheck", body["Healthcheck"] == {"Test": ["NONE"]})
-    must("Entrypoint", body["Entrypoint"] == ["/.sallyport/guest/sallyport-guest"])
+    guest, *keep = body["Entrypoint"]
+    must("Entrypoint", guest == "/.sallyport/guest/sallyport-guest")
+    must("keep", re.fullmatch("--keep [0-9]+", " ".join(keep)) if profile["mode"] == "user" else not keep)
     must("keys", not set(host) & {"Sysctls", "VolumesFrom", "Links", "CgroupParent", "OomKillDisable",
                                   "MaskedPaths", "ReadonlyPaths", "DeviceCgroupRules", "ExtraHosts"})
     binds = [m for m in host["Mounts"] if m["Type"] == "bind"]
