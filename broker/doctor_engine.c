@@ -39,6 +39,7 @@ struct talk {
 	unsigned status;
 	char detail[ENGINE_HTTP_DETAIL_MAX];
 	char version[16];
+	bool podman;
 	json_t *body; /* NULL: no JSON */
 };
 
@@ -54,6 +55,7 @@ on_answer(void *arg, const struct engine_http_reply *reply)
 	t->status = reply->status;
 	(void)snprintf(t->detail, sizeof(t->detail), "%s", reply->detail);
 	(void)snprintf(t->version, sizeof(t->version), "%s", reply->api_version);
+	t->podman = reply->podman;
 	t->body = reply->outcome == ENGINE_HTTP_OK
 	    ? json_loadb(reply->body, reply->len, JSON_REJECT_DUPLICATES, NULL)
 	    : NULL;
@@ -130,6 +132,11 @@ examine_ping(struct talk *t)
 			  "broker's user reach it",
 		    "the engine does not answer on %s (%s): no container can be made",
 		    d->config->engine.socket, t->detail);
+		return false;
+	}
+	if (t->podman) {
+		doctor_say(d, DOCTOR_ERROR, "engine.podman",
+		    "give engine.socket a Docker Engine's socket", ENGINE_PODMAN_SENTENCE);
 		return false;
 	}
 	minor = engine_parse_api(t->version);

@@ -476,6 +476,8 @@ judge_ping(struct engine *e, struct answer *a, const struct engine_http_reply *r
 	else if (reply->status != 200)
 		set_failed(a, reply->status >= 500 ? ENGINE_E_FAILED : ENGINE_E_BROKEN,
 		    "the engine answered ping with %u", reply->status);
+	else if (reply->podman)
+		set_failed(a, ENGINE_E_VERSION, ENGINE_PODMAN_SENTENCE);
 	else if (minor == 0)
 		set_failed(a, ENGINE_E_BROKEN, "the engine's ping names no API version");
 	else if (minor < ENGINE_API_MIN)

@@ -33,13 +33,22 @@ struct engine_call;
 #define ENGINE_API_MAX    44u /* 1.44: what we were written against; newer engines serve it */
 #define ENGINE_REASON_MAX 512
 
+/*
+ * Podman's compatible API takes the same requests, and is refused. Its account of a container has neither the
+ * masked paths nor the kind of the cgroup and IPC namespaces (asked for as private, the latter is shareable), and
+ * it adds memory file systems without a size: what was made could not be compared with what was asked for.
+ */
+#define ENGINE_PODMAN_SENTENCE                                                                  \
+	"the engine is Podman, which does not tell enough about a container to see that it is " \
+	"confined as asked; none is started with it"
+
 enum engine_error {
 	ENGINE_OK = 0,
 	ENGINE_E_UNREACHABLE, /* no connection, or it ended before the answer was complete */
 	ENGINE_E_TIMEOUT,     /* no answer in time, or too long in the queue of starts */
 	ENGINE_E_UNHEALTHY,   /* not even asked: the engine failed its last probe or start */
 	ENGINE_E_BUSY,        /* too many calls are waiting already */
-	ENGINE_E_VERSION,     /* the engine is too old for us */
+	ENGINE_E_VERSION,     /* the engine is too old for us, or not Docker's */
 	ENGINE_E_NO_IMAGE,    /* create: the image is not there (nothing is ever pulled) */
 	ENGINE_E_NOT_FOUND,   /* 404 otherwise */
 	ENGINE_E_CONFLICT,    /* 409: name taken, not running, removal in progress */

@@ -38,6 +38,7 @@ struct engine_http_call {
 	/* why one of our own callbacks ended the transfer */
 	enum engine_http_outcome stopped;
 	char api_version[16];
+	bool podman;
 };
 
 /* One descriptor that curl wants watched. */
@@ -94,13 +95,21 @@ on_body(char *data, size_t size, size_t n, void *arg)
 	return c->stopped == ENGINE_HTTP_OK ? n : 0;
 }
 
+static bool
+header_is(const char *data, size_t n, const char *name)
+{
+	size_t len = strlen(name);
+
+	return n > len && strncasecmp(data, name, len) == 0 && data[len] == ':';
+}
+
 static void
 take_version(struct engine_http_call *c, const char *data, size_t n)
 {
-	static const char name[] = "Api-Version:";
-	size_t skip = sizeof(name) - 1;
+	static const char name[] = "Api-Version";
+	size_t skip = sizeof(name); /* and the colon */
 
-	if (n <= skip || strncasecmp(data, name, skip) != 0)
+	if (!header_is(data, n, name))
 		return;
 	data += skip;
 	n -= skip;
@@ -130,6 +139,7 @@ on_header(char *data, size_t size, size_t n, void *arg)
 		return 0;
 	}
 	take_version(c, data, n);
+	c->podman = c->podman || header_is(data, n, "Libpod-Api-Version");
 	return n;
 }
 
@@ -258,6 +268,7 @@ finish(struct engine_http_call *c, CURLcode code)
 			reply.len = c->len;
 		}
 		memcpy(reply.api_version, c->api_version, sizeof(reply.api_version));
+		reply.podman = c->podman;
 	}
 	explain(c, code, &reply);
 	unlink_call(c);

@@ -49,6 +49,7 @@ struct engine_http_reply {
 	const char *body; /* len bytes and a NUL behind them; never NULL */
 	size_t len;
 	char api_version[16];                /* the Api-Version header, "" without one */
+	bool podman;                         /* it has the header by which Podman's clients know it */
 	char detail[ENGINE_HTTP_DETAIL_MAX]; /* why, when not OK; our words or libc's, printable */
 };
 

@@ -302,6 +302,7 @@ versions_are_negotiated(void **state)
 		{ "api-version:1.44\r\n", ENGINE_OK, "GET /v1.44/images/" },
 		{ "Api-Version: 1.55\r\n", ENGINE_OK, "GET /v1.44/images/" },
 		{ "Api-Version: 1.40\r\n", ENGINE_E_VERSION, NULL },
+		{ "Api-Version: 1.41\r\nLibpod-Api-Version: 4.3.1\r\n", ENGINE_E_VERSION, NULL },
 		{ "Api-Version: 1.9\r\n", ENGINE_E_VERSION, NULL },
 		{ "Api-Version: 2.0\r\n", ENGINE_E_BROKEN, NULL },
 		{ "Api-Version: 1.41x\r\n", ENGINE_E_BROKEN, NULL },
