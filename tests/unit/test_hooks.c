@@ -9,6 +9,8 @@
 #include <libssh/libssh.h>
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
+#include <stdalign.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "dummy_key.h"
@@ -445,6 +447,44 @@ test_seed_leads_to_the_public_half(void **state)
 	EVP_PKEY_free(key);
 }
 
+/* As libssh takes a text out of a packet: into memory of its own. */
+static char *
+unpack(char *into, const char *bytes, uint32_t len)
+{
+	ssh_buffer buffer = ssh_buffer_new();
+
+	assert_non_null(buffer);
+	assert_int_equal(ssh_buffer_add_data(buffer, bytes, len), 0);
+	assert_int_equal(ssh_buffer_get_data(buffer, into, len), len);
+	ssh_buffer_free(buffer);
+	return into;
+}
+
+static void
+test_texts_with_a_nul_inside(void **state)
+{
+	static alignas(max_align_t) char text[64];
+	static alignas(max_align_t) char others[HOOKS_CUT_MAX * 64];
+
+	(void)state;
+	assert_false(hooks_text_was_cut(NULL));
+	assert_true(hooks_text_was_cut(unpack(text, "rm x\0y", 6)));
+	assert_true(hooks_text_was_cut(unpack(text, "\0y", 2)));
+	/* the same memory has had another one since, or one that has lost nothing */
+	assert_false(hooks_text_was_cut(unpack(text, "rm x", 4)));
+	assert_false(hooks_text_was_cut(unpack(text, "rm x\0", 5)));
+	assert_false(hooks_text_was_cut(unpack(text, "\0", 1)));
+	/* numbers and data lie elsewhere */
+	assert_false(hooks_text_was_cut(unpack(text + 4, "a\0b", 3)));
+	/* so many are remembered, and no more */
+	(void)unpack(text, "a\0b", 3);
+	for (unsigned i = 0; i < HOOKS_CUT_MAX - 1; i++)
+		assert_true(hooks_text_was_cut(unpack(others + (size_t)i * 64, "a\0b", 3)));
+	assert_true(hooks_text_was_cut(text));
+	(void)unpack(others + (size_t)(HOOKS_CUT_MAX - 1) * 64, "a\0b", 3);
+	assert_false(hooks_text_was_cut(text));
+}
+
 int
 main(void)
 {
@@ -463,6 +503,7 @@ main(void)
 		cmocka_unit_test(test_bad_blobs),
 		cmocka_unit_test(test_giant_blob),
 		cmocka_unit_test_setup(test_seed_leads_to_the_public_half, set_up),
+		cmocka_unit_test_setup(test_texts_with_a_nul_inside, set_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
