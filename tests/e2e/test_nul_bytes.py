@@ -5,9 +5,11 @@ asked for: sshd ends the connection, and so do we, before anything of it is judg
 """
 import pytest
 
+from kit.proc import wait_for
 from kit.raw import (CHANNEL_DATA, CHANNEL_OPEN, CHANNEL_REQUEST, CHANNEL_SUCCESS, CHANNEL_CLOSE,
                      CHANNEL_EOF, GLOBAL_REQUEST, OPEN_CONFIRMATION, SERVICE_REQUEST, USERAUTH_REQUEST,
                      RawClient, Reader, message)
+from kit.target import PATIENCE
 
 # Of a channel, but for the last.
 REQUESTS = {
@@ -86,7 +88,8 @@ def test_the_log_says_why(broker):
     with RawClient(broker.target, login="dev") as raw:
         raw.send(request(session(raw), *REQUESTS["command"]))
         assert raw.last_words() == b"a text with a NUL inside"
-    assert "the client broke the protocol: a text with a NUL inside" in broker.log(since)
+    wait_for(lambda: "the client broke the protocol: a text with a NUL inside" in broker.log(since),
+             10 * PATIENCE, "the log says why")
 
 
 def test_at_the_end_of_a_command(target):
