@@ -259,6 +259,32 @@ def test_audit_log_is_opened_anew(service):
     assert service.out("stat", "-c", "%a %U", log) == "600 sallyport"
 
 
+def test_audit_log_is_rotated(service):
+    """The package's own file, by the real program, also while the policy has an error."""
+    log, conf = "/var/log/sallyport/audit.log", "/etc/logrotate.d/sallyport"
+    r = service.run("logrotate", "-d", conf)
+    assert "error" not in r.stderr.lower(), r.stderr
+    service.run("rm", "-f", f"{log}.1")
+    good = service.out("cat", POLICY)
+    service.put(POLICY, "{")
+    try:
+        assert service.ssh("true").returncode == 0
+        service.run("logrotate", "-f", conf)
+        wait_for(lambda: service.run("test", "-e", log, check=False).returncode == 0, 10 * PATIENCE,
+                 "there is a new log")
+        assert service.ssh("true").returncode == 0
+    finally:
+        service.put(POLICY, good)
+    service.run("systemctl", "reload", "sallyport")
+    assert "login" in service.out("cat", log)
+    for path in (log, f"{log}.1"):
+        assert service.out("stat", "-c", "%a %U", path) == "600 sallyport"
+    # Not running, it is not started by this either.
+    service.run("systemctl", "stop", "sallyport.socket", "sallyport.service", seconds=60)
+    service.run("logrotate", "-f", conf)
+    assert service.show("sallyport.service", "ActiveState") == "inactive"
+
+
 # ----- the ends -----
 
 def restarted(m, pid):
