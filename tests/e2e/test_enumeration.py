@@ -74,10 +74,13 @@ def test_names(broker, stranger):
             c.exchange()
             c.service()
             c.send(message(USERAUTH_REQUEST, user, "ssh-connection", "none"))
+            if user == "dev\0x":  # not what the signature would be over, as sshd has it
+                assert c.is_closed()
+                continue
             c.expect(USERAUTH_FAILURE)
             for key in (stranger, c.user_key()):
                 c.send(c.signed(user, key))
-                # libssh cuts a name at its first NUL: then the signature is over other bytes.
+                # One NUL at a name's end libssh drops: then the signature is over other bytes.
                 c.expect(USERAUTH_FAILURE)
     log = broker.log(since)
     assert "logged in" not in log

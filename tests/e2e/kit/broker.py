@@ -16,6 +16,7 @@ from kit.target import PATIENCE, Target
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TREE = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.environ.get("SALLYPORT_BUILD", f"{TREE}/build/release")
+SANITIZERS = os.path.basename(BUILD) == "dev"  # they keep what was freed, and are slow
 PROGRAM = f"{BUILD}/broker/sallyport-broker"
 WORKER_UIDS = range(1900000000, 1900131072)  # the default
 PRESPAWN = 2
