@@ -30,6 +30,7 @@
 #define REQUEST_MAX    4096
 #define CLIENT_SECONDS 10 /* to ask, and to read the answer */
 #define GROUPS_MAX     256
+#define PAUSE_MS       250 /* out of descriptors: try again, do not spin */
 
 struct client {
 	TAILQ_ENTRY(client) link;
@@ -48,6 +49,7 @@ struct control {
 	gid_t group;
 	struct control_context context;
 	struct event *listening;
+	struct event *pause;
 	struct client_list clients;
 	unsigned n_clients;
 };
@@ -237,14 +239,37 @@ add_client(struct control *control, int *fd)
 }
 
 static void
+on_pause_over(evutil_socket_t fd, short what, void *arg)
+{
+	struct control *control = arg;
+
+	(void)fd;
+	(void)what;
+	if (event_add(control->listening, NULL) < 0)
+		log_error("no answers on the control socket any more: out of memory");
+}
+
+static void
+pause_accepting(struct control *control)
+{
+	struct timeval tv = { .tv_usec = PAUSE_MS * 1000 };
+
+	if (event_add(control->pause, &tv) == 0)
+		(void)event_del(control->listening);
+}
+
+static void
 on_connection(evutil_socket_t listening, short what, void *arg)
 {
 	struct control *control = arg;
 	SP_CLEANUP_FD int fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)what;
-	if (fd < 0)
+	if (fd < 0) {
+		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+			pause_accepting(control);
 		return;
+	}
 	if (control->n_clients < CLIENTS_MAX)
 		add_client(control, &fd);
 }
@@ -255,7 +280,9 @@ control_run(struct control *control, struct broker *b, const struct control_even
 	control->context = (struct control_context){ b, *events, clock_now_ms() };
 	control->listening =
 	    event_new(b->base, control->fd, EV_READ | EV_PERSIST, on_connection, control);
-	if (control->listening == NULL || event_add(control->listening, NULL) < 0)
+	control->pause = evtimer_new(b->base, on_pause_over, control);
+	if (control->listening == NULL || control->pause == NULL ||
+	    event_add(control->listening, NULL) < 0)
 		return -ENOMEM;
 	return 0;
 }
@@ -271,6 +298,8 @@ control_free(struct control *control)
 		drop(c);
 	if (control->listening != NULL)
 		event_free(control->listening);
+	if (control->pause != NULL)
+		event_free(control->pause);
 	if (control->fd >= 0 && unlink(control->path) < 0)
 		log_warn("cannot remove %s: %s", control->path, strerror(errno));
 	fd_close(&control->fd);

@@ -151,8 +151,12 @@ on_report(evutil_socket_t fd, short what, void *arg)
 
 	(void)what;
 	d->order_fd = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (d->order_fd < 0)
+	if (d->order_fd < 0) {
+		/* Without a descriptor it would stay there to be accepted, and the loop would run in circles. */
+		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+			fail(d, strerror(errno));
 		return;
+	}
 	if (getsockopt(d->order_fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || peer.pid <= 0) {
 		fail(d, "the kernel does not say who reported as the guest");
 		return;
