@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -798,6 +799,18 @@ parse_options(int argc, char **argv, struct options *ret)
 	return optind == argc && !(ret->be_spawner && ret->spawner != NULL) ? -1 : usage(stderr);
 }
 
+/* Each connection takes ten, and those on their way to workers are counted as well: as many as we may. */
+static void
+raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -825,6 +838,7 @@ main(int argc, char **argv)
 		free_service(&s);
 		return r;
 	}
+	raise_descriptor_limit();
 	r = start(&s);
 	if (r == 0)
 		r = event_base_dispatch(s.broker.base);

@@ -50,6 +50,8 @@
 #define LOG_LINES        20        /* of one worker at once */
 #define LOG_INTERVAL_MS  50        /* then one each */
 #define REST_MS          20        /* for a worker that says more than that */
+#define UNREAD_LOGIN     24576     /* of the kernel's memory, for what is said once */
+#define UNREAD_ANSWER    2304      /* the same for an answer with the longest text */
 
 const char *
 peer_state_name(enum peer_state state)
@@ -225,8 +227,12 @@ peer_dismiss(struct peer *p, const char *text, const char *reason)
 		peer_end(p, reason);
 		return;
 	}
+	/* From the first time it is told: who is told again and again does not stay for it. */
+	if (p->dismissal == NULL && !set_deadline(p, DISMISS_MS)) {
+		peer_end(p, reason);
+		return;
+	}
 	p->dismissal = reason;
-	set_deadline(p, DISMISS_MS);
 	peer_notice(p, IPC_NOTICE_END, text);
 }
 
@@ -271,7 +277,10 @@ peer_send(struct peer *p, const struct wire_writer *w, const int *fds, unsigned 
 	else if (r == IPC_CHAN_E_END)
 		peer_end(p, "worker closed its pair");
 	else
-		peer_end(p, strerror(-r));
+		peer_end(p,
+		    r == -ETOOMANYREFS
+			? "too many descriptors are on their way: the broker's RLIMIT_NOFILE is too low"
+			: strerror(-r));
 	return false;
 }
 
@@ -420,6 +429,7 @@ on_log(evutil_socket_t fd, short what, void *arg)
 	char text[1024];
 	ssize_t n = read(fd, text, sizeof(text) - 1);
 	char *rest = text;
+	bool said = false;
 	uint64_t before;
 	char *line;
 
@@ -433,9 +443,15 @@ on_log(evutil_socket_t fd, short what, void *arg)
 	text[n] = '\0';
 	before = written(p);
 	while ((line = strsep(&rest, "\n")) != NULL) {
-		if (*line != '\0' && log_allowed(p))
+		if (*line == '\0')
+			continue;
+		said = true;
+		if (log_allowed(p))
 			log_info("connection=%s worker: %s", p->id, line);
 	}
+	/* To read nothing but empty lines is as much work. */
+	if (!said)
+		(void)!log_budget_take(&p->log_budget, clock_now_ms());
 	charge_written(p, before);
 	if (p->log_budget.lost > 0)
 		let_rest(p, p->log_event);
@@ -713,6 +729,20 @@ peer_exchanged(struct peer *p)
 		peer_end(p, "out of memory");
 }
 
+/*
+ * Answers carry descriptors, which lie in the pair until they are read, and the kernel counts those that are on
+ * their way for all of this user's processes together (RLIMIT_NOFILE in getrlimit(2)): who reads none would use up
+ * everybody's. An honest worker has at most one answer for each of its channels to read.
+ */
+static void
+bound_unread(struct peer *p)
+{
+	int most = UNREAD_LOGIN + (int)p->decision.profile->channels * UNREAD_ANSWER;
+
+	most /= 2; /* the kernel doubles it */
+	(void)setsockopt(p->ipc_fd, SOL_SOCKET, SO_SNDBUF, &most, sizeof(most));
+}
+
 void
 peer_logged_in(struct peer *p)
 {
@@ -720,6 +750,7 @@ peer_logged_in(struct peer *p)
 	p->facts.logged_in = true;
 	p->logged_in_at = p->activity.last_ms = clock_now_ms();
 	worker_pool_peer_logged_in(p->broker->workers, p);
+	bound_unread(p);
 	(void)set_deadline(p, 0);
 }
 

@@ -612,6 +612,28 @@ def test_never_reads(broker, worker, user):
     assert rss(broker.pid) < memory + (4 << 20)
 
 
+def test_descriptors_that_are_never_taken(broker, worker, user):
+    """
+    Each answer to a start carries four, and the kernel counts those that nobody has taken for all processes of
+    the broker's user: one worker cannot keep many, by closing channels of which it has not read the answer.
+    """
+    worker.login("dev", user)
+    assert worker.start(command="true")[0] == e.OK  # the container is up
+    worker.send(e.close(0))
+    worker.tell("D")
+    with contextlib.suppress(e.Ended):
+        for _ in range(500):
+            worker.send(worker.start_request(command="true"))
+            worker.send(e.close(0))
+    assert "it does not read its answers" in worker.ended()
+    begun = worker.log().count("started: exec")
+    print(f"\n{begun} answers were left unread")
+    assert 10 < begun < 100
+    with broker.worker() as other:
+        other.login("dev", user)
+        assert other.start(command="true")[0] == e.OK
+
+
 def test_output_does_not_pass_the_broker(broker, worker, user):
     """A program that prints for ever, and a worker that does not read: nobody holds the bytes."""
     worker.login("dev", user)
@@ -623,7 +645,9 @@ def test_output_does_not_pass_the_broker(broker, worker, user):
     assert cpu_seconds(broker.pid) - cpu < 0.5
 
 
-def test_flood(broker, user):
+@pytest.mark.parametrize("said", [b"x" * 100 + b"\n", b"\n" * 4096, b"\0" * 4096],
+                         ids=["lines", "empty lines", "NULs"])
+def test_flood(broker, user, said):
     """Workers that say as much as they can cost the broker little, and the others next to nothing."""
     with contextlib.ExitStack() as stack:
         honest, asks, logs = (stack.enter_context(broker.worker()) for _ in range(3))
@@ -631,7 +655,7 @@ def test_flood(broker, user):
             w.login("noshell", user)
         refused = honest.start_request(kind=e.SHELL, command="")
         asks.tell("B", refused)
-        logs.tell("K", b"x" * 100 + b"\n")
+        logs.tell("K", said)
         time.sleep(1.5)  # their first thousand records
         cpu, start, waits = cpu_seconds(broker.pid), time.monotonic(), []
         while time.monotonic() - start < 3:
@@ -642,7 +666,7 @@ def test_flood(broker, user):
         share = (cpu_seconds(broker.pid) - cpu) / (time.monotonic() - start)
         # They are there to the end.
         assert asks.log().count("refused: ") > 200 and "violation" not in asks.log()
-        assert "lines were not logged" in logs.log()
+        assert said[0] < ord("x") or "lines were not logged" in logs.log()
     waits.sort()
     print(f"\nbroker's CPU under two floods: {share:.0%}; an honest request: "
           f"p50 {waits[len(waits) // 2] * 1000:.1f} ms, p99 {waits[len(waits) * 99 // 100] * 1000:.1f} ms")

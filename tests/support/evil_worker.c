@@ -45,7 +45,7 @@
 #define FRAME_MAX  (IPC_RECORD_MAX + 1024) /* longer than any record that is allowed */
 #define FDS_SENT   253                     /* the kernel's own limit */
 #define FDS_MAX    256
-#define FLOOD_MAX  64 /* answers; the pair has room for 278 small ones */
+#define FLOOD_MAX  32 /* answers; the pair has room for about 60 small ones */
 #define EXIT_USAGE 2
 #define EXIT_LOCK  3
 
