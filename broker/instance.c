@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "fd.h"
+#include "log.h"
 #include "read_file.h"
 
 #define NAME_PREFIX "sallyport-"
@@ -45,14 +46,28 @@ keyed_hash(const struct instance *i, const char *text, uint8_t out[32])
 	return -ENOMEM;
 }
 
-/* Fewer than n bytes only at the end of the file. Returns how many, or -errno. */
-static ssize_t
-read_secret(int fd, uint8_t *out, size_t n)
-{
-	size_t done = 0;
+/*
+ * The secret is in two files, each of them with a hash by which a part, or something else, is told from the
+ * whole: when one was cut or lost, the other one brings it back, and our containers are known again.
+ */
+static const char *const file_names[] = { "instance.key", "instance.copy" };
+#define N_FILES SP_ARRAY_LEN(file_names)
 
-	while (done < n) {
-		ssize_t r = pread(fd, out + done, n - done, (off_t)done);
+struct secret_file {
+	int fd;
+	char path[4096];
+	uint8_t text[INSTANCE_SECRET_LEN + 32 + 1]; /* secret, hash, and what must not be there */
+	size_t n;
+	bool whole;
+};
+#define TEXT_LEN (INSTANCE_SECRET_LEN + 32)
+
+/* Fewer bytes than there is room for only at the end of the file. 0 or -errno. */
+static int
+read_text(struct secret_file *f)
+{
+	while (f->n < sizeof(f->text)) {
+		ssize_t r = pread(f->fd, f->text + f->n, sizeof(f->text) - f->n, (off_t)f->n);
 
 		if (r < 0 && errno == EINTR)
 			continue;
@@ -60,18 +75,43 @@ read_secret(int fd, uint8_t *out, size_t n)
 			return -errno;
 		if (r == 0)
 			break;
-		done += (size_t)r;
+		f->n += (size_t)r;
 	}
-	return (ssize_t)done;
+	return 0;
 }
 
 static int
-write_secret(int fd, const uint8_t *secret, size_t n)
+hash_of_secret(const uint8_t *secret, uint8_t out[32])
+{
+	struct instance i = { .lock_fd = -1 };
+	int r;
+
+	memcpy(i.secret, secret, sizeof(i.secret));
+	r = keyed_hash(&i, "whole", out);
+	OPENSSL_cleanse(i.secret, sizeof(i.secret));
+	return r;
+}
+
+static int
+look_at(struct secret_file *f)
+{
+	uint8_t hash[32];
+	int r = read_text(f);
+
+	if (r == 0)
+		r = hash_of_secret(f->text, hash);
+	f->whole = r == 0 && f->n == TEXT_LEN &&
+	    CRYPTO_memcmp(hash, f->text + INSTANCE_SECRET_LEN, sizeof(hash)) == 0;
+	return r;
+}
+
+static int
+write_text(int fd, const uint8_t *text)
 {
 	size_t done = 0;
 
-	while (done < n) {
-		ssize_t r = pwrite(fd, secret + done, n - done, (off_t)done);
+	while (done < TEXT_LEN) {
+		ssize_t r = pwrite(fd, text + done, TEXT_LEN - done, (off_t)done);
 
 		if (r < 0 && errno == EINTR)
 			continue;
@@ -79,25 +119,55 @@ write_secret(int fd, const uint8_t *secret, size_t n)
 			return -errno;
 		done += (size_t)r;
 	}
-	return fsync(fd) < 0 ? -errno : 0;
+	return ftruncate(fd, TEXT_LEN) < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
 /*
- * A secret that is not whole (the machine died while it was written) is made anew: containers that
- * it had proven cannot exist yet, since the first one is made after the file was synced.
+ * None is whole: the first start, or the machine died in it: then there is no container yet, since the first
+ * one is made after the files were synced. Or both are damaged: whatever was made before is not ours any more.
  */
 static int
-read_or_make(int fd, struct instance *ret)
+make_secret(const struct secret_file files[N_FILES], uint8_t *secret)
 {
-	ssize_t n = read_secret(fd, ret->secret, sizeof(ret->secret));
+	if (files[0].n > 0 || files[1].n > 0)
+		log_warn("neither %s nor %s is whole: containers of earlier runs are not known "
+			 "again, and are to be removed by hand; they have the label " INSTANCE_LABEL,
+		    files[0].path, files[1].path);
+	return RAND_bytes(secret, INSTANCE_SECRET_LEN) == 1 ? 0 : -EIO;
+}
 
-	if (n < 0)
-		return (int)n;
-	if (n == (ssize_t)sizeof(ret->secret))
-		return 0;
-	if (RAND_bytes(ret->secret, sizeof(ret->secret)) != 1)
-		return -EIO;
-	return write_secret(fd, ret->secret, sizeof(ret->secret));
+/* All files hold it afterwards. 0 or -errno, and *ret_path is the file that it is about. */
+static int
+read_or_make(struct secret_file files[N_FILES], uint8_t *secret, const char **ret_path)
+{
+	uint8_t text[TEXT_LEN];
+	const struct secret_file *good = NULL;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < N_FILES; i++) {
+		*ret_path = files[i].path;
+		r = look_at(&files[i]);
+		if (files[i].whole && good == NULL)
+			good = &files[i];
+	}
+	if (r == 0 && good != NULL)
+		memcpy(secret, good->text, INSTANCE_SECRET_LEN);
+	else if (r == 0)
+		r = make_secret(files, secret);
+	memcpy(text, secret, INSTANCE_SECRET_LEN);
+	if (r == 0)
+		r = hash_of_secret(secret, text + INSTANCE_SECRET_LEN);
+	for (size_t i = 0; r == 0 && i < N_FILES; i++) {
+		*ret_path = files[i].path;
+		if (files[i].n == TEXT_LEN && memcmp(files[i].text, text, TEXT_LEN) == 0)
+			continue;
+		if (good != NULL && files[i].n > 0)
+			log_warn("%s was damaged: it is made anew from %s", files[i].path,
+			    good->path);
+		r = write_text(files[i].fd, text);
+	}
+	OPENSSL_cleanse(text, sizeof(text));
+	return r;
 }
 
 static int
@@ -119,46 +189,68 @@ check_file(int fd, const char *path, char *why, size_t cap)
 	return -EPERM;
 }
 
-int
-instance_open(struct instance *ret, const char *state_dir, char *why, size_t cap)
+static int
+open_file(struct secret_file *f, const char *state_dir, const char *name, char *why, size_t cap)
 {
-	SP_CLEANUP_FD int fd = -1;
-	char path[4096];
-	uint8_t id[32];
 	int r;
 
-	if (snprintf(path, sizeof(path), "%s/instance.key", state_dir) >= (int)sizeof(path)) {
+	if (snprintf(f->path, sizeof(f->path), "%s/%s", state_dir, name) >= (int)sizeof(f->path)) {
 		(void)snprintf(why, cap, "the path of the state directory is too long");
 		return -ENAMETOOLONG;
 	}
-	r = trusted_place(path, why, cap);
+	r = trusted_place(f->path, why, cap);
 	if (r < 0)
 		return r;
-	fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
-	if (fd < 0) {
+	f->fd = open(f->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
+	if (f->fd < 0) {
 		r = -errno;
-		(void)snprintf(why, cap, "cannot open %s: %s", path, strerror(errno));
+		(void)snprintf(why, cap, "cannot open %s: %s", f->path, strerror(errno));
 		return r;
 	}
-	r = check_file(fd, path, why, cap);
-	if (r < 0)
-		return r;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		r = -errno;
-		(void)snprintf(why, cap, "another broker is running with the state directory %s",
-		    state_dir);
-		return r;
+	return check_file(f->fd, f->path, why, cap);
+}
+
+static int
+open_files(struct secret_file files[N_FILES], const char *state_dir, char *why, size_t cap)
+{
+	for (size_t i = 0; i < N_FILES; i++) {
+		int r = open_file(&files[i], state_dir, file_names[i], why, cap);
+
+		if (r == 0 && i == 0 && flock(files[i].fd, LOCK_EX | LOCK_NB) < 0) {
+			r = -errno;
+			(void)snprintf(why, cap,
+			    "another broker is running with the state directory %s", state_dir);
+		}
+		if (r < 0)
+			return r;
 	}
-	r = read_or_make(fd, ret);
-	if (r == 0)
-		r = keyed_hash(ret, "id", id);
-	if (r < 0) {
-		(void)snprintf(why, cap, "cannot read or write %s: %s", path, strerror(-r));
-		return r;
-	}
-	to_hex(id, INSTANCE_ID_LEN / 2, ret->id);
-	ret->lock_fd = fd_steal(&fd);
 	return 0;
+}
+
+int
+instance_open(struct instance *ret, const char *state_dir, char *why, size_t cap)
+{
+	struct secret_file files[N_FILES] = { { .fd = -1 }, { .fd = -1 } };
+	const char *path = "";
+	uint8_t id[32];
+	int r = open_files(files, state_dir, why, cap);
+
+	if (r == 0) {
+		r = read_or_make(files, ret->secret, &path);
+		if (r == 0)
+			r = keyed_hash(ret, "id", id);
+		if (r < 0)
+			(void)snprintf(why, cap, "cannot read or write %s: %s", path, strerror(-r));
+	}
+	if (r == 0) {
+		to_hex(id, INSTANCE_ID_LEN / 2, ret->id);
+		ret->lock_fd = fd_steal(&files[0].fd);
+	}
+	for (size_t i = 0; i < N_FILES; i++) {
+		OPENSSL_cleanse(files[i].text, sizeof(files[i].text));
+		fd_close(&files[i].fd);
+	}
+	return r;
 }
 
 int

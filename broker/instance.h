@@ -31,8 +31,8 @@ struct instance {
 };
 
 /*
- * Read the secret from state_dir/instance.key, or make it at the first start, and take the lock
- * that keeps a second broker off the same state. 0, or -errno with a sentence in why[cap].
+ * Read the secret from state_dir/instance.key or its copy beside it, or make it at the first start, and take
+ * the lock that keeps a second broker off the same state. 0, or -errno with a sentence in why[cap].
  */
 SP_MUST_CHECK int instance_open(struct instance *ret, const char *state_dir, char *why, size_t cap);
 
