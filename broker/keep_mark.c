@@ -30,22 +30,11 @@ keep_mark_now(void)
 static int
 path_of(const char *state_dir, const char *name, int64_t until, char out[PATH_MAX])
 {
-	int n = name == NULL
-	    ? snprintf(out, PATH_MAX, "%s/kept", state_dir)
-	    : snprintf(out, PATH_MAX, "%s/kept/%s.%" PRId64, state_dir, name, until);
+	int n = name == NULL ? snprintf(out, PATH_MAX, "%s/" KEEP_MARK_DIRECTORY, state_dir)
+			     : snprintf(out, PATH_MAX, "%s/" KEEP_MARK_DIRECTORY "/%s.%" PRId64,
+				   state_dir, name, until);
 
 	return n < 0 || n >= PATH_MAX ? -ENAMETOOLONG : 0;
-}
-
-int
-keep_mark_prepare(const char *state_dir)
-{
-	char path[PATH_MAX];
-	int r = path_of(state_dir, NULL, 0, path);
-
-	if (r == 0 && mkdir(path, 0700) < 0 && errno != EEXIST)
-		r = -errno;
-	return r;
 }
 
 int

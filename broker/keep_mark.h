@@ -13,11 +13,11 @@
 
 #include "attr.h"
 
+/* In the state directory, made by who starts the service. */
+#define KEEP_MARK_DIRECTORY "kept"
+
 /* Seconds since the machine started, sleep included. */
 int64_t keep_mark_now(void);
-
-/* Make state_dir/kept. Before the lock-down. 0 or -errno. */
-SP_MUST_CHECK int keep_mark_prepare(const char *state_dir);
 
 /* 0 or -errno. */
 SP_MUST_CHECK int keep_mark_set(const char *state_dir, const char *name, int64_t until);

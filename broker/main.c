@@ -400,27 +400,40 @@ check_place(const char *directory)
 	return r;
 }
 
+/* parent/name, or parent when name is NULL. */
+static int
+make_directory(const char *parent, const char *name, mode_t mode)
+{
+	char path[PATH_MAX];
+	int n = snprintf(path, sizeof(path), "%s%s%s", parent, name != NULL ? "/" : "",
+	    name != NULL ? name : "");
+	int r = n < (int)sizeof(path) ? mkdir(path, 0700) : -1;
+
+	if (n >= (int)sizeof(path))
+		errno = ENAMETOOLONG;
+	/* Whatever the umask. */
+	if (r == 0)
+		r = chmod(path, mode);
+	if (r < 0 && errno != EEXIST) {
+		r = -errno;
+		log_error("cannot make %s: %s", path, strerror(-r));
+		return r;
+	}
+	return check_place(path);
+}
+
 static int
 make_directories(const struct config *c)
 {
-	const char *const directories[] = { c->runtime_dir, c->state_dir };
+	/* The control socket's group gets at it; what else is in there is closed by itself. */
+	int r = make_directory(c->runtime_dir, NULL, 0755);
 
-	for (size_t i = 0; i < SP_ARRAY_LEN(directories); i++) {
-		int r = mkdir(directories[i], 0700);
-
-		/* The control socket's group gets at it, whatever the umask; what else is in there is
-		 * closed by itself. */
-		if (r == 0 && directories[i] == c->runtime_dir)
-			r = chmod(directories[i], 0755);
-		if (r < 0 && errno != EEXIST) {
-			log_error("cannot make %s: %s", directories[i], strerror(errno));
-			return -errno;
-		}
-		r = check_place(directories[i]);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	if (r == 0)
+		r = make_directory(c->state_dir, NULL, 0700);
+	/* Others of this host must not get at the containers' sockets below it. */
+	if (r == 0)
+		r = make_directory(c->runtime_dir, "rendezvous", 0700);
+	return r == 0 ? make_directory(c->state_dir, KEEP_MARK_DIRECTORY, 0700) : r;
 }
 
 static int
@@ -625,11 +638,7 @@ open_secrets(struct service *s)
 	}
 	s->broker.generation = 1;
 	r = open_audit(s);
-	if (r == 0)
-		r = open_shadow(s);
-	if (r == 0)
-		r = sweep_prepare(s->config->runtime_dir);
-	return r == 0 ? keep_mark_prepare(s->config->state_dir) : r;
+	return r == 0 ? open_shadow(s) : r;
 }
 
 /*

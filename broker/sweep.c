@@ -40,18 +40,6 @@ path_of_rendezvous(const char *runtime_dir, char path[PATH_MAX])
 	return snprintf(path, PATH_MAX, "%s/rendezvous", runtime_dir) >= PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
-int
-sweep_prepare(const char *runtime_dir)
-{
-	char path[PATH_MAX];
-	int r = path_of_rendezvous(runtime_dir, path);
-
-	/* Others of this host must not get at the containers' sockets below it. */
-	if (r == 0 && mkdir(path, 0700) < 0 && errno != EEXIST)
-		r = -errno;
-	return r;
-}
-
 /* Directories of containers that are no more. */
 static void
 sweep_rendezvous(const struct broker *b)

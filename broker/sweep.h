@@ -6,12 +6,7 @@
 #ifndef SP_SWEEP_H
 #define SP_SWEEP_H
 
-#include "attr.h"
-
 struct broker;
-
-/* Make runtime_dir/rendezvous. Before the lock-down. 0 or -errno. */
-SP_MUST_CHECK int sweep_prepare(const char *runtime_dir);
 
 /*
  * Ask the engine for our containers: those that this process does not know, and that are not to be kept,
