@@ -52,7 +52,9 @@ struct broker {
 	struct user_containers *user_containers; /* NULL: no profile can have mode "user" */
 	struct worker_pool *workers;
 	struct broker_counters counters;
-	bool draining; /* told to stop: nothing new */
+	unsigned late_looks; /* sweep.c: for containers of an earlier run, still to be made */
+	bool look_is_due;    /* and a timer runs for the next of them */
+	bool draining;       /* told to stop: nothing new */
 };
 
 #endif

@@ -144,6 +144,8 @@ SP_MUST_CHECK int engine_image_inspect(struct engine *e, const char *image, engi
  * label at the next start finds it. 0 or -errno.
  */
 SP_MUST_CHECK int engine_discard(struct engine *e, const char *id);
+/* Whether that has been asked for, by id or name, and is not done yet. */
+bool engine_discards(const struct engine *e, const char *id);
 
 /* The call of this handle ends without callback. NULL is fine. */
 void engine_cancel(struct engine_call *call);

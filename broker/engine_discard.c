@@ -168,6 +168,19 @@ engine_discard_clear(struct engine *e)
 		item_free(TAILQ_FIRST(&e->discards));
 }
 
+bool
+engine_discards(const struct engine *e, const char *id)
+{
+	const struct engine_discard_item *d;
+
+	TAILQ_FOREACH(d, &e->discards, link)
+	{
+		if (strcmp(d->id, id) == 0)
+			return true;
+	}
+	return false;
+}
+
 static int
 discard(struct engine *e, const char *id, unsigned looks)
 {
@@ -175,11 +188,8 @@ discard(struct engine *e, const char *id, unsigned looks)
 
 	if (!engine_name_valid(id))
 		return -EINVAL;
-	TAILQ_FOREACH(d, &e->discards, link)
-	{
-		if (strcmp(d->id, id) == 0)
-			return 0;
-	}
+	if (engine_discards(e, id))
+		return 0;
 	if (e->n_discards >= PENDING_MAX)
 		return -EBUSY;
 	d = calloc(1, sizeof(*d));

@@ -20,6 +20,9 @@
 #include "user_containers.h"
 
 #define AGAIN_SECONDS 2 /* after a list that failed */
+/* A create that a killed run had asked for may still be carried out: look for its container this often. */
+#define LATE_LOOKS   6
+#define LATE_SECONDS 5
 
 static void
 remove_directory(int parent, const char *name)
@@ -56,6 +59,8 @@ sweep_rendezvous(const struct broker *b)
 		(void)closedir(dir);
 }
 
+static void look(struct broker *b);
+
 static void
 on_time(evutil_socket_t fd, short what, void *arg)
 {
@@ -63,17 +68,21 @@ on_time(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	b->look_is_due = false;
 	/* Else its recovery is when the next look is due. */
 	if (engine_health(b->engine) == ENGINE_HEALTHY)
-		sweep_containers(b);
+		look(b);
 }
 
 static void
-look_again(struct broker *b)
+look_in(struct broker *b, time_t seconds)
 {
-	struct timeval tv = { .tv_sec = AGAIN_SECONDS };
+	struct timeval tv = { .tv_sec = seconds };
 
-	if (event_base_once(b->base, -1, EV_TIMEOUT, on_time, b, &tv) < 0)
+	if (b->look_is_due)
+		return;
+	b->look_is_due = event_base_once(b->base, -1, EV_TIMEOUT, on_time, b, &tv) == 0;
+	if (!b->look_is_due)
 		log_error("containers of an earlier run stay until the next start: out of memory");
 }
 
@@ -86,18 +95,21 @@ on_listed(void *arg, const struct engine_result *result)
 	if (result->error != ENGINE_OK) {
 		log_warn("cannot look for containers of an earlier run: %s", result->sentence);
 		user_containers_not_found(b->user_containers);
-		look_again(b);
+		look_in(b, AGAIN_SECONDS);
 		return;
 	}
 	for (size_t i = 0; i < result->n_items; i++) {
 		const struct engine_list_item *item = &result->items[i];
 
-		if (container_set_has(b->containers, item->name))
+		if (container_set_has(b->containers, item->name) ||
+		    engine_discards(b->engine, item->id) || engine_discards(b->engine, item->name))
 			continue;
 		if (!instance_owns(&b->instance, item->name, engine_list_label(item, INSTANCE_LABEL),
 			engine_list_label(item, INSTANCE_LABEL_PROOF))) {
-			log_warn("container %.12s carries our label without proof: left alone",
-			    item->id);
+			if (b->late_looks == LATE_LOOKS)
+				log_warn("container %.12s carries our label without proof: left "
+					 "alone",
+				    item->id);
 			continue;
 		}
 		if (!user_containers_found(b->user_containers, item) &&
@@ -108,15 +120,26 @@ on_listed(void *arg, const struct engine_result *result)
 	sweep_rendezvous(b);
 	if (removed > 0)
 		log_info("removing %u containers of an earlier run", removed);
+	if (b->late_looks > 0) {
+		b->late_looks--;
+		look_in(b, LATE_SECONDS);
+	}
 }
 
-void
-sweep_containers(struct broker *b)
+static void
+look(struct broker *b)
 {
 	int r = engine_list(b->engine, INSTANCE_LABEL, b->instance.id, on_listed, b, NULL);
 
 	if (r < 0)
 		log_warn("cannot look for containers of an earlier run: %s", strerror(-r));
 	if (r < 0)
-		look_again(b);
+		look_in(b, AGAIN_SECONDS);
+}
+
+void
+sweep_containers(struct broker *b)
+{
+	b->late_looks = LATE_LOOKS;
+	look(b);
 }

@@ -10,7 +10,8 @@ struct broker;
 
 /*
  * Ask the engine for our containers: those that this process does not know, and that are not to be kept,
- * are removed, and whatever else belonged to them.
+ * are removed, and whatever else belonged to them. For half a minute it is asked again: it may still have been
+ * making one.
  */
 void sweep_containers(struct broker *b);
 

@@ -9,12 +9,15 @@ The rules file is JSON, read again for every request; without it everything is p
     [{"method": "POST", "path": "/start$", "action": "hang", "times": 1}, ...]
 
 "path" is a regular expression searched in the path without "/v1.NN", query included; "method" may be
-left out. The first rule that matches and has "times" left is used. Actions:
+left out. The first rule that matches and has "times" left is used, after "skip" requests that match went
+by. Actions:
 
     pass        as if there were no rule
     delay       wait "seconds", then pass, also when nobody waits for it any more
     hang        never answer, and ask the engine nothing
     hang_after  ask the engine, never answer
+    hold        wait until the rule is taken out of the file, then pass
+    hold_after  ask the engine, wait for that, then answer
     drop        close the connection, ask the engine nothing
     drop_after  ask the engine, then close the connection without an answer
     status      answer "status" with "body" (any JSON), ask the engine nothing
@@ -59,23 +62,31 @@ class EngineConnection(http.client.HTTPConnection):
 
 
 class Rules:
-    """The rules file and how often each rule has been used."""
+    """The rules file, how often each rule has been used, and how many requests it has let by."""
 
     def __init__(self, path):
         self.path = path
         self.lock = threading.Lock()
         self.used = {}
+        self.skipped = {}
 
-    def choose(self, method, path):
+    def read(self):
         try:
             with open(self.path, encoding="utf-8") as f:
-                rules = json.load(f)
+                return json.load(f)
         except (FileNotFoundError, TypeError):
-            return {"action": "pass"}
+            return []
         except ValueError as e:
             # Half-written: whoever writes it should rename it into place.
             print(f"fake_engine: {self.path}: {e}", file=sys.stderr)
-            return {"action": "pass"}
+            return []
+
+    def wait_until_gone(self, rule):
+        while rule in self.read():
+            time.sleep(0.02)
+
+    def choose(self, method, path):
+        rules = self.read()
         plain = re.sub(r"^/v1\.\d+", "", path)
         with self.lock:
             for rule in rules:
@@ -85,6 +96,9 @@ class Rules:
                 if not re.search(rule.get("path", ""), plain):
                     continue
                 if "times" in rule and self.used.get(key, 0) >= rule["times"]:
+                    continue
+                if self.skipped.get(key, 0) < rule.get("skip", 0):
+                    self.skipped[key] = self.skipped.get(key, 0) + 1
                     continue
                 self.used[key] = self.used.get(key, 0) + 1
                 return rule
@@ -233,6 +247,17 @@ class Handler(socketserver.BaseRequestHandler):
     def do_delay(self, rule, *request):
         time.sleep(rule.get("seconds", 1))
         self.do_pass(rule, *request)
+
+    def do_hold(self, rule, *request):
+        self.server.log.write(status=0, **self.log)
+        self.server.rules.wait_until_gone(rule)
+        self.do_pass(rule, *request)
+
+    def do_hold_after(self, rule, *request):
+        answer, body = self.ask_all(*request)
+        self.server.log.write(status=0, **self.log)
+        self.server.rules.wait_until_gone(rule)
+        self.send_answer(answer, body)
 
     def do_hang(self, rule, *request):
         self.wait_for_the_end()

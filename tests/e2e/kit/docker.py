@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The private engine, through Docker's own command line."""
+import http.client
 import json
 import os
+import socket
 import subprocess
+import urllib.parse
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LABEL = "sallyport.instance"
@@ -45,9 +48,36 @@ class Engine:
         assert not check or r.returncode == 0, f"docker {' '.join(args)}: {r.stderr}"
         return r.stdout.rstrip("\n")
 
+    def get(self, path):
+        """What it answers, or None when there is no such thing: without the start of a program."""
+        connection = http.client.HTTPConnection("engine", timeout=30)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(30)
+        connection.sock.connect(self.socket)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            assert answer.status in (200, 404), f"{path}: {answer.status}"
+            return json.load(answer) if answer.status == 200 else None
+        finally:
+            connection.close()
+
+    def _there(self, label):
+        """
+        Docker 20.10 sometimes goes on to list one that it has removed ("Removal In Progress", without a name)
+        and knows nothing of it when asked.
+        """
+        filters = urllib.parse.quote(json.dumps({"label": [label]}))
+        return [c for c in self.get(f"/containers/json?all=1&filters={filters}")
+                if c["Names"] or self.get(f"/containers/{c['Id']}/json") is not None]
+
     def containers(self, label=LABEL):
         """Ids of every container, running or not, that carries the label."""
-        return self.run("ps", "-aq", "--no-trunc", "--filter", f"label={label}").split()
+        return [c["Id"] for c in self._there(label)]
+
+    def listed(self, label=LABEL):
+        """As containers(): their names, with what the engine says of their states."""
+        return {(c["Names"] or [c["Id"]])[0].lstrip("/"): c["State"] for c in self._there(label)}
 
     def inspect(self, container):
         return json.loads(self.run("inspect", container))[0]
