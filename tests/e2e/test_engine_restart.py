@@ -8,8 +8,9 @@ import signal
 
 import pytest
 
-from kit.broker import TREE, Broker
+from kit.broker import TREE, Broker, profile
 from kit.docker import Engine
+from kit.fake_engine import FakeEngine
 from kit.proc import alive, wait_for
 from kit.target import PATIENCE
 
@@ -89,3 +90,64 @@ def test_engine_dies(broker, own_engine):
     assert (p.returncode, out) == (3, b"got still unharmed\n")
     wait_for(lambda: not alive(guest), 30 * PATIENCE, "its processes are gone")
     nothing_left(broker, own_engine)
+
+
+POOL = 2
+
+
+@pytest.fixture
+def everything(own_engine, keys):
+    """A pool, a container that is kept, and an engine that stops at a question when it is told to."""
+    b = Broker(keys, own_engine.socket)
+    fake = FakeEngine(b.dir, own_engine)
+    b.config["engine"].update(socket=fake.socket, probe_interval="1s")
+    image = "sallyport-test/busybox:latest"
+    b.policy["profiles"].update(busy=profile(image, pool=POOL),
+                                onebin=profile(image, mode="user", keep="10m"))
+    b.start()
+    yield b, fake
+    fake.rules([])
+    b.close()
+    fake.stop()
+
+
+def as_the_policy_says(broker, engine):
+    """A full pool, what is kept, and nothing else; a login of every kind works."""
+    for user in ("dev", "busy", "onebin"):
+        wait_for(lambda u=user: broker.target.ssh("true", user=u).returncode == 0, 60 * PATIENCE,
+                 f"{user} can log in")
+    wait_for(lambda: broker.ask("status")["pool"]["ready"] == POOL, 60 * PATIENCE, "the pool is full")
+    wait_for(lambda: len(broker.ask("status")["kept"]) == 1, 60 * PATIENCE, "one is kept")
+    wait_for(lambda: len(engine.listed()) == POOL + 1, 60 * PATIENCE, "nothing else is there")
+    kept = broker.ask("status")["kept"][0]["container"]["name"]
+    assert kept in engine.listed()
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_engine_in_each_phase(everything, own_engine, how):
+    """While a container is made, started, removed, and while nothing is asked; also with a new broker then."""
+    broker, fake = everything
+    as_the_policy_says(broker, own_engine)
+    for phase in ("/containers/create", "/start$", "DELETE", None):
+        client = None
+        if phase is not None:
+            rule = {"path": phase} if phase != "DELETE" else {"method": phase, "path": ""}
+            since = len(fake.requests())
+            fake.rules([{**rule, "action": "hold_after", "times": 1, "id": since}])
+            client = broker.target.popen("true", user="dev")
+            wait_for(lambda n=since: [r for r in fake.requests()[n:] if r["action"] == "hold_after"],
+                     30 * PATIENCE, f"{phase} is asked for")
+        end_engine(own_engine, how)
+        fake.rules([])
+        if phase is None:
+            broker.kill()
+        if client is not None:
+            client.communicate(timeout=60 * PATIENCE)
+        own_engine.start()
+        if phase is None:
+            broker.start()
+        as_the_policy_says(broker, own_engine)
+    broker.ask("kill", user="onebin")
+    assert broker.stop() == 0
+    assert not own_engine.listed()
