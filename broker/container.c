@@ -161,6 +161,16 @@ describe_failure(const struct container *c, const struct engine_result *result, 
 	}
 }
 
+/* The engine says that it runs. What went down meanwhile stays down: it only waits to be released. */
+static void
+begin_reporting(struct container *c, const struct engine_container *seen)
+{
+	if (c->state == CONTAINER_DOWN)
+		return;
+	c->state = CONTAINER_REPORTING;
+	c->ops->launched(c->path, seen);
+}
+
 static void
 on_launched(void *arg, const struct engine_result *result)
 {
@@ -183,8 +193,7 @@ on_launched(void *arg, const struct engine_result *result)
 	if (result->warning[0] != '\0')
 		log_warn("connection=%s container=%s engine warns: %s", c->connection, c->name,
 		    result->warning);
-	c->state = CONTAINER_REPORTING;
-	c->ops->launched(c->path, result->container);
+	begin_reporting(c, result->container);
 }
 
 static void
@@ -415,8 +424,7 @@ on_found(void *arg, const struct engine_result *result)
 	free(c->image);
 	c->image = strdup(seen->image);
 	memcpy(c->image_id, seen->image_id, sizeof(c->image_id));
-	c->state = CONTAINER_REPORTING;
-	c->ops->launched(c->path, seen);
+	begin_reporting(c, seen);
 }
 
 int

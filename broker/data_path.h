@@ -36,7 +36,7 @@ enum data_path_life {
 struct data_path_events {
 	/* Programs can be started. *pidfd: the container's first process; taken by the callee. */
 	void (*ready)(void *arg, int *pidfd);
-	/* It will not become ready; why is for the log. */
+	/* It will not become ready, and no event comes after this; why is for the log. */
 	void (*failed)(void *arg, const char *why);
 	void *arg;
 };

@@ -86,11 +86,20 @@ direct_close(struct data_path *d)
 	free(d);
 }
 
+/* It will not become ready any more, whatever is on its way. */
 static void
-fail(struct data_path *d, const char *why)
+give_up(struct data_path *d)
 {
 	stop_listening(d);
 	(void)event_del(d->deadline);
+	engine_cancel(d->inspect);
+	d->inspect = NULL;
+}
+
+static void
+fail(struct data_path *d, const char *why)
+{
+	give_up(d);
 	d->events.failed(d->events.arg, why);
 }
 
@@ -99,7 +108,7 @@ still_alive(int pidfd)
 {
 	struct pollfd p = { .fd = pidfd, .events = POLLIN };
 
-	return poll(&p, 1, 0) == 0;
+	return pidfd >= 0 && poll(&p, 1, 0) == 0;
 }
 
 /*
@@ -402,10 +411,7 @@ direct_hang_up(struct data_path *d)
 	if (d->kept)
 		tell_to_end(d);
 	d->kept = false;
-	stop_listening(d);
-	(void)event_del(d->deadline);
-	engine_cancel(d->inspect);
-	d->inspect = NULL;
+	give_up(d);
 	fd_close(&d->order_fd);
 }
 

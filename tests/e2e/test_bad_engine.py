@@ -178,3 +178,21 @@ def test_start_fails_after_it_has_started(fresh_broker, fake, engine):  # noqa: 
     well_again(b, engine)
     starts = [r["path"] for r in fake.requests() if r["path"].endswith("/start")]
     assert len(starts) == len(set(starts)), "one container was started twice"
+
+
+def test_answers_after_the_container_was_given_up(fresh_broker, fake, engine):  # noqa: F811
+    """The last look, whose answer comes when the time to report is over: the container stays down."""
+    fresh_broker.config["engine"]["call_timeout"] = "25s"
+    b = fresh_broker.start()
+    looks = {"method": "GET", "path": "/containers/[^/]+/json"}
+    fake.rules([dict(looks, action="pass", times=2), dict(looks, action="delay", seconds=13)])
+    p = b.target.popen("-N")
+    wait_for(lambda: b.audit(event="container.down"), 30 * PATIENCE, "it is given up")
+    assert "the guest did not report in time" in b.log()
+    wait_for(lambda: "delay" in [r["action"] for r in fake.requests()], 30 * PATIENCE, "the engine answers")
+    time.sleep(1)
+    assert not b.audit(event="container.up")
+    p.kill()
+    p.communicate()
+    fake.rules([])
+    well_again(b, engine)

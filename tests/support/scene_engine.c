@@ -23,7 +23,7 @@ static const uid_t uids[] = { 1001, 1002 };
 struct data_path {
 	struct data_path_events events;
 	struct scene_launch *launch;
-	bool launched, ready, hung_up;
+	bool launched, ready, failed, hung_up;
 };
 
 struct engine_call {
@@ -234,7 +234,7 @@ path_describe(struct data_path *d, struct engine_container_spec *spec, struct en
 static void
 path_launched(struct data_path *d, const struct engine_container *seen)
 {
-	FUZZ_CHECK(seen != NULL && !d->launched);
+	FUZZ_CHECK(seen != NULL && !d->launched && !d->failed);
 	d->launched = true;
 }
 
@@ -358,8 +358,16 @@ const struct data_path_ops data_path_direct = {
 enum wanted {
 	WANT_ANSWER,
 	WANT_REPORT,
+	WANT_FAILURE,
 	WANT_PROCESS,
 };
+
+/* Whether there is a report still to come. One can fail that comes before the engine's answer. */
+static bool
+is_open(const struct data_path *d)
+{
+	return d != NULL && !d->ready && !d->failed && !d->hung_up;
+}
 
 static bool
 fits(const struct scene_launch *l, enum wanted wanted)
@@ -369,7 +377,9 @@ fits(const struct scene_launch *l, enum wanted wanted)
 	if (wanted == WANT_ANSWER)
 		return l->done != NULL;
 	if (wanted == WANT_REPORT)
-		return l->path != NULL && l->path->launched && !l->path->ready && !l->path->hung_up;
+		return is_open(l->path) && l->path->launched;
+	if (wanted == WANT_FAILURE)
+		return is_open(l->path);
 	return l->process >= 0;
 }
 
@@ -441,11 +451,11 @@ scene_path_ready(struct scene *s, unsigned i)
 bool
 scene_path_failed(struct scene *s, unsigned i)
 {
-	struct scene_launch *l = pick_launch(i, WANT_REPORT);
+	struct scene_launch *l = pick_launch(i, WANT_FAILURE);
 
 	if (l == NULL)
 		return false;
-	l->path->launched = false; /* once */
+	l->path->failed = true;
 	scene_enter(true);
 	l->path->events.failed(l->path->events.arg, "the guest did not report in time");
 	scene_enter(false);

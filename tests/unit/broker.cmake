@@ -6,8 +6,8 @@ target_compile_definitions(test_dispatch PRIVATE
   SP_PROTOCOL_MD="${PROJECT_SOURCE_DIR}/common/PROTOCOL.md")
 sp_add_test(NAME test_activity LABEL unit SIDE broker SOURCES unit/test_activity.c LIBS sp_broker)
 sp_add_test(NAME test_ceilings LABEL unit SIDE broker SOURCES unit/test_ceilings.c LIBS sp_broker)
-sp_add_test(NAME test_user_containers LABEL unit SIDE broker SOURCES unit/test_user_containers.c
-  LIBS sp_broker)
+sp_add_test(NAME test_user_containers LABEL unit SIDE broker
+  SOURCES unit/test_user_containers.c support/fake_engine.c LIBS sp_broker Threads::Threads)
 sp_add_test(NAME test_admission LABEL unit SIDE broker SOURCES unit/test_admission.c LIBS sp_broker)
 sp_add_test(NAME test_proxy_header LABEL unit SIDE broker SOURCES unit/test_proxy_header.c
   LIBS sp_broker)

@@ -15,6 +15,8 @@ sp_add_test(NAME test_fault_system LABEL fault SIDE broker
   SOURCES unit/test_fault_system.c support/keys_fixture.c
   LIBS sp_broker sp_fuzz_checks PkgConfig::libcrypto)
 sp_add_test(NAME test_read_file LABEL fault SIDE none SOURCES unit/test_read_file.c LIBS sp_common)
+sp_add_test(NAME test_container LABEL unit SIDE broker SOURCES unit/test_container.c ${SP_SCENE}
+  LIBS sp_broker sp_fuzz_checks PkgConfig::libcrypto PkgConfig::jansson)
 foreach(name fault_memory fault_connection fault_system read_file)
   sp_wrap_faults(test_${name})
 endforeach()

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Containers of mode "user" where something is missing: with the real engine client, which has no engine
- * to talk to, so that whatever is asked of it stays asked.
+ * to talk to, so that whatever is asked of it stays asked; where an answer matters, fake_engine.h gives it.
  */
 #include "test.h"
 
@@ -11,7 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "audit.h"
@@ -22,6 +24,8 @@
 #include "container_plan.h"
 #include "diag.h"
 #include "engine.h"
+#include "engine_fixture.h"
+#include "fake_engine.h"
 #include "fd.h"
 #include "keep_mark.h"
 #include "made_of.h"
@@ -36,7 +40,8 @@ static char state_dir[64], runtime_dir[64], audit_file[64];
 static const char *const no_keys[] = { NULL };
 static struct config config;
 static struct broker b;
-static char told[256]; /* the last sentence of a container that is down */
+static struct fake *fake; /* of a test that needs one */
+static char told[256];    /* the last sentence of a container that is down */
 static const struct audit_subject who = { .connection = "c0ffee00", .user = "alice" };
 static int owner;       /* its address */
 static int64_t left_ms; /* of the last one that was counted */
@@ -139,10 +144,9 @@ make(const char *path)
 	assert_int_equal(mkdir(path, 0700), 0);
 }
 
-static int
-setup(void **state)
+static void
+use_engine(const char *socket)
 {
-	static char socket[64], rendezvous[128], kept[128];
 	struct engine_options options = { .socket = socket,
 		.call_timeout_ms = 10000,
 		.start_timeout_ms = 10000,
@@ -151,6 +155,15 @@ setup(void **state)
 		.max_starts = 4,
 		.max_queued = 16,
 		.max_calls = 64 };
+
+	b.engine = engine_free(b.engine);
+	assert_int_equal(engine_new(b.base, &options, &b.engine), 0);
+}
+
+static int
+setup(void **state)
+{
+	static char socket[64], rendezvous[128], kept[128];
 	char why[256];
 
 	(void)state;
@@ -177,7 +190,7 @@ setup(void **state)
 	b.instance.lock_fd = -1;
 	(void)snprintf(b.instance.id, sizeof(b.instance.id), "0123456789abcdef");
 	assert_non_null(b.base);
-	assert_int_equal(engine_new(b.base, &options, &b.engine), 0);
+	use_engine(socket);
 	assert_int_equal(audit_open(audit_file, true, &b.audit, why, sizeof(why)), 0);
 	assert_int_equal(container_set_new(&b, &b.containers), 0);
 	assert_int_equal(user_containers_new(&b, &b.user_containers), 0);
@@ -197,6 +210,9 @@ teardown(void **state)
 	user_containers_free(b.user_containers);
 	ceilings_free(b.ceilings);
 	b.engine = engine_free(b.engine);
+	if (fake != NULL)
+		fake_free(fake);
+	fake = NULL;
 	audit_free(b.audit);
 	policy_unref(b.policy);
 	event_base_free(b.base);
@@ -338,7 +354,7 @@ find(struct found *f)
 		.state = "running",
 		.labels = f->labels,
 		.n_labels = 3 };
-	memset(f->item.id, 'a', ENGINE_ID_LEN);
+	memcpy(f->item.id, ID, ENGINE_ID_LEN);
 	(void)snprintf(path, sizeof(path), "%s/rendezvous/%s", runtime_dir, NAME);
 	make(path);
 	policy_grant_unref(grant);
@@ -423,6 +439,118 @@ test_who_waited_for_it_is_written_down(void **state)
 	policy_grant_unref(grant);
 }
 
+/* What the engine says when it looks at it: it runs, and this process is its first. */
+static const char *
+seen_running(void)
+{
+	static const char stopped[] = "\"Running\":false", no_pid[] = "\"Pid\":0";
+	static char text[sizeof(inspected) + 16];
+	const char *state = strstr(inspected, stopped);
+	const char *pid = strstr(inspected, no_pid);
+
+	assert_true(state != NULL && pid != NULL && state < pid);
+	state += strlen(stopped);
+	(void)snprintf(text, sizeof(text), "%.*s\"Running\":true%.*s\"Pid\":%d%s",
+	    (int)(state - strlen(stopped) - inspected), inspected, (int)(pid - state), state,
+	    (int)getpid(), pid + strlen(no_pid));
+	return text;
+}
+
+/* As its guest does. */
+static int
+report(void)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_true(snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/rendezvous/%s/socket",
+			runtime_dir, NAME) < (int)sizeof(addr.sun_path));
+	assert_int_equal(connect(fd, (const struct sockaddr *)&addr, sizeof(addr)), 0);
+	return fd;
+}
+
+/* Until the engine has answered all that it was asked. */
+static void
+let_it_answer(void)
+{
+	do
+		assert_int_equal(event_base_loop(b.base, EVLOOP_ONCE), 0);
+	while (engine_counts(b.engine).calls > 0);
+}
+
+static void
+use_engine_that_sees_it(void)
+{
+	const struct fake_rule rules[] = {
+		{ .path = "/_ping", .status = 200, .body = "OK" },
+		{ .path = "/networks", .status = 200, .body = "[]" },
+		{ .method = "GET", .path = "*/json", .status = 200, .body = seen_running() },
+		{ .method = "DELETE", .path = "/containers/", .status = 204, .body = "" },
+	};
+
+	fake = fake_new(rules, SP_ARRAY_LEN(rules));
+	use_engine(fake_path(fake));
+}
+
+static void
+test_found_one_comes_up(void **state)
+{
+	struct policy_grant *grant = grant_of();
+	SP_CLEANUP_FD int guest = -1;
+	struct container *c = NULL;
+	struct found f;
+
+	(void)state;
+	use_engine_that_sees_it();
+	find(&f);
+	assert_true(user_containers_found(b.user_containers, &f.item));
+	user_containers_all_found(b.user_containers);
+	guest = report();
+	let_it_answer();
+	assert_int_equal(get(grant, &c), 0);
+	assert_true(container_is_up(c));
+	assert_string_equal(container_name(c), NAME);
+	policy_grant_unref(grant);
+}
+
+/* The same, and at the moment when it is found nothing can be written down. */
+static void
+test_found_one_that_is_down_stays_down(void **state)
+{
+	struct policy_grant *grant = grant_of();
+	struct container *waiting = NULL;
+	struct container *other = NULL;
+	SP_CLEANUP_FD int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	SP_CLEANUP_FD int log = open(audit_file, O_WRONLY | O_APPEND | O_CLOEXEC);
+	SP_CLEANUP_FD int guest = -1;
+	struct found f;
+
+	(void)state;
+	assert_true(full >= 0 && log >= 0);
+	use_engine_that_sees_it();
+	find(&f);
+	assert_int_equal(get(grant, &waiting), 0);
+	audit_reopened(b.audit, &full);
+	assert_true(user_containers_found(b.user_containers, &f.item));
+	assert_non_null(container_down_text(waiting));
+	guest = report();
+	audit_reopened(b.audit, &log);
+	let_it_answer();
+	assert_int_equal(fake_seen(fake, "GET", "/json"), 1);
+	assert_non_null(container_down_text(waiting));
+	/* Who comes now has another one, and this one goes with who has waited for it. */
+	user_containers_all_found(b.user_containers);
+	assert_int_equal(get(grant, &other), 0);
+	assert_ptr_not_equal(other, waiting);
+	container_release(waiting, &owner);
+	let_it_answer();
+	while (engine_counts(b.engine).discarding > engine_counts(b.engine).absent)
+		assert_int_equal(event_base_loop(b.base, EVLOOP_ONCE), 0);
+	assert_int_equal(fake_seen(fake, "DELETE", f.item.id), 1);
+	policy_grant_unref(grant);
+}
+
 int
 main(void)
 {
@@ -441,6 +569,9 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_found_one_is_somebody_elses_by_a_changed_label,
 		    setup, teardown),
 		cmocka_unit_test_setup_teardown(test_who_waited_for_it_is_written_down, setup,
+		    teardown),
+		cmocka_unit_test_setup_teardown(test_found_one_comes_up, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_found_one_that_is_down_stays_down, setup,
 		    teardown),
 	};
 
