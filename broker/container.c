@@ -104,6 +104,13 @@ discard(struct container *c)
 	container_forget(c);
 }
 
+/* Whatever is wrong with it may be right in the next run, which has to look at it anyway. */
+static bool
+is_left_to_next_run(const struct container *c)
+{
+	return c->broker->draining && container_can_stay(c);
+}
+
 void
 container_fail(struct container *c, const char *text)
 {
@@ -119,7 +126,8 @@ void
 container_tell_down(struct container *c)
 {
 	if (TAILQ_EMPTY(&c->members)) {
-		container_end(c);
+		if (!is_left_to_next_run(c))
+			container_end(c);
 		return;
 	}
 	/* Each may release it meanwhile: itself only, so that the next one is there as long as it is asked. */
@@ -535,7 +543,7 @@ container_release(struct container *c, const void *owner)
 	drop_member(c, owner);
 	if (!TAILQ_EMPTY(&c->members))
 		return;
-	if (c->keeper.idle != NULL && c->state != CONTAINER_DOWN)
+	if (c->keeper.idle != NULL && (c->state != CONTAINER_DOWN || is_left_to_next_run(c)))
 		c->keeper.idle(c->keeper.arg, c);
 	else
 		container_end(c);

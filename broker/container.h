@@ -95,7 +95,8 @@ SP_MUST_CHECK int container_take_over(struct container *c, const char *name, con
     const char *made_of, uint32_t grace_ms);
 /* Its image is not what it was: its keeper decides. */
 void container_is_stale(struct container *c);
-/* It will not come up: its owners are told text; without owners it ends. */
+/* It will not come up: its owners are told text; without owners it ends. But when the service stops, what can stay
+ * is left to the next run. */
 void container_fail(struct container *c, const char *text);
 /* The second half of that, for one that is down since container_launch() and has told nobody. */
 void container_tell_down(struct container *c);
@@ -119,6 +120,11 @@ const char *container_id(const struct container *c);
 const char *container_state_name(const struct container *c);
 
 bool container_is_up(const struct container *c);
+/*
+ * Whether a later run can have it when this one lets go of it without ending it: it is up; or an earlier run has
+ * made it, and in this one it has not come up so far, whether that is still to come or has failed.
+ */
+bool container_can_stay(const struct container *c);
 /* Why it is down, or NULL. */
 const char *container_down_text(const struct container *c);
 

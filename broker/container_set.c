@@ -191,6 +191,14 @@ container_is_up(const struct container *c)
 	return c->state == CONTAINER_UP;
 }
 
+bool
+container_can_stay(const struct container *c)
+{
+	bool found = c->grant == NULL && c->id[0] != '\0';
+
+	return c->state == CONTAINER_UP || (found && c->pidfd < 0);
+}
+
 const char *
 container_down_text(const struct container *c)
 {

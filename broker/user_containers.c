@@ -205,7 +205,7 @@ on_idle(void *arg, struct container *c)
 
 	/* A login by an earlier policy may have begun it after that had changed. */
 	if (k->retired || k->facts.keep_ms == 0 || k->waiting != NULL ||
-	    !is_wanted(k->set, &k->facts, NULL) || (b->draining && !container_is_up(c)))
+	    !is_wanted(k->set, &k->facts, NULL) || (b->draining && !container_can_stay(c)))
 		container_end(c);
 	else
 		wait_for_user(k, k->facts.keep_ms);
@@ -672,7 +672,7 @@ user_containers_stop(struct user_containers *u)
 
 	for (k = TAILQ_FIRST(&u->list); k != NULL; k = next) {
 		next = TAILQ_NEXT(k, link);
-		if (container_owners(k->container) == 0 && !container_is_up(k->container))
+		if (container_owners(k->container) == 0 && !container_can_stay(k->container))
 			container_end(k->container);
 	}
 }
@@ -687,7 +687,7 @@ user_containers_staying(const struct user_containers *u)
 		return 0;
 	TAILQ_FOREACH(k, &u->list, link)
 	{
-		n += container_owners(k->container) == 0 && container_is_up(k->container);
+		n += container_owners(k->container) == 0 && container_can_stay(k->container);
 	}
 	return n;
 }

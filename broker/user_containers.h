@@ -78,7 +78,10 @@ void user_containers_visit(const struct user_containers *u,
 
 /* Those that nobody is in and that will be there when this process has ended. u may be NULL. */
 unsigned user_containers_staying(const struct user_containers *u);
-/* The service stops: what is not up by now would stay without anybody who knows whether it came up. */
+/*
+ * The service stops: what this run has begun and is not up by now would stay without anybody who knows whether it
+ * came up. What was found again stays, whether it has come up or not.
+ */
 void user_containers_stop(struct user_containers *u);
 
 #endif

@@ -13,6 +13,7 @@ from kit.broker import BUILD, TREE, Broker, profile
 from kit.docker import Engine
 from kit.proc import alive, wait_for
 from kit.target import PATIENCE
+from test_bad_days import fake  # noqa: F401 (a fixture)
 
 WHERE = "cat /proc/sys/kernel/hostname"
 IMAGE = "sallyport-test/busybox:latest"
@@ -156,6 +157,33 @@ def test_it_survives_the_broker(kept, engine, how):
     kept.start()
     assert idle(kept)["seconds_left"] <= left - 2
     assert run(kept, WHERE) == where
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("waited_for", [False, True], ids=["idle", "waited-for"])
+@pytest.mark.parametrize("answer", [{"action": "delay", "seconds": 3}, {"action": "hang"}], ids=["late", "never"])
+def test_stop_before_it_is_found_again(fake, kept, engine, answer, waited_for):  # noqa: F811
+    """Two restarts in a row: the engine has not said yet what the first has found, and the second has it."""
+    kept.start()
+    where = run(kept, f"{WHERE}; echo mine >/tmp/f; {DAEMON}")
+    idle(kept)
+    [container] = engine.containers()
+    kept.stop()
+    fake.rules([{"method": "GET", "path": "/containers/[^/]+/json", **answer}])
+    since = kept.log_size()
+    kept.start()
+    wait_for(lambda: "of an earlier run is found again" in kept.log(since), 20 * PATIENCE, "it is found")
+    if waited_for:
+        p = kept.target.popen(WHERE, user="busy")
+        wait_for(lambda: "is there already" in kept.log(since), 20 * PATIENCE, "a login waits for it")
+    assert kept.stop() == 0
+    if waited_for:
+        assert p.communicate(timeout=20 * PATIENCE)[0] == b""
+    assert engine.containers() == [container]
+    fake.rules([])
+    kept.start()
+    assert run(kept, f"{WHERE}; cat /tmp/f; {COUNT}").split() == [where, "mine", "1"]
+    assert engine.containers() == [container]
 
 
 @pytest.mark.quick

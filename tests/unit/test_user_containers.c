@@ -551,6 +551,96 @@ test_found_one_that_is_down_stays_down(void **state)
 	policy_grant_unref(grant);
 }
 
+/* ---- the service stops ---- */
+
+static void
+stop(void)
+{
+	b.draining = true;
+	user_containers_stop(b.user_containers);
+}
+
+static void
+test_begun_one_does_not_stay(void **state)
+{
+	struct policy_grant *grant = grant_of();
+	struct container *c = NULL;
+
+	(void)state;
+	user_containers_all_found(b.user_containers);
+	assert_int_equal(get(grant, &c), 0);
+	container_release(c, &owner);
+	assert_int_equal(kept(), 1);
+	assert_int_equal(user_containers_staying(b.user_containers), 0);
+	stop();
+	assert_int_equal(kept(), 0);
+	policy_grant_unref(grant);
+}
+
+/* Nobody is in it; or somebody waits for it, and goes. */
+static void
+test_found_one_stays(void **state)
+{
+	struct policy_grant *grant = grant_of();
+	struct container *c = NULL;
+	struct found f;
+
+	(void)state;
+	find(&f);
+	assert_true(user_containers_found(b.user_containers, &f.item));
+	user_containers_all_found(b.user_containers);
+	stop();
+	assert_int_equal(user_containers_staying(b.user_containers), 1);
+	assert_int_equal(get(grant, &c), 0);
+	assert_string_equal(container_name(c), NAME);
+	assert_int_equal(user_containers_staying(b.user_containers), 0);
+	container_release(c, &owner);
+	assert_int_equal(user_containers_staying(b.user_containers), 1);
+	assert_int_equal(kept(), 1);
+	assert_true(left_ms > 590000);
+	policy_grant_unref(grant);
+}
+
+/* The engine does not answer in time, or at all: that is not for this run to judge any more. */
+static void
+check_failed_one_stays(bool waited_for)
+{
+	struct policy_grant *grant = grant_of();
+	struct container *c = NULL;
+	struct found f;
+
+	find(&f);
+	assert_true(user_containers_found(b.user_containers, &f.item));
+	user_containers_all_found(b.user_containers);
+	if (waited_for)
+		assert_int_equal(get(grant, &c), 0);
+	stop();
+	let_it_answer();
+	if (waited_for) {
+		assert_non_null(strstr(told, "could not be found again"));
+		container_release(c, &owner);
+	}
+	assert_int_equal(user_containers_staying(b.user_containers), 1);
+	assert_int_equal(kept(), 1);
+	assert_true(left_ms > 0);
+	assert_int_equal(engine_counts(b.engine).discarding, 0);
+	policy_grant_unref(grant);
+}
+
+static void
+test_found_one_that_fails_stays(void **state)
+{
+	(void)state;
+	check_failed_one_stays(false);
+}
+
+static void
+test_found_one_that_fails_under_somebody_stays(void **state)
+{
+	(void)state;
+	check_failed_one_stays(true);
+}
+
 int
 main(void)
 {
@@ -573,6 +663,11 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_found_one_comes_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_found_one_that_is_down_stays_down, setup,
 		    teardown),
+		cmocka_unit_test_setup_teardown(test_begun_one_does_not_stay, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_found_one_stays, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_found_one_that_fails_stays, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_found_one_that_fails_under_somebody_stays,
+		    setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
