@@ -447,12 +447,14 @@ seen_running(void)
 	static char text[sizeof(inspected) + 16];
 	const char *state = strstr(inspected, stopped);
 	const char *pid = strstr(inspected, no_pid);
+	int n;
 
 	assert_true(state != NULL && pid != NULL && state < pid);
 	state += strlen(stopped);
-	(void)snprintf(text, sizeof(text), "%.*s\"Running\":true%.*s\"Pid\":%d%s",
+	n = snprintf(text, sizeof(text), "%.*s\"Running\":true%.*s\"Pid\":%d%s",
 	    (int)(state - strlen(stopped) - inspected), inspected, (int)(pid - state), state,
 	    (int)getpid(), pid + strlen(no_pid));
+	assert_true(n > 0 && n < (int)sizeof(text));
 	return text;
 }
 
