@@ -3,6 +3,7 @@
 import fcntl
 import os
 import re
+import subprocess
 import tempfile
 
 import pytest
@@ -145,9 +146,12 @@ def both(oracle, request):
     return oracle.target, request.getfixturevalue("broker").target
 
 
-@pytest.fixture(params=IMAGES)
+@pytest.fixture(params=[pytest.param(IMAGES[0], marks=pytest.mark.quick), *IMAGES[1:]])
 def same(request):
-    """Oracle and us in the same image, everything allowed: see kit/matrix.py."""
+    """
+    Oracle and us in the same image, everything allowed: see kit/matrix.py. With sanitizers the first image
+    will do.
+    """
     oracle = request.getfixturevalue({"debian": "oracle", "busybox": "busyoracle"}[request.param])
     theirs = ours = oracle.forwarding
     if not os.environ.get("SALLYPORT_ORACLE_TWICE"):
@@ -160,6 +164,24 @@ def control(tmp_path):
     """Path for a ControlMaster's socket, short enough for one."""
     with tempfile.TemporaryDirectory(prefix="sp-cm-", dir="/tmp") as d:
         yield f"{d}/s"
+
+
+@pytest.fixture
+def agent(tmp_path):
+    """An agent with one key: its socket, and the key's fingerprint."""
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    path = tmp_path / "a"
+    p = subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL)
+    env = dict(os.environ, SSH_AUTH_SOCK=str(path))
+    try:
+        wait_for(path.exists, 10 * PATIENCE, "the agent listens")
+        subprocess.run(["ssh-add", "-q", key], env=env, check=True, stderr=subprocess.DEVNULL)
+        r = subprocess.run(["ssh-add", "-l"], env=env, check=True, capture_output=True)
+        yield str(path), r.stdout.split()[1]
+    finally:
+        p.kill()
+        p.wait()
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -17,8 +17,6 @@ from kit.proc import wait_for
 from kit.target import PATIENCE
 from kit.terminal import Terminal
 
-pytestmark = pytest.mark.quick
-
 SCRIPT = "echo out; echo err >&2; cat; exit 3"
 
 
@@ -29,11 +27,13 @@ def check(result):
     assert (result.returncode, result.stdout, result.stderr) == SAID
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
 def test_openssh_user_key_types(target, kind):
     check(target.ssh(SCRIPT, stdin=b"input\n", key=f"{target.keys.directory}/user_{kind}"))
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("algorithm", ["ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-256",
                                        "rsa-sha2-512"])
 def test_host_key_algorithms(broker, tmp_path, algorithm):
@@ -53,6 +53,7 @@ def test_host_key_algorithms(broker, tmp_path, algorithm):
     assert f"host key algorithm: {algorithm}".encode() in r.stderr
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("cipher", ["chacha20-poly1305@openssh.com", "aes256-ctr", "aes128-ctr",
                                     "aes256-gcm@openssh.com"])
 @pytest.mark.parametrize("kex", ["curve25519-sha256", "diffie-hellman-group16-sha512"])
@@ -61,11 +62,13 @@ def test_openssh_algorithms(target, cipher, kex):
                      options=["-o", f"Ciphers={cipher}", "-o", f"KexAlgorithms={kex}"]))
 
 
+@pytest.mark.quick
 def test_shell_without_terminal(target):
     r = target.ssh("-T", stdin=b"echo $0; exit 4\n")
     assert (r.returncode, r.stdout) == (4, b"-bash\n")
 
 
+@pytest.mark.quick
 def test_too_many_channels(target, control):
     """sshd's MaxSessions is 10, and so is our default."""
     transport = target.paramiko()
@@ -79,6 +82,7 @@ def test_too_many_channels(target, control):
         transport.close()
 
 
+@pytest.mark.quick
 def test_rekey(target):
     r = target.ssh("head -c 20000000 /dev/zero | tr '\\0' x; cat | wc -c",
                    options=["-o", "RekeyLimit=1M"], stdin=b"y" * 20000000, seconds=60)
@@ -86,6 +90,7 @@ def test_rekey(target):
     assert r.stdout == b"x" * 20000000 + b"20000000\n"
 
 
+@pytest.mark.quick
 def test_keepalives_from_the_client(target):
     r = target.ssh("sleep 4; echo still here",
                    options=["-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=2"])

@@ -14,6 +14,7 @@ import time
 import pytest
 
 from kit.proc import free_port, wait_for
+from kit.service import connect, exchange
 from kit.target import PATIENCE
 
 pytestmark = pytest.mark.quick
@@ -86,38 +87,6 @@ class Master:
         assert r.returncode == 0, r.stderr
 
 
-def connect(port):
-    """A connection to a local port, once the service at the other end has answered a first byte."""
-    s = socket.create_connection(("127.0.0.1", port), 20 * PATIENCE)
-    s.sendall(b"!")
-    assert s.recv(1) == b"!"
-    return s
-
-
-def exchange(s, data):
-    """What comes back for data and its end."""
-    with s:
-        sender = threading.Thread(target=lambda: (s.sendall(data), s.shutdown(socket.SHUT_WR)))
-        sender.start()
-        got = b""
-        while True:
-            more = s.recv(1 << 16)
-            if not more:
-                break
-            got += more
-        sender.join()
-        return got
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_stdio_forward(forwarding, control, host):
-    with Master(forwarding, control) as m:
-        port = m.service("cat")
-        data = os.urandom(1 << 20)
-        r = m.ssh(options=["-W", f"{host}:{port}"], stdin=data, seconds=60)
-        assert (r.returncode, r.stdout == data) == (0, True), r.stderr
-
-
 def test_half_close(forwarding, control):
     """The end of what is sent passes, and the answer to it comes back after that."""
     with Master(forwarding, control) as m:
@@ -177,19 +146,6 @@ def test_much_data_both_ways(forwarding, control):
         assert exchange(connect(local), data) == data
 
 
-@pytest.mark.parametrize("scheme", ["socks5", "socks5h", "socks4"])
-def test_dynamic_forward(forwarding, control, scheme):
-    with Master(forwarding, control) as m:
-        port = m.service(r'printf "HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\nhello\n"')
-        local = free_port()
-        m.forward("-D", f"127.0.0.1:{local}")
-        host = "localhost" if scheme == "socks5h" else "127.0.0.1"
-        r = subprocess.run(["curl", "-sS", "--noproxy", "", "-x", f"{scheme}://127.0.0.1:{local}",
-                            f"http://{host}:{port}/"], capture_output=True, check=False,
-                           timeout=30 * PATIENCE)
-        assert (r.returncode, r.stdout) == (0, b"hello\n"), r.stderr
-
-
 def test_nobody_listens(forwarding, control):
     """Refused by the far end: the open fails, and the session goes on."""
     with Master(forwarding, control) as m:
@@ -197,44 +153,6 @@ def test_nobody_listens(forwarding, control):
         assert r.returncode == 255
         assert b"refused by peer" in r.stderr
         assert m.ssh("echo on").stdout == b"on\n"
-
-
-def test_proxy_jump(sallyport, keys, control, tmp_path):
-    """ssh -J through us to an sshd inside of the container, as that container's own user."""
-    inner = tmp_path / "inner_key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", inner], check=True)
-    with open(f"{inner}.pub", encoding="ascii") as f:
-        (tmp_path / "known").write_text(f"[localhost]:2222 {f.read()}"
-                                        f"[127.0.0.1]:{sallyport.port} {sallyport.host_key}\n")
-    config = tmp_path / "config"
-    config.write_text(f"""
-Host *
-    IdentityFile {keys.user}
-    IdentitiesOnly yes
-    IdentityAgent none
-    BatchMode yes
-    UserKnownHostsFile {tmp_path}/known
-    GlobalKnownHostsFile none
-    StrictHostKeyChecking yes
-Host 127.0.0.1
-    ControlPath {control}
-""")
-    with Master(sallyport, control) as m:
-        for name, data in (("key", inner.read_bytes()),
-                           ("keys", "\n".join(keys.public()).encode() + b"\n")):
-            assert m.ssh(f"umask 077; cat >/tmp/{name}", stdin=data).returncode == 0
-        p = sallyport.popen("exec /usr/sbin/sshd -D -e -p 2222 -h /tmp/key -o PidFile=none "
-                            "-o AuthorizedKeysFile=/tmp/keys -o StrictModes=no -o UsePAM=no "
-                            "-f /dev/null", user="forward", options=m.options,
-                            stdin=subprocess.DEVNULL)
-        m.close += [p.kill, p.communicate]
-        wait_for(lambda: m.listening(2222), 20 * PATIENCE, "the inner sshd listens")
-        r = subprocess.run(["ssh", "-F", config, "-J", f"forward@127.0.0.1:{sallyport.port}",
-                            "-p", "2222", "dev@localhost", "echo $SSH_CONNECTION; exit 7"],
-                           capture_output=True, stdin=subprocess.DEVNULL, check=False,
-                           timeout=60 * PATIENCE)
-        assert r.returncode == 7, r.stderr
-        assert re.fullmatch(rb"(::1|127\.0\.0\.1) \d+ (::1|127\.0\.0\.1) 2222\n", r.stdout)
 
 
 NOWHERE = ["127.0.0.1:8081", "127.0.0.1:8999", "127.0.0.1:9011", "localhost:22", "0.0.0.0:8080",

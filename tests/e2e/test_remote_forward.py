@@ -8,57 +8,16 @@ import os
 import re
 import socket
 import subprocess
-import threading
 import time
 
 import pytest
 
 from kit.proc import free_port, wait_for
+from kit.service import Service, echo, exchange
 from kit.target import PATIENCE
-from test_forward import Master, exchange, forwarding  # noqa: F401  pylint: disable=unused-import
+from test_forward import Master, forwarding  # noqa: F401  pylint: disable=unused-import
 
 pytestmark = pytest.mark.quick
-
-
-class Service:
-    """What listens on the client's side: each connection is handed to a function, in a thread."""
-
-    def __init__(self, serve, family=socket.AF_INET):
-        self.serve = serve
-        self.seen = []
-        self.sock = socket.socket(family)
-        self.sock.bind(("127.0.0.1" if family == socket.AF_INET else "::1", 0))
-        self.sock.listen(64)
-        self.port = self.sock.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                s, peer = self.sock.accept()
-            except OSError:
-                return
-            self.seen.append(peer)
-            threading.Thread(target=self.run, args=(s,), daemon=True).start()
-
-    def run(self, s):
-        with s:
-            s.settimeout(60 * PATIENCE)
-            self.serve(s)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.sock.close()
-
-
-def echo(s):
-    while True:
-        data = s.recv(1 << 16)
-        if not data:
-            return
-        s.sendall(data)
 
 
 def multiplex(m, command, what):
@@ -400,37 +359,11 @@ def test_a_client_that_never_answers(sallyport):
 
 # ----- agents -----
 
-@pytest.fixture
-def agent(tmp_path):
-    """An agent with one key: its socket, and the key's fingerprint."""
-    key = tmp_path / "key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-    path = tmp_path / "a"
-    p = subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL)
-    env = dict(os.environ, SSH_AUTH_SOCK=str(path))
-    try:
-        wait_for(path.exists, 10 * PATIENCE, "the agent listens")
-        subprocess.run(["ssh-add", "-q", key], env=env, check=True, stderr=subprocess.DEVNULL)
-        r = subprocess.run(["ssh-add", "-l"], env=env, check=True, capture_output=True)
-        yield str(path), r.stdout.split()[1]
-    finally:
-        p.kill()
-        p.wait()
-
-
 def with_agent(target, agent, command, user):
     argv = [a.replace("IdentityAgent=none", f"IdentityAgent={agent}")
             for a in target.argv(command, user=target.login(user), options=["-A"])]
     return subprocess.run(argv, capture_output=True, stdin=subprocess.DEVNULL, check=False,
                           timeout=30 * PATIENCE)
-
-
-def test_agent(forwarding, agent):
-    """A program in there sees the client's keys, and the socket is its user's alone."""
-    path, fingerprint = agent
-    r = with_agent(forwarding, path, 'ssh-add -l; ls -ld "${SSH_AUTH_SOCK%/*}"', "forward")
-    assert fingerprint in r.stdout, r.stderr
-    assert b"drwx------" in r.stdout, r.stdout
 
 
 def test_agent_many_times(forwarding, agent):

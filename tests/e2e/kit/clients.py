@@ -47,7 +47,7 @@ def clients(work, *names):
 def environment(target, **more):
     """With a home of the target's own, where its host key is known."""
     env = {k: v for k, v in os.environ.items() if k != "SSH_AUTH_SOCK"}
-    return dict(env, HOME=target.home, **more)
+    return {**env, "HOME": target.home, **more}
 
 
 def run(target, argv, stdin=b"", seconds=60, cwd=None, **env):
