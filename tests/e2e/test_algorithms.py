@@ -66,13 +66,3 @@ def test_not_offered(sallyport, option):
     r = sallyport.ssh("true", options=["-o", option, *extra])
     assert r.returncode == 255
     assert b"no matching" in r.stderr or b"Connection closed" in r.stderr
-
-
-def test_libssh2(sallyport):
-    """The oldest library that has to get in: as far as its question about a subsystem."""
-    r = subprocess.run(["curl", "-sS", "-k", "--key", sallyport.keys.user, "--pubkey",
-                        f"{sallyport.keys.user}.pub", "-u", "dev:",
-                        f"sftp://127.0.0.1:{sallyport.port}/"], capture_output=True, text=True,
-                       timeout=30 * PATIENCE, check=False)
-    # Without the subsystem that is what it says after a login; 67 would be a refused login.
-    assert r.returncode == 0 or "Unable to request SFTP subsystem" in r.stderr, r.stderr

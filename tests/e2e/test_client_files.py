@@ -2,18 +2,19 @@
 """Files: clients that others wrote, in each image, and what they leave there, as under sshd."""
 import os
 import shutil
+import signal
 import subprocess
+import time
 
 import asyncssh
 import pytest
 from paramiko import SFTPClient
 
-from kit.clients import COMMANDS, clients, putty_options, run
+from kit.clients import COMMANDS, clients, environment, putty_options, run
 from kit.held import DIRECTORY, Held
 from kit.matrix import cell
+from kit.proc import wait_for
 from kit.target import PATIENCE
-
-pytestmark = pytest.mark.quick
 
 OLD = 1_000_000_000
 MIB = 1 << 20
@@ -411,3 +412,47 @@ def test_git(same, client, tmp_path):
     assert all(code == 0 for code, _, _ in said), said
     assert said[-1][1] == heads[1].strip() + b" one\n"
     assert here["back/sub/b"] == here["tree/sub/b"]
+
+
+# ----- all of it, and a real interruption -----
+
+@pytest.mark.slow
+@cell("OpenSSH", "sftp resume")
+@pytest.mark.parametrize("same", ["busybox"], indirect=True)
+@pytest.mark.timeout(400)
+def test_one_gib_in_two_goes(same, tmp_path):
+    """The client is killed in the middle, both ways, and goes on the next time."""
+    big = str(tmp_path / "big")
+    with open(big, "wb") as f:
+        for _ in range(GIB // (16 * MIB)):
+            f.write(os.urandom(16 * MIB))
+
+    def killed(place, word, size):
+        target = place.target
+        p = subprocess.Popen(["sftp", "-q", "-b", "-", *target.options(), f"{target.user}@127.0.0.1"],
+                             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=place.path,
+                             env=environment(target), start_new_session=True)
+        p.stdin.write(word.encode())
+        p.stdin.flush()
+        wait_for(lambda: size() > 200 * MIB, 60 * PATIENCE, "some of it has come")
+        os.killpg(p.pid, signal.SIGKILL)
+        p.communicate()
+        assert 200 * MIB < size() < GIB
+
+    def work(target):
+        place = Place(target, tmp_path)
+        os.link(big, f"{place.path}/big")
+        with Held(target) as held:
+            place.target = held.target
+            killed(place, f"put big {DIRECTORY}/big\n", lambda: int(held.run(
+                f"busybox stat -c %s {DIRECTORY}/big")[1] or 0))
+            time.sleep(1)
+            said = [openssh(place, [("put on", "big", "big")])]
+            killed(place, f"get {DIRECTORY}/big back\n",
+                   lambda: os.path.exists(f"{place.path}/back") and os.stat(f"{place.path}/back").st_size)
+            said.append(openssh(place, [("get on", "big", "back")]))
+        r = subprocess.run(["cmp", big, f"{place.path}/back"], capture_output=True, check=False)
+        assert r.returncode == 0, r.stdout + r.stderr
+        shutil.rmtree(place.path)
+        return said
+    assert [code for code, _, _ in same(work)] == [0, 0]
