@@ -30,9 +30,9 @@ def cell(client, *works):
     return pytest.mark.cell(client, *works)
 
 
-def possible(cells):
+def possible(markers):
     """Whether there are such cells."""
-    return cells and all(w in CLIENTS.get(client, ()) for client, w in cells)
+    return all(len(m.args) > 1 and set(m.args[1:]) <= set(CLIENTS.get(m.args[0], ())) for m in markers)
 
 
 class Same:
@@ -62,13 +62,13 @@ class Matrix:
     @staticmethod
     def cells_of(item):
         """Those that a test fills: its markers in the image that it runs in."""
-        found = [(m.args[0], w) for m in item.iter_markers("cell") for w in m.args[1:]]
-        if not found:
+        markers = list(item.iter_markers("cell"))
+        if not markers:
             return []
         callspec = getattr(item, "callspec", None)
-        if not possible(found) or not callspec or "same" not in callspec.params:
+        if not possible(markers) or not callspec or "same" not in callspec.params:
             raise pytest.UsageError(f"{item.nodeid}: no such cells, or not compared with sshd")
-        return [(callspec.params["same"], client, w) for client, w in found]
+        return [(callspec.params["same"], m.args[0], w) for m in markers for w in m.args[1:]]
 
     def pytest_collection_modifyitems(self, items):
         for item in items:
