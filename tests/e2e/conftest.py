@@ -153,10 +153,10 @@ def same(request):
     will do.
     """
     oracle = request.getfixturevalue({"debian": "oracle", "busybox": "busyoracle"}[request.param])
-    theirs = ours = oracle.forwarding
-    if not os.environ.get("SALLYPORT_ORACLE_TWICE"):
-        ours = request.getfixturevalue("broker").target.of(request.param)
-    return Same(request.param, (theirs, ours))
+    if os.environ.get("SALLYPORT_ORACLE_TWICE"):
+        return Same(request.param, (oracle.forwarding, oracle.forwarding))
+    broker = request.getfixturevalue("broker")
+    return Same(request.param, (oracle.forwarding, broker.target.of(request.param)), broker)
 
 
 @pytest.fixture
@@ -191,6 +191,7 @@ def pytest_runtest_makereport(item, call):
     report = outcome.get_result()
     if report.failed:
         found = getattr(item, "funcargs", {}).values()
+        found = [getattr(v, "broker", v) for v in found]
         for value in {id(v): v for v in found if isinstance(v, Broker)}.values():
             if os.path.exists(f"{value.dir}/log"):
                 lines = value.log().splitlines()[-40:]

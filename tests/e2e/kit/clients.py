@@ -52,6 +52,10 @@ def environment(target, **more):
 
 def run(target, argv, stdin=b"", seconds=60, cwd=None, **env):
     """A client to its end: exit code, output, errors."""
-    r = subprocess.run(argv, input=stdin, capture_output=True, env=environment(target, **env),
-                       cwd=cwd, timeout=seconds * PATIENCE, check=False)
+    try:
+        r = subprocess.run(argv, input=stdin, capture_output=True, env=environment(target, **env),
+                           cwd=cwd, timeout=seconds * PATIENCE, check=False)
+    except subprocess.TimeoutExpired as late:
+        raise AssertionError(f"with {target.name}, {argv[0]} does not end; so far it has said "
+                             f"{(late.stdout or b'')[-500:]!r} and {(late.stderr or b'')[-500:]!r}") from late
     return r.returncode, r.stdout, r.stderr

@@ -35,20 +35,30 @@ def possible(markers):
     return all(len(m.args) > 1 and set(m.args[1:]) <= set(CLIENTS.get(m.args[0], ())) for m in markers)
 
 
+def difference(theirs, ours):
+    """Where two results differ first, in words that fit on a screen."""
+    if isinstance(theirs, (tuple, list)) and type(theirs) is type(ours) and len(theirs) == len(ours):
+        return next(difference(a, b) for a, b in zip(theirs, ours) if a != b)
+    if isinstance(theirs, dict) and isinstance(ours, dict) and theirs.keys() == ours.keys():
+        return next(f"{k!r}: {difference(theirs[k], ours[k])}" for k in theirs if theirs[k] != ours[k])
+    return f"sshd:\n{repr(theirs)[:2000]}\nsallyport:\n{repr(ours)[:2000]}"
+
+
 class Same:
     """
     Work that has to end alike on both sides: called with a function of a target, it returns what both
     have said. `note` is for a cell that holds in a way of its own: the table tells of it.
     """
 
-    def __init__(self, image, targets):
+    def __init__(self, image, targets, broker=None):
         self.image = image
         self.targets = targets
+        self.broker = broker
         self.note = None
 
     def __call__(self, work):
         theirs, ours = [work(t) for t in self.targets]
-        assert ours == theirs, f"sshd:      {theirs!r}\nsallyport: {ours!r}"
+        assert ours == theirs, difference(theirs, ours)
         return ours
 
 
