@@ -11,6 +11,8 @@ from kit.clients import environment
 from kit.matrix import cell
 from kit.target import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 PLAYBOOK = {
     "debian": """
 - hosts: all

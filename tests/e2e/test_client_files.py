@@ -230,6 +230,7 @@ def make_sparse(path, tail):
         f.write(tail)
 
 
+@pytest.mark.slow
 @programs("sftp resume")
 def test_resume(same, program, tmp_path):
     """
