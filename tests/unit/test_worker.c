@@ -420,7 +420,7 @@ test_broker_ends_a_session(void **state)
 
 	(void)state;
 	assert_int_equal(run("$ssh $h fake:notice-end", out, sizeof(out)), 255);
-	assert_non_null(strstr(out, "The administrator ended this session.\n"));
+	assert_non_null(strstr(out, "The administrator ended this session."));
 	expect_worker_end("exit 0");
 }
 
