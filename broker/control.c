@@ -266,7 +266,7 @@ on_connection(evutil_socket_t listening, short what, void *arg)
 
 	(void)what;
 	if (fd < 0) {
-		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+		if (fd_is_exhausted(errno))
 			pause_accepting(control);
 		return;
 	}

@@ -162,7 +162,7 @@ on_report(evutil_socket_t fd, short what, void *arg)
 	d->order_fd = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (d->order_fd < 0) {
 		/* Without a descriptor it would stay there to be accepted, and the loop would run in circles. */
-		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+		if (fd_is_exhausted(errno))
 			fail(d, strerror(errno));
 		return;
 	}

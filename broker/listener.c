@@ -218,7 +218,7 @@ on_connection(evutil_socket_t fd, short what, void *arg)
 		    SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (accepted < 0) {
-			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+			if (fd_is_exhausted(errno))
 				pause_accepting(l, errno);
 			return;
 		}

@@ -17,6 +17,12 @@ fd_close(int *fd)
 	errno = saved;
 }
 
+bool
+fd_is_exhausted(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
 int
 fd_steal(int *fd)
 {

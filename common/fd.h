@@ -3,6 +3,8 @@
 #ifndef SP_FD_H
 #define SP_FD_H
 
+#include <stdbool.h>
+
 #include "attr.h"
 
 /* Close *fd when it is open and leave -1. Keeps errno. */
@@ -13,6 +15,9 @@ void fd_close(int *fd);
 
 /* Move out: returns *fd and leaves -1, so that the cleanup does nothing. */
 SP_MUST_CHECK int fd_steal(int *fd);
+
+/* Whether this errno of accept4() says that there is nothing to make a descriptor of: the connection waits on. */
+bool fd_is_exhausted(int error);
 
 /* Switch O_NONBLOCK on (a shared file description: every holder sees it). 0 or -errno. */
 SP_MUST_CHECK int fd_set_nonblock(int fd);
