@@ -165,6 +165,12 @@ read_or_make(struct secret_file files[N_FILES], uint8_t *secret, const char **re
 			log_warn("%s was damaged: it is made anew from %s", files[i].path,
 			    good->path);
 		r = write_text(files[i].fd, text);
+		/* On a full disk for instance: one is enough to be who we are, and the next start tries again. */
+		if (r < 0 && good != NULL) {
+			log_warn("cannot write %s: %s: it is not there when %s is damaged",
+			    files[i].path, strerror(-r), good->path);
+			r = 0;
+		}
 	}
 	OPENSSL_cleanse(text, sizeof(text));
 	return r;

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* instance: what we made is known as ours across restarts; nothing that others can write is. */
+#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -239,6 +242,32 @@ test_two_damaged_files(void **state)
 	assert_memory_equal(other.secret, again.secret, sizeof(other.secret));
 }
 
+/* A disk that is full keeps nobody out who has a whole secret; a first start needs both files. */
+static void
+test_full_disk(void **state)
+{
+	struct rlimit before;
+	struct rlimit none;
+	struct instance first;
+	struct instance second;
+	char why[256];
+
+	(void)state;
+	(void)signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	none = before;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	assert_int_equal(instance_open(&first, directory, why, sizeof(why)), -EFBIG);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	open_and_close(&first);
+	assert_int_equal(unlink(copy), 0);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	open_and_close(&second);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_string_equal(first.id, second.id);
+}
+
 int
 main(void)
 {
@@ -250,6 +279,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_one_damaged_file_heals, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_two_secrets, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_two_damaged_files, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
