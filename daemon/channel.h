@@ -146,7 +146,4 @@ void channel_settle(struct channel *ch);
 /* Give everything up at once: the connection is over. */
 void channel_drop(struct channel *ch);
 
-/* Whether a name matches one of the patterns: * and ?, as AcceptEnv. */
-bool channel_env_matches(const char *pattern, const char *name);
-
 #endif

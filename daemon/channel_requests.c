@@ -8,31 +8,7 @@
 #include "connection.h"
 #include "fd.h"
 #include "forward.h"
-
-bool
-channel_env_matches(const char *pattern, const char *name)
-{
-	const char *star = NULL;
-	const char *retry = NULL;
-
-	while (*name != '\0') {
-		if (*pattern == '*') {
-			star = pattern++;
-			retry = name;
-		} else if (*pattern == '?' || *pattern == *name) {
-			pattern++;
-			name++;
-		} else if (star != NULL) {
-			pattern = star + 1;
-			name = ++retry;
-		} else {
-			return false;
-		}
-	}
-	while (*pattern == '*')
-		pattern++;
-	return *pattern == '\0';
-}
+#include "wildcard.h"
 
 static bool
 env_allowed(const struct channel *ch, const char *name)
@@ -40,7 +16,7 @@ env_allowed(const struct channel *ch, const char *name)
 	const struct grants *g = &ch->connection->grants;
 
 	for (uint32_t i = 0; i < g->n_env; i++) {
-		if (channel_env_matches(g->env[i], name))
+		if (wildcard_matches(g->env[i], name))
 			return true;
 	}
 	return false;

@@ -10,6 +10,7 @@
 
 #include "guest_msg.h"
 #include "ipc.h"
+#include "wildcard.h"
 
 _Static_assert(POLICY_WORDS_COMMAND_MAX == IPC_COMMAND_MAX, "a command that does not fit");
 
@@ -115,7 +116,7 @@ fits_word(const char *pattern, const char *argument)
 {
 	if (argument[0] == '-' && pattern[0] != '-')
 		return false;
-	return policy_fits(pattern, argument);
+	return wildcard_matches(pattern, argument);
 }
 
 static bool

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "names.h"
+#include "wildcard.h"
 
 struct policy *
 policy_ref(struct policy *p)
@@ -189,7 +190,7 @@ static bool
 fits_one(const char *const *patterns, const char *text)
 {
 	for (; *patterns != NULL; patterns++) {
-		if (policy_fits(*patterns, text))
+		if (wildcard_matches(*patterns, text))
 			return true;
 	}
 	return false;
@@ -349,32 +350,6 @@ policy_may_get(const struct policy *p, const char *user, const char *target, int
 			return true;
 	}
 	return false;
-}
-
-/* With one remembered star the work is at most length of name times length of pattern. */
-bool
-policy_fits(const char *pattern, const char *name)
-{
-	const char *star = NULL;
-	const char *again = NULL;
-
-	while (*name != '\0') {
-		if (*pattern == '*') {
-			star = pattern++;
-			again = name;
-		} else if (*pattern == '?' || *pattern == *name) {
-			pattern++;
-			name++;
-		} else if (star != NULL) {
-			pattern = star + 1;
-			name = ++again;
-		} else {
-			return false;
-		}
-	}
-	while (*pattern == '*')
-		pattern++;
-	return *pattern == '\0';
 }
 
 bool

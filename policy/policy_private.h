@@ -270,7 +270,4 @@ enum policy_condition policy_judge_rule(const struct policy_rule *rule,
 /* After the rules: warn of those that no login can reach. */
 void policy_check_reached(struct policy_draft *d);
 
-/* Whether text fits a pattern with * and ?. */
-bool policy_fits(const char *pattern, const char *text);
-
 #endif

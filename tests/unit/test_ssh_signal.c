@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "attr.h"
-#include "channel.h"
 #include "ssh_signal.h"
+#include "wildcard.h"
 
 static void
 test_names_both_ways(void **state)
@@ -84,7 +84,7 @@ test_env_patterns(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < SP_ARRAY_LEN(all); i++) {
-		if (channel_env_matches(all[i].pattern, all[i].name) != all[i].match)
+		if (wildcard_matches(all[i].pattern, all[i].name) != all[i].match)
 			fail_msg("pattern \"%s\" name \"%s\"", all[i].pattern, all[i].name);
 	}
 }
@@ -98,7 +98,7 @@ test_env_pattern_cost(void **state)
 	(void)state;
 	memset(name, 'a', sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
-	assert_false(channel_env_matches("*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*b", name));
+	assert_false(wildcard_matches("*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*b", name));
 }
 
 int
