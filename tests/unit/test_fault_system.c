@@ -25,6 +25,7 @@
 
 static char *dir;
 static char path[128];
+static char copy[128];
 
 static int
 setup(void **state)
@@ -329,6 +330,7 @@ test_new_instance(void **state)
 
 	(void)state;
 	(void)snprintf(path, sizeof(path), "%s/instance.key", dir);
+	(void)snprintf(copy, sizeof(copy), "%s/instance.copy", dir);
 	for (size_t i = 0; i < SP_ARRAY_LEN(cases); i++) {
 		struct instance made;
 		struct instance again;
@@ -336,6 +338,7 @@ test_new_instance(void **state)
 		int r;
 
 		(void)unlink(path);
+		(void)unlink(copy);
 		fault_system(cases[i].call, 1, cases[i].error, 0);
 		r = instance_open(&made, dir, why, sizeof(why));
 		assert_true(fault_end());
