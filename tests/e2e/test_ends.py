@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from kit.docker import LABEL
-from kit.proc import alive, descendants, wait_for
+from kit.proc import alive, descendants, wait_for, with_command
 from kit.target import PATIENCE
 
 # By this the processes of this run are known on the host.
@@ -21,16 +21,7 @@ CLINGING = (f"nohup sleep {MARK} >/dev/null 2>&1 & "
 
 def sleepers():
     """Host pids of the sleeps of CLINGING, from all containers."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/cmdline", "rb") as f:
-                words = f.read().split(b"\0")
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if words[:1] == [b"sleep"] and words[1:2] == [MARK.encode()]:
-            found.append(int(pid))
-    return found
+    return with_command(["sleep", MARK])
 
 
 def cling(target, user=None):
