@@ -92,24 +92,47 @@ on_close(ssh_session session, ssh_channel ssh, void *arg)
 	ch->closed = true;
 }
 
+/* A guest that does not read loses a signal; it is its own session's. */
+static void
+send_signal(const struct channel *ch, unsigned number)
+{
+	struct guest_ctl m = { .id = GUEST_CTL_SIGNAL, .signal.number = number };
+	uint8_t buf[GUEST_CTL_MAX];
+	struct wire_writer w;
+
+	wire_writer_init(&w, buf, sizeof(buf));
+	guest_put_ctl(&w, &m);
+	(void)!ipc_chan_send_plain(ch->ctl, w.data, w.len, MSG_DONTWAIT);
+}
+
+void
+channel_send_signals(struct channel *ch)
+{
+	if (ch->ctl < 0)
+		return;
+	for (unsigned n = 1; n < 64; n++) {
+		if ((ch->signals & (UINT64_C(1) << n)) != 0)
+			send_signal(ch, n);
+	}
+	ch->signals = 0;
+}
+
+/* One for a program that was asked for and does not run yet waits for it, as under sshd; others are lost. */
 static void
 on_signal(ssh_session session, ssh_channel ssh, const char *name, void *arg)
 {
 	struct channel *ch = arg;
-	struct guest_ctl m = { .id = GUEST_CTL_SIGNAL };
 	int number = ssh_signal_number(name);
-	uint8_t buf[GUEST_CTL_MAX];
-	struct wire_writer w;
+	bool asked_for = ch->state == CHANNEL_STARTING || ch->state == CHANNEL_RUNNING ||
+	    (ch->state == CHANNEL_OPEN && connection_has_messages(ch->connection));
 
 	(void)session;
 	(void)ssh;
-	if (ch->state != CHANNEL_RUNNING || ch->ctl < 0 || number == 0 || hooks_text_was_cut(name))
+	if (!asked_for || number <= 0 || number >= 64 || hooks_text_was_cut(name))
 		return;
-	m.signal.number = (uint32_t)number;
-	wire_writer_init(&w, buf, sizeof(buf));
-	guest_put_ctl(&w, &m);
-	/* A guest that does not read loses a signal; it is its own session's. */
-	(void)!ipc_chan_send_plain(ch->ctl, w.data, w.len, MSG_DONTWAIT);
+	ch->signals |= UINT64_C(1) << number;
+	if (ch->state == CHANNEL_RUNNING)
+		channel_send_signals(ch);
 }
 
 /* libssh answers it at once, with success where there is this function. What comes of it is for the
@@ -186,6 +209,8 @@ channel_serve(struct channel *ch, const struct pollfd *pfds)
 {
 	if (ch->state == CHANNEL_UNUSED)
 		return;
+	if (ch->state == CHANNEL_OPEN && !connection_has_messages(ch->connection))
+		ch->signals = 0; /* no program was asked for with them */
 	if (pfds[0].revents != 0)
 		channel_read_guest(ch);
 	if (ch->kind == CHANNEL_ACCEPTED && ch->state == CHANNEL_STARTING && ch->ssh != NULL &&
@@ -307,6 +332,12 @@ tell_close(struct channel *ch)
 		return 0;
 	return ask_close(&ch->connection->ask,
 	    &(struct ipc_req_close){ ch->number, ch->bytes_in, ch->bytes_out });
+}
+
+bool
+channel_is_gone(const struct channel *ch)
+{
+	return ch->closed && ch->close_sent && !ch->known && !ch->unanswered;
 }
 
 /*

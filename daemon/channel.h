@@ -79,6 +79,7 @@ struct channel {
 
 	bool pty;
 	struct ipc_pty size;
+	uint64_t signals; /* of the client that wait for the program to run: bit N is signal N */
 	struct channel_env env[IPC_ENV_MAX];
 	uint32_t n_env;
 	size_t env_bytes;
@@ -139,6 +140,12 @@ bool channel_send_output(struct channel *ch, const struct pollfd *pfds);
 
 /* Whether it has something to do soon although no descriptor says so. */
 bool channel_wants_time(const struct channel *ch);
+
+/*
+ * Whether both sides have closed it and the broker knows: it counts no more, though libssh still has to let go of
+ * it. A client may open the next one in the same write.
+ */
+bool channel_is_gone(const struct channel *ch);
 
 /* EOF, close and free, as far as they are due. */
 void channel_settle(struct channel *ch);

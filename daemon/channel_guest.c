@@ -92,6 +92,7 @@ guest_started(struct channel *ch, int *fds, unsigned n_fds)
 		return;
 	}
 	ch->state = CHANNEL_RUNNING;
+	channel_send_signals(ch);
 }
 
 static void

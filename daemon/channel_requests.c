@@ -97,7 +97,7 @@ static bool
 request_window_change(struct channel *ch, ssh_message m)
 {
 	if (!ch->pty)
-		return false;
+		return true; /* as under sshd: there is nothing that could fail */
 	read_size(&ch->size, m);
 	/* While it is being started the size is applied when the terminal arrives. */
 	channel_apply_size(ch);

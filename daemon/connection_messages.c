@@ -18,7 +18,9 @@ open_channels(const struct connection *c)
 	unsigned n = 0;
 
 	for (int i = 0; i < IPC_CHANNEL_MAX; i++) {
-		if (c->channels[i].state != CHANNEL_UNUSED)
+		const struct channel *ch = &c->channels[i];
+
+		if (ch->state != CHANNEL_UNUSED && !channel_is_gone(ch))
 			n++;
 	}
 	return n;

@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Details of RFC 4254 that no stock client shows: one scripted client says the same to sshd and to us, and what
+comes back is compared, message by message.
+"""
+import socket
+
+import pytest
+
+from kit.raw import (CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_EOF, CHANNEL_FAILURE, CHANNEL_OPEN, CHANNEL_REQUEST,
+                     CHANNEL_SUCCESS, EXTENDED_DATA, GLOBAL_REQUEST, OPEN_CONFIRMATION, OPEN_FAILURE,
+                     REQUEST_FAILURE, REQUEST_SUCCESS, WINDOW_ADJUST, RawClient, Reader, message, string)
+
+ANSWERS = {CHANNEL_SUCCESS: "success", CHANNEL_FAILURE: "failure", REQUEST_SUCCESS: "global success",
+           REQUEST_FAILURE: "global failure"}
+WINDOW = 1 << 20
+
+
+class Conversation(RawClient):
+    """A client that writes down all that the server says of its channels, which it numbers itself."""
+
+    def __init__(self, target):
+        super().__init__(target, login=target.user)
+        self.theirs = {}    # the server's numbers of our channels
+        self.answers = []   # to requests, in the order in which they came
+        self.output = {}    # of each channel: what its program wrote
+        self.said = {}      # of each channel: everything else, in its order
+        self.codes = {}     # of each channel that was refused: the reason
+
+    def begin(self, *channels, window=WINDOW):
+        self.send(*(message(CHANNEL_OPEN, "session", c, window, 32768) for c in channels))
+        self.until(lambda: all(c in self.theirs for c in channels))
+
+    def ask(self, channel, name, want_reply, *fields):
+        return message(CHANNEL_REQUEST, self.theirs[channel], name, want_reply, *fields)
+
+    def to(self, kind, channel, *fields):
+        return message(kind, self.theirs[channel], *fields)
+
+    def hear(self, payload):
+        kind, r = payload[0], Reader(payload)
+        if kind in (REQUEST_SUCCESS, REQUEST_FAILURE):
+            self.answers.append(ANSWERS[kind])
+            return
+        if kind not in range(CHANNEL_OPEN, CHANNEL_FAILURE + 1) or kind == WINDOW_ADJUST:
+            return
+        channel = r.u32()
+        said = self.said.setdefault(channel, [])
+        if kind == OPEN_CONFIRMATION:
+            self.theirs[channel] = r.u32()
+        elif kind == OPEN_FAILURE:
+            self.codes[channel] = r.u32()
+        elif kind in ANSWERS:
+            self.answers.append((ANSWERS[kind], channel))
+        elif kind in (CHANNEL_DATA, EXTENDED_DATA):
+            if kind == EXTENDED_DATA:
+                assert r.u32() == 1
+            self.output[channel] = self.output.get(channel, b"") + r.string()
+        elif kind == CHANNEL_REQUEST:
+            said.append((r.string(), r.data))
+        else:
+            said.append({CHANNEL_EOF: "eof", CHANNEL_CLOSE: "close"}[kind])
+
+    def until(self, condition):
+        while not condition():
+            self.hear(self.receive())
+
+    def closed(self, *channels):
+        return lambda: all("close" in self.said.get(c, []) for c in channels)
+
+    def finish(self, *channels):
+        """
+        Until these are closed. Whether a program's end or the end of its output is said first is chance, with
+        sshd too; that the close is last is not.
+        """
+        self.until(self.closed(*channels))
+        for c in channels:
+            assert self.said[c][-1] == "close"
+            self.said[c].sort(key=str)
+
+    def account(self):
+        return self.answers, self.output, self.said, self.codes
+
+
+def replies_of_two_channels(c):
+    """Everything in one write: the answers come in the order of the requests, whatever takes how long."""
+    c.begin(0, 1)
+    c.send(c.ask(0, "env", True, "LC_ONE", "1"), c.ask(1, "env", True, "LC_TWO", "2"),
+           c.ask(1, "nothing@example.org", True), c.ask(0, "exec", True, "cat; exit 3"),
+           c.ask(0, "nothing@example.org", False), c.ask(1, "exec", True, "echo $LC_ONE $LC_TWO"),
+           c.ask(0, "exec", True, "echo again"), c.to(CHANNEL_DATA, 0, b"bytes"), c.to(CHANNEL_EOF, 0))
+    c.finish(0, 1)
+
+
+def nobody_asked_for_a_reply(c):
+    c.begin(0)
+    c.send(c.ask(0, "env", False, "LC_ONE", "1"), c.ask(0, "exec", False, "echo $LC_ONE; exit 9"))
+    c.finish(0)
+
+
+def data_before_the_program(c):
+    """There is nobody yet whom it could be for."""
+    c.begin(0)
+    c.send(c.to(CHANNEL_DATA, 0, b"early\n"))
+    c.send(c.ask(0, "exec", True, "cat"), c.to(CHANNEL_DATA, 0, b"late\n"), c.to(CHANNEL_EOF, 0))
+    c.finish(0)
+
+
+def program_after_what_failed(c):
+    """What was refused leaves the channel as it was."""
+    c.begin(0)
+    c.send(c.ask(0, "subsystem", True, "nothing"), c.ask(0, "exec", True, "echo here"))
+    c.finish(0)
+
+
+def requests_of_a_running_program(c):
+    """Only once on a channel: RFC 4254 section 6.5."""
+    c.begin(0)
+    c.send(c.ask(0, "exec", True, "cat"), c.ask(0, "shell", True), c.ask(0, "exec", True, "echo no"),
+           c.ask(0, "subsystem", True, "sftp"), c.ask(0, "env", True, "LC_ONE", "1"),
+           c.ask(0, "pty-req", True, "xterm", 80, 24, 0, 0, b""), c.to(CHANNEL_EOF, 0))
+    c.finish(0)
+
+
+def signal_of_a_program(c, name):
+    c.begin(0)
+    c.send(c.ask(0, "exec", True, f"ulimit -c 0; kill -{name} $$"))
+    c.finish(0)
+
+
+def signal_while_output_is_blocked(c):
+    """No window any more: the signal gets through, and so does the news of what it did."""
+    c.begin(0, window=1)
+    c.send(c.ask(0, "exec", True, "exec cat /dev/zero"))
+    c.until(lambda: c.output)
+    c.send(c.ask(0, "signal", False, "TERM"))
+    c.until(lambda: any(s[0] == b"exit-signal" for s in c.said[0]))
+    c.send(c.to(CHANNEL_CLOSE, 0))
+    c.until(c.closed(0))
+    c.said[0] = [s for s in c.said[0] if s != "eof"]  # sshd has not come to its end, or has
+
+
+def close_of_a_running_program(c):
+    """It reads the end of its input, and its end is heard of no more."""
+    c.begin(0)
+    c.send(c.ask(0, "exec", True, "exec cat"))
+    c.until(lambda: c.answers)
+    c.send(c.to(CHANNEL_CLOSE, 0))
+    c.until(c.closed(0))
+    c.said[0] = [s for s in c.said[0] if s == "close"]
+
+
+def window_change_without_terminal(c):
+    c.begin(0)
+    c.send(c.ask(0, "window-change", True, 80, 24, 0, 0), c.ask(0, "exec", True, "echo on"),
+           c.ask(0, "window-change", True, 80, 24, 0, 0))
+    c.finish(0)
+
+
+def window_change_before_shell(c):
+    c.begin(0)
+    c.send(c.ask(0, "pty-req", True, "xterm", 80, 24, 0, 0, b""),
+           c.ask(0, "window-change", True, 101, 37, 0, 0), c.ask(0, "exec", True, "stty size"))
+    c.finish(0)
+
+
+def global_requests(c):
+    """One that nobody knows, and the end of a listener that there is not."""
+    c.send(message(GLOBAL_REQUEST, "nothing@example.org", False),
+           message(GLOBAL_REQUEST, "nothing@example.org", True),
+           message(GLOBAL_REQUEST, "cancel-tcpip-forward", True, "localhost", 8080))
+    c.until(lambda: len(c.answers) == 2)
+
+
+def end_before_the_program(c):
+    """A client that opens a channel, asks for nothing, and closes it. An EOF before our CLOSE is allowed."""
+    c.begin(0)
+    c.send(c.to(CHANNEL_EOF, 0), c.to(CHANNEL_CLOSE, 0))
+    c.until(c.closed(0))
+    c.said[0] = [s for s in c.said[0] if s != "eof"]
+
+
+def number_is_free_again(c):
+    c.begin(0)
+    c.send(c.ask(0, "exec", True, "echo one"))
+    c.finish(0)
+    c.send(c.to(CHANNEL_CLOSE, 0))
+    c.said.clear()
+    c.theirs.clear()
+    c.begin(0)
+    c.send(c.ask(0, "exec", True, "echo two"))
+    c.finish(0)
+
+
+SCRIPTS = [replies_of_two_channels, nobody_asked_for_a_reply, data_before_the_program,
+           program_after_what_failed, requests_of_a_running_program, signal_while_output_is_blocked,
+           close_of_a_running_program, window_change_without_terminal, window_change_before_shell,
+           global_requests, end_before_the_program, number_is_free_again]
+
+
+def accounts(both, script, *args):
+    result = []
+    for target in both:
+        with Conversation(target) as c:
+            try:
+                script(c, *args)
+            except socket.timeout:
+                pytest.fail(f"{target.name} has no more to say than {c.account()}")
+            result.append(c.account())
+    return result
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda s: s.__name__)
+def test_as_sshd(both, script):
+    theirs, ours = accounts(both, script)
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("name", ["TERM", "KILL", "BUS", "SEGV", "XCPU"])
+def test_exit_signal(both, name):
+    """Every field of it: the name, that there is no core, no text."""
+    theirs, ours = accounts(both, signal_of_a_program, name)
+    assert ours == theirs
+
+
+@pytest.mark.quick
+def test_signal_before_the_program_runs(sallyport):
+    """
+    In one write with the request: however long a container takes, the signal is for its program. (sshd's own
+    child may not be a leader of a process group yet, and the signal is lost.)
+    """
+    with Conversation(sallyport) as c:
+        c.begin(0)
+        c.send(c.ask(0, "exec", True, "exec sleep 1000"), c.ask(0, "signal", False, "KILL"))
+        c.finish(0)
+        assert (b"exit-signal", b"\0" + string("KILL") + b"\0" + string("") + string("")) in c.said[0]
+
+
+def test_signal_that_no_program_was_asked_for(sallyport):
+    with Conversation(sallyport) as c:
+        c.begin(0)
+        c.send(c.ask(0, "signal", False, "KILL"))
+        assert not c.ask_globally("nothing@example.org")
+        c.send(c.ask(0, "exec", True, "echo lives"))
+        c.finish(0)
+        assert c.output == {0: b"lives\n"}
+
+
+@pytest.mark.quick
+def test_as_many_as_there_may_be_and_again(sallyport):
+    """
+    Ten at a time. What both sides have closed does not count, however close the next ones follow. (sshd still
+    counts it until it has read all that had come.)
+    """
+    ten = range(10)
+    with Conversation(sallyport) as c:
+        c.begin(*ten)
+        for word in ("one", "two"):
+            c.send(*(c.ask(n, "exec", True, f"echo {word}") for n in ten))
+            c.finish(*ten)
+            closes = [c.to(CHANNEL_CLOSE, n) for n in ten]
+            c.theirs.clear()
+            c.said.clear()
+            c.send(*closes, *(message(CHANNEL_OPEN, "session", n, WINDOW, 32768) for n in ten))
+            c.until(lambda: len(c.theirs) + len(c.codes) == 10)
+            assert c.codes == {}
+        assert c.output == {n: b"one\ntwo\n" for n in ten}
