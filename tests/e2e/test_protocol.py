@@ -217,6 +217,33 @@ def test_as_sshd(both, script):
     assert ours == theirs
 
 
+ADMINISTRATIVELY_PROHIBITED, CONNECT_FAILED = 1, 2
+
+# What is opened, beside the eleventh session: its fields, and sshd's reason.
+REFUSED = [("nothing@example.org", (), CONNECT_FAILED), ("x11", ("192.0.2.1", 5), CONNECT_FAILED),
+           ("forwarded-tcpip", ("localhost", 1, "192.0.2.1", 2), CONNECT_FAILED),
+           ("auth-agent@openssh.com", (), CONNECT_FAILED),
+           ("direct-tcpip", ("127.0.0.1", 1, "192.0.2.1", 2), ADMINISTRATIVELY_PROHIBITED)]
+
+
+def test_reasons_of_refused_channels(both):
+    """Each is refused, in its turn, and the sessions go on. libssh has one reason for all: SECURITY.md."""
+    def talk(c):
+        c.begin(*range(10))
+        c.send(*(message(CHANNEL_OPEN, kind, 100 + n, WINDOW, 32768, *fields)
+                 for n, (kind, fields, _) in enumerate(REFUSED)),
+               message(CHANNEL_OPEN, "session", 99, WINDOW, 32768))
+        c.until(lambda: 99 in c.codes)
+        c.send(c.ask(9, "exec", True, "echo goes on"))
+        c.finish(9)
+        assert c.output == {9: b"goes on\n"}
+
+    theirs, ours = (codes for *_, codes in accounts(both, talk))
+    assert list(theirs.items()) == [*((100 + n, why) for n, (*_, why) in enumerate(REFUSED)),
+                                    (99, CONNECT_FAILED)]
+    assert list(ours.items()) == [(n, ADMINISTRATIVELY_PROHIBITED) for n in theirs]
+
+
 @pytest.mark.parametrize("name", ["TERM", "KILL", "BUS", "SEGV", "XCPU"])
 def test_exit_signal(both, name):
     """Every field of it: the name, that there is no core, no text."""
