@@ -24,7 +24,9 @@ class HostSshd:
             f.write(f"ListenAddress 127.0.0.1:{self.port}\nHostKey {host_key}\n"
                     f"AuthorizedKeysFile {self.dir}/authorized_keys\nStrictModes no\nUsePAM no\n"
                     "PermitRootLogin yes\nAllowTcpForwarding no\nPidFile none\n"
-                    "PrintMotd no\nPrintLastLog no\n" + extra)
+                    "PrintMotd no\nPrintLastLog no\n"
+                    # What this machine's root has for his shells to read is not sshd's doing.
+                    "SetEnv HOME=/nonexistent\n" + extra)
         with open(f"{self.dir}/log", "wb") as log:
             self.process = subprocess.Popen(
                 ["/usr/sbin/sshd", "-D", "-e", "-f", f"{self.dir}/config"], stderr=log)
