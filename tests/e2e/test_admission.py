@@ -325,14 +325,15 @@ def test_flood_of_key_exchanges(fresh_broker, host_sshd, capsys):
     group, sources = "diffie-hellman-group16-sha512", [f"127.0.0.{n}" for n in range(2, 252)]
     table = []
 
-    def measured(name, session, strangers, calm):
-        with session:
+    def measured(name, begin, strangers, calm):
+        wait_for(b.settled, 30 * PATIENCE, "the flood before has gone")
+        with begin() as session:
             quiet, flooded, rows = under_flood(session, strangers, calm, 3)
         table.extend(f"{name:<28} {row}" for row in rows)
         return quiet, flooded
 
     with Strangers(host_sshd.port, group, 200, sources) as strangers:
-        theirs = measured("sshd, MB/s", Stream(host_sshd.target, "127.0.1.1"), strangers,
+        theirs = measured("sshd, MB/s", lambda: Stream(host_sshd.target, "127.0.1.1"), strangers,
                           lambda: len(descendants(host_sshd.process.pid)) <= 3)
     with Strangers(b.port, group, 200, sources) as strangers:
         # What they can do to a server that has nothing else to do: else it would be no flood.
@@ -340,8 +341,9 @@ def test_flood_of_key_exchanges(fresh_broker, host_sshd, capsys):
         start = time.monotonic()
         wait_for(lambda: strangers.count()[0] >= 50, 60 * PATIENCE, "50 exchanges were done")
         alone = strangers.rest()[0] / (time.monotonic() - start)
-        ours = measured("sallyport, MB/s", Stream(b.target, "127.0.1.1"), strangers, b.calm)
-        computing = measured("sallyport, processors", Computing(b.target, "127.0.1.1"), strangers, b.calm)
+        ours = measured("sallyport, MB/s", lambda: Stream(b.target, "127.0.1.1"), strangers, b.calm)
+        computing = measured("sallyport, processors", lambda: Computing(b.target, "127.0.1.1"), strangers,
+                             b.calm)
         strangers.begin()
         people = Honest(b, 2, lambda n: "127.0.1.1", pause=3)
         people.join()
