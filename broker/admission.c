@@ -324,13 +324,19 @@ find_victim(struct admission *a, const struct admission_source *s, int64_t now_m
 	struct admission_ticket *heaviest = NULL;
 	struct admission_ticket *stale = NULL;
 	struct admission_ticket *unknown = NULL;
+	struct admission_ticket *exchanged = NULL;
 	struct admission_ticket *t;
 
 	TAILQ_FOREACH(t, &a->startups, link)
 	{
-		if (t->source == NULL || t->stage > STAGE_SERVED ||
+		if (t->source == NULL || t->stage > STAGE_EXCHANGED ||
 		    (is_known(t->source) && !is_known(s)))
 			continue;
+		if (t->stage == STAGE_EXCHANGED) {
+			if (is_known(s) && !is_known(t->source))
+				exchanged = t;
+			continue;
+		}
 		/* Not only more, but still as many when it has lost one to the newcomer. */
 		if (t->source->startups > own + 1 &&
 		    (heaviest == NULL || t->source->startups >= heaviest->source->startups))
@@ -342,7 +348,9 @@ find_victim(struct admission *a, const struct admission_source *s, int64_t now_m
 	}
 	if (heaviest != NULL)
 		return heaviest;
-	return stale != NULL ? stale : unknown;
+	if (stale != NULL)
+		return stale;
+	return unknown != NULL ? unknown : exchanged;
 }
 
 static void

@@ -88,7 +88,8 @@ void admission_free(struct admission *a);
  * The victim: an early drop takes, before it takes a newcomer, a connection that has not finished its
  * key exchange: the newest of the source that has most, when the newcomer's own has clearly fewer; else
  * the oldest that has sat there for some seconds; else, for a source that somebody has logged in from
- * within a day, the newest of those that are not so known. Who is known does not give way to who is not.
+ * within a day, the newest of those that are not so known, and if they have all exchanged their keys, the
+ * newest even so. Who is known does not give way to who is not.
  * A flood of half-open connections so displaces itself, and not the people who work here. It does so in
  * measure: from startups_start on, strangers are let in at 16 a second after a burst of startups_full.
  */
@@ -105,7 +106,7 @@ bool admission_is_known(const struct admission_ticket *t);
 void admission_set_owner(struct admission_ticket *t, void *owner);
 /* A worker has got the connection: its time runs. */
 void admission_served(struct admission_ticket *t, int64_t now_ms);
-/* The key exchange is done: not the next to go any more. */
+/* The key exchange is done: the last to go. */
 void admission_exchanged(struct admission_ticket *t);
 void admission_logged_in(struct admission *a, struct admission_ticket *t, int64_t now_ms);
 

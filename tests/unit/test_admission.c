@@ -467,6 +467,36 @@ test_the_stale_give_way(void **state)
 	assert_int_equal(admission_leave(door, NULL, ADMISSION_END_CRASH, now), 0);
 }
 
+/* Strangers who log on and then sit there keep nobody out who belongs here; and those keep each other's places. */
+static void
+test_who_is_known_comes_before_who_has_exchanged(void **state)
+{
+	struct admission_ticket *t[3];
+	struct admission_ticket *known[3];
+
+	(void)state;
+	options.startups_start = options.startups_full = 3;
+	open_door();
+	known[0] = let_in("192.0.2.100");
+	admission_logged_in(door, known[0], now);
+	for (size_t i = 0; i < SP_ARRAY_LEN(t); i++) {
+		char from[32];
+
+		(void)snprintf(from, sizeof(from), "192.0.2.%zu", i + 1);
+		t[i] = let_in(from);
+		admission_exchanged(t[i]);
+	}
+	refused("192.0.2.50", ADMISSION_STARTUPS);
+	known[1] = let_in_for("192.0.2.100", t[2]);
+	known[2] = let_in_for("192.0.2.100", t[1]);
+	admission_exchanged(known[1]);
+	refused("192.0.2.50", ADMISSION_STARTUPS);
+	for (size_t i = 0; i < SP_ARRAY_LEN(t); i++) {
+		(void)admission_leave(door, t[i], ADMISSION_END_NO_AUTH, now);
+		(void)admission_leave(door, known[i], ADMISSION_END_FINE, now);
+	}
+}
+
 /* Under pressure each stranger costs a process: after a burst they come in at 16 a second, whoever gives way. */
 static void
 test_strangers_have_a_pace(void **state)
@@ -799,6 +829,7 @@ main(void)
 		TEST(test_70000_sources_deny_all),
 		TEST(test_the_heaviest_gives_way),
 		TEST(test_the_stale_give_way),
+		TEST(test_who_is_known_comes_before_who_has_exchanged),
 		TEST(test_strangers_have_a_pace),
 		TEST(test_the_known_come_in),
 		TEST(test_the_known_do_not_take_over),
