@@ -329,11 +329,13 @@ find_victim(struct admission *a, const struct admission_source *s, int64_t now_m
 
 	TAILQ_FOREACH(t, &a->startups, link)
 	{
+		bool below = is_known(s) && t->source != NULL && !is_known(t->source);
+
 		if (t->source == NULL || t->stage > STAGE_EXCHANGED ||
 		    (is_known(t->source) && !is_known(s)))
 			continue;
 		if (t->stage == STAGE_EXCHANGED) {
-			if (is_known(s) && !is_known(t->source))
+			if (below)
 				exchanged = t;
 			continue;
 		}
@@ -343,7 +345,7 @@ find_victim(struct admission *a, const struct admission_source *s, int64_t now_m
 			heaviest = t;
 		if (stale == NULL && t->source->startups > own && is_stale(t, now_ms))
 			stale = t;
-		if (is_known(s) && !is_known(t->source))
+		if (below)
 			unknown = t;
 	}
 	if (heaviest != NULL)

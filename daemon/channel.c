@@ -117,18 +117,18 @@ channel_send_signals(struct channel *ch)
 	ch->signals = 0;
 }
 
-/* One for a program that was asked for and does not run yet waits for it, as under sshd; others are lost. */
+/* One for a program that is being started waits for it, as under sshd; others are lost. */
 static void
 on_signal(ssh_session session, ssh_channel ssh, const char *name, void *arg)
 {
 	struct channel *ch = arg;
 	int number = ssh_signal_number(name);
-	bool asked_for = ch->state == CHANNEL_STARTING || ch->state == CHANNEL_RUNNING ||
-	    (ch->state == CHANNEL_OPEN && connection_has_messages(ch->connection));
+	bool asked_for = ch->state == CHANNEL_STARTING || ch->state == CHANNEL_RUNNING;
 
 	(void)session;
 	(void)ssh;
-	if (!asked_for || number <= 0 || number >= 64 || hooks_text_was_cut(name))
+	if (ch->kind != CHANNEL_PROGRAM || !asked_for || number <= 0 || number >= 64 ||
+	    hooks_text_was_cut(name))
 		return;
 	ch->signals |= UINT64_C(1) << number;
 	if (ch->state == CHANNEL_RUNNING)
@@ -209,8 +209,6 @@ channel_serve(struct channel *ch, const struct pollfd *pfds)
 {
 	if (ch->state == CHANNEL_UNUSED)
 		return;
-	if (ch->state == CHANNEL_OPEN && !connection_has_messages(ch->connection))
-		ch->signals = 0; /* no program was asked for with them */
 	if (pfds[0].revents != 0)
 		channel_read_guest(ch);
 	if (ch->kind == CHANNEL_ACCEPTED && ch->state == CHANNEL_STARTING && ch->ssh != NULL &&

@@ -17,11 +17,11 @@
 /* The program is over, or never began: say how, then drain. exit: the guest's word of it, or NULL: with code. */
 void channel_finish(struct channel *ch, const struct guest_ctl *exit, unsigned code);
 
+/* The same with a sentence for the user. */
+void channel_fail(struct channel *ch, const char *text, unsigned code);
+
 /* Have the guest send the program, which runs, the signals that the client has sent. */
 void channel_send_signals(struct channel *ch);
-
-/* The same as channel_finish() with a sentence for the user. */
-void channel_fail(struct channel *ch, const char *text, unsigned code);
 
 /* ---- channel_streams.c ---- */
 

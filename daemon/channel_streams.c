@@ -44,13 +44,6 @@ size_waits(const struct channel *ch)
 	return ch->pty && connection_has_messages(ch->connection);
 }
 
-/* Nobody asked for a program yet that these bytes could be for, and no such request waits: as sshd does. */
-static bool
-has_no_reader(const struct channel *ch)
-{
-	return ch->state == CHANNEL_OPEN && !connection_has_messages(ch->connection);
-}
-
 static void
 note_data(struct channel *ch, size_t in, size_t out)
 {
@@ -78,7 +71,7 @@ channel_on_data(ssh_session session, ssh_channel ssh, void *data, uint32_t len, 
 	/* Taking it would make libssh open the window of a channel that we have closed. */
 	if (ch->close_sent)
 		return 0;
-	if (is_stderr != 0 || ch->no_more_input || ch->closed || has_no_reader(ch)) {
+	if (is_stderr != 0 || ch->no_more_input || ch->closed) {
 		note_data(ch, len, 0);
 		return (int)len;
 	}

@@ -359,6 +359,24 @@ def test_flood_of_key_exchanges(fresh_broker, host_sshd, capsys):
     assert people.well() == people.logins, people.results
 
 
+@pytest.mark.quick
+def test_strangers_who_sit_there_keep_nobody_out_who_is_known(fresh_broker):
+    """They have exchanged keys and do not log in. Somebody known takes the newest one's place; a stranger none."""
+    b = shipped(fresh_broker, login={"max_startups": 3}).start()
+    assert login(b, "127.0.0.1").stdout == b"in\n"
+    held = []
+    for n in range(3):
+        s = RawClient(b.target, source=f"127.0.0.{n + 2}")
+        s.exchange()
+        held.append(s)
+    assert login(b, "127.0.0.9").returncode == 255
+    assert login(b, "127.0.0.1").stdout == b"in\n"
+    assert held[2].is_closed()
+    for s in held[:2]:
+        s.service()
+        s.sock.close()
+
+
 def test_one_source_does_not_crowd_out_another(fresh_broker):
     """Attack row A9: those who are refused hear why, others notice nothing, some are exempt."""
     b = shipped(fresh_broker, login={"penalties": False},

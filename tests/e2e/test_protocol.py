@@ -98,14 +98,6 @@ def nobody_asked_for_a_reply(c):
     c.finish(0)
 
 
-def data_before_the_program(c):
-    """There is nobody yet whom it could be for."""
-    c.begin(0)
-    c.send(c.to(CHANNEL_DATA, 0, b"early\n"))
-    c.send(c.ask(0, "exec", True, "cat"), c.to(CHANNEL_DATA, 0, b"late\n"), c.to(CHANNEL_EOF, 0))
-    c.finish(0)
-
-
 def program_after_what_failed(c):
     """What was refused leaves the channel as it was."""
     c.begin(0)
@@ -192,7 +184,7 @@ def number_is_free_again(c):
     c.finish(0)
 
 
-SCRIPTS = [replies_of_two_channels, nobody_asked_for_a_reply, data_before_the_program,
+SCRIPTS = [replies_of_two_channels, nobody_asked_for_a_reply,
            program_after_what_failed, requests_of_a_running_program, signal_while_output_is_blocked,
            close_of_a_running_program, window_change_without_terminal, window_change_before_shell,
            global_requests, end_before_the_program, number_is_free_again]
@@ -212,7 +204,7 @@ def accounts(both, script, *args):
 
 @pytest.mark.quick
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda s: s.__name__)
-def test_as_sshd(both, script):
+def test_conversation(both, script):
     theirs, ours = accounts(both, script)
     assert ours == theirs
 
@@ -254,12 +246,14 @@ def test_exit_signal(both, name):
 @pytest.mark.quick
 def test_signal_before_the_program_runs(sallyport):
     """
-    In one write with the request: however long a container takes, the signal is for its program. (sshd's own
+    As soon as the request was granted: however long a container takes, the signal is for its program. (sshd's own
     child may not be a leader of a process group yet, and the signal is lost.)
     """
     with Conversation(sallyport) as c:
         c.begin(0)
-        c.send(c.ask(0, "exec", True, "exec sleep 1000"), c.ask(0, "signal", False, "KILL"))
+        c.send(c.ask(0, "exec", True, "exec sleep 1000"))
+        c.until(lambda: c.answers)
+        c.send(c.ask(0, "signal", False, "KILL"))
         c.finish(0)
         assert (b"exit-signal", b"\0" + string("KILL") + b"\0" + string("") + string("")) in c.said[0]
 

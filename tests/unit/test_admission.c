@@ -467,7 +467,7 @@ test_the_stale_give_way(void **state)
 	assert_int_equal(admission_leave(door, NULL, ADMISSION_END_CRASH, now), 0);
 }
 
-/* Strangers who log on and then sit there keep nobody out who belongs here; and those keep each other's places. */
+/* Strangers who exchange keys and then sit there keep nobody out who belongs here; and those keep each other's places. */
 static void
 test_who_is_known_comes_before_who_has_exchanged(void **state)
 {

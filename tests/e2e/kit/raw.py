@@ -108,7 +108,8 @@ class RawClient:
     and login are done too. narrow: the kernels' buffers on the way back are soon full.
     """
 
-    def __init__(self, target, banner=b"SSH-2.0-raw\r\n", login=None, strict=True, narrow=False):
+    def __init__(self, target, banner=b"SSH-2.0-raw\r\n", login=None, strict=True, narrow=False,
+                 source="127.0.0.1"):
         self.target = target
         self.strict = strict
         self.sock = socket.socket()
@@ -116,6 +117,7 @@ class RawClient:
         if narrow:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+        self.sock.bind((source, 0))
         self.sock.connect(("127.0.0.1", target.port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
