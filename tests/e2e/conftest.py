@@ -38,11 +38,12 @@ def keys(tmp_path_factory):
 @pytest.fixture(scope="session")
 def engine():
     """
-    A private Docker Engine with our images. `./dev test` stops it at its end; when pytest was
-    started by hand it stops here.
+    A private Docker Engine with our images, one for each process of pytest-xdist. `./dev test` stops
+    it at its end; when pytest was started by hand it stops here.
     """
     given = os.environ.get("SALLYPORT_ENGINE_DIR")
-    e = Engine(given or f"{TREE}/.dev/engine")
+    process = os.environ.get("PYTEST_XDIST_WORKER")
+    e = Engine((given or f"{TREE}/.dev/engine") + (f"-{process}" if process else ""))
     if "SALLYPORT_ENGINE_SOCKET" in os.environ:
         # A run inside of a test of another run (kit/mutant.py): the engine is that one's.
         e.socket = os.environ["SALLYPORT_ENGINE_SOCKET"]
@@ -59,6 +60,16 @@ def engine():
         yield e
         if not given:
             e.stop()
+
+
+@pytest.fixture(scope="module")
+def own_engine(engine):
+    """Not the one that the other tests use: this one may be stopped."""
+    e = Engine(f"{engine.directory}-restart")
+    e.start()
+    e.images()
+    yield e
+    e.stop()
 
 
 @pytest.fixture(autouse=True)
@@ -203,6 +214,12 @@ def pytest_terminal_summary(terminalreporter):
     for report in terminalreporter.stats.get("rerun", []):
         terminalreporter.section(f"first try of {report.nodeid}", sep="_")
         terminalreporter.write_line(report.longreprtext)
+
+
+def pytest_collection_modifyitems(items):
+    """With pytest-xdist whole files are handed out in this order: what takes minutes must not come last."""
+    longest = ["test_user_mode.py", "test_client_files.py", "test_systemd.py", "test_pool.py"]
+    items.sort(key=lambda item: longest.index(item.path.name) if item.path.name in longest else len(longest))
 
 
 def pytest_addoption(parser):

@@ -153,6 +153,7 @@ def row(name, honest):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 def test_flood_of_half_open_connections(fresh_broker, capsys):
     """
@@ -276,6 +277,7 @@ def under_flood(session, strangers, calm, rounds):
 
 
 @pytest.mark.quick
+@pytest.mark.alone
 def test_strangers_have_what_is_left(fresh_broker):
     """
     Attack row A12: whose worker gets the processor. A stranger's is below everybody's; whoever has logged in,
@@ -309,6 +311,7 @@ def host_sshd(keys):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 def test_flood_of_key_exchanges(fresh_broker, host_sshd, capsys):
     """

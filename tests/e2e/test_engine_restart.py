@@ -8,21 +8,10 @@ import signal
 
 import pytest
 
-from kit.broker import TREE, Broker, profile
-from kit.docker import Engine
+from kit.broker import Broker, profile
 from kit.fake_engine import FakeEngine
 from kit.proc import alive, wait_for
 from kit.target import PATIENCE
-
-
-@pytest.fixture(scope="module")
-def own_engine():
-    """Not the one that the other tests use: this one is stopped."""
-    e = Engine(f"{TREE}/.dev/engine-restart")
-    e.start()
-    e.images()
-    yield e
-    e.stop()
 
 
 @pytest.fixture

@@ -184,6 +184,7 @@ def changing(engine, keys):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("name", REQUESTS)
 def test_time(changing, stranger, name):
     """A name that is known, and the same one unknown, in turns."""

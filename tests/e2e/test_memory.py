@@ -331,7 +331,7 @@ def test_hundred_terminal_modes(attack):
 @pytest.mark.memory
 def test_giant_signals(attack):
     channel = run(attack, "exec cat")
-    for name in (b"S" * 250000, b"", b"KILL\0", b"\xff\xfe", b"KILL; rm", b"SIGKILL", b"9"):
+    for name in (b"S" * 250000, b"", b"\xff\xfe", b"KILL; rm", b"SIGKILL", b"9"):
         attack.send(message(CHANNEL_REQUEST, channel, "signal", False, name))
     attack.send(message(CHANNEL_DATA, channel, b"still here"))
     r = Reader(attack.expect(CHANNEL_DATA))

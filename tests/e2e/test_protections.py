@@ -14,7 +14,7 @@ from kit.broker import BUILD, TREE
 from kit.mutant import Mutant
 from kit.target import PATIENCE
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.alone]
 
 FORGED = "test_forged_login.py::"
 EVIL = "test_evil_worker.py::"

@@ -244,16 +244,18 @@ def test_exit_signal(both, name):
 
 
 @pytest.mark.quick
-def test_signal_before_the_program_runs(sallyport):
+@pytest.mark.parametrize("name", [b"KILL", b"KILL\0"], ids=["name", "with-the-clients-own-end"])
+def test_signal_before_the_program_runs(sallyport, name):
     """
     As soon as the request was granted: however long a container takes, the signal is for its program. (sshd's own
-    child may not be a leader of a process group yet, and the signal is lost.)
+    child may not be a leader of a process group yet, and the signal is lost.) A NUL at the end of the name is
+    passed over, as by sshd.
     """
     with Conversation(sallyport) as c:
         c.begin(0)
         c.send(c.ask(0, "exec", True, "exec sleep 1000"))
         c.until(lambda: c.answers)
-        c.send(c.ask(0, "signal", False, "KILL"))
+        c.send(c.ask(0, "signal", False, name))
         c.finish(0)
         assert (b"exit-signal", b"\0" + string("KILL") + b"\0" + string("") + string("")) in c.said[0]
 

@@ -9,8 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from kit.broker import BUILD, TREE, Broker, profile
-from kit.docker import Engine
+from kit.broker import BUILD, Broker, profile
 from kit.proc import alive, wait_for
 from kit.target import PATIENCE
 from test_bad_days import fake  # noqa: F401 (a fixture)
@@ -530,11 +529,9 @@ def test_two_targets_are_two(kept, engine):
 
 
 @pytest.mark.timeout(600)
-def test_engine_restart(keys):
+def test_engine_restart(own_engine, keys):
     """Its containers end with it: the next login gets a new one, and nothing of the old is left."""
-    engine = Engine(f"{TREE}/.dev/engine-restart")
-    engine.start()
-    engine.images()
+    engine = own_engine
     broker = Broker(keys, engine.socket)
     broker.config["engine"].update(probe_interval="1s")
     prepare(broker)
@@ -557,4 +554,3 @@ def test_engine_restart(keys):
         wait_for(lambda: not engine.containers(), 60 * PATIENCE, "nothing is left")
     finally:
         broker.close()
-        engine.stop()

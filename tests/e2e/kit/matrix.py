@@ -86,19 +86,24 @@ class Matrix:
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item):
+        """The report brings it along: with pytest-xdist the table is made in another process than the tests."""
         report = (yield).get_result()
-        for key in self.cells_of(item):
-            tests = self.cells.setdefault(key, {})
+        note = item.funcargs["same"].note if report.when == "call" and report.passed and self.cells_of(item) else None
+        report.cells = self.cells_of(item), note
+
+    def pytest_runtest_logreport(self, report):
+        keys, note = getattr(report, "cells", ((), None))
+        for key in keys:
+            tests = self.cells.setdefault(tuple(key), {})
             if report.when == "setup":  # another try forgets the first
-                tests.pop(item.nodeid, None)
+                tests.pop(report.nodeid, None)
             if report.failed:
-                tests[item.nodeid] = ("failed", None)
+                tests[report.nodeid] = ("failed", None)
             elif report.skipped:
-                reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else "skipped"
-                tests[item.nodeid] = ("noted", reason.partition("Skipped: ")[2] or reason)
+                reason = report.longrepr[2] if isinstance(report.longrepr, (tuple, list)) else "skipped"
+                tests[report.nodeid] = ("noted", reason.partition("Skipped: ")[2] or reason)
             elif report.when == "call":
-                note = item.funcargs["same"].note
-                tests[item.nodeid] = ("noted", note) if note else ("ok", None)
+                tests[report.nodeid] = ("noted", note) if note else ("ok", None)
 
     def outcome(self, key, notes):
         """What stands in a cell."""
@@ -136,7 +141,7 @@ class Matrix:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session):
         """A run that was to fill the whole matrix fails where a cell is empty."""
-        if self.path:
+        if self.path and not hasattr(session.config, "workerinput"):
             lines, empty = self.table()
             with open(self.path, "w", encoding="utf-8") as f:
                 f.write("\n".join(lines) + "\n")
