@@ -87,7 +87,10 @@ SP_MUST_CHECK int engine_frame_get(const uint8_t head[ENGINE_FRAME_HEAD], struct
 
 /* Base64 (RFC 4648 section 4, padded) of len bytes, without NUL. Returns characters written: 4 for each 3 begun. */
 size_t stream_base64_put(char *out, const uint8_t *data, size_t len);
-/* Adds what text says to out[cap] at *len. 0, or STREAM_E_BAD: not base64, or no room. */
+/*
+ * Adds what text, one piece, says to out[cap] at *len, which is 0 before the first. 0, or STREAM_E_BAD: not
+ * base64, more of it behind padding, or no room.
+ */
 SP_MUST_CHECK int stream_base64_get(const char *text, uint8_t *out, size_t cap, size_t *len);
 
 #endif
