@@ -43,10 +43,7 @@ make_request(const struct verdict *v, const struct facts *f)
 	char why[256] = "out of memory";
 	char *body = NULL;
 
-	container_plan_make(&plan, profile, &names);
-	container_plan_direct(&plan.spec, plan.mounts, GUEST_DIR, RENDEZVOUS);
-	if (shared)
-		container_plan_keep(&plan, profile->keep_ms);
+	container_plan_whole(&plan, profile, &names, GUEST_DIR, RENDEZVOUS);
 	if (engine_spec_check(&plan.spec, why, sizeof(why)) < 0 ||
 	    engine_json_create(&plan.spec, &body) < 0) {
 		(void)fprintf(stderr, "sallyport: the broker would not send this: %s\n", why);

@@ -7,6 +7,7 @@
 #include "guest_msg.h"
 #include "instance.h"
 #include "policy.h"
+#include "stream_msg.h"
 
 /* stop_grace is ours to keep; the engine's own patience when it shuts down is short. */
 #define ENGINE_STOP_SECONDS 2
@@ -48,6 +49,13 @@ add_profile_mounts(const struct policy_profile *p, struct engine_mount *mounts)
 	return n;
 }
 
+/* Those that container_plan_direct() and container_plan_engine() put before the profile's. */
+static size_t
+count_own_mounts(const struct policy_profile *p)
+{
+	return p->data_path == POLICY_DATA_PATH_ENGINE ? 1 : CONTAINER_PLAN_OWN_MOUNTS;
+}
+
 _Static_assert(CONTAINER_PLAN_OWN_MOUNTS + POLICY_MOUNTS_MAX <= ENGINE_MOUNTS_MAX,
     "mounts without room");
 
@@ -63,9 +71,11 @@ container_plan_make(struct container_plan *ret, const struct policy_profile *p,
 		{ CONTAINER_LABEL_KEPT, names->kept },
 		{ CONTAINER_LABEL_KEPT_PROOF, names->kept_proof },
 	};
+	size_t n_own = count_own_mounts(p);
 	size_t n_labels = p->pool > 0 ? 2 : names->kept == NULL ? 4 : CONTAINER_PLAN_LABELS;
 
 	*ret = (struct container_plan){
+		.profile = p,
 		.spec = {
 			.name = names->name,
 			.image = p->image,
@@ -90,8 +100,28 @@ container_plan_make(struct container_plan *ret, const struct policy_profile *p,
 	};
 	for (size_t i = 0; i < n_labels; i++)
 		ret->labels[i] = labels[i];
-	ret->spec.n_mounts = CONTAINER_PLAN_OWN_MOUNTS +
-	    add_profile_mounts(p, ret->mounts + CONTAINER_PLAN_OWN_MOUNTS);
+	ret->spec.n_mounts = n_own + add_profile_mounts(p, ret->mounts + n_own);
+}
+
+static struct engine_mount
+guest_mount(const char *guest_dir)
+{
+	return (struct engine_mount){ .kind = ENGINE_MOUNT_BIND,
+		.source = guest_dir,
+		.target = GUEST_BUNDLE_DIR,
+		.read_only = true };
+}
+
+static void
+put_entrypoint(struct engine_container_spec *spec, struct container_entrypoint *room,
+    const char *option, uint32_t number)
+{
+	(void)snprintf(room->number, sizeof(room->number), "%u", number);
+	room->argv[0] = GUEST_PROGRAM;
+	room->argv[1] = option;
+	room->argv[2] = room->number;
+	room->argv[3] = NULL;
+	spec->entrypoint = room->argv;
 }
 
 void
@@ -102,10 +132,7 @@ container_plan_direct(struct engine_container_spec *spec,
 	static const char *const entrypoint[] = { GUEST_PROGRAM, NULL };
 
 	spec->entrypoint = entrypoint;
-	mounts[0] = (struct engine_mount){ .kind = ENGINE_MOUNT_BIND,
-		.source = guest_dir,
-		.target = GUEST_BUNDLE_DIR,
-		.read_only = true };
+	mounts[0] = guest_mount(guest_dir);
 	mounts[1] = (struct engine_mount){ .kind = ENGINE_MOUNT_BIND,
 		.source = rendezvous_dir,
 		.target = GUEST_RENDEZVOUS_DIR,
@@ -113,13 +140,32 @@ container_plan_direct(struct engine_container_spec *spec,
 }
 
 void
+container_plan_engine(struct engine_container_spec *spec, struct engine_mount mounts[1],
+    const char *guest_dir, uint32_t grace_ms, struct container_entrypoint *room)
+{
+	put_entrypoint(spec, room, GUEST_HOLD_OPTION, grace_ms);
+	mounts[0] = guest_mount(guest_dir);
+}
+
+void
 container_plan_keep(struct container_plan *plan, uint32_t keep_ms)
 {
+	if (plan->profile->data_path == POLICY_DATA_PATH_ENGINE)
+		return;
 	/* No less than what was asked for, and no zero. */
-	(void)snprintf(plan->keep, sizeof(plan->keep), "%u", keep_ms / 1000 + 1);
-	plan->entrypoint[0] = GUEST_PROGRAM;
-	plan->entrypoint[1] = GUEST_KEEP_OPTION;
-	plan->entrypoint[2] = plan->keep;
-	plan->entrypoint[3] = NULL;
-	plan->spec.entrypoint = plan->entrypoint;
+	put_entrypoint(&plan->spec, &plan->entrypoint, GUEST_KEEP_OPTION, keep_ms / 1000 + 1);
+}
+
+void
+container_plan_whole(struct container_plan *ret, const struct policy_profile *p,
+    const struct container_names *names, const char *guest_dir, const char *rendezvous_dir)
+{
+	container_plan_make(ret, p, names);
+	if (p->data_path == POLICY_DATA_PATH_ENGINE)
+		container_plan_engine(&ret->spec, ret->mounts, guest_dir, p->stop_grace_ms,
+		    &ret->entrypoint);
+	else
+		container_plan_direct(&ret->spec, ret->mounts, guest_dir, rendezvous_dir);
+	if (p->mode == POLICY_MODE_USER)
+		container_plan_keep(ret, p->keep_ms);
 }

@@ -14,7 +14,7 @@ struct policy_profile;
 #define CONTAINER_LABEL_KEPT_PROOF "sallyport.kept-proof"
 #define CONTAINER_LABEL_USER       "sallyport.user"
 
-#define CONTAINER_PLAN_OWN_MOUNTS 2 /* those of the data path, before the profile's */
+#define CONTAINER_PLAN_OWN_MOUNTS 2 /* those of a data path, before the profile's, at most */
 #define CONTAINER_PLAN_LABELS     6
 
 /*
@@ -32,16 +32,25 @@ struct container_names {
 	const char *kept_proof;
 };
 
+/* Room for an entrypoint with one number: program, option, number. */
+struct container_entrypoint {
+	const char *argv[4];
+	char number[16];
+};
+
 /* A specification and room for what it points to; the profile and the names have to outlive it. */
 struct container_plan {
+	const struct policy_profile *profile;
 	struct engine_container_spec spec;
 	struct engine_label labels[CONTAINER_PLAN_LABELS];
 	struct engine_mount mounts[ENGINE_MOUNTS_MAX];
-	const char *entrypoint[4];
-	char keep[16];
+	struct container_entrypoint entrypoint;
 };
 
-/* Everything but the entrypoint and the data path's mounts, which are the first ones. */
+/*
+ * Everything but the entrypoint and the mounts of the profile's data path, which are the first ones: two
+ * for the direct one, one for the engine's.
+ */
 void container_plan_make(struct container_plan *ret, const struct policy_profile *profile,
     const struct container_names *names);
 
@@ -54,9 +63,23 @@ void container_plan_direct(struct engine_container_spec *spec,
     const char *rendezvous_dir);
 
 /*
+ * What the data path "engine" adds: the guest as entrypoint, which does nothing but wait for its end and give
+ * all others grace_ms then, and the one directory, as a path of the engine's host, in which it lies.
+ */
+void container_plan_engine(struct engine_container_spec *spec, struct engine_mount mounts[1],
+    const char *guest_dir, uint32_t grace_ms, struct container_entrypoint *room);
+
+/*
  * What mode "user" adds, last: the guest looks for a new broker, keep_ms long, instead of ending with the
- * old one.
+ * old one. On the data path "engine" it waits for none: nothing.
  */
 void container_plan_keep(struct container_plan *plan, uint32_t keep_ms);
+
+/*
+ * All of the above, as the profile says: what the broker would send for it, with these directories. On the data
+ * path "engine" there is no rendezvous_dir.
+ */
+void container_plan_whole(struct container_plan *ret, const struct policy_profile *profile,
+    const struct container_names *names, const char *guest_dir, const char *rendezvous_dir);
 
 #endif

@@ -47,10 +47,7 @@ made_of(const struct broker *b, const struct policy_profile *profile, char out[M
 	char *body = NULL;
 	int r;
 
-	container_plan_make(&plan, profile, &names);
-	container_plan_direct(&plan.spec, plan.mounts, b->config->engine.view_guest_dir, "/");
-	if (profile->mode == POLICY_MODE_USER)
-		container_plan_keep(&plan, profile->keep_ms);
+	container_plan_whole(&plan, profile, &names, b->config->engine.view_guest_dir, "/");
 	r = engine_json_create(&plan.spec, &body);
 	if (r == 0)
 		r = made_of_hash(body, strlen(body), out);

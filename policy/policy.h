@@ -37,6 +37,12 @@ enum policy_network {
 	POLICY_NETWORK_NAMED,  /* a network that the administrator made */
 };
 
+/* How programs are started in a container, and how their bytes travel; broker/data_path.h */
+enum policy_data_path {
+	POLICY_DATA_PATH_DIRECT, /* default: descriptors go to the guest in the container */
+	POLICY_DATA_PATH_ENGINE, /* each program is an exec of the engine, with its stream */
+};
+
 #define POLICY_MOUNTS_MAX   32   /* tmpfs, volumes and binds of one container */
 #define POLICY_GREETING_MAX 1024 /* bytes, templates filled in */
 #define POLICY_POOL_MAX     64
@@ -105,6 +111,9 @@ struct policy_profile {
 	size_t n_binds;
 	const char *const *dns; /* addresses; empty (default): those of the engine */
 	const char *runtime;    /* one of "runtimes"; or NULL: the engine's default */
+	/* POLICY_DATA_PATH_ENGINE: listens for nobody in the container, so that n_listens is 0 and
+	 * forward_agent is false: the reader sees to it */
+	enum policy_data_path data_path;
 	uint64_t memory;        /* bytes; default 512 MiB */
 	uint64_t swap;          /* bytes beyond memory; default 0 */
 	uint64_t nano_cpus;     /* 1e9 = one CPU; default one */

@@ -388,6 +388,12 @@ static const char *const modes[] = {
 	NULL,
 };
 
+static const char *const data_paths[] = {
+	[POLICY_DATA_PATH_DIRECT] = "direct",
+	[POLICY_DATA_PATH_ENGINE] = "engine",
+	NULL,
+};
+
 static const char *const pulls[] = { "never", NULL };
 static const char *const later_pulls[] = { "if-missing", "always", NULL };
 
@@ -426,6 +432,7 @@ static const struct json_field fields[] = {
 	    AT(runtime),
 	    .schema = TEXT,
 	    .show = policy_show_text },
+	{ .key = "data_path", .read = json_read_choice, AT(data_path), .choices = data_paths },
 	{ .key = "dns",
 	    .read = policy_read_dns,
 	    AT(dns),

@@ -31,6 +31,7 @@ static const struct policy_profile defaults = {
 	.exec_argv = default_exec,
 	.env = nothing,
 	.network = POLICY_NETWORK_NONE,
+	.data_path = POLICY_DATA_PATH_DIRECT,
 	.dns = nothing,
 	.read_only_root = true,
 	.tmpfs = default_tmpfs,
@@ -336,27 +337,61 @@ check_image(struct policy_draft *d, const struct policy_draft_profile *profile, 
 	    json_node_key(profile->node));
 }
 
-/* The node that says so in this profile, or in this "set"; or the profile's own. */
+/* The member that a way of keys and dots leads to, in a profile or in a "set", whose keys are ways; or NULL. */
 static const struct json_node *
-find_setting(struct json_reader *r, const struct json_node *node, const char *key)
+find_setting(const struct json_node *node, const char *way)
 {
-	const struct json_node *e = json_node_find(node, "container");
-	const char *way = arena_format(r->arena, "container.%s", key);
-	const struct json_node *found = way != NULL ? json_node_find(node, way) : NULL;
+	const struct json_node *found = NULL;
+	const struct json_node *m = json_node_kind(node) == JSON_KIND_OBJECT ? json_node_first(node)
+									     : NULL;
 
-	if (e != NULL && json_node_kind(e) == JSON_KIND_OBJECT)
-		found = json_node_find(e, key);
-	return found != NULL ? found : node;
+	for (; found == NULL && m != NULL; m = json_node_next(m)) {
+		size_t len = strlen(json_node_key(m));
+
+		if (strncmp(json_node_key(m), way, len) != 0)
+			continue;
+		if (way[len] == '\0')
+			found = m;
+		else if (way[len] == '.')
+			found = find_setting(m, way + len + 1);
+	}
+	return found;
 }
 
+/* At the first of these ways that this profile, or this "set", goes itself; ways ends with NULL. */
 static void
-complain(struct policy_draft *d, const struct policy_draft_profile *profile, const char *key,
-    const char *help, const char *what)
+complain(struct policy_draft *d, const struct policy_draft_profile *profile,
+    const char *const *ways, const char *help, const char *what)
 {
 	const char *name = profile->profile.name;
+	const struct json_node *at = NULL;
 
-	json_read_diag(&d->reader, DIAG_E_CONFLICT, find_setting(&d->reader, profile->node, key),
-	    JSON_AT_KEY, help, "profile \"%s\": %s", name != NULL ? name : "", what);
+	for (; at == NULL && *ways != NULL; ways++)
+		at = find_setting(profile->node, *ways);
+	json_read_diag(&d->reader, DIAG_E_CONFLICT, at != NULL ? at : profile->node, JSON_AT_KEY,
+	    help, "profile \"%s\": %s", name != NULL ? name : "", what);
+}
+
+#define WAYS(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
+/* What needs a connection of its own for each that is accepted in the container. */
+static void
+check_data_path(struct policy_draft *d, const struct policy_draft_profile *draft)
+{
+	const struct policy_profile *p = &draft->profile;
+
+	if (p->data_path != POLICY_DATA_PATH_ENGINE)
+		return;
+	if (p->n_listens > 0)
+		complain(d, draft, WAYS("session.forward.remote", "container.data_path"),
+		    "\"remote\": [], or \"data_path\": \"direct\"",
+		    "\"remote\" goes with the data path \"direct\" only: through the engine's streams "
+		    "nobody hears of connections that are made in the container");
+	if (p->forward_agent)
+		complain(d, draft, WAYS("session.forward.agent", "container.data_path"),
+		    "\"agent\": false, or \"data_path\": \"direct\"",
+		    "\"agent\" goes with the data path \"direct\" only: through the engine's streams "
+		    "nobody hears of connections that are made in the container");
 }
 
 /* Whether the settings of a profile that somebody gets fit together; each was judged by itself. */
@@ -367,21 +402,25 @@ check_together(struct policy_draft *d, const struct policy_draft_profile *draft)
 	uint64_t ceiling = d->policy->ceilings.global.memory;
 
 	if (p->keep_ms > 0 && p->mode != POLICY_MODE_USER)
-		complain(d, draft, "keep", "\"mode\": \"user\", or \"keep\": \"0\"",
+		complain(d, draft, WAYS("container.keep"), "\"mode\": \"user\", or \"keep\": \"0\"",
 		    "\"keep\" goes with the mode \"user\" only");
 	if (p->pool > 0 && p->mode == POLICY_MODE_USER)
-		complain(d, draft, "pool", "\"pool\": 0",
+		complain(d, draft, WAYS("container.pool"), "\"pool\": 0",
 		    "the containers of the mode \"user\" cannot be made before it is known for whom");
 	else if (p->pool > 0 && policy_profile_is_personal(p))
-		complain(d, draft, "pool", "\"pool\": 0, or no templates in its container",
+		complain(d, draft, WAYS("container.pool"),
+		    "\"pool\": 0, or no templates in its container",
 		    "\"pool\" makes containers before it is known for whom, and \"${\" stands in its "
 		    "\"network\", \"workdir\" or \"mounts\"");
 	if (p->dns[0] != NULL && p->network == POLICY_NETWORK_NONE)
-		complain(d, draft, "dns", "\"network\": \"bridge\", or the name of one",
+		complain(d, draft, WAYS("container.dns"),
+		    "\"network\": \"bridge\", or the name of one",
 		    "\"dns\" names servers that a container without a network does not reach");
 	if (ceiling > 0 && p->memory > ceiling)
-		complain(d, draft, "limits", "a smaller \"memory\", or a greater ceiling",
+		complain(d, draft, WAYS("container.limits"),
+		    "a smaller \"memory\", or a greater ceiling",
 		    "one container may have more memory than \"ceilings\" allow for all together");
+	check_data_path(d, draft);
 }
 
 void

@@ -40,8 +40,7 @@ check_container(const struct policy_profile *p)
 	struct container_plan plan;
 	char why[256] = "";
 
-	container_plan_make(&plan, p, &names);
-	container_plan_direct(&plan.spec, plan.mounts, "/guest", "/rendezvous");
+	container_plan_whole(&plan, p, &names, "/guest", "/rendezvous");
 	if (engine_spec_check(&plan.spec, why, sizeof(why)) != 0)
 		(void)fprintf(stderr, "%s: %s\n", p->name, why);
 	FUZZ_CHECK(why[0] == '\0');
@@ -52,6 +51,8 @@ check_profile(const struct policy_profile *p, bool root_allowed)
 {
 	FUZZ_CHECK(p->image != NULL && (root_allowed || p->uid != 0));
 	FUZZ_CHECK(p->memory > 0 && p->pids > 0 && p->nofile > 0 && p->nano_cpus > 0);
+	FUZZ_CHECK(
+	    p->data_path == POLICY_DATA_PATH_DIRECT || (p->n_listens == 0 && !p->forward_agent));
 	FUZZ_CHECK(p->shell_argv[0] != NULL && p->exec_argv[0] != NULL);
 	FUZZ_CHECK(p->channels >= 1 && p->channels <= 64);
 	(void)policy_accepts_env(p, "LC_ALL");

@@ -139,6 +139,7 @@ test_every_key(void **state)
 	assert_true(t->volumes[1].read_only);
 	assert_list(t->dns, "192.0.2.53|2001:db8::53|");
 	assert_string_equal(t->runtime, "runsc");
+	assert_int_equal(t->data_path, POLICY_DATA_PATH_DIRECT);
 	assert_int_equal(t->n_binds, 2);
 	assert_string_equal(t->binds[0].given, "homes/${user}/www");
 	assert_string_equal(t->binds[0].root, "/srv/homes");
@@ -193,6 +194,7 @@ test_extends(void **state)
 	assert_int_equal(c->n_binds, 0);
 	assert_list(c->dns, "");
 	assert_string_equal(c->runtime, "runsc");
+	assert_int_equal(c->data_path, POLICY_DATA_PATH_ENGINE);
 	assert_int_equal(c->pids, 50);
 	assert_int_equal(c->memory, 1 << 30);
 	assert_false(c->shell);
