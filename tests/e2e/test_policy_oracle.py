@@ -109,6 +109,7 @@ class Maker:
                         {"bind": "shared/${target}", "to": "/${target}", "read_only": True}]],
             "dns": [["192.0.2.53"], ["2001:db8::53", "192.0.2.1", "192.0.2.2"], []],
             "runtime": ["runsc", "kata"],
+            "data_path": ["direct", "engine"],
             "limits": [{"memory": "1G"}, {"pids": 77, "cpus": 2.5}, {"swap": "64M", "nofile": 99}],
         }
         for name, values in choices.items():
@@ -119,9 +120,10 @@ class Maker:
     def together(self, own):
         """What goes with the rest of a profile only, as the page says."""
         c = own["container"]
-        whole = oracle.merge(
+        profile = oracle.merge(
             oracle.profile_of({"profiles": self.profiles}, own["extends"])
-            if "extends" in own else oracle.DEFAULTS, own)["container"]
+            if "extends" in own else oracle.DEFAULTS, own)
+        whole = profile["container"]
         user = whole["mode"] == "user"
         personal = "${" in json.dumps([whole[k] for k in ("network", "workdir", "mounts")])
         if "container.keep" in AVAILABLE:
@@ -130,6 +132,9 @@ class Maker:
             c["dns"] = []
         if "container.pool" in AVAILABLE:
             c["pool"] = 0 if user or personal else self.rng.choice([0, 1, 64])
+        if whole["data_path"] == "engine":
+            own["session"]["forward"] = {"local": profile["session"]["forward"]["local"], "remote": [],
+                                         "agent": False}
 
     def session(self):
         s = {}
@@ -184,11 +189,13 @@ class Maker:
         rule["use"] = self.rng.choice(list(self.profiles))
         settings = {"container.limits.memory": "300M", "session.pty": False, "container.network": "none",
                     "session.exec": [["id"]], "container.env": {"SET": "${user}"},
-                    "container.workdir": "/w"}
+                    "container.workdir": "/w", "container.data_path": self.rng.choice(["direct", "engine"])}
         if self.maybe(0.3):
             rule["set"] = {k: settings[k] for k in self.some(list(settings))}
             if "container.network" in rule["set"]:
                 rule["set"]["container.dns"] = []
+            if rule["set"].get("container.data_path") == "engine":
+                rule["set"].update({"session.forward.remote": [], "session.forward.agent": False})
         # As the page says: who fills in a target asks for one.
         profile = oracle.profile_of({"profiles": self.profiles}, rule["use"])
         for way, value in rule.get("set", {}).items():
@@ -348,6 +355,11 @@ def compare_listener(path, policy, c):
     return 1 if at else 0
 
 
+def places_of(body, container):
+    """Where the profile's mounts are."""
+    return {m["Target"] for m in body["HostConfig"]["Mounts"][len(oracle.own_binds(container)):]}
+
+
 def compare_whole(path, policy, c):
     """One login in full: every setting, and the engine's request against the guardrails."""
     said, code = explained(path, c)
@@ -373,7 +385,7 @@ def compare_whole(path, policy, c):
     assert body["Image"] == profile["container"]["image"]
     assert body["User"] == full_user(profile["container"]["user"])
     assert body["HostConfig"]["ReadonlyRootfs"] == profile["container"]["read_only_root"]
-    assert {m["Target"] for m in body["HostConfig"]["Mounts"][2:]} == \
+    assert places_of(body, profile["container"]) == \
         {m.get("tmpfs", m.get("to")) for m in profile["container"]["mounts"]}
     return 1
 
@@ -439,8 +451,7 @@ def test_engine_requests_of_real_logins(fresh_broker, engine):
             assert oracle.guardrail_faults(body, c) == [], (user, body)
             assert body["Image"] == c["image"] and body["User"] == full_user(c["user"])
             assert body["HostConfig"]["PidsLimit"] == c["limits"]["pids"]
-            assert {m["Target"] for m in body["HostConfig"]["Mounts"][2:]} == \
-                {m.get("tmpfs", m.get("to")) for m in c["mounts"]}
+            assert places_of(body, c) == {m.get("tmpfs", m.get("to")) for m in c["mounts"]}
         # Those whose profile has no image on the engine are not asked for twice, and nobody is left out.
         assert seen == {u for u in b.policy["users"] if u not in ("refused", "ruleless", "elsewhere")}
         assert len(in_nobodys_name) >= 2

@@ -273,6 +273,32 @@ def test_explain_whose_container(tmp_path):
     assert "handout" not in json.loads(tool("explain", "--json", path, "--user", "bob").stdout)
 
 
+def test_explain_which_data_path(tmp_path):
+    """The container that the path needs, for every mode, and where the profile's own mounts begin."""
+    mounts = [{"tmpfs": "/t", "size": "1M"}]
+    rest = {"image": "debian", "stop_grace": "250ms", "mounts": mounts}
+    policy = {"sallyport_policy": 1, "users": {"alice": {"keys": [KEY]}},
+              "profiles": {"near": {"container": {**rest, "mode": "user", "keep": "1m"}},
+                           "far": {"extends": "near", "container": {"data_path": "engine"}},
+                           "each": {"extends": "far", "container": {"mode": "connection", "keep": "0", "pool": 2}}},
+              "rules": [{"id": "set", "if": {"target": ["set"]}, "use": "near",
+                         "set": {"container.data_path": "engine"}},
+                        *({"id": name, "if": {"target": [name]}, "use": name} for name in ("near", "far", "each"))]}
+    path = write(tmp_path, "policy.json", policy)
+    guest, rendezvous = "/.sallyport/guest", "/.sallyport/rendezvous"
+    hold = ["--hold", "250"]
+    for target, value, options, binds, origin in (
+            ("near", "direct", ["--keep", "61"], [guest, rendezvous], ("default", None)),
+            ("far", "engine", hold, [guest], ("profile", "far")),
+            ("each", "engine", hold, [guest], ("profile", "far")),
+            ("set", "engine", hold, [guest], ("rule", "set"))):
+        said = json.loads(tool("explain", "--json", path, "--user", f"alice+{target}").stdout)
+        setting = next(s for s in said["settings"] if s["name"] == "container.data_path")
+        assert (setting["value"], setting["from"], setting.get("by")) == (value, *origin)
+        assert said["create"]["Entrypoint"] == [f"{guest}/sallyport-guest", *options]
+        assert [m["Target"] for m in said["create"]["HostConfig"]["Mounts"]] == [*binds, "/t"]
+
+
 def test_replay(tmp_path):
     """Each kind of decision, once changed and once not; and what cannot be asked again is counted."""
     old = replay_policy(forward={"local": ["container:80"]}, subsystems={"sftp": True})

@@ -2,6 +2,8 @@
 find_package(Threads REQUIRED)
 sp_add_test(NAME test_engine_json LABEL unit SIDE broker SOURCES unit/test_engine_json.c
   LIBS sp_broker)
+sp_add_test(NAME test_container_plan LABEL unit SIDE broker SOURCES unit/test_container_plan.c
+  LIBS sp_plan)
 sp_add_test(NAME test_bind_source LABEL unit SIDE broker SOURCES unit/test_bind_source.c
   LIBS sp_broker)
 sp_add_test(NAME test_engine_http LABEL unit SIDE broker

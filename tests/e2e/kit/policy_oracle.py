@@ -14,7 +14,7 @@ DEFAULTS = {
         "argv": {"shell": ["/bin/sh"], "exec": ["/bin/sh", "-c", "${command}"]},
         "login_shell": True, "env": {}, "read_only_root": True,
         "mounts": [{"tmpfs": "/tmp", "size": "64M"}], "stop_grace": "10s",
-        "keep": "0", "pool": 0, "dns": [], "runtime": None,
+        "keep": "0", "pool": 0, "dns": [], "runtime": None, "data_path": "direct",
         "limits": {"memory": "512M", "swap": "0", "cpus": 1, "pids": 256, "nofile": 1024},
     },
     "session": {"pty": True, "shell": True, "exec": True, "env": ["LANG", "LC_*"], "channels": 10,
@@ -346,6 +346,11 @@ def judge_request(profile, facts):
 
 # ----- engine requests -----
 
+def own_binds(container):
+    """Where the data path puts what it needs, before all mounts of the profile."""
+    return ["/.sallyport/guest"] + (["/.sallyport/rendezvous"] if container["data_path"] == "direct" else [])
+
+
 def guardrail_faults(body, profile, roots=None):
     """What a create request has that restricted-2026.1 does not allow, or lacks."""
     host, faults = body["HostConfig"], []
@@ -373,14 +378,18 @@ def guardrail_faults(body, profile, roots=None):
     must("RestartPolicy", host["RestartPolicy"]["Name"] == "no")
     must("User", re.fullmatch(r"[1-9][0-9]*:[0-9]+", body["User"]))
     must("Healthcheck", body["Healthcheck"] == {"Test": ["NONE"]})
-    guest, *keep = body["Entrypoint"]
+    guest, *options = body["Entrypoint"]
     must("Entrypoint", guest == "/.sallyport/guest/sallyport-guest")
-    must("keep", re.fullmatch("--keep [0-9]+", " ".join(keep)) if profile["mode"] == "user" else not keep)
+    wanted = "--hold [0-9]+" if profile["data_path"] == "engine" else \
+        "--keep [0-9]+" if profile["mode"] == "user" else ""
+    must("options of the guest", re.fullmatch(wanted, " ".join(options)))
     must("keys", not set(host) & {"Sysctls", "VolumesFrom", "Links", "CgroupParent", "OomKillDisable",
                                   "MaskedPaths", "ReadonlyPaths", "DeviceCgroupRules", "ExtraHosts"})
     binds = [m for m in host["Mounts"] if m["Type"] == "bind"]
-    own, given = binds[:2], binds[2:]
-    must("own binds", [m["Target"] for m in own] == ["/.sallyport/guest", "/.sallyport/rendezvous"])
+    n_own = len(own_binds(profile))
+    own, given = binds[:n_own], binds[n_own:]
+    must("own binds", [m["Target"] for m in own] == own_binds(profile))
+    must("first binds", host["Mounts"][:n_own] == own)
     must("read-only binds", all(m["ReadOnly"] for m in own))
     must("binds", all(m["BindOptions"] == {"Propagation": "rprivate", "NonRecursive": True}
                       for m in binds))
