@@ -80,6 +80,7 @@
 	X(DIAG_W_UNUSED_GROUP, "W-unused-group")           \
 	X(DIAG_W_ALLOW_LIST_SHELL, "W-allow-list-shell")   \
 	X(DIAG_W_SHARED_BIND, "W-shared-bind")             \
+	X(DIAG_W_DATA_PATH, "W-data-path")                 \
 	X(DIAG_W_DEFAULT_LIMITS, "W-default-limits")       \
 	X(DIAG_W_UNLIMITED_KEEP, "W-unlimited-keep")       \
 	X(DIAG_W_ROOT_USER, "W-root-user")                 \

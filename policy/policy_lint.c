@@ -297,6 +297,37 @@ lint_mounts(struct json_reader *r, const struct json_node *mounts)
 	}
 }
 
+/* Whether a runtime of this name is known to give containers a kernel of their own, as "io.containerd.kata.v2". */
+static bool
+has_own_kernel(const char *runtime)
+{
+	static const char prefix[] = "io.containerd.";
+	const char *name = strncmp(runtime, prefix, sizeof(prefix) - 1) == 0
+	    ? runtime + sizeof(prefix) - 1
+	    : runtime;
+	size_t len = strcspn(name, "-.");
+
+	return (len == 5 && memcmp(name, "runsc", len) == 0) ||
+	    (len == 4 && memcmp(name, "kata", len) == 0);
+}
+
+/* profile: one that somebody gets. */
+static void
+lint_data_path(struct json_reader *r, const struct policy_draft_profile *profile)
+{
+	const struct policy_profile *p = &profile->profile;
+
+	if (p->data_path == POLICY_DATA_PATH_DIRECT && p->runtime != NULL &&
+	    has_own_kernel(p->runtime))
+		json_read_diag(r, DIAG_W_DATA_PATH,
+		    policy_find_setting(profile,
+			POLICY_WAYS("container.runtime", "container.data_path")),
+		    JSON_AT_KEY, "\"data_path\": \"engine\"",
+		    "profile \"%s\": the data path \"direct\" does not reach into a container of \"%s\", "
+		    "which has a kernel of its own: logins fail",
+		    p->name, p->runtime);
+}
+
 static void
 lint_profile(struct policy_draft *d, const struct policy_draft_profile *profile)
 {
@@ -314,6 +345,8 @@ lint_profile(struct policy_draft *d, const struct policy_draft_profile *profile)
 	lint_mounts(r, find(container, "mounts"));
 	if (profile->used)
 		lint_limits(d, profile);
+	if (profile->used || !profile->extended)
+		lint_data_path(r, profile);
 }
 
 /* Each target has a container of its own, and whoever logs in may think of any that fits. */
@@ -420,6 +453,8 @@ policy_lint(struct policy_draft *d, int64_t now)
 	lint_images(d);
 	for (size_t i = 0; i < d->n_draft_profiles; i++)
 		lint_profile(d, &d->draft_profiles[i]);
+	for (const struct policy_draft_profile *set = d->set_profiles; set != NULL; set = set->next)
+		lint_data_path(&d->reader, set);
 	for (size_t i = 0; i < p->n_rules; i++, e = policy_section_next(&d->rules, e))
 		lint_rule(d, e, &p->rules[i], now);
 	for (size_t i = 0; i < p->n_users; i++)

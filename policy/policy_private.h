@@ -247,6 +247,13 @@ const struct policy_profile *policy_set(struct policy_draft *d, const struct pol
 /* The reference that an "image" stands for, or NULL after saying what is wrong. */
 const char *policy_find_image(struct policy_draft *d, const struct json_node *value);
 struct policy_draft_profile *policy_find_profile(struct policy_draft *d, const char *name);
+/*
+ * The member of the first of these ways ("container.runtime", NULL-ended) that the profile, or the "set" that
+ * made it, goes itself; or all of it, when it inherits them.
+ */
+const struct json_node *policy_find_setting(const struct policy_draft_profile *profile,
+    const char *const *ways);
+#define POLICY_WAYS(...) ((const char *const[]){ __VA_ARGS__, NULL })
 const struct policy_user *policy_find_user(const struct policy *p, const char *name, size_t len);
 
 /* What kept a rule from matching. */

@@ -358,21 +358,25 @@ find_setting(const struct json_node *node, const char *way)
 	return found;
 }
 
-/* At the first of these ways that this profile, or this "set", goes itself; ways ends with NULL. */
+const struct json_node *
+policy_find_setting(const struct policy_draft_profile *profile, const char *const *ways)
+{
+	const struct json_node *found = NULL;
+
+	for (; found == NULL && *ways != NULL; ways++)
+		found = find_setting(profile->node, *ways);
+	return found != NULL ? found : profile->node;
+}
+
 static void
 complain(struct policy_draft *d, const struct policy_draft_profile *profile,
     const char *const *ways, const char *help, const char *what)
 {
 	const char *name = profile->profile.name;
-	const struct json_node *at = NULL;
 
-	for (; at == NULL && *ways != NULL; ways++)
-		at = find_setting(profile->node, *ways);
-	json_read_diag(&d->reader, DIAG_E_CONFLICT, at != NULL ? at : profile->node, JSON_AT_KEY,
+	json_read_diag(&d->reader, DIAG_E_CONFLICT, policy_find_setting(profile, ways), JSON_AT_KEY,
 	    help, "profile \"%s\": %s", name != NULL ? name : "", what);
 }
-
-#define WAYS(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
 /* What needs a connection of its own for each that is accepted in the container. */
 static void
@@ -383,12 +387,12 @@ check_data_path(struct policy_draft *d, const struct policy_draft_profile *draft
 	if (p->data_path != POLICY_DATA_PATH_ENGINE)
 		return;
 	if (p->n_listens > 0)
-		complain(d, draft, WAYS("session.forward.remote", "container.data_path"),
+		complain(d, draft, POLICY_WAYS("session.forward.remote", "container.data_path"),
 		    "\"remote\": [], or \"data_path\": \"direct\"",
 		    "\"remote\" goes with the data path \"direct\" only: through the engine's streams "
 		    "nobody hears of connections that are made in the container");
 	if (p->forward_agent)
-		complain(d, draft, WAYS("session.forward.agent", "container.data_path"),
+		complain(d, draft, POLICY_WAYS("session.forward.agent", "container.data_path"),
 		    "\"agent\": false, or \"data_path\": \"direct\"",
 		    "\"agent\" goes with the data path \"direct\" only: through the engine's streams "
 		    "nobody hears of connections that are made in the container");
@@ -402,22 +406,23 @@ check_together(struct policy_draft *d, const struct policy_draft_profile *draft)
 	uint64_t ceiling = d->policy->ceilings.global.memory;
 
 	if (p->keep_ms > 0 && p->mode != POLICY_MODE_USER)
-		complain(d, draft, WAYS("container.keep"), "\"mode\": \"user\", or \"keep\": \"0\"",
+		complain(d, draft, POLICY_WAYS("container.keep"),
+		    "\"mode\": \"user\", or \"keep\": \"0\"",
 		    "\"keep\" goes with the mode \"user\" only");
 	if (p->pool > 0 && p->mode == POLICY_MODE_USER)
-		complain(d, draft, WAYS("container.pool"), "\"pool\": 0",
+		complain(d, draft, POLICY_WAYS("container.pool"), "\"pool\": 0",
 		    "the containers of the mode \"user\" cannot be made before it is known for whom");
 	else if (p->pool > 0 && policy_profile_is_personal(p))
-		complain(d, draft, WAYS("container.pool"),
+		complain(d, draft, POLICY_WAYS("container.pool"),
 		    "\"pool\": 0, or no templates in its container",
 		    "\"pool\" makes containers before it is known for whom, and \"${\" stands in its "
 		    "\"network\", \"workdir\" or \"mounts\"");
 	if (p->dns[0] != NULL && p->network == POLICY_NETWORK_NONE)
-		complain(d, draft, WAYS("container.dns"),
+		complain(d, draft, POLICY_WAYS("container.dns"),
 		    "\"network\": \"bridge\", or the name of one",
 		    "\"dns\" names servers that a container without a network does not reach");
 	if (ceiling > 0 && p->memory > ceiling)
-		complain(d, draft, WAYS("container.limits"),
+		complain(d, draft, POLICY_WAYS("container.limits"),
 		    "a smaller \"memory\", or a greater ceiling",
 		    "one container may have more memory than \"ceilings\" allow for all together");
 	check_data_path(d, draft);
