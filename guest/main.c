@@ -4,22 +4,20 @@
  * starts the programs that it is ordered to, hands their terminals to the worker, reports how they
  * ended, reaps whatever the container leaves behind, and ends everything when the broker lets go.
  *
+ * Where no descriptor can be passed into a container its first process only waits (hold.h), and for each
+ * channel the engine starts another one (stream.h).
+ *
  * It lives among processes of the same user, any of which may be hostile, so nobody trusts it: the
  * broker never reads from it, the worker checks each byte. It opens nothing of the image but /proc
  * and /dev, needs no library, no shell and no user database, and allocates nothing but a directory
  * handle.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -28,20 +26,24 @@
 #include "attempt.h"
 #include "clock.h"
 #include "ctl.h"
+#include "ending.h"
 #include "fd.h"
 #include "guest_msg.h"
+#include "hold.h"
 #include "ipc_chan.h"
 #include "listener.h"
 #include "program.h"
 #include "rendezvous.h"
+#include "startup.h"
+#include "stream.h"
+#include "stream_msg.h"
 
-#define PROGRAMS_MAX       256
-#define ATTEMPTS_MAX       64
-#define LISTENERS_MAX      64
-#define CONNECT_TRIES      500 /* the broker waits for ten seconds too */
-#define CONNECT_PAUSE_MS   20
-#define TIMEOUT_MAX_MS     60000
-#define CLOSE_FALLBACK_MAX 65536
+#define PROGRAMS_MAX     256
+#define ATTEMPTS_MAX     64
+#define LISTENERS_MAX    64
+#define CONNECT_TRIES    500 /* the broker waits for ten seconds too */
+#define CONNECT_PAUSE_MS 20
+#define TIMEOUT_MAX_MS   60000
 
 /*
  * What poll() waits for: open descriptors only, because it refuses more entries than the container's
@@ -84,59 +86,6 @@ struct guest {
 
 /* ---- start-up ---- */
 
-/*
- * 0 to 2 are open from here on, so that no descriptor of ours can be one that a child replaces; and
- * what the runtime may have forgotten above them is closed, so that no program inherits it.
- */
-static int
-clean_fds(void)
-{
-	struct rlimit limit = { .rlim_cur = CLOSE_FALLBACK_MAX };
-
-	for (int fd = 0; fd <= 2; fd++) {
-		if (fcntl(fd, F_GETFD) >= 0 || open("/dev/null", O_RDWR | O_CLOEXEC) == fd)
-			continue;
-		/* An image without /dev/null. */
-		if (socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0) != fd)
-			return -1;
-	}
-	if (syscall(SYS_close_range, 3U, ~0U, 0U) == 0)
-		return 0;
-	(void)getrlimit(RLIMIT_NOFILE, &limit);
-	for (int fd = 3; fd < CLOSE_FALLBACK_MAX && (rlim_t)fd < limit.rlim_cur; fd++)
-		(void)close(fd);
-	return 0;
-}
-
-/* Blocked signals reach process 1 although it has no handler: the kernel keeps them for signalfd. */
-static int
-take_signals(void)
-{
-	static const int taken[] = { SIGCHLD, SIGTERM, SIGHUP, SIGINT };
-	sigset_t mask;
-
-	(void)sigemptyset(&mask);
-	for (size_t i = 0; i < SP_ARRAY_LEN(taken); i++)
-		(void)sigaddset(&mask, taken[i]);
-	if (sigprocmask(SIG_SETMASK, &mask, NULL) < 0)
-		return -1;
-	return signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
-/* True when somebody wants this process to end. */
-static bool
-read_signals(int signal_fd)
-{
-	struct signalfd_siginfo info;
-	bool end = false;
-
-	while (read(signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-		if (info.ssi_signo != SIGCHLD)
-			end = true;
-	}
-	return end;
-}
-
 /* The socket is there before the container is; the tries are for an engine that mounts late. */
 static int
 connect_to_broker(int signal_fd)
@@ -151,7 +100,7 @@ connect_to_broker(int signal_fd)
 	for (int i = 0; i < CONNECT_TRIES; i++) {
 		if (connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) == 0)
 			return fd_steal(&fd);
-		if (poll(&wait, 1, CONNECT_PAUSE_MS) > 0 && read_signals(signal_fd))
+		if (poll(&wait, 1, CONNECT_PAUSE_MS) > 0 && startup_read_signals(signal_fd))
 			return -1;
 	}
 	return -1;
@@ -168,10 +117,7 @@ begin_to_end(struct guest *g)
 	g->ending = true;
 	g->end_at = clock_now_ms() + (int64_t)g->grace_ms;
 	fd_close(&g->order_fd);
-	/* Shells obey HUP, the others TERM; who is stopped must wake up to see either. */
-	(void)kill(-1, SIGHUP);
-	(void)kill(-1, SIGTERM);
-	(void)kill(-1, SIGCONT);
+	ending_ask();
 }
 
 static void
@@ -359,10 +305,8 @@ on_deadlines(struct guest *g)
 	}
 	for (int i = 0; i < LISTENERS_MAX; i++)
 		listener_tick(&g->listeners[i], now);
-	if (g->ending && (g->childless || now >= g->end_at)) {
-		(void)kill(-1, SIGKILL);
-		_exit(0); /* what is left goes with the container's first process */
-	}
+	if (g->ending && (g->childless || now >= g->end_at))
+		ending_finish();
 }
 
 /* The earlier one of two deadlines; 0: none. */
@@ -486,7 +430,7 @@ serve(struct guest *g)
 			continue;
 		}
 		wake(&set);
-		if (set.fds[POLL_SIGNAL].revents != 0 && read_signals(g->signal_fd))
+		if (set.fds[POLL_SIGNAL].revents != 0 && startup_read_signals(g->signal_fd))
 			begin_to_end(g);
 		if (set.fds[POLL_ORDER].revents != 0 && g->order_fd >= 0)
 			on_order(g);
@@ -497,12 +441,30 @@ serve(struct guest *g)
 	}
 }
 
-int
-main(int argc, char **argv)
+static int
+run_first(int argc, char **argv)
 {
 	static struct guest g;
 
-	if (getpid() != 1) {
+	if (argc == 3 && strcmp(argv[1], GUEST_HOLD_OPTION) == 0) {
+		hold_run(argv[2]);
+		return 1;
+	}
+	g.signal_fd = startup_take_signals();
+	if (g.signal_fd < 0 || !rendezvous_parse(&g.rendezvous, argc, argv))
+		return 1;
+	g.order_fd = connect_to_broker(g.signal_fd);
+	if (g.order_fd < 0)
+		return 1;
+	serve(&g);
+}
+
+int
+main(int argc, char **argv)
+{
+	bool is_first = getpid() == 1;
+
+	if (!is_first && (argc < 2 || strcmp(argv[1], GUEST_STREAM_OPTION) != 0)) {
 		(void)fprintf(stderr,
 		    "sallyport-guest " SP_VERSION
 		    " is the first process of sallyport's containers: the broker has the "
@@ -511,13 +473,7 @@ main(int argc, char **argv)
 	}
 	/* Programs of the same user shall not read or steer this process's memory. */
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	if (clean_fds() < 0)
+	if (startup_clean_fds() < 0)
 		return 1;
-	g.signal_fd = take_signals();
-	if (g.signal_fd < 0 || !rendezvous_parse(&g.rendezvous, argc, argv))
-		return 1;
-	g.order_fd = connect_to_broker(g.signal_fd);
-	if (g.order_fd < 0)
-		return 1;
-	serve(&g);
+	return is_first ? run_first(argc, argv) : stream_run((unsigned)argc - 2, argv + 2);
 }

@@ -53,21 +53,28 @@ cut(uint32_t v)
 	return v > 65535 ? 65535 : (unsigned short)v;
 }
 
-static int
-set_up(int slave, const struct terminal_size *size)
+int
+terminal_resize(int fd, const struct terminal_size *size)
 {
 	struct winsize ws = { .ws_row = cut(size->rows),
 		.ws_col = cut(size->columns),
 		.ws_xpixel = cut(size->width_px),
 		.ws_ypixel = cut(size->height_px) };
+
+	return ioctl(fd, TIOCSWINSZ, &ws) < 0 ? -errno : 0;
+}
+
+static int
+set_up(int slave, const struct terminal_size *size)
+{
 	struct termios t;
 
 	if (tcgetattr(slave, &t) < 0)
 		return -errno;
 	usual_modes(&t);
-	if (tcsetattr(slave, TCSANOW, &t) < 0 || ioctl(slave, TIOCSWINSZ, &ws) < 0)
+	if (tcsetattr(slave, TCSANOW, &t) < 0)
 		return -errno;
-	return 0;
+	return terminal_resize(slave, size);
 }
 
 /* Runtimes make /dev/ptmx a link into the container's own devpts; not every one makes it at all. */

@@ -20,4 +20,7 @@ struct terminal_size {
 SP_MUST_CHECK int terminal_open(const struct terminal_size *size, int *ret_master, int *ret_slave,
     char name[TERMINAL_NAME_MAX]);
 
+/* Sizes that no terminal has are cut. 0 or -errno. */
+int terminal_resize(int fd, const struct terminal_size *size);
+
 #endif

@@ -69,9 +69,8 @@ write_file(const char *path, const char *text)
 	(void)close(fd);
 }
 
-/* Root is enough; without it a user namespace may be. False: neither. */
-static bool
-enter_namespaces(void)
+bool
+harness_enter_namespaces(void)
 {
 	uid_t uid = getuid();
 	gid_t gid = getgid();
@@ -206,7 +205,7 @@ run_container(const char *dir, enum harness_root kind)
 	int status;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	if (!enter_namespaces())
+	if (!harness_enter_namespaces())
 		_exit(77);
 	first = fork();
 	if (first < 0)
@@ -227,7 +226,7 @@ harness_is_possible(void)
 	int status;
 
 	if (pid == 0)
-		_exit(enter_namespaces() ? 0 : 77);
+		_exit(harness_enter_namespaces() ? 0 : 77);
 	return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
 	    WEXITSTATUS(status) == 0;
 }

@@ -40,6 +40,11 @@ void harness_set_max_fds(unsigned n);
 
 /* Can this process make namespaces at all? */
 bool harness_is_possible(void);
+/*
+ * Make them: the next child of this process is the first process of one. Root is enough; without it a
+ * user namespace may be. False: neither.
+ */
+bool harness_enter_namespaces(void);
 /* Is this an executable that needs no loader, so that it runs in a bare root? */
 bool harness_is_static(const char *path);
 

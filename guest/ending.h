@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The end of a container, as its first process brings it about. */
+#ifndef SP_ENDING_H
+#define SP_ENDING_H
+
+#include <stdbool.h>
+
+/* Ask everybody else to go. */
+void ending_ask(void);
+
+/* Whether nobody else is left, not even a process that the engine has put beside our children. */
+bool ending_is_alone(void);
+
+/* Make everybody go, and end. */
+_Noreturn void ending_finish(void);
+
+#endif
