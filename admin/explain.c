@@ -14,7 +14,7 @@
 static const char usage[] =
     "usage: sallyport policy explain [--json] FILE --user NAME[+TARGET] [--group GROUP]...\n"
     "           [--from ADDRESS] [--key FINGERPRINT | --auth key|sk-key] [--at TIME]\n"
-    "           [--request shell|exec|subsystem|forward|listen|agent]\n"
+    "           [--request shell|exec|subsystem|forward|listen|agent|x11]\n"
     "           [--command COMMAND] [--pty] [--to HOST:PORT]\n";
 
 /* What only a running broker has. */
@@ -290,6 +290,8 @@ print_all(struct policy *p, const struct facts *f, const struct verdict *v, cons
 		print_destination(v, f);
 	else if (v->allowed && f->ask == ASK_AGENT)
 		(void)puts("would listen in the container for the client's agent");
+	else if (v->allowed && f->ask == ASK_X11)
+		(void)puts("would listen in the container for the client's X display");
 	else if (v->allowed && f->ask == ASK_PROGRAM)
 		print_program(v, f);
 	if (v->grant != NULL)

@@ -104,6 +104,7 @@ facts_set_request(struct facts *f, const char *text)
 		{ .word = "forward", .ask = ASK_FORWARD },
 		{ .word = "listen", .ask = ASK_LISTEN },
 		{ .word = "agent", .ask = ASK_AGENT },
+		{ .word = "x11", .ask = ASK_X11 },
 	};
 
 	for (size_t i = 0; i < SP_ARRAY_LEN(requests); i++) {
@@ -113,7 +114,8 @@ facts_set_request(struct facts *f, const char *text)
 		f->request.kind = requests[i].kind;
 		return NULL;
 	}
-	return "is no request: \"shell\", \"exec\", \"subsystem\", \"forward\", \"listen\" or \"agent\"";
+	return "is no request: \"shell\", \"exec\", \"subsystem\", \"forward\", \"listen\", \"agent\" or "
+	       "\"x11\"";
 }
 
 const char *
@@ -211,6 +213,9 @@ judge_request(const struct facts *f, struct verdict *v)
 		break;
 	case ASK_AGENT:
 		why = policy_refuse_agent(profile);
+		break;
+	case ASK_X11:
+		why = policy_refuse_x11(profile);
 		break;
 	}
 	v->allowed = why == NULL;

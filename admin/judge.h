@@ -19,6 +19,7 @@ enum ask {
 	ASK_FORWARD, /* a connection to host and port */
 	ASK_LISTEN, /* a listener at host and port, in the container, for connections to the client */
 	ASK_AGENT, /* the client's agent */
+	ASK_X11,   /* the client's X display */
 };
 
 /* What is assumed. login and request point into it: it must not be copied. */

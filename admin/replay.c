@@ -318,11 +318,12 @@ static void
 on_listen(struct replay *r, const struct json_node *event)
 {
 	const struct login *l = find_login(r, text_of(event, "connection"));
+	const char *kind = text_of(event, "kind");
 
-	if (!is(event, "kind", "agent"))
+	if (!is(event, "kind", "agent") && !is(event, "kind", "x11"))
 		on_forward(r, event, "listen");
 	else if (l != NULL)
-		compare(r, l, "agent", NULL, false);
+		compare(r, l, kind, NULL, false);
 	else
 		r->left_out++;
 }

@@ -111,8 +111,8 @@ struct policy_profile {
 	size_t n_binds;
 	const char *const *dns; /* addresses; empty (default): those of the engine */
 	const char *runtime;    /* one of "runtimes"; or NULL: the engine's default */
-	/* POLICY_DATA_PATH_ENGINE: listens for nobody in the container, so that n_listens is 0 and
-	 * forward_agent is false: the reader sees to it */
+	/* POLICY_DATA_PATH_ENGINE: listens for nobody in the container, so that n_listens is 0,
+	 * forward_agent and forward_x11 are false: the reader sees to it */
 	enum policy_data_path data_path;
 	uint64_t memory;        /* bytes; default 512 MiB */
 	uint64_t swap;          /* bytes beyond memory; default 0 */
@@ -142,6 +142,7 @@ struct policy_profile {
 	const struct policy_target *listens; /* the same, read */
 	size_t n_listens;
 	bool forward_agent;                        /* default false */
+	bool forward_x11;                          /* default false */
 	const struct policy_subsystem *subsystems; /* default: none */
 	size_t n_subsystems;
 	uint32_t max_ms;   /* how long a login may last; 0: for ever (default) */
@@ -346,6 +347,9 @@ const char *policy_refuse_listen(const struct policy_profile *profile, const voi
 
 /* Why the profile does not allow to forward the client's agent, a sentence; NULL: it does. */
 const char *policy_refuse_agent(const struct policy_profile *profile);
+
+/* The same of the client's X display. */
+const char *policy_refuse_x11(const struct policy_profile *profile);
 
 /* Whether a name from the client is one that the profile accepts. */
 bool policy_accepts_env(const struct policy_profile *profile, const char *name);

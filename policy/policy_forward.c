@@ -209,6 +209,7 @@ static const struct json_field forward_fields[] = {
 	{ .key = "agent",
 	    .read = json_read_bool,
 	    .offset = offsetof(struct policy_profile, forward_agent) },
+	{ .key = "x11", .read = json_read_bool, .offset = offsetof(struct policy_profile, forward_x11) },
 };
 
 const struct json_table policy_forward_table = JSON_TABLE("\"forward\"", forward_fields);
@@ -343,5 +344,13 @@ policy_refuse_agent(const struct policy_profile *profile)
 {
 	if (!profile->forward_agent)
 		return "Forwarding of an agent is not allowed for this login.";
+	return profile->mode == POLICY_MODE_SESSION ? needs_connection : NULL;
+}
+
+const char *
+policy_refuse_x11(const struct policy_profile *profile)
+{
+	if (!profile->forward_x11)
+		return "X11 forwarding is not allowed for this login.";
 	return profile->mode == POLICY_MODE_SESSION ? needs_connection : NULL;
 }

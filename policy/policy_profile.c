@@ -184,8 +184,6 @@ static const struct json_field session_fields[] = {
 	{ .key = "record", .read = json_read_word, .choices = records, .later_choices = later_records },
 	{ .key = "detach", .read = json_read_unavailable },
 	{ .key = "signals", .read = json_read_unavailable },
-	{ .key = "x11", .read = json_read_unavailable },
-	{ .key = "agent", .read = json_read_unavailable },
 };
 
 static const struct json_table session_table = JSON_TABLE("\"session\"", session_fields);
@@ -378,6 +376,10 @@ complain(struct policy_draft *d, const struct policy_draft_profile *profile,
 	    help, "profile \"%s\": %s", name != NULL ? name : "", what);
 }
 
+#define DIRECT_ONLY(name)                                                                            \
+	"\"" name "\" goes with the data path \"direct\" only: through the engine's streams nobody " \
+	"hears of connections that are made in the container"
+
 /* What needs a connection of its own for each that is accepted in the container. */
 static void
 check_data_path(struct policy_draft *d, const struct policy_draft_profile *draft)
@@ -388,14 +390,13 @@ check_data_path(struct policy_draft *d, const struct policy_draft_profile *draft
 		return;
 	if (p->n_listens > 0)
 		complain(d, draft, POLICY_WAYS("session.forward.remote", "container.data_path"),
-		    "\"remote\": [], or \"data_path\": \"direct\"",
-		    "\"remote\" goes with the data path \"direct\" only: through the engine's streams "
-		    "nobody hears of connections that are made in the container");
+		    "\"remote\": [], or \"data_path\": \"direct\"", DIRECT_ONLY("remote"));
 	if (p->forward_agent)
 		complain(d, draft, POLICY_WAYS("session.forward.agent", "container.data_path"),
-		    "\"agent\": false, or \"data_path\": \"direct\"",
-		    "\"agent\" goes with the data path \"direct\" only: through the engine's streams "
-		    "nobody hears of connections that are made in the container");
+		    "\"agent\": false, or \"data_path\": \"direct\"", DIRECT_ONLY("agent"));
+	if (p->forward_x11)
+		complain(d, draft, POLICY_WAYS("session.forward.x11", "container.data_path"),
+		    "\"x11\": false, or \"data_path\": \"direct\"", DIRECT_ONLY("x11"));
 }
 
 /* Whether the settings of a profile that somebody gets fit together; each was judged by itself. */

@@ -12,7 +12,7 @@ _sallyport()
 		words="check explain test show schema diff"
 	else
 		case $before in
-		--request) words="shell exec subsystem forward listen agent" ;;
+		--request) words="shell exec subsystem forward listen agent x11" ;;
 		--auth) words="key sk-key" ;;
 		--user | --group | --from | --key | --at | --command | --to | --profile | --rule | --message) return ;;
 		--socket | --cases | --replay) words= ;;

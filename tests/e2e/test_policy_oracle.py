@@ -134,7 +134,7 @@ class Maker:
             c["pool"] = 0 if user or personal else self.rng.choice([0, 1, 64])
         if whole["data_path"] == "engine":
             own["session"]["forward"] = {"local": profile["session"]["forward"]["local"], "remote": [],
-                                         "agent": False}
+                                         "agent": False, "x11": False}
 
     def session(self):
         s = {}
@@ -150,7 +150,7 @@ class Maker:
             s["max"] = self.rng.choice(["8h", "90s", "250ms"])
         if self.maybe():
             s["forward"] = {"local": self.some(FORWARDS, 0), "remote": self.some(LISTENS, 0),
-                            "agent": self.maybe(0.5)}
+                            "agent": self.maybe(0.5), "x11": self.maybe(0.5)}
         if "session.idle" in AVAILABLE and self.maybe():
             s["idle"] = self.rng.choice(["20m", "90s", "250ms"])
         if "session.greeting" in AVAILABLE and self.maybe():
@@ -195,7 +195,8 @@ class Maker:
             if "container.network" in rule["set"]:
                 rule["set"]["container.dns"] = []
             if rule["set"].get("container.data_path") == "engine":
-                rule["set"].update({"session.forward.remote": [], "session.forward.agent": False})
+                rule["set"].update({"session.forward.remote": [], "session.forward.agent": False,
+                                    "session.forward.x11": False})
         # As the page says: who fills in a target asks for one.
         profile = oracle.profile_of({"profiles": self.profiles}, rule["use"])
         for way, value in rule.get("set", {}).items():
@@ -255,7 +256,7 @@ class Maker:
                      f"T{self.rng.randint(0, 23):02}:{self.rng.randint(0, 59):02}Z")
         if self.maybe(0.7):
             f["request"] = self.rng.choice(["shell", "exec", "exec", "exec", "subsystem", "forward",
-                                            "listen", "listen", "agent"])
+                                            "listen", "listen", "agent", "x11"])
             if f["request"] == "exec":
                 f["command"] = self.command()
             if f["request"] == "subsystem":
@@ -265,7 +266,7 @@ class Maker:
             elif f["request"] == "listen":
                 f["to"] = (self.rng.choice(LISTEN_AT) + ":" +
                            str(self.rng.choice([0, 80, 81, 1, 65535, 8080])))
-            elif f["request"] == "agent":
+            elif f["request"] in ("agent", "x11"):
                 pass
             elif self.maybe(0.2):
                 f["pty"] = True

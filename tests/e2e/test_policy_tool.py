@@ -193,7 +193,7 @@ def test_explain_forward(tmp_path):
 def test_explain_listeners(tmp_path):
     policy = {"sallyport_policy": 1, "users": {"alice": {"keys": [KEY]}},
               "profiles": {"p": {"container": {"image": "debian"}, "session": {"forward": {
-                  "remote": ["container:8080", "container:0"], "agent": True}}}},
+                  "remote": ["container:8080", "container:0"], "agent": True, "x11": True}}}},
               "rules": [{"id": "all", "use": "p"}]}
     path = write(tmp_path, "policy.json", policy)
     loopback = ["::1", "127.0.0.1"]
@@ -213,17 +213,22 @@ def test_explain_listeners(tmp_path):
             assert said["why"].startswith("Listening at") and "would listen" not in r.stdout
     r = tool("explain", path, "--user", "alice", "--request", "agent")
     assert r.returncode == 0 and "would listen in the container for the client's agent\n" in r.stdout
+    r = tool("explain", path, "--user", "alice", "--request", "x11")
+    assert r.returncode == 0 and "would listen in the container for the client's X display\n" in r.stdout
     cases = {"sallyport_cases": 1, "cases": [
         {"user": "alice", "request": "listen", "to": "localhost:8080", "expect": {"allow": True}},
         {"user": "alice", "request": "listen", "to": "localhost:8081", "expect": {"allow": False}},
-        {"user": "alice", "request": "agent", "expect": {"allow": True}}]}
+        {"user": "alice", "request": "agent", "expect": {"allow": True}},
+        {"user": "alice", "request": "x11", "expect": {"allow": True}}]}
     r = tool("test", path, "--cases", write(tmp_path, "cases.json", cases))
-    assert r.returncode == 0 and r.stdout.splitlines()[-1] == "3 passed, 0 failed"
+    assert r.returncode == 0 and r.stdout.splitlines()[-1] == "4 passed, 0 failed"
     policy["profiles"]["p"]["session"] = {}
     path = write(tmp_path, "none.json", policy)
     r = tool("explain", path, "--user", "alice", "--request", "agent")
     assert r.returncode == 1 and "Forwarding of an agent is not allowed" in r.stdout.splitlines()[0]
-    assert tool("test", path, "--cases", f"{tmp_path}/cases.json").stdout.splitlines()[-1] == "1 passed, 2 failed"
+    r = tool("explain", path, "--user", "alice", "--request", "x11")
+    assert r.returncode == 1 and "X11 forwarding is not allowed" in r.stdout.splitlines()[0]
+    assert tool("test", path, "--cases", f"{tmp_path}/cases.json").stdout.splitlines()[-1] == "1 passed, 3 failed"
 
 
 # ----- diff --replay -----
@@ -517,7 +522,7 @@ def test_completion():
 
 
 def test_replay_of_listeners(tmp_path):
-    old = replay_policy(forward={"remote": ["container:80", "container:0"], "agent": True})
+    old = replay_policy(forward={"remote": ["container:80", "container:0"], "agent": True, "x11": True})
     new = replay_policy(forward={"remote": ["container:81"]})
     before, after = write(tmp_path, "old.json", old), write(tmp_path, "new.json", new)
     log = write(tmp_path, "audit.log", "".join([
@@ -528,13 +533,14 @@ def test_replay_of_listeners(tmp_path):
         event("listen", 5, kind="tcp", host="localhost", port=99, outcome="refused"),  # in both
         event("listen", 6, kind="agent", port=0, outcome="allowed"),
         event("listen", 7, kind="tcp", host_escaped="\\xff", port=80, outcome="refused"),  # cannot be asked
-        event("disconnect", 8),
-        event("listen", 9, kind="agent", port=0, outcome="allowed")]))  # the same
+        event("listen", 8, kind="x11", port=0, outcome="allowed"),
+        event("disconnect", 9),
+        event("listen", 10, kind="agent", port=0, outcome="allowed")]))  # the same
     r = tool("diff", "--replay", log, before, after)
     assert r.returncode == 1
     assert [line.split(": ", 1)[1].split(" -> ")[0].split(" rule ")[0] for line in r.stdout.splitlines()] == [
-        "listen [localhost]:80: ALLOW", "listen [*]:81: DENY", "listen [127.0.0.1]:0: ALLOW", "agent: ALLOW"]
-    assert "4 of 6 logins and requests would change; 2 cannot be asked again" in r.stderr
+        "listen [localhost]:80: ALLOW", "listen [*]:81: DENY", "listen [127.0.0.1]:0: ALLOW", "agent: ALLOW", "x11: ALLOW"]
+    assert "5 of 7 logins and requests would change; 2 cannot be asked again" in r.stderr
 
 
 # ----- and the broker does what is said -----

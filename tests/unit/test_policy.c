@@ -666,7 +666,7 @@ test_listen(void **state)
 	struct policy *p = parse(
 	    "{ \"sallyport_policy\": 1, \"users\": {}, \"profiles\": { \"p\": { \"container\": "
 	    "{ \"image\": \"debian:12\" }, \"session\": { \"forward\": { \"remote\": [ \"container:80-89\", "
-	    "\"container:0\", \"10.1.2.3:443\", \"0.0.0.0:9000\", \"0.0.0.0/8:8\" ], \"agent\": true } } } }, "
+	    "\"container:0\", \"10.1.2.3:443\", \"0.0.0.0:9000\", \"0.0.0.0/8:8\" ], \"agent\": true, \"x11\": true } } } }, "
 	    "\"rules\": [ { \"id\": \"r\", \"use\": \"p\" } ] }");
 	struct policy_profile profile = *find_profile(p, "p");
 	char text[2 * INET6_ADDRSTRLEN + 4];
@@ -684,14 +684,18 @@ test_listen(void **state)
 	/* To listen somewhere is not to go there. */
 	assert_non_null(policy_refuse_forward(&profile, "127.0.0.1", 9, 80, &at));
 	assert_null(policy_refuse_agent(&profile));
+	assert_null(policy_refuse_x11(&profile));
 	profile.mode = POLICY_MODE_SESSION;
 	assert_non_null(policy_refuse_listen(&profile, "::1", 3, 80, &at));
 	assert_non_null(policy_refuse_agent(&profile));
+	assert_non_null(policy_refuse_x11(&profile));
 	profile.mode = POLICY_MODE_CONNECTION;
 	profile.n_listens = 0;
 	profile.forward_agent = false;
+	profile.forward_x11 = false;
 	assert_non_null(policy_refuse_listen(&profile, "::1", 3, 80, &at));
 	assert_non_null(policy_refuse_agent(&profile));
+	assert_non_null(policy_refuse_x11(&profile));
 	policy_unref(p);
 }
 

@@ -18,7 +18,7 @@ DEFAULTS = {
         "limits": {"memory": "512M", "swap": "0", "cpus": 1, "pids": 256, "nofile": 1024},
     },
     "session": {"pty": True, "shell": True, "exec": True, "env": ["LANG", "LC_*"], "channels": 10,
-                "subsystems": {}, "forward": {"local": [], "remote": [], "agent": False},
+                "subsystems": {}, "forward": {"local": [], "remote": [], "agent": False, "x11": False},
                 "max": "0", "warn": "1m", "idle": "0", "greeting": None},
 }
 DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -326,8 +326,8 @@ def judge_request(profile, facts):
         return judge_forward(profile, facts["to"]), None
     if kind == "listen":
         return bool(listeners(profile, facts["to"])), None
-    if kind == "agent":
-        return session["forward"]["agent"] and profile["container"]["mode"] != "session", None
+    if kind in ("agent", "x11"):
+        return session["forward"][kind] and profile["container"]["mode"] != "session", None
     if kind == "shell" and not session["shell"]:
         return False, None
     if kind == "subsystem" and not session["subsystems"].get(facts["command"]):
