@@ -159,12 +159,30 @@ guest_put_listen(struct wire_writer *w, const struct guest_listen *m)
 {
 	wire_put_u8(w, GUEST_LISTEN);
 	wire_put_u8(w, (uint8_t)m->kind);
-	if (m->kind == GUEST_LISTEN_UNIX) {
-		wire_put_cstr(w, m->path);
-		return;
+	if (m->kind != GUEST_LISTEN_UNIX) {
+		put_addresses(w, m->addresses, m->n);
+		wire_put_u32(w, m->port);
 	}
-	put_addresses(w, m->addresses, m->n);
-	wire_put_u32(w, m->port);
+	if (m->kind != GUEST_LISTEN_TCP)
+		wire_put_cstr(w, m->path);
+	if (m->kind == GUEST_LISTEN_X11) {
+		wire_put_u32(w, m->n_ports);
+		wire_put_str(w, m->name.data, m->name.len);
+		wire_put_str(w, m->cookie.data, m->cookie.len);
+		wire_put_u8(w, m->only_one);
+	}
+}
+
+static void
+get_display(struct wire_reader *r, struct guest_listen *ret)
+{
+	ret->n_ports = wire_get_u32(r);
+	ret->name = get_text(r);
+	ret->cookie = wire_get_span(r);
+	ret->only_one = wire_get_bool(r);
+	if (ret->port <= GUEST_X11_PORT || ret->n_ports < 1 || ret->n_ports > 65536 - ret->port ||
+	    ret->name.len > GUEST_X11_NAME_MAX || ret->cookie.len > GUEST_X11_COOKIE_MAX)
+		wire_fail(r);
 }
 
 int
@@ -176,17 +194,20 @@ guest_get_listen(struct wire_reader *r, struct guest_listen *ret)
 	if (wire_get_u8(r) != GUEST_LISTEN)
 		wire_fail(r);
 	kind = wire_get_u8(r);
-	if (kind != GUEST_LISTEN_TCP && kind != GUEST_LISTEN_UNIX)
+	if (kind < GUEST_LISTEN_TCP || kind > GUEST_LISTEN_X11)
 		wire_fail(r);
 	ret->kind = (enum guest_listen_kind)kind;
-	if (ret->kind == GUEST_LISTEN_UNIX) {
-		wire_get_cstr(r, ret->path, sizeof(ret->path));
-		if (ret->path[0] != '/')
-			wire_fail(r);
-	} else {
+	if (ret->kind != GUEST_LISTEN_UNIX) {
 		ret->n = get_addresses(r, ret->addresses);
 		ret->port = get_port(r, 0);
 	}
+	if (ret->kind != GUEST_LISTEN_TCP) {
+		wire_get_cstr(r, ret->path, sizeof(ret->path));
+		if (ret->path[0] != '/')
+			wire_fail(r);
+	}
+	if (ret->kind == GUEST_LISTEN_X11)
+		get_display(r, ret);
 	return wire_finish(r);
 }
 

@@ -57,21 +57,33 @@ SP_MUST_CHECK int guest_get_connect(struct wire_reader *r, struct guest_connect 
 /*
  * Listen until ctl closes, for connections that go to the worker: at these addresses and port in the
  * container's own network, each of them that can be had; or at a path, whose directory is made for it
- * and is the user's alone. Descriptors: 1, ctl.
+ * and is the user's alone; or as an X server's display, at the first port that is free at all of the
+ * addresses that there are, with a file at a path, as before, of what programs show to that server.
+ * Descriptors: 1, ctl.
  */
 enum guest_listen_kind {
 	GUEST_LISTEN_TCP = 1,
 	GUEST_LISTEN_UNIX = 2,
+	GUEST_LISTEN_X11 = 3,
 };
-#define GUEST_PATH_MAX 107 /* of a Unix socket */
+#define GUEST_PATH_MAX       107  /* of a Unix socket */
+#define GUEST_X11_PORT       6000 /* display N is this port and N more */
+#define GUEST_X11_NAME_MAX   64
+#define GUEST_X11_COOKIE_MAX 128
 struct guest_listen {
 	enum guest_listen_kind kind;
-	/* TCP */
+	/* TCP and X11 */
 	uint32_t n; /* at least 1 */
 	struct guest_address addresses[GUEST_ADDRESSES_MAX];
-	uint32_t port; /* 0..65535; 0: the kernel's choice, the same for all addresses */
-	/* Unix */
+	/* 0..65535; 0: the kernel's choice, the same for all addresses; X11: the first one, above GUEST_X11_PORT */
+	uint32_t port;
+	/* Unix and X11 */
 	char path[GUEST_PATH_MAX + 1]; /* absolute */
+	/* X11; the spans are views into the record */
+	uint32_t n_ports;      /* at least 1 */
+	struct wire_span name; /* of the way to authenticate */
+	struct wire_span cookie;
+	bool only_one; /* connection is accepted, then nobody listens; the file stays */
 };
 void guest_put_listen(struct wire_writer *w, const struct guest_listen *m);
 SP_MUST_CHECK int guest_get_listen(struct wire_reader *r, struct guest_listen *ret);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "address.h"
+#include "authority.h"
 #include "ctl.h"
 #include "fd.h"
 #include "ipc_chan.h"
@@ -25,7 +26,7 @@
 #define REST_MS \
 	100 /* after a connection that could not be accepted: there is no descriptor for it */
 
-/* The directory of a socket's path. */
+/* The directory of a path. */
 static void
 directory_of(const char *path, char out[GUEST_PATH_MAX + 1])
 {
@@ -34,18 +35,24 @@ directory_of(const char *path, char out[GUEST_PATH_MAX + 1])
 }
 
 static void
+stop_listening(struct listener *l)
+{
+	fd_close_all(l->fds, l->n);
+	l->n = 0;
+}
+
+static void
 drop(struct listener *l)
 {
 	char directory[GUEST_PATH_MAX + 1];
 
-	fd_close_all(l->fds, l->n);
+	stop_listening(l);
 	fd_close(&l->ctl);
 	if (l->path[0] != '\0') {
 		directory_of(l->path, directory);
 		(void)unlink(l->path);
 		(void)rmdir(directory);
 	}
-	l->n = 0;
 	l->used = false;
 }
 
@@ -83,11 +90,20 @@ listen_at(const struct sockaddr_storage *at, socklen_t len)
 	return fd_steal(&fd);
 }
 
-/* As sshd: it is enough when one of the addresses can be had; a chosen port is the same for all. */
-static int
-listen_tcp(struct listener *l, const struct guest_listen *order, uint32_t *ret_port)
+/* Whether the container has no such address: it may be without IPv6. */
+static bool
+is_absent(int error)
 {
-	uint32_t port = order->port;
+	return error == -EADDRNOTAVAIL || error == -EAFNOSUPPORT;
+}
+
+/*
+ * As sshd: it is enough when one of the addresses can be had, but a display has to be free at all that there
+ * are; a chosen port is the same for all.
+ */
+static int
+listen_tcp(struct listener *l, const struct guest_listen *order, uint32_t port, uint32_t *ret_port)
+{
 	int error = -EADDRNOTAVAIL;
 
 	for (uint32_t i = 0; i < order->n; i++) {
@@ -95,30 +111,44 @@ listen_tcp(struct listener *l, const struct guest_listen *order, uint32_t *ret_p
 		socklen_t len = address_fill(&at, &order->addresses[i], port);
 		int fd = listen_at(&at, len);
 
-		if (fd < 0) {
-			error = fd;
+		if (fd >= 0) {
+			if (port == 0)
+				port = port_of(fd);
+			l->fds[l->n++] = fd;
 			continue;
 		}
-		if (port == 0)
-			port = port_of(fd);
-		l->fds[l->n++] = fd;
+		error = fd;
+		if (order->kind != GUEST_LISTEN_X11 || is_absent(fd))
+			continue;
+		stop_listening(l);
+		break;
 	}
 	*ret_port = port;
 	return l->n > 0 ? 0 : error;
 }
 
-/* Only this user gets through the directory; as with sshd, that is who may connect. */
+/* Only this user gets through it. */
 static int
-listen_unix(struct listener *l, const struct guest_listen *order)
+make_directory(struct listener *l, const struct guest_listen *order)
 {
-	struct sockaddr_storage at = { .ss_family = AF_UNIX };
 	char directory[GUEST_PATH_MAX + 1];
-	int fd;
 
 	directory_of(order->path, directory);
 	if (mkdir(directory, 0700) < 0)
 		return -errno;
 	strcpy(l->path, order->path); /* from here on it is ours to remove */
+	return 0;
+}
+
+/* Whoever gets through the directory may connect, as with sshd. */
+static int
+listen_unix(struct listener *l, const struct guest_listen *order)
+{
+	struct sockaddr_storage at = { .ss_family = AF_UNIX };
+	int fd = make_directory(l, order);
+
+	if (fd < 0)
+		return fd;
 	strcpy(((struct sockaddr_un *)&at)->sun_path, order->path);
 	fd = listen_at(&at, sizeof(struct sockaddr_un));
 	if (fd < 0)
@@ -127,15 +157,43 @@ listen_unix(struct listener *l, const struct guest_listen *order)
 	return 0;
 }
 
+/* Any user of the container's network may connect; who does not know the cookie is the X server's to refuse. */
+static int
+listen_x11(struct listener *l, const struct guest_listen *order, uint32_t *ret_port)
+{
+	int r = -EADDRINUSE;
+
+	for (uint32_t i = 0; r < 0 && i < order->n_ports; i++)
+		r = listen_tcp(l, order, order->port + i, ret_port);
+	if (r == 0)
+		r = make_directory(l, order);
+	if (r == 0)
+		r = authority_write(l->path, *ret_port - GUEST_X11_PORT, order->name, order->cookie);
+	return r;
+}
+
+static int
+listen_as_ordered(struct listener *l, const struct guest_listen *order, uint32_t *ret_port)
+{
+	switch (order->kind) {
+	case GUEST_LISTEN_UNIX:
+		return listen_unix(l, order);
+	case GUEST_LISTEN_X11:
+		return listen_x11(l, order, ret_port);
+	case GUEST_LISTEN_TCP:
+		break;
+	}
+	return listen_tcp(l, order, order->port, ret_port);
+}
+
 void
 listener_start(struct listener *l, const struct guest_listen *order, int *ctl)
 {
 	struct guest_ctl listening = { .id = GUEST_CTL_LISTENING };
 	int r;
 
-	*l = (struct listener){ .used = true, .ctl = fd_steal(ctl) };
-	r = order->kind == GUEST_LISTEN_UNIX ? listen_unix(l, order)
-					     : listen_tcp(l, order, &listening.listening.port);
+	*l = (struct listener){ .used = true, .ctl = fd_steal(ctl), .only_one = order->only_one };
+	r = listen_as_ordered(l, order, &listening.listening.port);
 	if (r < 0)
 		ctl_send_failed(l->ctl, GUEST_FAIL_LISTEN, -r);
 	else
@@ -147,7 +205,7 @@ listener_start(struct listener *l, const struct guest_listen *order, int *ctl)
 bool
 listener_wants(const struct listener *l)
 {
-	return l->untaken < GUEST_UNTAKEN_MAX && l->rest_until == 0;
+	return l->n > 0 && l->untaken < GUEST_UNTAKEN_MAX && l->rest_until == 0;
 }
 
 void
@@ -169,10 +227,13 @@ listener_accept(struct listener *l, int fd, int64_t now_ms)
 	if (accepted.accepted.tcp)
 		(void)setsockopt(got, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* as sshd */
 	/* One that cannot be handed over is closed: too many descriptors of this user are under way. */
-	if (ctl_send(l->ctl, &accepted, (int[]){ got, got }, 2) == 0)
-		l->untaken++;
-	else
+	if (ctl_send(l->ctl, &accepted, (int[]){ got, got }, 2) != 0) {
 		l->rest_until = now_ms + REST_MS;
+		return;
+	}
+	l->untaken++;
+	if (l->only_one)
+		stop_listening(l);
 }
 
 void

@@ -17,8 +17,9 @@ struct listener {
 	int fds[GUEST_ADDRESSES_MAX];
 	unsigned n;
 	unsigned untaken;   /* connections that the worker has not taken yet */
+	bool only_one;      /* connection is accepted */
 	int64_t rest_until; /* ms: a connection could not be accepted; 0: it is not resting */
-	char path[GUEST_PATH_MAX + 1]; /* of a Unix socket; "" with TCP */
+	char path[GUEST_PATH_MAX + 1]; /* what goes with it, and its directory; "": nothing */
 };
 
 /* Carry out one order in the unused slot l. ctl is taken. Whatever fails is told on ctl. */

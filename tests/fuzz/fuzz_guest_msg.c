@@ -5,7 +5,7 @@
  * beside hostile code.
  *
  * Covers: guest_get_spawn guest_get_ctl get_failed get_exited get_list get_variable get_text
- * Covers: guest_get_connect guest_get_listen get_address get_addresses get_port get_accepted
+ * Covers: guest_get_connect guest_get_listen get_address get_addresses get_port get_accepted get_display
  * Covers: guest_put_spawn guest_put_connect guest_put_listen guest_put_ctl
  * Floor: 41
  */
@@ -95,7 +95,9 @@ fuzz_one(const uint8_t *data, size_t len)
 	} else if (reader == 3) {
 		if (guest_get_listen(&r, &listen) != 0)
 			return;
-		FUZZ_CHECK(listen.kind == GUEST_LISTEN_UNIX ? listen.path[0] == '/' : listen.n >= 1);
+		FUZZ_CHECK(listen.kind == GUEST_LISTEN_TCP || listen.path[0] == '/');
+		FUZZ_CHECK(listen.kind == GUEST_LISTEN_UNIX || listen.n >= 1);
+		FUZZ_CHECK(listen.port + listen.n_ports <= 65536);
 		FUZZ_CHECK(listen.n <= GUEST_ADDRESSES_MAX && listen.port <= 65535);
 		guest_put_listen(&w, &listen);
 	} else if (reader == 1) {
@@ -150,6 +152,7 @@ seed_orders(void)
 		.n = 2,
 		.addresses = { { true, { [15] = 1 } }, { false, { 127, 0, 0, 1 } } } };
 	struct guest_listen path = { .kind = GUEST_LISTEN_UNIX, .path = "/dev/shm/ssh-1/agent" };
+	struct guest_listen x11 = tcp;
 	struct wire_writer w;
 
 	wire_writer_init(&w, out, sizeof(out));
@@ -163,6 +166,16 @@ seed_orders(void)
 	wire_writer_init(&w, out, sizeof(out));
 	wire_put_u8(&w, 3);
 	guest_put_listen(&w, &path);
+	fuzz_seed(w.data, w.len);
+	x11.kind = GUEST_LISTEN_X11;
+	x11.port = 6010;
+	x11.n_ports = 1000;
+	strcpy(x11.path, "/dev/shm/ssh-1/Xauthority");
+	x11.name = span("MIT-MAGIC-COOKIE-1");
+	x11.cookie = span("0123456789abcdef");
+	wire_writer_init(&w, out, sizeof(out));
+	wire_put_u8(&w, 3);
+	guest_put_listen(&w, &x11);
 	fuzz_seed(w.data, w.len);
 }
 

@@ -15,7 +15,8 @@
  *   order-flood  writes to the broker's order socket, then as silent
  *
  * A connection that it is ordered to make has no command: its port says what happens, see
- * connect_wrongly(); and so with a place to listen at, see listen_wrongly().
+ * connect_wrongly(); and so with a place to listen at, see listen_wrongly(). With a display the name of the way to
+ * authenticate, which is the client's, is the port that it says to listen at.
  *
  * Where nothing is said about descriptors and a terminal was asked for, STARTED carries a good one,
  * so that only the one lie is a lie. Anything else fails as the guest would: EXEC, ENOENT.
@@ -368,6 +369,16 @@ listen_wrongly(const struct target *t, uint32_t port)
 	}
 }
 
+/* Then somebody comes from where nobody listens. */
+static void
+show_wrongly(const struct target *t, uint32_t port)
+{
+	struct guest_ctl listening = { .id = GUEST_CTL_LISTENING, .listening = { port } };
+
+	(void)say(t, &listening, NULL, 0);
+	say_accepted(t, false, open_socket(AF_UNIX, SOCK_STREAM, false), 2);
+}
+
 /* ---- orders ---- */
 
 static void
@@ -488,6 +499,16 @@ take_connect(struct target *t, const uint8_t *record, size_t len)
 		misbehave_at(t, connect_wrongly, order.port);
 }
 
+static uint32_t
+number_of(struct wire_span text)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < text.len; i++)
+		n = n * 10 + (uint32_t)(text.data[i] - '0');
+	return n;
+}
+
 static void
 take_listen(struct target *t, const uint8_t *record, size_t len)
 {
@@ -495,7 +516,11 @@ take_listen(struct target *t, const uint8_t *record, size_t len)
 	struct wire_reader r;
 
 	wire_reader_init(&r, record, len);
-	if (guest_get_listen(&r, &order) == 0)
+	if (guest_get_listen(&r, &order) != 0)
+		return;
+	if (order.kind == GUEST_LISTEN_X11)
+		misbehave_at(t, show_wrongly, number_of(order.name));
+	else
 		misbehave_at(t, listen_wrongly, order.port);
 }
 

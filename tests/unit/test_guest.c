@@ -648,6 +648,93 @@ test_listener_at_a_path(void **state)
 	}
 }
 
+/* The first display that is free at both addresses, and a file for it, which goes with it. */
+static void
+test_display(void **state)
+{
+	struct guest_listen at = { .kind = GUEST_LISTEN_X11,
+		.n = 2,
+		.addresses = { { true, { [15] = 1 } }, { false, { 127, 0, 0, 1 } } },
+		.port = GUEST_X11_PORT + 10,
+		.path = "/tmp/test/key",
+		.n_ports = 2,
+		.name = { (const uint8_t *)"NAME", 4 },
+		.cookie = { (const uint8_t *)"\1\2\3", 3 } };
+	struct guest_listen tcp = { .kind = GUEST_LISTEN_TCP,
+		.n = 1,
+		.addresses = { { false, { 127, 0, 0, 1 } } },
+		.port = GUEST_X11_PORT + 10 };
+	struct program_ends busy;
+	struct program_ends e;
+	int fds[2] = { -1, -1 };
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		struct program_ends second;
+
+		/* The first one is taken, then free, then taken at one of its addresses. */
+		tcp.port = GUEST_X11_PORT + (i == 1 ? 11 : 10);
+		order_listen(&tcp, &busy);
+		assert_int_equal(hear_listener(busy.ctl, fds, 0).id, GUEST_CTL_LISTENING);
+		order_listen(&at, &e);
+		assert_int_equal(hear_listener(e.ctl, fds, 0).listening.port,
+		    GUEST_X11_PORT + (i == 1 ? 10 : 11));
+		sh_output("od -An -tx1 /tmp/test/key; stat -c '%a %F' /tmp/test/key /tmp/test", 0);
+		assert_string_equal(text,
+		    i == 1 ? " ff ff 00 00 00 02 31 30 00 04 4e 41 4d 45 00 03\n 01 02 03\n"
+			     "600 regular file\n700 directory\n"
+			   : " ff ff 00 00 00 02 31 31 00 04 4e 41 4d 45 00 03\n 01 02 03\n"
+			     "600 regular file\n700 directory\n");
+		/* No display is left. */
+		order_listen(&at, &second);
+		harness_expect_failed(&second, GUEST_FAIL_LISTEN, EADDRINUSE);
+		program_ends_close(&second);
+		program_ends_close(&busy);
+		/* A display is, but not the file: what is there is somebody else's, and stays. */
+		order_listen(&at, &second);
+		harness_expect_failed(&second, GUEST_FAIL_LISTEN, EEXIST);
+		program_ends_close(&second);
+		sh_output("test -f /tmp/test/key && echo there", 0);
+		assert_string_equal(text, "there\n");
+		program_ends_close(&e);
+		sh_output("while test -e /tmp/test; do sleep 0.01; done; echo gone", 0);
+		assert_string_equal(text, "gone\n");
+	}
+}
+
+/* Whoever comes second finds nobody, but the file is there until the end. */
+static void
+test_display_for_one(void **state)
+{
+	struct guest_listen at = { .kind = GUEST_LISTEN_X11,
+		.n = 2,
+		.addresses = { { true, { [15] = 1 } }, { false, { 127, 0, 0, 1 } } },
+		.port = GUEST_X11_PORT + 10,
+		.path = "/tmp/test/key",
+		.n_ports = 1,
+		.only_one = true };
+	struct program_ends e;
+	int fds[2] = { -1, -1 };
+	int first, second;
+
+	(void)state;
+	order_listen(&at, &e);
+	assert_int_equal(hear_listener(e.ctl, fds, 0).id, GUEST_CTL_LISTENING);
+	first = connect_here(at.port);
+	assert_true(first >= 0);
+	assert_int_equal(hear_listener(e.ctl, fds, 2).id, GUEST_CTL_ACCEPTED);
+	say_taken(e.ctl);
+	while ((second = connect_here(at.port)) >= 0)
+		fd_close(&second);
+	sh_output("stat -c %s /tmp/test/key", 0);
+	assert_string_equal(text, "12\n");
+	fd_close_all(fds, 2);
+	fd_close(&first);
+	program_ends_close(&e);
+	sh_output("while test -e /tmp/test; do sleep 0.01; done; echo gone", 0);
+	assert_string_equal(text, "gone\n");
+}
+
 static void
 test_malformed_listeners(void **state)
 {
@@ -955,6 +1042,8 @@ main(int argc, char **argv)
 		CASE(test_malformed_connections),
 		CASE(test_listener),
 		CASE(test_listener_at_a_path),
+		CASE(test_display),
+		CASE(test_display_for_one),
 		CASE(test_malformed_listeners),
 		CASE(test_wrong_descriptor_counts),
 		CASE(test_surplus_descriptors),

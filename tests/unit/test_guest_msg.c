@@ -373,6 +373,15 @@ test_listen(void **state)
 		    .port = 0 },
 		{ .kind = GUEST_LISTEN_TCP, .n = 1, .port = 65535 },
 		{ .kind = GUEST_LISTEN_UNIX, .path = "/dev/shm/x/agent" },
+		{ .kind = GUEST_LISTEN_X11,
+		    .n = 1,
+		    .addresses = { { false, { 127, 0, 0, 1 } } },
+		    .port = 6010,
+		    .path = "/dev/shm/x/key",
+		    .n_ports = 1000,
+		    .name = { (const uint8_t *)"NAME", 4 },
+		    .cookie = { (const uint8_t *)"\0\1\2", 3 },
+		    .only_one = true },
 	};
 	struct guest_listen m = good[0];
 	struct guest_listen back;
@@ -387,6 +396,10 @@ test_listen(void **state)
 		assert_int_equal(back.n, good[i].n);
 		assert_int_equal(back.port, good[i].port);
 		assert_string_equal(back.path, good[i].path);
+		assert_int_equal(back.n_ports, good[i].n_ports);
+		assert_int_equal(back.name.len, good[i].name.len);
+		assert_int_equal(back.cookie.len, good[i].cookie.len);
+		assert_int_equal(back.only_one, good[i].only_one);
 		assert_memory_equal(back.addresses, good[i].addresses, sizeof(back.addresses));
 		for (size_t n = 0; n < len; n++)
 			assert_int_not_equal(decode_listen(buf, n, &back), 0);
@@ -395,7 +408,7 @@ test_listen(void **state)
 		buf[0] = GUEST_CONNECT;
 		assert_int_not_equal(decode_listen(buf, len, &back), 0);
 		buf[0] = GUEST_LISTEN;
-		buf[1] = 3;
+		buf[1] = 4;
 		assert_int_not_equal(decode_listen(buf, len, &back), 0);
 		buf[1] = 0;
 		assert_int_not_equal(decode_listen(buf, len, &back), 0);
@@ -415,6 +428,51 @@ test_listen(void **state)
 	buf[5]++;
 	buf[len] = '/';
 	assert_int_not_equal(decode_listen(buf, len + 1, &back), 0);
+}
+
+/* The ports are displays, and so many as there are; what is shown has a bound. */
+static void
+test_listen_display(void **state)
+{
+	static const uint8_t bytes[GUEST_X11_COOKIE_MAX + 1] = { 'x' };
+	static const uint8_t text[] =
+	    "MIT-MAGIC-COOKIE-1MIT-MAGIC-COOKIE-1MIT-MAGIC-COOKIE-1-----------";
+	static const struct {
+		uint32_t port;
+		uint32_t n_ports;
+		size_t name;
+		size_t cookie;
+		bool good;
+	} cases[] = {
+		{ GUEST_X11_PORT + 1, 1, 0, 0, true },
+		{ 65535, 1, GUEST_X11_NAME_MAX, GUEST_X11_COOKIE_MAX, true },
+		{ GUEST_X11_PORT + 1, 65536 - GUEST_X11_PORT - 1, 1, 1, true },
+		{ GUEST_X11_PORT + 1, 65536 - GUEST_X11_PORT, 1, 1, false },
+		{ GUEST_X11_PORT + 1, UINT32_MAX, 1, 1, false },
+		{ GUEST_X11_PORT + 1, 0, 1, 1, false },
+		{ GUEST_X11_PORT, 1, 1, 1, false },
+		{ 0, 1, 1, 1, false },
+		{ 65536, 1, 1, 1, false },
+		{ 65535, 2, 1, 1, false },
+		{ 6010, 1, GUEST_X11_NAME_MAX + 1, 1, false },
+		{ 6010, 1, 1, GUEST_X11_COOKIE_MAX + 1, false },
+	};
+	struct guest_listen back;
+	uint8_t buf[512];
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(cases); i++) {
+		struct guest_listen m = { .kind = GUEST_LISTEN_X11,
+			.n = 1,
+			.port = cases[i].port,
+			.path = "/x/y",
+			.n_ports = cases[i].n_ports,
+			.name = { text, cases[i].name },
+			.cookie = { bytes, cases[i].cookie } };
+		size_t len = encode_listen(&m, buf, sizeof(buf));
+
+		assert_int_equal(decode_listen(buf, len, &back) == 0, cases[i].good);
+	}
 }
 
 static int
@@ -550,6 +608,7 @@ main(void)
 		cmocka_unit_test(test_spawn_overflow),
 		cmocka_unit_test(test_connect),
 		cmocka_unit_test(test_listen),
+		cmocka_unit_test(test_listen_display),
 		cmocka_unit_test(test_ctl),
 		cmocka_unit_test(test_ctl_bounds),
 	};
