@@ -22,10 +22,49 @@
 #include "shadow.h"
 
 /*
- * Where the client's agent listens: the engine makes this file system for each container, in memory, and
- * it can be written to also when the image's cannot. A directory in there is the user's alone.
+ * Where the client's agent listens, and what is shown to its X server is kept: the engine makes this file
+ * system for each container, in memory, and it can be written to also when the image's cannot. A directory in
+ * there is the user's alone.
  */
-#define AGENT_PATH "/dev/shm/ssh-%016" PRIx64 "/agent"
+#define OWN_PATH "/dev/shm/ssh-%016" PRIx64 "/%s"
+
+_Static_assert(IPC_X11_NAME_MAX <= GUEST_X11_NAME_MAX && IPC_X11_COOKIE_MAX <= GUEST_X11_COOKIE_MAX,
+    "what the guest refuses");
+
+static const char *
+kind_name(enum ipc_listen_kind kind)
+{
+	static const char *const
+	    names[] = { [IPC_LISTEN_TCP] = "tcp", [IPC_LISTEN_AGENT] = "agent", [IPC_LISTEN_X11] = "x11" };
+
+	return names[kind];
+}
+
+const struct peer_channel *
+forward_agent(const struct peer *p)
+{
+	for (uint32_t i = 0; i < IPC_CHANNEL_MAX; i++) {
+		if (p->channels[i].listens == IPC_LISTEN_AGENT)
+			return &p->channels[i];
+	}
+	return NULL;
+}
+
+const struct peer_channel *
+forward_display(const struct peer *p, uint32_t number)
+{
+	const struct peer_channel *listener = &p->channels[number];
+
+	return listener->state == CHANNEL_RUNNING && listener->listens == IPC_LISTEN_X11 ? listener
+											 : NULL;
+}
+
+void
+forward_path(const struct peer_channel *listener, char path[GUEST_PATH_MAX + 1])
+{
+	(void)snprintf(path, GUEST_PATH_MAX + 1, OWN_PATH, listener->directory,
+	    listener->listens == IPC_LISTEN_AGENT ? "agent" : "Xauthority");
+}
 
 static uint32_t
 copy_addresses(struct guest_address list[GUEST_ADDRESSES_MAX], const struct policy_destination *from)
@@ -74,14 +113,50 @@ forward_run(struct peer *p, uint32_t number, struct wire_reader *request)
 	return true;
 }
 
-/* NULL, with *ret_at for a TCP listener; or why not. */
-static const char *
-refuse_listener(const struct peer *p, const struct ipc_req_listen *m,
+const char *
+forward_refuse_listener(const struct policy_profile *profile, const struct ipc_req_listen *m,
     struct policy_destination *ret_at)
 {
-	if (m->kind == IPC_LISTEN_AGENT)
-		return policy_refuse_agent(p->decision.profile);
-	return policy_refuse_listen(p->decision.profile, m->host.data, m->host.len, m->port, ret_at);
+	switch (m->kind) {
+	case IPC_LISTEN_AGENT:
+		return policy_refuse_agent(profile);
+	case IPC_LISTEN_X11:
+		return policy_refuse_x11(profile);
+	case IPC_LISTEN_TCP:
+		break;
+	}
+	return policy_refuse_listen(profile, m->host.data, m->host.len, m->port, ret_at);
+}
+
+/* at: of a TCP listener. */
+static void
+fill_listen(struct guest_listen *order, const struct peer_channel *listener,
+    const struct ipc_req_listen *m, const struct policy_destination *at)
+{
+	static const struct guest_address loopback[] = { { .v6 = true, .bytes = { [15] = 1 } },
+		{ .bytes = { 127, 0, 0, 1 } } };
+
+	switch (m->kind) {
+	case IPC_LISTEN_TCP:
+		order->kind = GUEST_LISTEN_TCP;
+		order->n = copy_addresses(order->addresses, at);
+		order->port = m->port;
+		return;
+	case IPC_LISTEN_AGENT:
+		order->kind = GUEST_LISTEN_UNIX;
+		break;
+	case IPC_LISTEN_X11:
+		order->kind = GUEST_LISTEN_X11;
+		order->n = SP_ARRAY_LEN(loopback);
+		memcpy(order->addresses, loopback, sizeof(loopback));
+		order->port = GUEST_X11_PORT + IPC_X11_FIRST;
+		order->n_ports = IPC_X11_DISPLAYS;
+		order->name = m->name;
+		order->cookie = m->cookie;
+		order->only_one = m->only_one;
+		break;
+	}
+	forward_path(listener, order->path);
 }
 
 bool
@@ -94,18 +169,11 @@ forward_run_listener(struct peer *p, uint32_t number, struct wire_reader *reques
 
 	if (ipc_get_req_listen(request, &m) != 0)
 		return false;
-	if (refuse_listener(p, &m, &at) != NULL) {
+	if (forward_refuse_listener(p->decision.profile, &m, &at) != NULL) {
 		session_refuse(p, number, IPC_START_REFUSED, "This request is not allowed.");
 		return true;
 	}
-	if (m.kind == IPC_LISTEN_AGENT) {
-		order.kind = GUEST_LISTEN_UNIX;
-		(void)snprintf(order.path, sizeof(order.path), "%s", p->agent_path);
-	} else {
-		order.kind = GUEST_LISTEN_TCP;
-		order.n = copy_addresses(order.addresses, &at);
-		order.port = m.port;
-	}
+	fill_listen(&order, &p->channels[number], &m, &at);
 	conclude(p, number, container_listen(p->channels[number].container, &order, &streams),
 	    &streams);
 	return true;
@@ -158,7 +226,7 @@ answer_listen(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	struct wire_reader raw = *body;
 	struct policy_destination at;
 	struct ipc_req_listen m;
-	uint64_t random = 0;
+	uint64_t directory = 0;
 	const char *why;
 	bool written;
 	bool tcp;
@@ -168,24 +236,24 @@ answer_listen(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	if (!session_claim(p, m.channel, CHANNEL_LISTENER, ret_fault))
 		return ANSWER_E_PEER_FAULT;
 	tcp = m.kind == IPC_LISTEN_TCP;
-	why = refuse_listener(p, &m, &at);
-	if (why == NULL && !tcp && p->agent_path[0] != '\0')
+	why = forward_refuse_listener(p->decision.profile, &m, &at);
+	if (why == NULL && m.kind == IPC_LISTEN_AGENT && forward_agent(p) != NULL)
 		why = "The agent is forwarded already.";
-	if (why == NULL && !tcp && RAND_bytes((unsigned char *)&random, sizeof(random)) != 1)
+	if (why == NULL && !tcp && RAND_bytes((unsigned char *)&directory, sizeof(directory)) != 1)
 		why = "No random bytes can be had.";
 	shadow_judge_listen(p, &m, why == NULL);
 	p->broker->counters.requests_refused += why != NULL;
 	written = audit_event(p->broker->audit, "listen", &who, AUDIT_NUMBER("channel", m.channel),
-	    AUDIT_TEXT("kind", tcp ? "tcp" : "agent"),
+	    AUDIT_TEXT("kind", kind_name(m.kind)),
 	    AUDIT_BYTES("host", tcp ? m.host.data : NULL, m.host.len), AUDIT_NUMBER("port", m.port),
 	    AUDIT_TEXT("outcome", why == NULL ? "allowed" : "refused"), AUDIT_TEXT("reason", why));
 	log_info("connection=%s user=%s channel=%u listen for %s at %.*s port %u %s%s", p->id,
-	    p->user, m.channel, tcp ? "connections" : "the agent", (int)m.host.len,
+	    p->user, m.channel, kind_name(m.kind), (int)m.host.len,
 	    tcp ? (const char *)m.host.data : "", m.port,
 	    why == NULL ? "allowed" : "refused: ", why == NULL ? "" : why);
-	if (why == NULL && written && !tcp) {
-		p->channels[m.channel].agent = true;
-		(void)snprintf(p->agent_path, sizeof(p->agent_path), AGENT_PATH, random);
+	if (why == NULL && written) {
+		p->channels[m.channel].listens = m.kind;
+		p->channels[m.channel].directory = directory;
 	}
 	decide(p, m.channel, why, written, &raw);
 	return 0;

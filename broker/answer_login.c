@@ -261,6 +261,7 @@ send_accepted(struct peer *p)
 		.shell = profile->shell,
 		.exec = profile->exec,
 		.agent = policy_refuse_agent(profile) == NULL,
+		.x11 = policy_refuse_x11(profile) == NULL,
 		.max_channels = profile->channels };
 	struct wire_writer w;
 

@@ -25,8 +25,8 @@
 #include "shadow.h"
 #include "user_containers.h"
 
-#define OWN_ENV_MAX \
-	8 /* USER LOGNAME SHELL SSH_CLIENT SSH_CONNECTION TERM SSH_AUTH_SOCK, and room */
+/* USER LOGNAME SHELL SSH_CLIENT SSH_CONNECTION TERM SSH_AUTH_SOCK DISPLAY XAUTHORITY, and room */
+#define OWN_ENV_MAX 10
 
 /* Text for one order: what the spans of struct guest_spawn point to. One loop, one order at a time. */
 struct order_text {
@@ -93,9 +93,6 @@ free_channel(struct peer *p, struct peer_channel *channel)
 		return;
 	if (channel->container != NULL && channel->container != p->container)
 		container_release(channel->container, p);
-	/* Nobody of ours listens there any more: somebody else in the container may. */
-	if (channel->agent)
-		p->agent_path[0] = '\0';
 	free(channel->request);
 	memset(channel, 0, sizeof(*channel));
 	p->n_channels--;
@@ -166,6 +163,29 @@ add_client_env(struct guest_spawn *order, struct order_text *text,
 	}
 }
 
+/* What was listened for before: where that is. */
+static void
+add_listeners(struct guest_spawn *order, struct order_text *text, unsigned *n, const struct peer *p,
+    const struct ipc_req_start *m)
+{
+	const struct peer_channel *agent = forward_agent(p);
+	const struct peer_channel *x11 = m->want_display ? forward_display(p, m->display.listener)
+							 : NULL;
+	char value[GUEST_PATH_MAX + 1];
+
+	if (agent != NULL) {
+		forward_path(agent, value);
+		add_own_env(order, text, n, "SSH_AUTH_SOCK", value);
+	}
+	if (x11 != NULL) {
+		forward_path(x11, value);
+		add_own_env(order, text, n, "XAUTHORITY", value);
+		(void)snprintf(value, sizeof(value), "localhost:%u.%u", m->display.number,
+		    m->display.screen);
+		add_own_env(order, text, n, "DISPLAY", value);
+	}
+}
+
 /* Later entries win in the guest: the client's first, then sshd's set, then the profile's. */
 static void
 fill_env(struct guest_spawn *order, struct order_text *text, const struct peer *p,
@@ -189,8 +209,7 @@ fill_env(struct guest_spawn *order, struct order_text *text, const struct peer *
 	add_own_env(order, text, &n, "SSH_CONNECTION", value);
 	if (m->want_pty && m->pty.term[0] != '\0')
 		add_own_env(order, text, &n, "TERM", m->pty.term);
-	if (p->agent_path[0] != '\0')
-		add_own_env(order, text, &n, "SSH_AUTH_SOCK", p->agent_path);
+	add_listeners(order, text, &n, p, m);
 	for (const char *const *e = profile->env; e != NULL && *e != NULL; e++)
 		add_env(order, span_of(*e));
 }
@@ -527,6 +546,9 @@ answer_start(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	const char *why;
 
 	if (ipc_get_req_start(body, &m) != 0)
+		return ANSWER_E_PEER_FAULT;
+	*ret_fault = "a display that there is not";
+	if (m.want_display && forward_display(p, m.display.listener) == NULL)
 		return ANSWER_E_PEER_FAULT;
 	if (!session_claim(p, m.channel, CHANNEL_PROGRAM, ret_fault))
 		return ANSWER_E_PEER_FAULT;

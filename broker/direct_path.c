@@ -384,7 +384,7 @@ direct_connect(struct data_path *d, const struct guest_connect *order, struct da
 static int
 direct_listen(struct data_path *d, const struct guest_listen *order, struct data_path_streams *ret)
 {
-	uint8_t record[GUEST_PATH_MAX + 64];
+	uint8_t record[GUEST_PATH_MAX + GUEST_X11_NAME_MAX + GUEST_X11_COOKIE_MAX + 128];
 	struct wire_writer w;
 
 	wire_writer_init(&w, record, sizeof(record));

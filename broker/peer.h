@@ -18,8 +18,7 @@
 #include "activity.h"
 #include "admission.h"
 #include "broker.h"
-#include "guest_msg.h"
-#include "ipc.h"
+#include "ipc_msg.h"
 #include "log_budget.h"
 #include "policy.h"
 #include "shadow.h"
@@ -77,8 +76,9 @@ enum peer_channel_kind {
 struct peer_channel {
 	enum peer_channel_state state;
 	enum peer_channel_kind kind;
-	bool agent;       /* the listener behind the peer's agent_path */
-	uint8_t *request; /* CHANNEL_WAITING: the record of the request, without its id */
+	enum ipc_listen_kind listens; /* CHANNEL_LISTENER that was taken: for what; else 0 */
+	uint64_t directory; /* of what it has in the container: the random part of its name */
+	uint8_t *request;   /* CHANNEL_WAITING: the record of the request, without its id */
 	size_t request_len;
 	struct container *container; /* the peer's own one in mode "session", else the shared one */
 };
@@ -141,8 +141,7 @@ struct peer {
 	struct container *container; /* mode "connection": shared; mode "session": the next channel's */
 	struct peer_channel channels[IPC_CHANNEL_MAX];
 	unsigned n_channels;
-	char agent_path[GUEST_PATH_MAX + 1]; /* of the client's agent, for programs; "" until it is asked for */
-	unsigned refused;                    /* IPC_REFUSED so far */
+	unsigned refused; /* IPC_REFUSED so far */
 
 	const char *dismissal; /* why it has been told to go, static text; NULL: it was not */
 	struct log_budget log_budget; /* of the worker's own lines */

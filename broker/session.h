@@ -11,8 +11,10 @@
 #include <stdint.h>
 
 #include "data_path.h"
-#include "ipc.h"
+#include "guest_msg.h"
+#include "ipc_msg.h"
 #include "peer.h"
+#include "policy.h"
 
 struct wire_reader;
 
@@ -36,7 +38,20 @@ void session_refuse(struct peer *p, uint32_t channel, enum ipc_start_result resu
 void session_ordered(struct peer *p, uint32_t number, bool pty, const char *text,
     struct data_path_streams *streams);
 
-/* answer_forward.c: carry out what was taken. false: it does not decode. */
+/* ---- answer_forward.c ---- */
+
+/* Why the profile does not allow this listener, a sentence; or NULL, with *ret_at for a TCP one. */
+const char *forward_refuse_listener(const struct policy_profile *profile,
+    const struct ipc_req_listen *m, struct policy_destination *ret_at);
+
+/* The listener for the client's agent, running or on its way; NULL: there is none. */
+const struct peer_channel *forward_agent(const struct peer *p);
+/* The listener of this number, which runs as a display; NULL: it does not. */
+const struct peer_channel *forward_display(const struct peer *p, uint32_t number);
+/* Where such a listener has its socket or its file in the container. */
+void forward_path(const struct peer_channel *listener, char path[GUEST_PATH_MAX + 1]);
+
+/* Carry out what was taken. false: it does not decode. */
 SP_MUST_CHECK bool forward_run(struct peer *p, uint32_t number, struct wire_reader *request);
 SP_MUST_CHECK bool forward_run_listener(struct peer *p, uint32_t number, struct wire_reader *request);
 

@@ -15,6 +15,7 @@
 #include "log.h"
 #include "peer.h"
 #include "policy.h"
+#include "session.h"
 
 #define SK_USER_VERIFIED 0x04 /* PROTOCOL.u2f of OpenSSH */
 
@@ -222,15 +223,9 @@ shadow_judge_forward(struct peer *p, const struct ipc_req_forward *m, bool allow
 void
 shadow_judge_listen(struct peer *p, const struct ipc_req_listen *m, bool allowed)
 {
-	const struct policy_profile *profile;
 	struct policy_destination at;
 
-	if (p->shadow.grant == NULL)
-		return;
-	profile = policy_grant_profile(p->shadow.grant);
-	judge_forward(p, "listen", m->channel, m->host, m->port,
-	    m->kind == IPC_LISTEN_AGENT
-		? policy_refuse_agent(profile)
-		: policy_refuse_listen(profile, m->host.data, m->host.len, m->port, &at),
-	    allowed);
+	if (p->shadow.grant != NULL)
+		judge_forward(p, "listen", m->channel, m->host, m->port,
+		    forward_refuse_listener(policy_grant_profile(p->shadow.grant), m, &at), allowed);
 }

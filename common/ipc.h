@@ -59,6 +59,10 @@ enum ipc_id {
 #define IPC_SUBSYSTEMS_MAX 8     /* subsystems of one login */
 #define IPC_HOST_MAX       255   /* where a forward is to go */
 #define IPC_ADDRESS_MAX    64    /* an IP address as text */
+#define IPC_X11_NAME_MAX   64    /* of a way to authenticate to an X server */
+#define IPC_X11_COOKIE_MAX 128   /* what is shown to it, in bytes */
+#define IPC_X11_FIRST      10    /* the first display of forwarding, as sshd's X11DisplayOffset */
+#define IPC_X11_DISPLAYS   1000  /* so many are tried, as by sshd */
 #define IPC_TEXT_MAX       1024  /* sentences for the user */
 #define IPC_DETAIL_MAX     256   /* what a request that the worker refused was about */
 #define IPC_CHANNEL_MAX    64    /* worker's channel numbers are below this */

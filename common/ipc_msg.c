@@ -219,6 +219,7 @@ ipc_put_ans_auth(struct wire_writer *w, const struct ipc_ans_auth *m)
 	wire_put_u8(w, m->shell);
 	wire_put_u8(w, m->exec);
 	wire_put_u8(w, m->agent);
+	wire_put_u8(w, m->x11);
 	wire_put_u32(w, m->max_channels);
 	wire_put_u32(w, m->n_env);
 	for (uint32_t i = 0; i < m->n_env; i++)
@@ -242,6 +243,7 @@ ipc_get_ans_auth(struct wire_reader *r, struct ipc_ans_auth *ret)
 	ret->shell = wire_get_bool(r);
 	ret->exec = wire_get_bool(r);
 	ret->agent = wire_get_bool(r);
+	ret->x11 = wire_get_bool(r);
 	ret->max_channels = get_count(r, IPC_CHANNEL_MAX);
 	ret->n_env = get_count(r, IPC_ENV_MAX);
 	for (uint32_t i = 0; i < ret->n_env; i++)
@@ -274,6 +276,24 @@ get_pty(struct wire_reader *r, struct ipc_pty *ret)
 }
 
 static void
+put_display(struct wire_writer *w, const struct ipc_display *d)
+{
+	wire_put_u32(w, d->listener);
+	wire_put_u32(w, d->number);
+	wire_put_u32(w, d->screen);
+}
+
+static void
+get_display(struct wire_reader *r, struct ipc_display *ret)
+{
+	ret->listener = get_channel(r);
+	ret->number = wire_get_u32(r);
+	ret->screen = wire_get_u32(r);
+	if (ret->number < IPC_X11_FIRST || ret->number >= IPC_X11_FIRST + IPC_X11_DISPLAYS)
+		wire_fail(r);
+}
+
+static void
 get_env(struct wire_reader *r, struct ipc_req_start *ret)
 {
 	size_t total = 0;
@@ -302,6 +322,9 @@ ipc_put_req_start(struct wire_writer *w, const struct ipc_req_start *m)
 	wire_put_u8(w, m->want_pty);
 	if (m->want_pty)
 		put_pty(w, &m->pty);
+	wire_put_u8(w, m->want_display);
+	if (m->want_display)
+		put_display(w, &m->display);
 	wire_put_u32(w, m->n_env);
 	for (uint32_t i = 0; i < m->n_env; i++) {
 		put_span(w, m->env[i].name);
@@ -328,6 +351,7 @@ ipc_get_req_start(struct wire_reader *r, struct ipc_req_start *ret)
 	uint8_t kind;
 
 	memset(&ret->pty, 0, sizeof(ret->pty));
+	memset(&ret->display, 0, sizeof(ret->display));
 	ret->channel = get_channel(r);
 	kind = wire_get_u8(r);
 	if (kind < IPC_START_SHELL || kind > IPC_START_SUBSYSTEM)
@@ -337,6 +361,9 @@ ipc_get_req_start(struct wire_reader *r, struct ipc_req_start *ret)
 	ret->want_pty = wire_get_bool(r);
 	if (ret->want_pty)
 		get_pty(r, &ret->pty);
+	ret->want_display = wire_get_bool(r);
+	if (ret->want_display)
+		get_display(r, &ret->display);
 	get_env(r, ret);
 	return wire_finish(r);
 }
@@ -433,10 +460,15 @@ ipc_put_req_listen(struct wire_writer *w, const struct ipc_req_listen *m)
 	wire_put_u8(w, IPC_REQ_LISTEN);
 	wire_put_u32(w, m->channel);
 	wire_put_u8(w, (uint8_t)m->kind);
-	if (m->kind != IPC_LISTEN_TCP)
-		return;
-	put_span(w, m->host);
-	wire_put_u32(w, m->port);
+	if (m->kind == IPC_LISTEN_TCP) {
+		put_span(w, m->host);
+		wire_put_u32(w, m->port);
+	}
+	if (m->kind == IPC_LISTEN_X11) {
+		put_span(w, m->name);
+		put_span(w, m->cookie);
+		wire_put_u8(w, m->only_one);
+	}
 }
 
 int
@@ -447,7 +479,7 @@ ipc_get_req_listen(struct wire_reader *r, struct ipc_req_listen *ret)
 	memset(ret, 0, sizeof(*ret));
 	ret->channel = get_channel(r);
 	kind = wire_get_u8(r);
-	if (kind != IPC_LISTEN_TCP && kind != IPC_LISTEN_AGENT)
+	if (kind < IPC_LISTEN_TCP || kind > IPC_LISTEN_X11)
 		wire_fail(r);
 	ret->kind = (enum ipc_listen_kind)kind;
 	if (ret->kind == IPC_LISTEN_TCP) {
@@ -455,6 +487,11 @@ ipc_get_req_listen(struct wire_reader *r, struct ipc_req_listen *ret)
 		ret->port = wire_get_u32(r);
 		if (ret->port > 65535)
 			wire_fail(r);
+	}
+	if (ret->kind == IPC_LISTEN_X11) {
+		ret->name = get_text(r, IPC_X11_NAME_MAX);
+		ret->cookie = get_bounded(r, IPC_X11_COOKIE_MAX);
+		ret->only_one = wire_get_bool(r);
 	}
 	return wire_finish(r);
 }

@@ -89,6 +89,7 @@ struct ipc_ans_auth {
 	bool shell;
 	bool exec;
 	bool agent; /* may be forwarded */
+	bool x11;   /* the same */
 	uint32_t max_channels;
 	uint32_t n_env;
 	struct wire_span env[IPC_ENV_MAX]; /* patterns of names with * and ? */
@@ -104,6 +105,11 @@ struct ipc_pty {
 	char term[IPC_TERM_MAX + 1];
 	uint32_t columns, rows, width_px, height_px;
 };
+struct ipc_display {
+	uint32_t listener; /* its channel */
+	uint32_t number;   /* by the container's word; IPC_X11_DISPLAYS from IPC_X11_FIRST on */
+	uint32_t screen;   /* by the client's */
+};
 struct ipc_env {
 	struct wire_span name, value;
 };
@@ -113,6 +119,8 @@ struct ipc_req_start {
 	struct wire_span command; /* exec; subsystem: its name, not empty; shell: empty. No NUL */
 	bool want_pty;
 	struct ipc_pty pty; /* when want_pty */
+	bool want_display;
+	struct ipc_display display; /* when want_display */
 	uint32_t n_env;
 	struct ipc_env env[IPC_ENV_MAX]; /* names and values without NUL, names without '=' */
 };
@@ -159,6 +167,7 @@ SP_MUST_CHECK int ipc_get_ans_forward(struct wire_reader *r, struct ipc_ans_forw
 enum ipc_listen_kind {
 	IPC_LISTEN_TCP = 1,
 	IPC_LISTEN_AGENT = 2, /* the broker says where, and programs that start later are told */
+	IPC_LISTEN_X11 = 3,   /* at a display; the program that IPC_REQ_START has it for is told */
 };
 struct ipc_req_listen {
 	uint32_t channel;
@@ -166,6 +175,10 @@ struct ipc_req_listen {
 	/* TCP only */
 	struct wire_span host; /* as the client wrote it, may be empty, no NUL */
 	uint32_t port;         /* 0..65535; 0: the kernel's choice */
+	/* X11 only: what programs show to the X server */
+	struct wire_span name; /* of the way to authenticate, no NUL */
+	struct wire_span cookie;
+	bool only_one; /* connection, and nobody listens any more */
 };
 void ipc_put_req_listen(struct wire_writer *w, const struct ipc_req_listen *m);
 SP_MUST_CHECK int ipc_get_req_listen(struct wire_reader *r, struct ipc_req_listen *ret);

@@ -222,6 +222,9 @@ channel_serve(struct channel *ch, const struct pollfd *pfds)
 static void
 let_go(struct channel *ch)
 {
+	if (ch->x11)
+		forward_end_x11(ch);
+	ch->x11 = false;
 	channel_close_streams(ch);
 	channel_held_clear(&ch->input);
 	channel_held_clear(&ch->output);
@@ -338,6 +341,16 @@ channel_is_gone(const struct channel *ch)
 	return ch->closed && ch->close_sent && !ch->known && !ch->unanswered;
 }
 
+/* Whether something that was asked for is to be answered first, or a listener listens. */
+static bool
+is_in_use(const struct channel *ch)
+{
+	const struct channel *asking = ch->connection->asking;
+
+	return ch->opening != NULL || (asking != NULL && asking->shows == ch) ||
+	    (ch->kind == CHANNEL_LISTENER && ch->state != CHANNEL_ENDED);
+}
+
 /*
  * A channel is there until both sides have closed it, as under sshd: a client that never does would
  * otherwise fill libssh's list, and our memory with what it sends after our CLOSE. And libssh's messages
@@ -346,8 +359,7 @@ channel_is_gone(const struct channel *ch)
 void
 channel_settle(struct channel *ch)
 {
-	if (ch->state == CHANNEL_UNUSED || ch->opening != NULL ||
-	    (ch->kind == CHANNEL_LISTENER && ch->state != CHANNEL_ENDED))
+	if (ch->state == CHANNEL_UNUSED || is_in_use(ch))
 		return;
 	if (ch->ssh != NULL) {
 		if (!send_close(ch))

@@ -41,7 +41,7 @@ enum channel_state {
 enum channel_kind {
 	CHANNEL_PROGRAM,
 	CHANNEL_DIRECT,   /* direct-tcpip: in and out are one connection, as of the next one */
-	CHANNEL_ACCEPTED, /* forwarded-tcpip, or auth-agent@openssh.com: opened by us */
+	CHANNEL_ACCEPTED, /* forwarded-tcpip, auth-agent@openssh.com or x11: opened by us */
 	CHANNEL_LISTENER, /* no channel of the client's: what is accepted on it becomes one */
 };
 
@@ -70,8 +70,12 @@ struct channel {
 	bool close_sent;
 
 	enum channel_kind kind;
-	ssh_message opening; /* the client's open, or tcpip-forward, that waits for its answer; ssh is NULL */
-	bool agent;                 /* a listener for the client's agent, or a connection of one */
+	/* The client's open, tcpip-forward or x11-req that waits for its answer; ssh is NULL. */
+	ssh_message opening;
+	enum ipc_listen_kind listens; /* a listener: for what; also of what it accepted */
+	struct channel *shows; /* a listener for the client's X display: whose program does, and it ends with that */
+	bool only_one; /* the same: one connection, and no other is taken */
+	bool had_one;
 	uint32_t port;              /* a listener's, also of what it accepted */
 	char from[IPC_ADDRESS_MAX]; /* of what was accepted: who connected, as the guest says; "" for an agent */
 	uint32_t from_port;
@@ -79,6 +83,8 @@ struct channel {
 
 	bool pty;
 	struct ipc_pty size;
+	bool x11;         /* a display was asked for, and there was one */
+	uint32_t screen;  /* of the client's X server */
 	uint64_t signals; /* of the client that wait for the program to run: bit N is signal N */
 	struct channel_env env[IPC_ENV_MAX];
 	uint32_t n_env;
@@ -116,8 +122,8 @@ void channel_add_callbacks(struct channel *ch);
 bool channel_is_connection(const struct channel *ch);
 void channel_close_streams(struct channel *ch);
 
-/* One SSH_REQUEST_CHANNEL message; replied to here, freed by the caller. */
-void channel_request(struct channel *ch, ssh_message m);
+/* One SSH_REQUEST_CHANNEL message. Whether it is kept, to be answered later; else the caller frees it. */
+bool channel_request(struct channel *ch, ssh_message m);
 
 /* The broker's answer to a start or a forward (takes the descriptors). */
 void channel_answer(struct channel *ch, struct ask_event *e);

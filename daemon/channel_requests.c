@@ -122,6 +122,7 @@ start(struct channel *ch, enum ipc_start_kind kind, const char *command)
 		q.env[i].value = (struct wire_span){ (const uint8_t *)ch->env[i].value,
 			strlen(ch->env[i].value) };
 	}
+	q.want_display = forward_display(ch, &q.display);
 	forward_agent(ch->connection);
 	if (ask_start(&ch->connection->ask, &q) != 0) {
 		connection_end(ch->connection, WORKER_EXIT_BROKER_GONE, "service unavailable");
@@ -188,6 +189,17 @@ request_subsystem(struct channel *ch, ssh_message m)
 	return start(ch, IPC_START_SUBSYSTEM, name);
 }
 
+/* Before the program, and once, as under sshd. Whether m is kept. */
+static bool
+request_x11(struct channel *ch, ssh_message m)
+{
+	if (ch->state != CHANNEL_OPEN || ch->x11 || !forward_x11(ch, m)) {
+		(void)ssh_message_reply_default(m);
+		return false;
+	}
+	return true;
+}
+
 /*
  * The only unknown request that OpenSSH's client sends on a channel without a terminal while a program
  * runs is eow@openssh.com: nobody reads the output any more. libssh does not tell the name.
@@ -226,13 +238,13 @@ greet(struct channel *ch)
 	(void)ssh_channel_write(ch->ssh, text, (uint32_t)n);
 }
 
-void
+bool
 channel_request(struct channel *ch, ssh_message m)
 {
 	bool done = false;
 
 	if (ch->close_sent) /* as sshd: nothing follows CLOSE, no answer either */
-		return;
+		return false;
 	switch (ssh_message_subtype(m)) {
 	case SSH_CHANNEL_REQUEST_ENV:
 		done = request_env(ch, m);
@@ -255,17 +267,17 @@ channel_request(struct channel *ch, ssh_message m)
 	case SSH_CHANNEL_REQUEST_UNKNOWN:
 		request_unknown(ch);
 		break;
-	case SSH_CHANNEL_REQUEST_X11: /* as sshd does when it is switched off */
-		connection_refused(ch->connection, IPC_REFUSED_X11, "");
-		break;
+	case SSH_CHANNEL_REQUEST_X11:
+		return request_x11(ch, m);
 	default:
 		break;
 	}
 	if (!done) {
 		(void)ssh_message_reply_default(m);
-		return;
+		return false;
 	}
 	(void)ssh_message_channel_request_reply_success(m);
 	if (ssh_message_subtype(m) == SSH_CHANNEL_REQUEST_SHELL)
 		greet(ch);
+	return false;
 }

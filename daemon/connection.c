@@ -344,7 +344,7 @@ serve_channels(struct connection *c, unsigned n, struct pollfd (*pfds)[CHANNEL_F
 }
 
 /*
- * Until a tcpip-forward is answered: by the broker, which always does, and then by the guest, which has
+ * Until the request for a listener is answered: by the broker, which always does, and then by the guest, which has
  * little time for it. Nothing of the client is read, so nothing of libssh is called that might.
  */
 static void

@@ -23,6 +23,7 @@ struct grants {
 	bool shell;
 	bool exec;
 	bool agent;
+	bool x11;
 	uint32_t max_channels;
 	uint32_t n_env;
 	char env[CONNECTION_ENV_PATTERNS][IPC_ENV_NAME_MAX + 1];
@@ -68,8 +69,9 @@ struct connection {
 
 	struct activity activity;
 	struct channel channels[IPC_CHANNEL_MAX];
-	/* A tcpip-forward that is not answered yet: the client is not heard until it is. libssh answers other
-	 * global requests by itself, and the client knows them apart by their order alone. */
+	/* The listener of a tcpip-forward or an x11-req that is not answered yet: the client is not heard until
+	 * it is. libssh answers other global requests by itself, the client knows all of them apart by their order
+	 * alone, and a program that starts after an x11-req is told its display. */
 	struct channel *asking;
 	bool agent_wanted; /* by the client, for programs that start later */
 	bool agent_asked;
@@ -124,7 +126,7 @@ bool connection_left_messages(const struct connection *c);
 /* There may be some, although no packet came since the last look. */
 void connection_look_again(struct connection *c);
 
-/* The tcpip-forward of asking is answered: the client is heard again. */
+/* The request of asking is answered: the client is heard again. */
 void connection_asked(struct connection *c);
 
 /* A slot for one channel more, with its number; NULL: the login has no more. */

@@ -95,18 +95,18 @@ on_channel_open(struct connection *c, ssh_message m)
 	return false;
 }
 
-static void
+/* Whether m is kept, to be answered later. */
+static bool
 on_channel_request(struct connection *c, ssh_message m)
 {
 	ssh_channel ssh = ssh_message_channel_request_channel(m);
 
 	for (int i = 0; i < IPC_CHANNEL_MAX; i++) {
-		if (c->channels[i].ssh == ssh && ssh != NULL) {
-			channel_request(&c->channels[i], m);
-			return;
-		}
+		if (c->channels[i].ssh == ssh && ssh != NULL)
+			return channel_request(&c->channels[i], m);
 	}
 	(void)ssh_message_reply_default(m);
+	return false;
 }
 
 /*
@@ -145,6 +145,8 @@ was_cut(ssh_message m)
 		ssh_message_channel_request_pty_term(m),
 		ssh_message_channel_request_command(m),
 		ssh_message_channel_request_subsystem(m),
+		ssh_message_channel_request_x11_auth_protocol(m),
+		ssh_message_channel_request_x11_auth_cookie(m),
 		ssh_message_global_request_address(m),
 	};
 
@@ -175,7 +177,7 @@ on_message(struct connection *c, ssh_message m)
 	else if (type == SSH_REQUEST_CHANNEL_OPEN)
 		return on_channel_open(c, m);
 	else if (type == SSH_REQUEST_CHANNEL)
-		on_channel_request(c, m);
+		return on_channel_request(c, m);
 	else if (type == SSH_REQUEST_GLOBAL)
 		return on_global_request(c, m);
 	else

@@ -13,6 +13,7 @@
 #include "fd.h"
 #include "ipc_chan.h"
 #include "log.h"
+#include "x11_auth.h"
 
 #define ANSWER_MS 5000 /* of the guest to an order to listen: so long the client is not heard */
 
@@ -130,8 +131,10 @@ guest_connected(struct channel *ch, int *fds)
 /* ---- out of the container: listening ---- */
 
 static bool
-ask_for_listener(struct channel *ch, const struct ipc_req_listen *q)
+ask_for_listener(struct channel *ch, struct ipc_req_listen *q)
 {
+	ch->listens = q->kind;
+	q->channel = ch->number;
 	if (ask_listen(&ch->connection->ask, q) != 0) {
 		broker_gone(ch->connection);
 		return false;
@@ -168,12 +171,19 @@ forward_listen(struct connection *c, ssh_message m)
 	ch->opening = m;
 	ch->port = (uint32_t)port;
 	strcpy(ch->program, host);
-	q.channel = ch->number;
 	q.host = (struct wire_span){ (const uint8_t *)host, strlen(host) };
 	q.port = ch->port;
 	if (ask_for_listener(ch, &q))
 		c->asking = ch;
 	return true;
+}
+
+/* Nobody listens there any more. */
+static void
+end_listener(struct channel *ch)
+{
+	channel_close_streams(ch);
+	ch->state = CHANNEL_ENDED;
 }
 
 /* As sshd: by the address as it was written, and the port as it was answered. */
@@ -186,11 +196,11 @@ forward_cancel(struct connection *c, ssh_message m)
 	for (int i = 0; host != NULL && port > 0 && i < IPC_CHANNEL_MAX; i++) {
 		struct channel *ch = &c->channels[i];
 
-		if (ch->state != CHANNEL_RUNNING || ch->kind != CHANNEL_LISTENER || ch->agent ||
-		    ch->port != (uint32_t)port || strcmp(ch->program, host) != 0)
+		if (ch->state != CHANNEL_RUNNING || ch->kind != CHANNEL_LISTENER ||
+		    ch->listens != IPC_LISTEN_TCP || ch->port != (uint32_t)port ||
+		    strcmp(ch->program, host) != 0)
 			continue;
-		channel_close_streams(ch);
-		ch->state = CHANNEL_ENDED;
+		end_listener(ch);
 		(void)ssh_message_global_request_reply_success(m, 0);
 		return;
 	}
@@ -209,21 +219,105 @@ forward_agent(struct connection *c)
 		return;
 	}
 	channel_begin(ch, c, ch->number, CHANNEL_LISTENER);
-	ch->agent = true;
-	c->agent_asked = ask_for_listener(ch,
-	    &(struct ipc_req_listen){ .channel = ch->number, .kind = IPC_LISTEN_AGENT });
+	c->agent_asked = ask_for_listener(ch, &(struct ipc_req_listen){ .kind = IPC_LISTEN_AGENT });
+}
+
+/* As sshd; and what its xauth would not take is refused at once. */
+bool
+forward_x11(struct channel *program, ssh_message m)
+{
+	struct connection *c = program->connection;
+	struct channel *ch = connection_free_channel(c);
+	struct ipc_req_listen q = { .kind = IPC_LISTEN_X11 };
+	struct x11_auth auth;
+
+	if (!c->grants.x11 || ch == NULL ||
+	    !x11_auth_read(ssh_message_channel_request_x11_auth_protocol(m),
+		ssh_message_channel_request_x11_auth_cookie(m), &auth)) {
+		connection_refused(c, IPC_REFUSED_X11, "");
+		return false;
+	}
+	channel_begin(ch, c, ch->number, CHANNEL_LISTENER);
+	ch->opening = m;
+	ch->shows = program;
+	ch->only_one = q.only_one = ssh_message_channel_request_x11_single_connection(m) != 0;
+	program->screen = (uint32_t)ssh_message_channel_request_x11_screen_number(m);
+	q.name = (struct wire_span){ (const uint8_t *)auth.name, strlen(auth.name) };
+	q.cookie = (struct wire_span){ auth.cookie, auth.len };
+	if (ask_for_listener(ch, &q))
+		c->asking = ch;
+	return true;
+}
+
+static struct channel *
+listener_of(const struct channel *program)
+{
+	for (int i = 0; i < IPC_CHANNEL_MAX; i++) {
+		struct channel *ch = &program->connection->channels[i];
+
+		if (ch->kind == CHANNEL_LISTENER && ch->state == CHANNEL_RUNNING &&
+		    ch->shows == program)
+			return ch;
+	}
+	return NULL;
+}
+
+bool
+forward_display(const struct channel *program, struct ipc_display *ret)
+{
+	const struct channel *listener = listener_of(program);
+
+	if (listener == NULL)
+		return false;
+	ret->listener = listener->number;
+	ret->number = listener->port - GUEST_X11_PORT;
+	ret->screen = program->screen;
+	return true;
+}
+
+void
+forward_end_x11(const struct channel *program)
+{
+	struct channel *listener = listener_of(program);
+
+	if (listener == NULL)
+		return;
+	end_listener(listener);
+	channel_settle(listener); /* it may have been its turn before the program's */
+}
+
+/* Whether the guest may have got this port for what it was asked for. */
+static bool
+is_port_of(const struct channel *ch, uint32_t port)
+{
+	const uint32_t first = GUEST_X11_PORT + IPC_X11_FIRST;
+
+	switch (ch->listens) {
+	case IPC_LISTEN_AGENT:
+		break;
+	case IPC_LISTEN_X11:
+		return port >= first && port < first + IPC_X11_DISPLAYS;
+	case IPC_LISTEN_TCP:
+		return port != 0 && (ch->port == 0 || ch->port == port);
+	}
+	return true;
 }
 
 /* The client is told: nothing for the agent's, which was answered before. */
 static bool
 guest_listens(struct channel *ch, uint32_t port)
 {
-	if (!ch->agent && (port == 0 || (ch->port != 0 && ch->port != port)))
+	if (!is_port_of(ch, port))
 		return false;
 	ch->state = CHANNEL_RUNNING;
-	if (ch->agent)
+	if (ch->opening == NULL)
 		return true;
-	(void)ssh_message_global_request_reply_success(ch->opening, (uint16_t)port);
+	if (ch->listens == IPC_LISTEN_X11)
+		(void)ssh_message_channel_request_reply_success(ch->opening);
+	else
+		(void)ssh_message_global_request_reply_success(ch->opening, (uint16_t)port);
+	if (ch->shows != NULL)
+		ch->shows->x11 = true;
 	ssh_message_free(ch->opening);
 	ch->opening = NULL;
 	ch->port = port;
@@ -272,13 +366,23 @@ opened(struct channel *ch, int r)
 	ch->state = CHANNEL_ENDED;
 }
 
+/* Asking again, libssh looks at nothing but whether there is an answer. */
 void
 forward_go_on(struct channel *ch)
 {
-	/* What it was asked for stays as it is: these are not looked at any more. */
-	opened(ch,
-	    ch->agent ? ssh_channel_open_auth_agent(ch->ssh)
-		      : ssh_channel_open_reverse_forward(ch->ssh, "", 0, "", 0));
+	switch (ch->listens) {
+	case IPC_LISTEN_AGENT:
+		opened(ch, ssh_channel_open_auth_agent(ch->ssh));
+		return;
+	case IPC_LISTEN_X11:
+		opened(ch, ssh_channel_open_x11(ch->ssh, ch->from, (int)ch->from_port));
+		return;
+	case IPC_LISTEN_TCP:
+		opened(ch,
+		    ssh_channel_open_reverse_forward(ch->ssh, ch->program, (int)ch->port, ch->from,
+			(int)ch->from_port));
+		return;
+	}
 }
 
 static void
@@ -290,12 +394,7 @@ ask_client(struct channel *ch)
 		return;
 	}
 	channel_add_callbacks(ch);
-	if (ch->agent)
-		opened(ch, ssh_channel_open_auth_agent(ch->ssh));
-	else
-		opened(ch,
-		    ssh_channel_open_reverse_forward(ch->ssh, ch->program, (int)ch->port, ch->from,
-			(int)ch->from_port));
+	forward_go_on(ch);
 }
 
 static bool
@@ -305,10 +404,11 @@ guest_accepted(struct channel *listener, const struct guest_ctl *m, int *fds)
 	struct channel *ch = connection_free_channel(c);
 	struct ipc_accepted told = { .listener = listener->number, .port = m->accepted.port };
 
-	if (ch == NULL || m->accepted.tcp == listener->agent)
+	if (ch == NULL || m->accepted.tcp == (listener->listens == IPC_LISTEN_AGENT) ||
+	    (listener->only_one && listener->had_one))
 		return false;
 	channel_begin(ch, c, ch->number, CHANNEL_ACCEPTED);
-	ch->agent = listener->agent;
+	ch->listens = listener->listens;
 	ch->port = listener->port;
 	strcpy(ch->program, listener->program);
 	if (!take_connection(ch, fds, m->accepted.tcp)) {
@@ -325,6 +425,7 @@ guest_accepted(struct channel *listener, const struct guest_ctl *m, int *fds)
 	}
 	ch->unanswered = true;
 	ch->known = true;
+	listener->had_one = true;
 	say_taken(listener);
 	return true;
 }

@@ -28,13 +28,22 @@ void forward_cancel(struct connection *c, ssh_message m);
 /* Have the client's agent listened for, if it was asked for and is not yet. */
 void forward_agent(struct connection *c);
 
+/* x11-req: the client wants to show what this channel's program draws. Takes m, or false. */
+bool forward_x11(struct channel *program, ssh_message m);
+
+/* The display that the program can draw at, for the order that starts it; false: there is none. */
+bool forward_display(const struct channel *program, struct ipc_display *ret);
+
+/* The program is over, and nobody draws there any more. */
+void forward_end_x11(const struct channel *program);
+
 /* The broker's answer, of the right kind. */
 void forward_answered(struct channel *ch, struct ask_event *e);
 
 /* What the guest said; false: it makes no sense. Takes what it likes of fds. */
 bool forward_guest_said(struct channel *ch, const struct guest_ctl *m, int *fds, unsigned n_fds);
 
-/* A connection that the client is asked to take: whether it has. */
+/* Ask the client to take a connection, or whether it has. */
 void forward_go_on(struct channel *ch);
 
 /* It comes to nothing, or a listener has ended. why: for the log. */

@@ -95,6 +95,7 @@ keep_grants(struct grants *g, const struct ipc_ans_auth *answer)
 	g->shell = answer->shell;
 	g->exec = answer->exec;
 	g->agent = answer->agent;
+	g->x11 = answer->x11;
 	g->max_channels = answer->max_channels;
 	g->n_env = answer->n_env;
 	for (uint32_t i = 0; i < answer->n_env; i++)

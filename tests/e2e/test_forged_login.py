@@ -7,6 +7,7 @@ and nothing else. tests/support/evil_worker.c is the worker, kit/evil.py what it
 import contextlib
 import hashlib
 import os
+import re
 import time
 
 import pytest
@@ -342,6 +343,11 @@ MALFORMED = {
     "length-negative": lambda w: bytes([e.START]) + e.u32(0) + bytes([e.EXEC]) + b"\xff" * 4,
     "term-too-long": lambda w: w.start_request(pty=("x" * 65, 80, 24, 0, 0)),
     "term-with-nul": lambda w: w.start_request(pty=("a\0b", 80, 24, 0, 0)),
+    "display-of-channel-64": lambda w: w.start_request(display=(64, 10, 0)),
+    "display-9": lambda w: w.start_request(display=(0, 9, 0)),
+    "display-1010": lambda w: w.start_request(display=(0, 1010, 0)),
+    "display-huge": lambda w: w.start_request(display=(0, 0xffffffff, 0)),
+    "display-cut": lambda w: w.start_request(display=(0, 10)),
     "env-65": env_start(*[("A", "b")] * 65),
     "env-without-a-name": env_start(("", "c")),
     "env-with-equals": env_start(("A=B", "c")),
@@ -358,12 +364,17 @@ MALFORMED = {
     "forward-trailing-byte": lambda w: w.forward_request() + b"\0",
     "listen-channel-64": lambda w: w.listen_request(channel=64),
     "listen-kind-0": lambda w: w.listen_request(kind=0),
-    "listen-kind-3": lambda w: w.listen_request(kind=3),
+    "listen-kind-4": lambda w: w.listen_request(kind=4),
     "listen-host-too-long": lambda w: w.listen_request(host="x" * 256),
     "listen-host-with-nul": lambda w: w.listen_request(host="127.0.0.1\0"),
     "listen-port-65536": lambda w: w.listen_request(port=65536),
     "listen-trailing-byte": lambda w: w.listen_request() + b"\0",
     "listen-agent-trailing-byte": lambda w: w.listen_request(kind=e.LISTEN_AGENT) + b"\0",
+    "listen-x11-trailing-byte": lambda w: w.listen_request(kind=e.LISTEN_X11) + b"\0",
+    "listen-x11-name-with-nul": lambda w: w.listen_request(kind=e.LISTEN_X11, name="MIT\0"),
+    "listen-x11-name-too-long": lambda w: w.listen_request(kind=e.LISTEN_X11, name="x" * 65),
+    "listen-x11-cookie-too-long": lambda w: w.listen_request(kind=e.LISTEN_X11, cookie=bytes(129)),
+    "listen-x11-bool-2": lambda w: w.listen_request(kind=e.LISTEN_X11, only_one=b"\2"),
     "accepted-channel-64": lambda w: w.accepted(channel=64),
     "accepted-listener-64": lambda w: w.accepted(listener=64),
     "accepted-address-too-long": lambda w: w.accepted(address="1" * 65),
@@ -461,11 +472,12 @@ def test_where_the_login_may_not_go(worker, user, login, host, port):
 
 
 @pytest.mark.parametrize("login, kind, host, port", [
-    ("dev", e.LISTEN_TCP, "localhost", 0), ("dev", e.LISTEN_AGENT, "", 0),
+    ("dev", e.LISTEN_TCP, "localhost", 0), ("dev", e.LISTEN_AGENT, "", 0), ("dev", e.LISTEN_X11, "", 0),
     ("narrow", e.LISTEN_TCP, "localhost", 0), ("narrow", e.LISTEN_TCP, "0.0.0.0", 22),
     ("narrow", e.LISTEN_TCP, "10.0.0.1", 8080), ("narrow", e.LISTEN_TCP, "example.org", 8080),
     ("narrow", e.LISTEN_TCP, "::/0", 9100), ("narrow", e.LISTEN_AGENT, "", 0),
-    ("soloforward", e.LISTEN_TCP, "localhost", 8080), ("soloforward", e.LISTEN_AGENT, "", 0)])
+    ("narrow", e.LISTEN_X11, "", 0), ("soloforward", e.LISTEN_TCP, "localhost", 8080),
+    ("soloforward", e.LISTEN_AGENT, "", 0), ("soloforward", e.LISTEN_X11, "", 0)])
 def test_where_the_login_may_not_listen(worker, user, login, kind, host, port):
     worker.login(login, user)
     result, text = worker.listen(kind=kind, host=host, port=port)
@@ -487,6 +499,37 @@ def test_connections_that_nobody_accepted(worker, user, record, words):
         assert worker.start(1)[0] == e.OK
     assert worker.outcome(record) == "killed"
     assert words in worker.ended()
+
+
+@pytest.mark.parametrize("listener", [0, 1, 2, 3, 5], ids=["tcp", "agent", "program", "itself", "none"])
+def test_displays_that_there_are_not(worker, user, listener):
+    """A program gets a display from a listener that is one and runs, or its worker is no worker of ours."""
+    worker.login("forward", user)
+    assert worker.listen(0)[0] == e.OK
+    assert worker.listen(1, kind=e.LISTEN_AGENT)[0] == e.OK
+    assert worker.start(2)[0] == e.OK
+    assert worker.outcome(worker.start_request(3, display=(listener, 10, 0))) == "killed"
+    assert "a display that there is not" in worker.ended()
+
+
+def test_display_that_was_closed(worker, user):
+    worker.login("forward", user)
+    assert worker.listen(0, kind=e.LISTEN_X11)[0] == e.OK
+    worker.send(e.close(0))
+    assert worker.outcome(worker.start_request(1, display=(0, 10, 0))) == "killed"
+    assert "a display that there is not" in worker.ended()
+
+
+def test_display_is_a_number(worker, user):
+    """Whatever a worker says of it, what its program is told is a display of the loopback, and a file."""
+    worker.login("forward", user)
+    env = [("DISPLAY", "evil:0"), ("XAUTHORITY", "/evil")]
+    for channel, name in ((0, "MIT-MAGIC-COOKIE-1"), (1, "`id`;\n")):
+        assert worker.listen(channel, kind=e.LISTEN_X11, name=name)[0] == e.OK
+    assert worker.start(2, command="echo $DISPLAY $XAUTHORITY", env=env, display=(1, 1009, 0xffffffff))[0] == e.OK
+    display, path = worker.read_to_end(4).split()
+    assert display == b"localhost:1009.4294967295"
+    assert re.fullmatch(rb"/dev/shm/ssh-[0-9a-f]{16}/Xauthority", path)
 
 
 def test_more_listeners_and_connections_than_channels(worker, user):

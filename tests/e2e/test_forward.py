@@ -31,13 +31,13 @@ def forwarding(request):
 class Master:
     """A connection that stays, its container with it, and services in there."""
 
-    def __init__(self, target, control, user="forward"):
+    def __init__(self, target, control, user="forward", options=(), env=None):
         self.target = target
         self.user = target.login(user)
         self.options = ["-o", f"ControlPath={control}"]
         self.close = []
-        self.process = target.popen("-M", "-N", user=self.user, options=self.options,
-                                    stdin=subprocess.DEVNULL)
+        self.process = target.popen("-M", "-N", user=self.user, options=[*self.options, *options],
+                                    stdin=subprocess.DEVNULL, env=env)
         wait_for(lambda: os.path.exists(control) or self.process.poll() is not None,
                  30 * PATIENCE, "the master is connected")
         assert self.process.poll() is None, self.process.stderr.read()

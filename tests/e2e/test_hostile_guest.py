@@ -12,6 +12,7 @@ import pytest
 
 from kit.broker import BUILD, Broker
 from kit.proc import alive, cpu_seconds, fds, rss, wait_for
+from kit.raw import RawClient
 from kit.target import PATIENCE
 
 LIES = ["exited", "twice", "id", "short", "long", "trailing", "empty", "signal", "stage", "code",
@@ -114,6 +115,27 @@ def test_wrong_accepted_connections(hostile, engine, port):
                  20 * PATIENCE, "the worker has noticed")
         assert client.poll() is None
         client.kill()
+    healthy(hostile, engine)
+
+
+@pytest.mark.parametrize("port", [0, 22, 6000, 6009, 7010, 65535])
+def test_displays_at_wrong_ports(hostile, engine, port):
+    """The request fails, and its channel goes on."""
+    with RawClient(hostile.target, login="forward") as client:
+        channel = client.open()
+        assert not client.request(channel, "x11-req", False, str(port), "00", 0)
+        assert client.request(channel, "x11-req", False, "6010", "00", 0)
+    healthy(hostile, engine)
+
+
+def test_display_with_another_s_connections(hostile, engine):
+    since = hostile.log_size()
+    with RawClient(hostile.target, login="forward") as client:
+        channel = client.open()
+        assert client.request(channel, "x11-req", False, "6010", "00", 0)
+        wait_for(lambda: "no forward: The container broke the protocol" in hostile.log(since),
+                 20 * PATIENCE, "the worker has noticed")
+        assert client.request(channel, "exec", "hold")
     healthy(hostile, engine)
 
 

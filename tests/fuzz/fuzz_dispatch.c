@@ -12,7 +12,8 @@
  * Covers: dispatch answer_ready answer_sign answer_query answer_auth answer_start answer_close
  * Covers: answer_activity activity_update
  * Covers: answer_forward answer_refused refusals_end forward_run peer_charge_refusal
- * Covers: answer_listen answer_accepted forward_run_listener refuse_listener decide conclude
+ * Covers: answer_listen answer_accepted forward_run_listener forward_refuse_listener decide conclude
+ * Covers: fill_listen forward_agent forward_display forward_path add_listeners
  * Covers: peer_enter peer_serve peer_exited peer_violation peer_end peer_send peer_notice on_records
  * Covers: on_log on_deadline hand_over close_pair free_peer count_attempt refuse_later send_refusal
  * Covers: judge send_accepted session_begin session_end run run_waiting on_up on_down session_refuse
@@ -129,8 +130,10 @@ step_start(struct step *s)
 
 	if (w != NULL)
 		send_changed(s, w,
-		    scene_put_start(channel, (s->arg & 16) != 0, (s->arg & 32) != 0, "id; ls",
-			record, sizeof(record)));
+		    (s->arg & 64) != 0
+			? scene_put_drawing(channel, s->arg >> 7, record, sizeof(record))
+			: scene_put_start(channel, (s->arg & 16) != 0, (s->arg & 32) != 0, "id; ls",
+			      record, sizeof(record)));
 }
 
 /* To the container's loopback, where the policy lets go who may, or elsewhere. */
@@ -147,7 +150,7 @@ step_forward(struct step *s)
 			SCENE_PORT + (s->arg >> 6 & 1), record, sizeof(record)));
 }
 
-/* At the container's loopback, or elsewhere, or for the agent. */
+/* At the container's loopback, or elsewhere, or for the agent, or as a display. */
 static void
 step_listen(struct step *s)
 {
@@ -398,6 +401,9 @@ fuzz_seeds(void)
 	static const uint8_t listeners[] = { STEP(LOG_IN, 0), STEP1(LISTEN, 0x00, 0),
 		STEP1(LISTEN, 0x30, 1), STEP(ENGINE, 0), STEP(PATH_READY, 0), STEP1(LISTEN, 0x20, 2),
 		STEP1(LISTEN, 0x40, 2), STEP1(ACCEPTED, 0x00, 2), STEP1(CLOSE_CHANNEL, 0x00, 0) };
+	static const uint8_t displays[] = { STEP(LOG_IN, 0), STEP1(LISTEN, 0x70, 1),
+		STEP(ENGINE, 0), STEP(PATH_READY, 0), STEP1(START, 0xc0, 0),
+		STEP1(ACCEPTED, 0x10, 2), STEP1(CLOSE_CHANNEL, 0x00, 1), STEP1(START, 0xc0, 3) };
 	static const uint8_t forwards[] = { STEP(LOG_IN, 0), STEP1(FORWARD, 0x00, 0),
 		STEP1(FORWARD, 0x40, 1), STEP(ENGINE, 0), STEP(PATH_READY, 0),
 		STEP1(FORWARD, 0x20, 1), STEP1(FORWARD, 0x30, 2), STEP(REFUSED, 0x10),
@@ -414,5 +420,6 @@ fuzz_seeds(void)
 	fuzz_seed(busy, sizeof(busy));
 	fuzz_seed(forwards, sizeof(forwards));
 	fuzz_seed(listeners, sizeof(listeners));
+	fuzz_seed(displays, sizeof(displays));
 	fuzz_seed(slow, sizeof(slow));
 }

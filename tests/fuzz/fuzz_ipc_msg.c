@@ -6,7 +6,7 @@
  * Covers: ipc_get_hello ipc_get_ready ipc_get_connection ipc_get_req_sign ipc_get_ans_sign
  * Covers: ipc_get_req_query ipc_get_ans_query ipc_get_req_auth ipc_get_ans_auth ipc_get_req_start
  * Covers: ipc_get_ans_start ipc_get_req_close ipc_get_activity ipc_get_notice get_env get_pty get_count get_channel
- * Covers: ipc_get_req_forward ipc_get_ans_forward ipc_get_refused
+ * Covers: ipc_get_req_forward ipc_get_ans_forward ipc_get_refused ipc_get_req_listen get_display
  * Floor: 44
  */
 #include <string.h>
@@ -93,8 +93,8 @@ decode(uint8_t id, struct wire_reader *r, struct wire_writer *w)
 			is_text(m.text, IPC_TEXT_MAX)))
 		CASE(IPC_REQ_LISTEN, req_listen,
 		    FUZZ_CHECK(m.channel < IPC_CHANNEL_MAX && m.kind >= IPC_LISTEN_TCP &&
-			m.kind <= IPC_LISTEN_AGENT && is_text(m.host, IPC_HOST_MAX) &&
-			m.port <= 65535))
+			m.kind <= IPC_LISTEN_X11 && is_text(m.host, IPC_HOST_MAX) && m.port <= 65535 &&
+			is_text(m.name, IPC_X11_NAME_MAX) && m.cookie.len <= IPC_X11_COOKIE_MAX))
 		CASE(IPC_ACCEPTED, accepted,
 		    FUZZ_CHECK(m.channel < IPC_CHANNEL_MAX && m.listener < IPC_CHANNEL_MAX &&
 			is_text(m.from, IPC_ADDRESS_MAX) && m.port <= 65535))
@@ -180,12 +180,16 @@ fuzz_seeds(void)
 	SEED(req_start, .kind = IPC_START_SHELL, .want_pty = true,
 	    .pty = { .term = "xterm", .columns = 80, .rows = 24 });
 	SEED(req_start, .channel = 2, .kind = IPC_START_SUBSYSTEM, .command = span("sftp"));
+	SEED(req_start, .channel = 4, .kind = IPC_START_EXEC, .command = span("xterm"),
+	    .want_display = true, .display = { .listener = 11, .number = 10, .screen = 1 });
 	SEED(ans_start, .channel = 63, .result = IPC_START_FAILED, .text = span("It is gone."));
 	SEED(req_close, .channel = 1);
 	SEED(req_forward, .channel = 7, .host = span("localhost"), .port = 8080);
 	SEED(ans_forward, .channel = 7, .result = IPC_START_REFUSED, .text = span("No."));
 	SEED(req_listen, .channel = 8, .kind = IPC_LISTEN_TCP, .host = span("localhost"), .port = 0);
 	SEED(req_listen, .channel = 9, .kind = IPC_LISTEN_AGENT);
+	SEED(req_listen, .channel = 11, .kind = IPC_LISTEN_X11, .name = span("MIT-MAGIC-COOKIE-1"),
+	    .cookie = span("0123456789abcdef"));
 	SEED(accepted, .channel = 10, .listener = 8, .from = span("127.0.0.1"), .port = 4242);
 	SEED(refused, .kind = IPC_REFUSED_SUBSYSTEM, .detail = span("netconf"));
 	SEED(notice, .kind = IPC_NOTICE_END, .text = span("Good night."));

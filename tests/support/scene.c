@@ -39,7 +39,7 @@ static const char policy_form[] =
     "\"profiles\": {"
     "  \"shared\": { \"container\": { \"image\": \"shared-image\", \"user\": \"1001:1001\" },"
     "    \"session\": { \"channels\": 3, \"forward\": { \"local\": [\"container:%d\"],"
-    "      \"remote\": [\"container:0\"], \"agent\": true } } },"
+    "      \"remote\": [\"container:0\"], \"agent\": true, \"x11\": true } } },"
     "  \"single\": { \"container\": { \"image\": \"single-image\", \"user\": \"1002:1002\","
     "    \"mode\": \"session\", \"stop_grace\": \"2s\", \"env\": { \"FIXED\": \"yes\" } },"
     "    \"session\": { \"pty\": false, \"env\": [\"*\"], \"channels\": 5 } } },"

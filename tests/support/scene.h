@@ -141,9 +141,11 @@ size_t scene_put_query(enum scene_user user, enum scene_user key, uint8_t *out, 
 size_t scene_put_auth(const struct scene_worker *w, enum scene_user user, uint8_t *out, size_t cap);
 size_t scene_put_start(uint32_t channel, bool shell, bool pty, const char *command, uint8_t *out,
     size_t cap);
+/* A command that draws at the display of this listener. */
+size_t scene_put_drawing(uint32_t channel, uint32_t listener, uint8_t *out, size_t cap);
 size_t scene_put_close(uint32_t channel, uint8_t *out, size_t cap);
 size_t scene_put_activity(uint64_t in, uint32_t idle_seconds, uint8_t *out, size_t cap);
-/* host NULL: the agent. */
+/* host NULL: with port 0 the agent, else a display. */
 size_t scene_put_listen(uint32_t channel, const char *host, uint32_t port, uint8_t *out, size_t cap);
 size_t scene_put_accepted(uint32_t channel, uint32_t listener, uint8_t *out, size_t cap);
 size_t scene_put_forward(uint32_t channel, const char *host, uint32_t port, uint8_t *out, size_t cap);

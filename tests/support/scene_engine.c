@@ -248,6 +248,17 @@ order_has(const struct guest_spawn *order, const char *entry)
 	return false;
 }
 
+/* How many variables it has of this name. */
+static unsigned
+order_count(const struct guest_spawn *order, const char *name)
+{
+	unsigned n = 0;
+
+	for (uint32_t i = 0; i < order->n_env; i++)
+		n += strncmp((const char *)order->env[i].data, name, strlen(name)) == 0;
+	return n;
+}
+
 /* What is fixed by the policy and the login is in the order, whatever the request said. */
 static void
 check_order(const struct scene_launch *l, const struct guest_spawn *order)
@@ -260,6 +271,10 @@ check_order(const struct scene_launch *l, const struct guest_spawn *order)
 	FUZZ_CHECK(!order->want_pty || l->user == SCENE_ALICE);
 	(void)snprintf(user, sizeof(user), "USER=%s", scene_names[l->user]);
 	FUZZ_CHECK(order_has(order, user));
+	/* A display has its file, and only who may have one has both. */
+	FUZZ_CHECK(order_count(order, "DISPLAY=localhost:10.0") ==
+	    order_count(order, "XAUTHORITY=/dev/shm/ssh-"));
+	FUZZ_CHECK(order_count(order, "DISPLAY=") <= (l->user == SCENE_ALICE));
 	if (l->user == SCENE_BOB)
 		FUZZ_CHECK(wire_span_is(order->env[order->n_env - 1], "FIXED=yes"));
 }
@@ -308,7 +323,10 @@ path_connect(struct data_path *d, const struct guest_connect *order, struct data
 	return open_streams(1, ret);
 }
 
-/* Only at the loopback, at a port of the kernel's choice; or for the agent, where the broker says. */
+/*
+ * Only at the loopback, at a port of the kernel's choice or from the first display on; or for the agent, where the
+ * broker says.
+ */
 static int
 path_listen(struct data_path *d, const struct guest_listen *order, struct data_path_streams *ret)
 {
@@ -316,8 +334,9 @@ path_listen(struct data_path *d, const struct guest_listen *order, struct data_p
 
 	FUZZ_CHECK(d->ready && !d->hung_up);
 	FUZZ_CHECK(d->launch->user == SCENE_ALICE && has_login(SCENE_ALICE));
-	FUZZ_CHECK(order->kind == GUEST_LISTEN_TCP ? order->n >= 1 && order->port == 0
-						   : strncmp(order->path, "/dev/shm/ssh-", 13) == 0);
+	FUZZ_CHECK(order->kind == GUEST_LISTEN_UNIX || order->n >= 1);
+	FUZZ_CHECK(order->kind == GUEST_LISTEN_TCP || strncmp(order->path, "/dev/shm/ssh-", 13) == 0);
+	FUZZ_CHECK(order->port == (order->kind == GUEST_LISTEN_X11 ? 6010 : 0));
 	for (uint32_t i = 0; i < order->n; i++) {
 		const struct guest_address *a = &order->addresses[i];
 

@@ -168,6 +168,21 @@ scene_put_start(uint32_t channel, bool shell, bool pty, const char *command, uin
 }
 
 size_t
+scene_put_drawing(uint32_t channel, uint32_t listener, uint8_t *out, size_t cap)
+{
+	struct ipc_req_start m = { .channel = channel,
+		.kind = IPC_START_EXEC,
+		.command = span("xterm"),
+		.want_display = true,
+		.display = { listener, IPC_X11_FIRST, 0 } };
+	struct wire_writer r;
+
+	wire_writer_init(&r, out, cap);
+	ipc_put_req_start(&r, &m);
+	return r.failed ? 0 : r.len;
+}
+
+size_t
 scene_put_close(uint32_t channel, uint8_t *out, size_t cap)
 {
 	struct wire_writer r;
@@ -201,11 +216,16 @@ scene_put_forward(uint32_t channel, const char *host, uint32_t port, uint8_t *ou
 size_t
 scene_put_listen(uint32_t channel, const char *host, uint32_t port, uint8_t *out, size_t cap)
 {
-	struct ipc_req_listen m = { .channel = channel, .kind = IPC_LISTEN_AGENT };
+	struct ipc_req_listen m = { .channel = channel,
+		.kind = host != NULL ? IPC_LISTEN_TCP
+		    : port == 0      ? IPC_LISTEN_AGENT
+				     : IPC_LISTEN_X11,
+		.host = span(host != NULL ? host : ""),
+		.port = port,
+		.name = span("MIT-MAGIC-COOKIE-1"),
+		.cookie = span("0123456789abcdef") };
 	struct wire_writer r;
 
-	if (host != NULL)
-		m = (struct ipc_req_listen){ channel, IPC_LISTEN_TCP, span(host), port };
 	wire_writer_init(&r, out, cap);
 	ipc_put_req_listen(&r, &m);
 	return r.failed ? 0 : r.len;

@@ -99,6 +99,8 @@ start_message(void)
 		.command = span("echo hi; true"),
 		.want_pty = true,
 		.pty = { "xterm", 80, 24, 640, 480 },
+		.want_display = true,
+		.display = { IPC_CHANNEL_MAX - 1, IPC_X11_FIRST, UINT32_MAX },
 		.n_env = 2 };
 
 	m.env[0].name = span("LANG");
@@ -155,6 +157,7 @@ encode(uint8_t id)
 	case IPC_ANS_AUTH: {
 		struct ipc_ans_auth m = { .accepted = true,
 			.pty = true,
+			.x11 = true,
 			.max_channels = 10,
 			.n_env = 1,
 			.n_subsystems = 2 };
@@ -193,7 +196,11 @@ encode(uint8_t id)
 		break;
 	case IPC_REQ_LISTEN:
 		ipc_put_req_listen(&w,
-		    &(struct ipc_req_listen){ 7, IPC_LISTEN_TCP, span("localhost"), 8080 });
+		    &(struct ipc_req_listen){ .channel = 7,
+			.kind = IPC_LISTEN_X11,
+			.name = span("MIT-MAGIC-COOKIE-1"),
+			.cookie = span("0123456789abcdef"),
+			.only_one = true });
 		break;
 	case IPC_ANS_LISTEN:
 		ipc_put_ans_listen(&w,
@@ -290,6 +297,10 @@ test_start_round_trip(void **state)
 	assert_string_equal(out.pty.term, "xterm");
 	assert_int_equal(out.pty.columns, 80);
 	assert_int_equal(out.pty.height_px, 480);
+	assert_true(out.want_display);
+	assert_int_equal(out.display.listener, in.display.listener);
+	assert_int_equal(out.display.number, in.display.number);
+	assert_int_equal(out.display.screen, in.display.screen);
 	assert_int_equal(out.n_env, 2);
 	assert_true(wire_span_is(out.env[1].name, "LC_ALL"));
 	assert_int_equal(out.env[1].value.len, 0);
@@ -345,6 +356,16 @@ test_start_bounds(void **state)
 	m.command = span("sftp");
 	assert_int_equal(recode_start(&m), WIRE_E_MALFORMED);
 	m = start_message();
+	m.display.number = IPC_X11_FIRST + IPC_X11_DISPLAYS - 1;
+	assert_int_equal(recode_start(&m), 0);
+	m.display.number++;
+	assert_int_equal(recode_start(&m), WIRE_E_MALFORMED);
+	m.display.number = IPC_X11_FIRST - 1;
+	assert_int_equal(recode_start(&m), WIRE_E_MALFORMED);
+	m = start_message();
+	m.display.listener = IPC_CHANNEL_MAX;
+	assert_int_equal(recode_start(&m), WIRE_E_MALFORMED);
+	m = start_message();
 	m.command = (struct wire_span){ (const uint8_t *)"a\0b", 3 };
 	assert_int_equal(recode_start(&m), WIRE_E_MALFORMED);
 	m = start_message();
@@ -373,7 +394,7 @@ test_listen_bounds(void **state)
 		{ IPC_CHANNEL_MAX, IPC_LISTEN_TCP, 1, 1, WIRE_E_MALFORMED },
 		{ IPC_CHANNEL_MAX, IPC_LISTEN_AGENT, 0, 0, WIRE_E_MALFORMED },
 		{ 0, 0, 0, 0, WIRE_E_MALFORMED },
-		{ 0, 3, 0, 0, WIRE_E_MALFORMED },
+		{ 0, 4, 0, 0, WIRE_E_MALFORMED },
 		{ 0, IPC_LISTEN_TCP, IPC_HOST_MAX + 1, 1, WIRE_E_MALFORMED },
 		{ 0, IPC_LISTEN_TCP, 1, 65536, WIRE_E_MALFORMED },
 	};
@@ -385,8 +406,10 @@ test_listen_bounds(void **state)
 	(void)state;
 	memset(host, 'h', sizeof(host));
 	for (size_t i = 0; i < SP_ARRAY_LEN(cases); i++) {
-		struct ipc_req_listen m = { cases[i].channel, (enum ipc_listen_kind)cases[i].kind,
-			{ (const uint8_t *)host, cases[i].host }, cases[i].port };
+		struct ipc_req_listen m = { .channel = cases[i].channel,
+			.kind = (enum ipc_listen_kind)cases[i].kind,
+			.host = { (const uint8_t *)host, cases[i].host },
+			.port = cases[i].port };
 
 		wire_writer_init(&w, record, sizeof(record));
 		ipc_put_req_listen(&w, &m);
@@ -404,6 +427,50 @@ test_listen_bounds(void **state)
 		ipc_put_accepted(&w, &m);
 		wire_reader_init(&r, record + 1, w.len - 1);
 		assert_int_equal(ipc_get_accepted(&r, &m), i == 0 ? 0 : WIRE_E_MALFORMED);
+	}
+}
+
+/* What is shown to an X server: a text, and bytes of any kind. */
+static void
+test_display_bounds(void **state)
+{
+	static const struct {
+		const char *name;
+		size_t name_len;
+		size_t cookie;
+		int outcome;
+	} cases[] = {
+		{ "", 0, 0, 0 },
+		{ NULL, IPC_X11_NAME_MAX, IPC_X11_COOKIE_MAX, 0 },
+		{ NULL, IPC_X11_NAME_MAX + 1, 1, WIRE_E_MALFORMED },
+		{ NULL, 1, IPC_X11_COOKIE_MAX + 1, WIRE_E_MALFORMED },
+		{ "a\0b", 3, 1, WIRE_E_MALFORMED },
+	};
+	static uint8_t bytes[IPC_X11_COOKIE_MAX + 1];
+	static char text[IPC_X11_NAME_MAX + 1];
+	struct ipc_req_listen out;
+	struct wire_writer w;
+	struct wire_reader r;
+
+	(void)state;
+	memset(text, 'n', sizeof(text));
+	for (size_t i = 0; i < SP_ARRAY_LEN(cases); i++) {
+		const char *name = cases[i].name != NULL ? cases[i].name : text;
+		struct ipc_req_listen m = { .kind = IPC_LISTEN_X11,
+			.name = { (const uint8_t *)name, cases[i].name_len },
+			.cookie = { bytes, cases[i].cookie },
+			.only_one = i % 2 == 0 };
+
+		wire_writer_init(&w, record, sizeof(record));
+		ipc_put_req_listen(&w, &m);
+		wire_reader_init(&r, record + 1, w.len - 1);
+		assert_int_equal(ipc_get_req_listen(&r, &out), cases[i].outcome);
+		if (cases[i].outcome != 0)
+			continue;
+		assert_true(wire_span_eq(out.name, name, cases[i].name_len));
+		assert_true(wire_span_eq(out.cookie, bytes, cases[i].cookie));
+		assert_int_equal(out.only_one, m.only_one);
+		assert_int_equal(out.host.len, 0);
 	}
 }
 
@@ -525,6 +592,7 @@ main(void)
 		cmocka_unit_test(test_start_bounds),
 		cmocka_unit_test(test_forward_bounds),
 		cmocka_unit_test(test_listen_bounds),
+		cmocka_unit_test(test_display_bounds),
 		cmocka_unit_test(test_refused_bounds),
 		cmocka_unit_test(test_env_total_is_bounded),
 		cmocka_unit_test(test_random_bytes),

@@ -37,7 +37,7 @@ ROOM = {"mounts": [{"tmpfs": "/tmp", "size": "1G"}], "limits": {"memory": "1536M
 ALL = {"read_only_root": False, "mounts": [{"tmpfs": "/tmp", "size": "1200M"}],
        "limits": {"memory": "1536M"}, "session": dict(SFTP, channels=64, forward={
            "local": ["container:1-65535"], "remote": ["container:0", "container:1-65535"],
-           "agent": True})}
+           "agent": True, "x11": True})}
 DEBIAN = profile("sallyport-test/oracle:latest", argv=BASH, **ALL)
 BUSYBOX = profile("sallyport-test/busybox:latest", **ALL)
 
@@ -69,12 +69,14 @@ PROFILES = {
     "nofiles": profile(session={"subsystems": {"sftp": ["/no/such/server"]}}),
     "forward": profile("sallyport-test/oracle:latest", argv=BASH, session={
         "channels": 64, "forward": {"local": ["container:1-65535"],
-                                    "remote": ["container:0", "container:1-65535"], "agent": True}}),
+                                    "remote": ["container:0", "container:1-65535"], "agent": True,
+                                    "x11": True}}),
     "narrow": profile(argv=BASH, session={"channels": 3, "forward": {
         "local": ["container:8080", "container:9000-9010", "192.0.2.0/24:7", "[2001:db8::1]:7"],
         "remote": ["container:8080", "container:9000-9010", "192.0.2.0/24:7000", "[::]:9100"]}}),
     "soloforward": profile(argv=BASH, mode="session", session={
-        "forward": {"local": ["container:1-65535"], "remote": ["container:8080"], "agent": True}}),
+        "forward": {"local": ["container:1-65535"], "remote": ["container:8080"], "agent": True,
+                    "x11": True}}),
     "nopty": profile(argv=BASH, session={"pty": False}),
     "noshell": profile(argv=BASH, session={"shell": False}),
     "noexec": profile(argv=BASH, session={"exec": False}),

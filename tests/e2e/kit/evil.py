@@ -25,7 +25,7 @@ from kit.target import PATIENCE
 READY, SIGN, QUERY, AUTH, START, CLOSE, FORWARD, TOLD, ACTIVITY = 2, 4, 6, 8, 10, 12, 14, 16, 18
 ANS_SIGN, ANS_QUERY, ANS_AUTH, ANS_START, NOTICE, ANS_FORWARD = 5, 7, 9, 11, 13, 15
 LISTEN, ANS_LISTEN, ACCEPTED, ANS_ACCEPTED = 20, 21, 22, 23
-LISTEN_TCP, LISTEN_AGENT = 1, 2
+LISTEN_TCP, LISTEN_AGENT, LISTEN_X11 = 1, 2, 3
 SHELL, EXEC, SUBSYSTEM = 1, 2, 3
 OK, REFUSED, FAILED = 0, 1, 2
 RECORD_MAX = 65536
@@ -271,9 +271,11 @@ class Worker:
         assert self.auth(user, key.algorithm, key.blob, signature) == "accepted"
 
     @staticmethod
-    def start_request(channel=0, command="sleep 1000", kind=EXEC, pty=None, env=()):
+    def start_request(channel=0, command="sleep 1000", kind=EXEC, pty=None, env=(), display=None):
+        """display: the listener's channel, the display's number, the screen's."""
         record = bytes([START]) + u32(channel) + bytes([kind]) + string(command)
         record += b"\0" if pty is None else b"\1" + string(pty[0]) + b"".join(map(u32, pty[1:]))
+        record += b"\0" if display is None else b"\1" + b"".join(map(u32, display))
         return record + u32(len(env)) + b"".join(string(n) + string(v) for n, v in env)
 
     @staticmethod
@@ -281,8 +283,11 @@ class Worker:
         return bytes([FORWARD]) + u32(channel) + string(host) + u32(port)
 
     @staticmethod
-    def listen_request(channel=0, kind=LISTEN_TCP, host="localhost", port=0):
+    def listen_request(channel=0, kind=LISTEN_TCP, host="localhost", port=0, name="MIT-MAGIC-COOKIE-1",
+                       cookie=b"0123456789abcdef", only_one=b"\0"):
         record = bytes([LISTEN]) + u32(channel) + bytes([kind])
+        if kind == LISTEN_X11:
+            return record + string(name) + string(cookie) + only_one
         return record + (string(host) + u32(port) if kind == LISTEN_TCP else b"")
 
     @staticmethod

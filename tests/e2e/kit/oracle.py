@@ -37,6 +37,7 @@ MaxStartups 100
 Match LocalPort {forwarding}
 	AllowTcpForwarding yes
 	AllowAgentForwarding yes
+	X11Forwarding yes
 """
 
 
