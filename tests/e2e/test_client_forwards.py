@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Forwards, jumps and the agent: by clients that others wrote, in each image, as under sshd. What is peculiar
+Forwards, jumps, the agent and X11: by clients that others wrote, in each image, as under sshd. What is peculiar
 to them is in test_forward.py and test_remote_forward.py, with OpenSSH's client.
 """
 import asyncio
@@ -22,6 +22,7 @@ from kit.matrix import cell
 from kit.proc import free_port, wait_for
 from kit.service import Service, connect, echo, exchange
 from kit.target import PATIENCE
+from kit.x11 import DRAW, XServer, serve_channel
 
 BLOCKS = [bytes([i]) * 5000 + os.urandom(200_000) for i in range(5)]
 PAGE = r"HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\nhello\n"
@@ -469,3 +470,53 @@ def test_agent_asyncssh(same, agent):
         return asyncio.run(asyncio.wait_for(there(), 60 * PATIENCE))
     out = with_agent(same, ask)
     assert known_key in out and b"\ndrwx------\n" in out, out
+
+
+# ----- X11 -----
+
+@pytest.fixture
+def screen(tmp_path):
+    with XServer(tmp_path) as server:
+        yield server
+
+
+def with_screen(same, ask):
+    """What ask(target, command) brings back of a program that draws, without its display's number."""
+    out = same(lambda target: re.sub(rb"localhost:\d+\.0", b"localhost", ask(target, DRAW)))
+    assert out == b"localhost\nin\nhello\n", out
+
+
+@clients("X11", "OpenSSH", "PuTTY")
+def test_x11(same, client, screen):
+    def ask(target, command):
+        code, out, err = run(target, client(target, command, options=["-X"]), DISPLAY=screen.display,
+                             XAUTHORITY=screen.authority)
+        assert code == 0, err
+        return out
+    with_screen(same, ask)
+
+
+@cell("paramiko", "X11")
+def test_x11_paramiko(same):
+    cookie = os.urandom(16)
+
+    def ask(target, command):
+        transport = target.paramiko()
+        try:
+            channel = transport.open_session()
+            channel.settimeout(30 * PATIENCE)
+            channel.request_x11(auth_cookie=cookie.hex(), handler=lambda x, _: serve_channel(x, cookie))
+            channel.exec_command(command)
+            return channel.makefile("rb").read()
+        finally:
+            transport.close()
+    with_screen(same, ask)
+
+
+@cell("asyncssh", "X11")
+def test_x11_asyncssh(same, screen):
+    async def work(connection, command):
+        r = await connection.run(command, encoding=None, x11_forwarding=True, x11_display=screen.display,
+                                 x11_auth_path=screen.authority)
+        return r.stdout
+    with_screen(same, lambda target, command: target.asyncssh(lambda c: work(c, command)))

@@ -8,9 +8,9 @@ import pytest
 IMAGES = ["debian", "busybox"]
 FILES = ["sftp put", "sftp get", "sftp rename", "sftp resume"]
 WORKS = ["shell", "exec", "pty resize", *FILES, "scp old", "scp new", "rsync", "git",
-         "ansible ping", "ansible playbook", "-L", "-R", "-D", "-W", "-J", "agent",
+         "ansible ping", "ansible playbook", "-L", "-R", "-D", "-W", "-J", "agent", "X11",
          "many sessions"]
-LIBRARY = ["shell", "exec", "pty resize", *FILES, "-R", "-W", "-J", "agent", "many sessions"]
+LIBRARY = ["shell", "exec", "pty resize", *FILES, "-R", "-W", "-J", "agent", "X11", "many sessions"]
 
 # What each client is able to do at all.
 CLIENTS = {
