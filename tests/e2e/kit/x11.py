@@ -55,8 +55,8 @@ class XServer(Service):
             s.sendall(b"out\n")
 
 
-# A program in there, for any shell, with what a library does: it connects, then it looks for the cookie. It
-# says the display, and what the server says.
+# A program in there, for any shell, with what a library does: it connects, then it looks for the cookie, and it
+# waits for the answer (asyncssh loses what comes with the cookie). It says the display, and what the server says.
 DRAW = r"""
 echo "$DISPLAY"
 n=${DISPLAY#localhost:}
@@ -64,8 +64,7 @@ export f="${XAUTHORITY:-$HOME/.Xauthority}"
 busybox nc 127.0.0.1 $((6000 + ${n%.*})) -e sh -c '
 	printf "l\0\013\0\0\0\022\0\020\0\0\0MIT-MAGIC-COOKIE-1\0\0"
 	busybox tail -c 16 "$f"
-	echo hello
-	while read -r line; do echo "$line" >&3; test "$line" = hello && exit; done' 3>&1
+	read -r line && echo "$line" >&3 && echo hello && read -r line && echo "$line" >&3' 3>&1
 """
 
 
