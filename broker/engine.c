@@ -45,6 +45,7 @@ struct op {
 	unsigned status, also; /* both are success */
 	enum engine_error not_found;
 	bool changes; /* the engine's state: goes on when it is cancelled */
+	bool upgrade; /* the answer is the connection */
 	int (*take)(struct answer *a, const struct engine_http_reply *reply, char *why, size_t cap);
 };
 
@@ -128,6 +129,15 @@ take_exit(struct answer *a, const struct engine_http_reply *reply, char *why, si
 }
 
 static int
+take_stream(struct answer *a, const struct engine_http_reply *reply, char *why, size_t cap)
+{
+	(void)why;
+	(void)cap;
+	a->result.stream = reply->fd;
+	return 0;
+}
+
+static int
 take_array(struct answer *a, const struct engine_http_reply *reply, char *why, size_t cap)
 {
 	(void)a;
@@ -135,16 +145,19 @@ take_array(struct answer *a, const struct engine_http_reply *reply, char *why, s
 }
 
 /* clang-format off */
-static const struct op op_create  = { "create",  201, 201, ENGINE_E_NO_IMAGE,  true,  take_created };
+static const struct op op_create  = { "create",  201, 201, ENGINE_E_NO_IMAGE,  true,  false, take_created };
 /* 304: it runs already. */
-static const struct op op_start   = { "start",   204, 304, ENGINE_E_NOT_FOUND, true,  take_nothing };
-static const struct op op_inspect = { "inspect", 200, 200, ENGINE_E_NOT_FOUND, false, take_container };
-static const struct op op_kill    = { "kill",    204, 204, ENGINE_E_NOT_FOUND, true,  take_nothing };
-static const struct op op_remove  = { "remove",  204, 204, ENGINE_E_NOT_FOUND, true,  take_nothing };
-static const struct op op_wait    = { "wait",    200, 200, ENGINE_E_NOT_FOUND, false, take_exit };
-static const struct op op_list    = { "list",    200, 200, ENGINE_E_NOT_FOUND, false, take_list };
-static const struct op op_image   = { "image",   200, 200, ENGINE_E_NO_IMAGE,  false, take_image };
-static const struct op op_probe   = { "probe",   200, 200, ENGINE_E_NOT_FOUND, false, take_array };
+static const struct op op_start   = { "start",   204, 304, ENGINE_E_NOT_FOUND, true,  false, take_nothing };
+static const struct op op_inspect = { "inspect", 200, 200, ENGINE_E_NOT_FOUND, false, false, take_container };
+static const struct op op_kill    = { "kill",    204, 204, ENGINE_E_NOT_FOUND, true,  false, take_nothing };
+static const struct op op_remove  = { "remove",  204, 204, ENGINE_E_NOT_FOUND, true,  false, take_nothing };
+static const struct op op_wait    = { "wait",    200, 200, ENGINE_E_NOT_FOUND, false, false, take_exit };
+static const struct op op_list    = { "list",    200, 200, ENGINE_E_NOT_FOUND, false, false, take_list };
+static const struct op op_image   = { "image",   200, 200, ENGINE_E_NO_IMAGE,  false, false, take_image };
+static const struct op op_probe   = { "probe",   200, 200, ENGINE_E_NOT_FOUND, false, false, take_array };
+/* An exec that is made and not started is nothing; one that nobody hears of ends with its stream. */
+static const struct op op_exec    = { "exec",    201, 201, ENGINE_E_NOT_FOUND, false, false, take_created };
+static const struct op op_stream  = { "exec start", 101, 101, ENGINE_E_NOT_FOUND, false, true, take_stream };
 /* clang-format on */
 
 const char *
@@ -431,6 +444,7 @@ request_send(struct engine_request *r)
 {
 	struct engine *e = r->call.engine;
 	struct engine_http_ask ask = { .method = r->method,
+		.upgrade = r->op->upgrade,
 		.body = r->body,
 		.timeout_ms = r->timeout_ms,
 		.body_max = r->body_max };
@@ -718,6 +732,38 @@ engine_list(struct engine *e, const char *label, const char *value, engine_done_
 	r = engine_http_escape(filter, path + sizeof(head) - 1, FILTER_CAP);
 	free(filter);
 	return r < 0 ? r : request_start(e, &ask, done, arg, ret_call);
+}
+
+int
+engine_exec_create(struct engine *e, const char *id, const struct engine_exec_spec *spec,
+    engine_done_fn *done, void *arg, struct engine_call **ret_call)
+{
+	struct ask ask = { .op = &op_exec, .method = ENGINE_HTTP_POST };
+	int r = engine_json_exec(spec, &ask.body);
+
+	if (r < 0)
+		return r;
+	r = container_call(e, &ask, id, "/exec", done, arg, ret_call);
+	free(ask.body);
+	return r;
+}
+
+int
+engine_exec_start(struct engine *e, const char *exec_id, engine_done_fn *done, void *arg,
+    struct engine_call **ret_call)
+{
+	char path[PATH_CAP];
+	char body[] = "{\"Detach\":false,\"Tty\":false}";
+	struct ask ask = { .op = &op_stream,
+		.method = ENGINE_HTTP_POST,
+		.path = path,
+		.body = body,
+		.timeout_ms = e->options.call_timeout_ms };
+
+	if (!engine_name_valid(exec_id))
+		return -EINVAL;
+	(void)snprintf(path, sizeof(path), "/exec/%s/start", exec_id);
+	return request_start(e, &ask, done, arg, ret_call);
 }
 
 int

@@ -12,6 +12,7 @@
  *     that a cancelled call made is removed again.
  *   - Callbacks may start and cancel calls. They must not call engine_free().
  *   - Nothing that changes something is ever sent twice.
+ *   - done may be NULL, for what is done whatever comes of it.
  *
  * What the engine sends is hostile: bounded, typed and checked before a callback sees it.
  */
@@ -74,6 +75,7 @@ struct engine_result {
 	const struct engine_list_item *items; /* list */
 	size_t n_items;
 	int64_t exit_code; /* wait */
+	int *stream; /* exec start: the connection, for the callee to take with fd_steal(); else NULL */
 };
 
 typedef void engine_done_fn(void *arg, const struct engine_result *result);
@@ -134,6 +136,16 @@ SP_MUST_CHECK int engine_wait(struct engine *e, const char *id, uint32_t timeout
 /* All containers, running or not, with this label; value NULL: whatever its value. */
 SP_MUST_CHECK int engine_list(struct engine *e, const char *label, const char *value,
     engine_done_fn *done, void *arg, struct engine_call **ret_call);
+/*
+ * One more process in a container that runs. Made, its id is the result's; started, the result has the
+ * stream of its three standard streams, framed as the API says. A process whose start is cancelled reads
+ * the end of its stream.
+ */
+SP_MUST_CHECK int engine_exec_create(struct engine *e, const char *id,
+    const struct engine_exec_spec *spec, engine_done_fn *done, void *arg,
+    struct engine_call **ret_call);
+SP_MUST_CHECK int engine_exec_start(struct engine *e, const char *exec_id, engine_done_fn *done,
+    void *arg, struct engine_call **ret_call);
 /* Whether the image is there: ENGINE_OK or ENGINE_E_NO_IMAGE. */
 SP_MUST_CHECK int engine_image_inspect(struct engine *e, const char *image, engine_done_fn *done,
     void *arg, struct engine_call **ret_call);

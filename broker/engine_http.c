@@ -18,10 +18,13 @@
 #include <curl/curl.h>
 #include <event2/event.h>
 
+#include "fd.h"
+
 #define CONNECT_TIMEOUT_MS 5000L
 #define IDLE_CONNECTIONS   8L
 #define BODY_FIRST         4096
 #define IDLE_SECONDS       3600 /* the timer's, when curl wants none */
+#define UNASKED_MAX        80   /* bytes for the log of what came too early */
 
 struct engine_http_call {
 	LIST_ENTRY(engine_http_call) link;
@@ -39,6 +42,11 @@ struct engine_http_call {
 	enum engine_http_outcome stopped;
 	char api_version[16];
 	bool podman;
+	/* upgrade: the connection is ours, not curl's, from its begin */
+	bool upgrade;
+	int fd;
+	bool switching; /* the status line is 101 */
+	bool upgraded;  /* its headers have ended */
 };
 
 /* One descriptor that curl wants watched. */
@@ -88,7 +96,11 @@ on_body(char *data, size_t size, size_t n, void *arg)
 	struct engine_http_call *c = arg;
 
 	n *= size;
-	if (n > c->max - c->len)
+	/* It is the stream's already, and could not be put back: our guest says nothing before it is asked. */
+	if (c->upgraded) {
+		(void)append(c, data, n < UNASKED_MAX ? n : UNASKED_MAX);
+		c->stopped = ENGINE_HTTP_E_BROKEN;
+	} else if (n > c->max - c->len)
 		c->stopped = ENGINE_HTTP_E_TOO_LONG;
 	else if (!append(c, data, n))
 		c->stopped = ENGINE_HTTP_E_NO_MEMORY;
@@ -126,6 +138,23 @@ take_version(struct engine_http_call *c, const char *data, size_t n)
 	c->api_version[n] = '\0';
 }
 
+/*
+ * The blank line is what counts: the engine sends the status line and the other headers of an exec in
+ * separate writes.
+ */
+static void
+watch_upgrade(struct engine_http_call *c, const char *data, size_t n)
+{
+	static const char granted[] = "HTTP/1.1 101";
+
+	if (!c->upgrade)
+		return;
+	if (n >= sizeof(granted) - 1 && memcmp(data, granted, sizeof(granted) - 1) == 0)
+		c->switching = true;
+	else if (c->switching && n == 2 && memcmp(data, "\r\n", 2) == 0)
+		c->upgraded = true;
+}
+
 /* curl's header callback. It keeps every header in memory, so their sum is bounded here. */
 static size_t
 on_header(char *data, size_t size, size_t n, void *arg)
@@ -138,6 +167,7 @@ on_header(char *data, size_t size, size_t n, void *arg)
 		c->stopped = ENGINE_HTTP_E_TOO_LONG;
 		return 0;
 	}
+	watch_upgrade(c, data, n);
 	take_version(c, data, n);
 	c->podman = c->podman || header_is(data, n, "Libpod-Api-Version");
 	return n;
@@ -179,6 +209,7 @@ call_free(struct engine_http_call *c)
 	if (c->easy != NULL)
 		curl_easy_cleanup(c->easy);
 	curl_slist_free_all(c->headers);
+	fd_close(&c->fd);
 	free(c->body);
 	free(c);
 }
@@ -198,6 +229,8 @@ judge(const struct engine_http_call *c, CURLcode code)
 {
 	if (c->stopped != ENGINE_HTTP_OK)
 		return c->stopped;
+	if (c->upgraded)
+		return ENGINE_HTTP_OK;
 	/* A short list out of curl's hundred; everything else is an engine that talks nonsense. */
 	if (code == CURLE_OK)
 		return ENGINE_HTTP_OK;
@@ -241,8 +274,12 @@ explain(struct engine_http_call *c, CURLcode code, struct engine_http_reply *rep
 			(void)snprintf(out, cap, "the answer is longer than %zu bytes", c->max);
 		break;
 	case ENGINE_HTTP_E_BROKEN:
-		(void)snprintf(out, cap, "the answer is not proper HTTP (%s)",
-		    curl_easy_strerror(code));
+		if (c->upgraded)
+			(void)snprintf(out, cap, "the stream says unasked: %.*s",
+			    c->body != NULL ? UNASKED_MAX : 0, c->body != NULL ? c->body : "");
+		else
+			(void)snprintf(out, cap, "the answer is not proper HTTP (%s)",
+			    curl_easy_strerror(code));
 		break;
 	case ENGINE_HTTP_E_NO_MEMORY:
 		(void)snprintf(out, cap, "out of memory");
@@ -254,7 +291,8 @@ static void
 finish(struct engine_http_call *c, CURLcode code)
 {
 	struct engine_http *h = c->http;
-	struct engine_http_reply reply = { .body = "" };
+	int nothing = -1;
+	struct engine_http_reply reply = { .body = "", .fd = &nothing };
 	long status = 0, opened = 0;
 
 	if (curl_easy_getinfo(c->easy, CURLINFO_NUM_CONNECTS, &opened) == CURLE_OK && opened > 0)
@@ -269,6 +307,8 @@ finish(struct engine_http_call *c, CURLcode code)
 		}
 		memcpy(reply.api_version, c->api_version, sizeof(reply.api_version));
 		reply.podman = c->podman;
+		if (c->upgraded)
+			reply.fd = &c->fd;
 	}
 	explain(c, code, &reply);
 	unlink_call(c);
@@ -317,15 +357,34 @@ give_up(struct engine_http *h)
 	}
 }
 
+/* curl waits for an answer to end that has become a stream: it is stopped, and never reads of it. */
+static void
+finish_upgraded(struct engine_http *h)
+{
+	struct engine_http_call *c;
+
+	do {
+		LIST_FOREACH(c, &h->calls, link)
+		{
+			if (c->upgraded)
+				break;
+		}
+		if (c != NULL)
+			finish(c, CURLE_OK);
+	} while (c != NULL);
+}
+
 static void
 act(struct engine_http *h, curl_socket_t fd, int mask)
 {
 	int running = 0;
 
-	if (curl_multi_socket_action(h->multi, fd, mask, &running) == CURLM_OK)
-		pump(h);
-	else
+	if (curl_multi_socket_action(h->multi, fd, mask, &running) != CURLM_OK) {
 		give_up(h);
+		return;
+	}
+	pump(h);
+	finish_upgraded(h);
 }
 
 static void
@@ -502,13 +561,42 @@ set_transport(struct engine_http_call *c)
 	return curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
 }
 
-/* libcurl's own sockets are not marked close-on-exec. */
+/* libcurl's own sockets are not marked close-on-exec. arg: NULL, or a call that keeps its socket. */
 static curl_socket_t
 open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
-	(void)arg;
+	struct engine_http_call *c = arg;
+	int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+
 	(void)purpose;
-	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	if (c == NULL)
+		return fd;
+	fd_close(&c->fd);
+	c->fd = fd;
+	return fd;
+}
+
+/* call_free() closes it, or who has taken it. */
+static int
+leave_open(void *arg, curl_socket_t fd)
+{
+	(void)arg;
+	(void)fd;
+	return 0;
+}
+
+/* A connection for this one request. */
+static CURLcode
+set_upgrade(struct engine_http_call *c)
+{
+	CURL *easy = c->easy;
+	CURLcode r;
+
+	if ((r = curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, c)) != CURLE_OK ||
+	    (r = curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, leave_open)) != CURLE_OK ||
+	    (r = curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L)) != CURLE_OK)
+		return r;
+	return curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
 }
 
 static CURLcode
@@ -546,15 +634,22 @@ set_method(struct engine_http_call *c, const struct engine_http_ask *ask)
 }
 
 static CURLcode
-set_headers(struct engine_http_call *c, bool json)
+set_headers(struct engine_http_call *c, const struct engine_http_ask *ask)
 {
 	/* An empty Expect keeps curl from asking for leave before a body. */
-	static const char *const lines[] = { "Expect:", "Content-Type: application/json" };
-	size_t n = json ? 2 : 1;
+	const char *const lines[] = {
+		"Expect:",
+		ask->body != NULL ? "Content-Type: application/json" : NULL,
+		ask->upgrade ? "Connection: Upgrade" : NULL,
+		ask->upgrade ? "Upgrade: tcp" : NULL,
+	};
 
-	for (size_t i = 0; i < n; i++) {
-		struct curl_slist *longer = curl_slist_append(c->headers, lines[i]);
+	for (size_t i = 0; i < SP_ARRAY_LEN(lines); i++) {
+		struct curl_slist *longer;
 
+		if (lines[i] == NULL)
+			continue;
+		longer = curl_slist_append(c->headers, lines[i]);
 		if (longer == NULL)
 			return CURLE_OUT_OF_MEMORY;
 		c->headers = longer;
@@ -579,7 +674,9 @@ prepare(struct engine_http_call *c, const struct engine_http_ask *ask)
 	if (r == CURLE_OK)
 		r = set_method(c, ask);
 	if (r == CURLE_OK)
-		r = set_headers(c, ask->body != NULL);
+		r = set_headers(c, ask);
+	if (r == CURLE_OK && ask->upgrade)
+		r = set_upgrade(c);
 	if (r == CURLE_OK && ask->timeout_ms != 0)
 		r = curl_easy_setopt(c->easy, CURLOPT_TIMEOUT_MS, (long)ask->timeout_ms);
 	if (r == CURLE_OK)
@@ -600,6 +697,8 @@ engine_http_start(struct engine_http *h, const struct engine_http_ask *ask,
 	c->done = done;
 	c->arg = arg;
 	c->max = ask->body_max;
+	c->upgrade = ask->upgrade;
+	c->fd = -1;
 	c->once = ask->method != ENGINE_HTTP_GET;
 	c->easy = curl_easy_init();
 	r = c->easy == NULL ? -ENOMEM : prepare(c, ask);

@@ -31,6 +31,7 @@ struct engine_http_ask {
 	const char *body;    /* JSON, POST only, or NULL. Borrowed until the end of the call */
 	uint32_t timeout_ms; /* 0: none (the connection itself still has one) */
 	size_t body_max;     /* a longer answer is ENGINE_HTTP_E_TOO_LONG */
+	bool upgrade;        /* POST only: ask for the connection itself; see reply.fd */
 };
 
 enum engine_http_outcome {
@@ -48,9 +49,14 @@ struct engine_http_reply {
 	unsigned status;
 	const char *body; /* len bytes and a NUL behind them; never NULL */
 	size_t len;
-	char api_version[16];                /* the Api-Version header, "" without one */
-	bool podman;                         /* it has the header by which Podman's clients know it */
-	char detail[ENGINE_HTTP_DETAIL_MAX]; /* why, when not OK; our words or libc's, printable */
+	char api_version[16]; /* the Api-Version header, "" without one */
+	bool podman;          /* it has the header by which Podman's clients know it */
+	/*
+	 * After an upgrade that was granted (status 101, no byte behind it): the connection, which nothing but
+	 * the stream goes over any more. The callee takes it with fd_steal(), or it is closed. Else -1.
+	 */
+	int *fd;
+	char detail[ENGINE_HTTP_DETAIL_MAX]; /* why, when not OK; of a stream that began unasked, its bytes */
 };
 
 typedef void engine_http_done_fn(void *arg, const struct engine_http_reply *reply);

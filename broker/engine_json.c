@@ -232,6 +232,19 @@ engine_json_create(const struct engine_container_spec *spec, char **ret)
 }
 
 int
+engine_json_exec(const struct engine_exec_spec *spec, char **ret)
+{
+	for (const char *const *arg = spec->argv; *arg != NULL; arg++) {
+		if (!is_utf8(*arg))
+			return -EINVAL;
+	}
+	return dump(json_pack("{s:o?, s:b, s:b, s:b, s:b, s:b}", "Cmd", strings(spec->argv),
+			"AttachStdin", 1, "AttachStdout", 1, "AttachStderr", 1, "Tty", 0,
+			"Privileged", 0),
+	    ret);
+}
+
+int
 engine_json_filter(const char *label, const char *value, char **ret)
 {
 	char *pair = NULL;

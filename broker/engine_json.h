@@ -23,6 +23,8 @@
  * engine_spec_check()'s) or -ENOMEM.
  */
 SP_MUST_CHECK int engine_json_create(const struct engine_container_spec *spec, char **ret);
+/* The body of an exec create request, with all three streams and without a terminal. As above. */
+SP_MUST_CHECK int engine_json_exec(const struct engine_exec_spec *spec, char **ret);
 /* The filters value that selects a label, with any value when value is NULL. As above. */
 SP_MUST_CHECK int engine_json_filter(const char *label, const char *value, char **ret);
 

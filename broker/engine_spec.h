@@ -84,6 +84,11 @@ struct engine_container_spec {
 	bool image_volumes;
 };
 
+/* One more process in a container: its user and confinement are the container's. */
+struct engine_exec_spec {
+	const char *const *argv; /* NULL-ended, at least the program */
+};
+
 /*
  * Whether the spec can be sent: names, paths and lists within bounds, every limit set. Returns 0, or
  * -EINVAL with the reason in why[cap].

@@ -88,6 +88,22 @@ hang(int fd)
 		continue;
 }
 
+/* As the engine answers the start of an exec. */
+static void
+upgrade(int fd)
+{
+	struct timespec pause = { .tv_nsec = 20000000 };
+	char buf[256];
+	ssize_t n;
+
+	(void)say_text(fd,
+	    "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\n");
+	(void)nanosleep(&pause, NULL);
+	(void)say_text(fd, "Connection: Upgrade\r\nUpgrade: tcp\r\nServer: Docker\r\n\r\n");
+	while ((n = recv(fd, buf, sizeof(buf), 0)) > 0 && say(fd, buf, (size_t)n))
+		continue;
+}
+
 static void
 answer(int fd, const struct fake_rule *r, char *out, size_t cap)
 {
@@ -188,6 +204,9 @@ act(int fd, const struct fake_rule *r)
 		/* In one piece, so that it is there before the next question. */
 		(void)strncat(text, "HTTP/1.1 200 OK\r\n\r\nstolen", sizeof(text) - strlen(text) - 1);
 		return say_text(fd, text);
+	case FAKE_UPGRADE:
+		upgrade(fd);
+		return false;
 	case FAKE_SWITCH:
 		(void)say_text(fd, "HTTP/1.1 101 Switching\r\nUpgrade: tcp\r\n\r\nbytes");
 		hang(fd);

@@ -27,6 +27,7 @@ enum fake_act {
 	FAKE_HUNDREDS,   /* 100 Continue for ever */
 	FAKE_EXTRA,      /* an answer and more bytes behind it */
 	FAKE_SWITCH,     /* 101 although nobody asked */
+	FAKE_UPGRADE,    /* 101, in two writes, and then what comes back again */
 };
 
 /* The first rule whose method and path (without "/v1.NN") match is used; times 0: always. */

@@ -3,14 +3,18 @@
 #include "test.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <event2/event.h>
 
 #include "engine_http.h"
 #include "fake_engine.h"
+#include "fd.h"
 
 #define DEADLINE_MS 150
 
@@ -25,6 +29,7 @@ struct outcome {
 	unsigned calls;
 	struct engine_http_reply reply;
 	char body[256];
+	int stream;
 };
 
 static int64_t
@@ -61,6 +66,7 @@ on_done(void *arg, const struct engine_http_reply *reply)
 
 	o->calls++;
 	o->reply = *reply;
+	o->stream = fd_steal(reply->fd);
 	(void)snprintf(o->body, sizeof(o->body), "%s", reply->body);
 	assert_int_equal(reply->body[reply->len], '\0');
 	(void)event_base_loopbreak(o->f->base);
@@ -77,6 +83,18 @@ run_for(struct fixture *f, unsigned ms)
 
 /* One call to its end. */
 static struct outcome
+run_ask(struct fixture *f, const struct engine_http_ask *a)
+{
+	struct outcome o = { .f = f };
+
+	assert_int_equal(engine_http_start(f->http, a, on_done, &o, NULL), 0);
+	assert_int_equal(o.calls, 0);
+	(void)event_base_dispatch(f->base);
+	assert_int_equal(o.calls, 1);
+	return o;
+}
+
+static struct outcome
 ask(struct fixture *f, enum engine_http_method method, const char *path, const char *body)
 {
 	struct engine_http_ask a = { .method = method,
@@ -84,13 +102,23 @@ ask(struct fixture *f, enum engine_http_method method, const char *path, const c
 		.body = body,
 		.timeout_ms = 5000,
 		.body_max = 4096 };
-	struct outcome o = { .f = f };
+	struct outcome o = run_ask(f, &a);
 
-	assert_int_equal(engine_http_start(f->http, &a, on_done, &o, NULL), 0);
-	assert_int_equal(o.calls, 0);
-	(void)event_base_dispatch(f->base);
-	assert_int_equal(o.calls, 1);
+	assert_int_equal(o.stream, -1);
 	return o;
+}
+
+static struct outcome
+ask_upgrade(struct fixture *f, const char *path)
+{
+	struct engine_http_ask a = { .method = ENGINE_HTTP_POST,
+		.path = path,
+		.body = "{}",
+		.timeout_ms = DEADLINE_MS * 4,
+		.body_max = 4096,
+		.upgrade = true };
+
+	return run_ask(f, &a);
 }
 
 static void
@@ -410,6 +438,57 @@ callbacks_may_start_and_cancel(void **state)
 	tear_down(&f);
 }
 
+/* The connection is ours: curl neither reads of it nor closes it, and it is none that requests go over. */
+static void
+upgrades(void **state)
+{
+	static const struct fake_rule rules[] = {
+		{ .path = "/up", .act = FAKE_UPGRADE },
+		{ .path = "/early", .act = FAKE_SWITCH },
+		{ .path = "/kept", .status = 404, .body = "{\"message\":\"no such exec\"}" },
+		{ .path = "/ok", .status = 200, .body = "[]" },
+		{ .path = "/hang", .act = FAKE_HANG },
+		{ .path = "/cut", .act = FAKE_HANG_HEAD, .status = 101, .body = "" },
+	};
+	struct fixture f = set_up(rules, SP_ARRAY_LEN(rules));
+	char echo[8] = "";
+	struct outcome o;
+	unsigned before;
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		o = ask_upgrade(&f, "/up");
+		assert_int_equal(o.reply.outcome, ENGINE_HTTP_OK);
+		assert_int_equal(o.reply.status, 101);
+		assert_int_equal(o.reply.len, 0);
+		assert_true(o.stream >= 0);
+		assert_int_equal(ask(&f, ENGINE_HTTP_GET, "/ok", NULL).reply.status, 200);
+		assert_int_equal(fcntl(o.stream, F_SETFL, 0), 0);
+		assert_int_equal(send(o.stream, "GET / H", 7, MSG_NOSIGNAL), 7);
+		assert_int_equal(recv(o.stream, echo, 7, MSG_WAITALL), 7);
+		assert_string_equal(echo, "GET / H");
+		assert_int_equal(close(o.stream), 0);
+	}
+	/* Nothing is lost that came too early: then there is no stream. */
+	o = ask_upgrade(&f, "/early");
+	assert_int_equal(o.reply.outcome, ENGINE_HTTP_E_BROKEN);
+	assert_non_null(strstr(o.reply.detail, "bytes"));
+	assert_int_equal(o.stream, -1);
+	/* A refusal's connection could be asked anything: it is not handed out, and not used again. */
+	o = ask_upgrade(&f, "/kept");
+	assert_int_equal(o.reply.outcome, ENGINE_HTTP_OK);
+	assert_int_equal(o.reply.status, 404);
+	assert_int_equal(o.stream, -1);
+	before = fake_connections(f.fake);
+	assert_int_equal(ask_upgrade(&f, "/ok").reply.status, 200);
+	assert_int_equal(fake_connections(f.fake), before + 1);
+	assert_int_equal(ask_upgrade(&f, "/hang").reply.outcome, ENGINE_HTTP_E_TIMEOUT);
+	o = ask_upgrade(&f, "/cut");
+	assert_int_equal(o.reply.outcome, ENGINE_HTTP_E_TIMEOUT);
+	assert_int_equal(o.stream, -1);
+	tear_down(&f);
+}
+
 static void
 escaping(void **state)
 {
@@ -442,6 +521,7 @@ main(void)
 		cmocka_unit_test(cancelled_calls_say_nothing),
 		cmocka_unit_test(freeing_ends_everything),
 		cmocka_unit_test(callbacks_may_start_and_cancel),
+		cmocka_unit_test(upgrades),
 		cmocka_unit_test(escaping),
 	};
 
