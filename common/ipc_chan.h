@@ -18,7 +18,7 @@
 #define IPC_CHAN_E_AGAIN     2 /* nothing to read, or no room to send, without blocking */
 #define IPC_CHAN_E_VIOLATION 3 /* a record that is too long, or descriptors where none belong */
 
-#define IPC_CHAN_FDS_MAX 4
+#define IPC_CHAN_FDS_MAX 9
 
 /* Whether fd is a connected socket that keeps records apart. */
 bool ipc_chan_is_pair(int fd);

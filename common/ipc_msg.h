@@ -131,6 +131,8 @@ SP_MUST_CHECK int ipc_get_req_start(struct wire_reader *r, struct ipc_req_start 
  * broker to worker. Descriptors, when the result is IPC_START_OK:
  *   with a pty     1: control pair (the guest sends the pty master over it)
  *   without a pty  4: control pair, stdin (write end), stdout and stderr (read ends)
+ *   on the data path "engine", with a pty or without
+ *                  9: as without a pty; the engine's stream; and the other ends of those four
  */
 struct ipc_ans_start {
 	uint32_t channel;
@@ -151,7 +153,7 @@ void ipc_put_req_forward(struct wire_writer *w, const struct ipc_req_forward *m)
 SP_MUST_CHECK int ipc_get_req_forward(struct wire_reader *r, struct ipc_req_forward *ret);
 
 /* broker to worker. One descriptor when the result is IPC_START_OK: the control pair, over which the
- * guest sends the connected socket. */
+ * guest sends the connected socket. Or nine, on the data path "engine": as for a start. */
 struct ipc_ans_forward {
 	uint32_t channel;
 	enum ipc_start_result result;

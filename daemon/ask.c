@@ -63,13 +63,20 @@ is_outcome(uint8_t id)
 static bool
 fds_fit(const struct ask_event *e)
 {
-	unsigned expected = 0;
+	bool ok = e->result == IPC_START_OK;
+	unsigned direct = 0;
+	bool engine = false;
 
-	if (e->id == IPC_ANS_START && e->result == IPC_START_OK)
-		expected = e->pty ? 1 : IPC_START_FDS;
-	if ((e->id == IPC_ANS_FORWARD || e->id == IPC_ANS_LISTEN) && e->result == IPC_START_OK)
-		expected = 1;
-	return e->n_fds == expected;
+	if (e->id == IPC_ANS_START && ok) {
+		direct = e->pty ? 1 : IPC_START_FDS;
+		engine = true;
+	} else if (e->id == IPC_ANS_FORWARD && ok) {
+		direct = 1;
+		engine = true;
+	} else if (e->id == IPC_ANS_LISTEN && ok) {
+		direct = 1;
+	}
+	return e->n_fds == direct || (engine && e->n_fds == IPC_STREAM_FDS);
 }
 
 static bool
@@ -115,7 +122,7 @@ receive(struct ask *a, int flags, uint8_t *ret_id, struct wire_reader *body,
 	*ret_event = NULL;
 	if (e == NULL)
 		return ASK_E_GONE;
-	r = ipc_chan_recv_fds(a->fd, record_in, sizeof(record_in), &len, e->fds, IPC_START_FDS,
+	r = ipc_chan_recv_fds(a->fd, record_in, sizeof(record_in), &len, e->fds, IPC_STREAM_FDS,
 	    &e->n_fds, flags);
 	if (r != 0) {
 		e->n_fds = 0;

@@ -25,7 +25,7 @@ struct ask_event {
 	bool pty;
 	enum ipc_notice_kind notice;
 	char text[IPC_TEXT_MAX + 1];
-	int fds[IPC_START_FDS]; /* owned by whoever took the event */
+	int fds[IPC_STREAM_FDS]; /* owned by whoever took the event */
 	unsigned n_fds;
 };
 

@@ -9,6 +9,7 @@
 
 #include "clock.h"
 #include "connection.h"
+#include "engine_stream.h"
 #include "fd.h"
 #include "forward.h"
 #include "guest_msg.h"
@@ -55,6 +56,41 @@ channel_close_streams(struct channel *ch)
 	fd_close(&ch->in);
 	fd_close(&ch->out);
 	fd_close(&ch->err);
+	/* On the direct path what was written to a connection is the kernel's to deliver. */
+	if (ch->stream != NULL)
+		engine_stream_let_go(ch->stream,
+		    channel_is_connection(ch) && connection_may_flush(ch->connection));
+	ch->stream = NULL;
+}
+
+bool
+channel_take_stream(struct channel *ch, int fds[IPC_STREAM_FDS])
+{
+	int streams[ENGINE_STREAM_FDS];
+
+	for (int i = 1; i < IPC_STREAM_FDS; i++) {
+		if (fd_set_nonblock(fds[i]) < 0)
+			return false;
+	}
+	for (int i = 0; i < ENGINE_STREAM_FDS; i++)
+		streams[i] = fd_steal(&fds[IPC_START_FDS + i]);
+	ch->stream = engine_stream_new(streams);
+	if (ch->stream == NULL)
+		return false;
+	connection_add_stream(ch->connection, ch->stream);
+	ch->ctl = fd_steal(&fds[0]);
+	ch->in = fd_steal(&fds[1]);
+	ch->out = fd_steal(&fds[2]);
+	if (ch->kind == CHANNEL_PROGRAM && !ch->pty)
+		ch->err = fd_steal(&fds[3]);
+	return true;
+}
+
+void
+channel_drain(struct channel *ch)
+{
+	ch->drain_until =
+	    clock_now_ms() + (ch->stream != NULL ? CHANNEL_DRAIN_ENGINE_MS : CHANNEL_DRAIN_MS);
 }
 
 void
@@ -71,7 +107,7 @@ channel_finish(struct channel *ch, const struct guest_ctl *exit, unsigned code)
 	ch->no_more_input = true;
 	channel_held_clear(&ch->input);
 	fd_close(&ch->in); /* as sshd: what it left behind reads the end, and may still write */
-	ch->drain_until = clock_now_ms() + CHANNEL_DRAIN_MS;
+	channel_drain(ch);
 	ch->state = CHANNEL_ENDED;
 }
 

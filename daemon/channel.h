@@ -21,6 +21,7 @@
 #include "ipc.h"
 
 struct connection;
+struct engine_stream;
 
 /* The most bytes of one stream that are taken from a program at once: a multiple of what libssh puts
  * into one packet (remote maximum of 32768 less ten). */
@@ -94,8 +95,9 @@ struct channel {
 	uint64_t bytes_out;
 	char program[256]; /* what is run, for messages; of a listener, and what it accepted, the address that the client wrote */
 
+	struct engine_stream *stream; /* data path "engine": carries what is behind ctl, in, out and err */
 	int ctl;
-	int in;  /* stdin; with a pty -1: the master is both */
+	int in;  /* stdin; with a terminal's master -1: it is both */
 	int out; /* stdout, or the pty master */
 	int err;
 	struct held input;  /* to the program */
@@ -121,6 +123,8 @@ void channel_add_callbacks(struct channel *ch);
 /* Whether in and out are one connection, and there is no program. */
 bool channel_is_connection(const struct channel *ch);
 void channel_close_streams(struct channel *ch);
+/* Take the descriptors of an answer on the data path "engine". false: they cannot be used, and are left. */
+SP_MUST_CHECK bool channel_take_stream(struct channel *ch, int fds[IPC_STREAM_FDS]);
 
 /* One SSH_REQUEST_CHANNEL message. Whether it is kept, to be answered later; else the caller frees it. */
 bool channel_request(struct channel *ch, ssh_message m);

@@ -44,6 +44,11 @@ channel_answer(struct channel *ch, struct ask_event *e)
 		return;
 	}
 	(void)snprintf(ch->program, sizeof(ch->program), "%.255s", e->text);
+	if (e->n_fds == IPC_STREAM_FDS) {
+		if (!channel_take_stream(ch, e->fds))
+			channel_fail(ch, "The program's streams cannot be used.", EXIT_ERROR);
+		return;
+	}
 	ch->ctl = fd_steal(&e->fds[0]);
 	if (!e->pty) {
 		ch->in = fd_steal(&e->fds[1]);
@@ -86,11 +91,15 @@ guest_broke_protocol(struct channel *ch)
 static void
 guest_started(struct channel *ch, int *fds, unsigned n_fds)
 {
-	if (ch->state != CHANNEL_STARTING || n_fds != (ch->pty ? 1U : 0U) ||
-	    (ch->pty && !take_terminal(ch, &fds[0]))) {
+	bool terminal = ch->pty && ch->stream == NULL; /* else it stays behind the stream */
+
+	if (ch->state != CHANNEL_STARTING || n_fds != (terminal ? 1U : 0U) ||
+	    (terminal && !take_terminal(ch, &fds[0]))) {
 		guest_broke_protocol(ch);
 		return;
 	}
+	if (ch->pty && !terminal)
+		channel_apply_size(ch);
 	ch->state = CHANNEL_RUNNING;
 	channel_send_signals(ch);
 }

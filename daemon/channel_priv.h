@@ -11,11 +11,16 @@
 #include "guest_msg.h"
 
 #define CHANNEL_DRAIN_MS 100 /* silence after which a terminal that others hold open is closed */
+#define CHANNEL_DRAIN_ENGINE_MS \
+	1000 /* the same where the bytes come through an engine, maybe from afar */
 
 /* ---- channel.c ---- */
 
 /* The program is over, or never began: say how, then drain. exit: the guest's word of it, or NULL: with code. */
 void channel_finish(struct channel *ch, const struct guest_ctl *exit, unsigned code);
+
+/* What is in the streams has time from now on. */
+void channel_drain(struct channel *ch);
 
 /* The same with a sentence for the user. */
 void channel_fail(struct channel *ch, const char *text, unsigned code);

@@ -16,7 +16,7 @@ static uint8_t chunk[CHANNEL_CHUNK]; /* one loop, one chunk at a time */
 int
 channel_input_fd(const struct channel *ch)
 {
-	return ch->pty ? ch->out : ch->in;
+	return ch->pty && ch->stream == NULL ? ch->out : ch->in;
 }
 
 void
@@ -31,7 +31,7 @@ static void
 close_input(struct channel *ch)
 {
 	/* The same socket is still read from: only this half of it ends. */
-	if (channel_is_connection(ch) && ch->in >= 0)
+	if (channel_is_connection(ch) && ch->in >= 0 && ch->stream == NULL)
 		(void)shutdown(ch->in, SHUT_WR);
 	fd_close(&ch->in);
 	ch->input_closed = true;
@@ -232,7 +232,7 @@ send_stream(struct channel *ch, int *fd, struct held *h, bool is_stderr)
 		fd_close(fd);
 		return false;
 	}
-	ch->drain_until = clock_now_ms() + CHANNEL_DRAIN_MS;
+	channel_drain(ch);
 	sent = is_stderr ? ssh_channel_write_stderr(ch->ssh, chunk, (uint32_t)n)
 			 : ssh_channel_write(ch->ssh, chunk, (uint32_t)n);
 	if (sent < 0)

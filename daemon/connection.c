@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "engine_stream.h"
 #include "fd.h"
 #include "forward.h"
 #include "hooks.h"
@@ -343,6 +344,42 @@ serve_channels(struct connection *c, unsigned n, struct pollfd (*pfds)[CHANNEL_F
 		channel_settle(&c->channels[i]);
 }
 
+static void
+drop_stream(struct connection *c, unsigned i)
+{
+	engine_stream_free(c->streams[i]);
+	c->n_streams--;
+	memmove(&c->streams[i], &c->streams[i + 1], (c->n_streams - i) * sizeof(c->streams[0]));
+}
+
+void
+connection_add_stream(struct connection *c, struct engine_stream *s)
+{
+	c->streams[c->n_streams++] = s;
+}
+
+bool
+connection_may_flush(const struct connection *c)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < c->n_streams; i++)
+		n += engine_stream_is_let_go(c->streams[i]);
+	return n < IPC_CHANNEL_MAX;
+}
+
+/* n: of which something was asked of poll(); those that came later have their turn in the next round. */
+static void
+serve_streams(struct connection *c, unsigned n, struct pollfd (*pfds)[ENGINE_STREAM_FDS])
+{
+	for (unsigned i = 0; i < n; i++)
+		engine_stream_serve(c->streams[i], pfds[i]);
+	for (unsigned i = c->n_streams; i-- > 0;) {
+		if (engine_stream_is_over(c->streams[i]))
+			drop_stream(c, i);
+	}
+}
+
 /*
  * Until the request for a listener is answered: by the broker, which always does, and then by the guest, which has
  * little time for it. Nothing of the client is read, so nothing of libssh is called that might.
@@ -371,10 +408,14 @@ wait_for_listener(struct connection *c)
 static void
 turn(struct connection *c)
 {
-	static struct pollfd pfds[2 + IPC_CHANNEL_MAX * CHANNEL_FDS];
-	struct pollfd(*channels)[CHANNEL_FDS] = (struct pollfd(*)[CHANNEL_FDS]) & pfds[2];
+	static struct pollfd
+	    pfds[2 + IPC_CHANNEL_MAX * CHANNEL_FDS + CONNECTION_STREAMS * ENGINE_STREAM_FDS];
 	bool pending = (ssh_get_status(c->session) & SSH_WRITE_PENDING) != 0;
 	unsigned n = channels_end(c);
+	unsigned n_streams = c->n_streams;
+	struct pollfd(*channels)[CHANNEL_FDS] = (struct pollfd(*)[CHANNEL_FDS]) & pfds[2];
+	struct pollfd(*streams)[ENGINE_STREAM_FDS] = (struct pollfd(*)[ENGINE_STREAM_FDS]) &
+	    channels[n];
 
 	if (!pending)
 		c->quiet_packets = connection_other_packets(c);
@@ -386,7 +427,9 @@ turn(struct connection *c)
 	pfds[1] = (struct pollfd){ .fd = c->ask.fd, .events = POLLIN };
 	for (unsigned i = 0; i < n; i++)
 		channel_want(&c->channels[i], !pending, channels[i]);
-	if (poll(pfds, 2 + n * CHANNEL_FDS, next_timeout(c)) < 0)
+	for (unsigned i = 0; i < n_streams; i++)
+		engine_stream_want(c->streams[i], streams[i]);
+	if (poll(pfds, 2 + n * CHANNEL_FDS + n_streams * ENGINE_STREAM_FDS, next_timeout(c)) < 0)
 		return;
 	limit_cpu(c);
 	if (pfds[0].revents != 0)
@@ -402,6 +445,8 @@ turn(struct connection *c)
 	/* A channel that has been opened just now has its turn in the next round. */
 	if (!c->ending)
 		serve_channels(c, n, channels);
+	if (!c->ending)
+		serve_streams(c, n_streams, streams);
 	if (!c->ending && activity_tell(&c->activity, &c->ask, false) != 0)
 		connection_end(c, WORKER_EXIT_BROKER_GONE, "service unavailable");
 	keep_alive(c);
@@ -457,6 +502,8 @@ finish(struct connection *c)
 	(void)!activity_tell(&c->activity, &c->ask, true);
 	for (int i = 0; i < IPC_CHANNEL_MAX; i++)
 		channel_drop(&c->channels[i]);
+	while (c->n_streams > 0)
+		drop_stream(c, c->n_streams - 1);
 	if (c->goodbye[0] != '\0')
 		(void)ssh_session_set_disconnect_message(c->session, c->goodbye);
 	flush(c);

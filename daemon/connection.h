@@ -17,6 +17,9 @@
 
 #define CONNECTION_ENV_PATTERNS IPC_ENV_MAX
 
+/* Those of channels; those that channels have let go of, which are flushed or, in this turn, freed. */
+#define CONNECTION_STREAMS (3 * IPC_CHANNEL_MAX)
+
 /* What the login may ask for, as the broker said when it accepted it. */
 struct grants {
 	bool pty;
@@ -75,6 +78,8 @@ struct connection {
 	struct channel *asking;
 	bool agent_wanted; /* by the client, for programs that start later */
 	bool agent_asked;
+	struct engine_stream *streams[CONNECTION_STREAMS];
+	unsigned n_streams;
 	unsigned first; /* channel that may send first next time: the one after the last that did */
 
 	bool ending; /* flush, disconnect, exit */
@@ -128,6 +133,11 @@ void connection_look_again(struct connection *c);
 
 /* The request of asking is answered: the client is heard again. */
 void connection_asked(struct connection *c);
+
+/* One more stream to be served. It is freed here when its channel has let go of it and it is over. */
+void connection_add_stream(struct connection *c, struct engine_stream *s);
+/* Whether one more that its channel lets go of may be flushed: a client must not fill our memory with them. */
+bool connection_may_flush(const struct connection *c);
 
 /* A slot for one channel more, with its number; NULL: the login has no more. */
 struct channel *connection_free_channel(struct connection *c);

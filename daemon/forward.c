@@ -113,7 +113,7 @@ run(struct channel *ch)
 static bool
 guest_connected(struct channel *ch, int *fds)
 {
-	if (!take_connection(ch, fds, true))
+	if (ch->stream == NULL && !take_connection(ch, fds, true))
 		return false;
 	ch->ssh = ssh_message_channel_request_open_reply_accept(ch->opening);
 	ssh_message_free(ch->opening);
@@ -443,7 +443,10 @@ forward_answered(struct channel *ch, struct ask_event *e)
 		ask_client(ch);
 		return;
 	}
-	ch->ctl = fd_steal(&e->fds[0]);
+	if (e->n_fds != IPC_STREAM_FDS)
+		ch->ctl = fd_steal(&e->fds[0]);
+	else if (!channel_take_stream(ch, e->fds))
+		forward_failed(ch, "the streams cannot be used");
 	ch->answer_by = clock_now_ms() + ANSWER_MS;
 }
 
@@ -467,7 +470,7 @@ forward_guest_said(struct channel *ch, const struct guest_ctl *m, int *fds, unsi
 {
 	if (ch->kind == CHANNEL_LISTENER)
 		return guest_said_of_listener(ch, m, fds, n_fds);
-	if (m->id == GUEST_CTL_CONNECTED && n_fds == 2)
+	if (m->id == GUEST_CTL_CONNECTED && n_fds == (ch->stream != NULL ? 0U : 2U))
 		return guest_connected(ch, fds);
 	if (m->id != GUEST_CTL_FAILED || n_fds != 0)
 		return false;

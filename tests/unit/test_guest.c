@@ -791,7 +791,7 @@ static void
 test_surplus_descriptors(void **state)
 {
 	union {
-		char space[CMSG_SPACE(sizeof(int) * 5)];
+		char space[CMSG_SPACE(sizeof(int) * (IPC_CHAN_FDS_MAX + 1))];
 		struct cmsghdr align;
 	} control;
 	uint8_t record[256];
@@ -809,8 +809,8 @@ test_surplus_descriptors(void **state)
 	c = CMSG_FIRSTHDR(&msg);
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int) * 5);
-	for (size_t i = 0; i < 5; i++)
+	c->cmsg_len = CMSG_LEN(sizeof(int) * (IPC_CHAN_FDS_MAX + 1));
+	for (size_t i = 0; i < IPC_CHAN_FDS_MAX + 1; i++)
 		memcpy(CMSG_DATA(c) + i * sizeof(int), &pair[0], sizeof(int));
 	assert_true(sendmsg(container.order, &msg, MSG_NOSIGNAL) > 0);
 	fd_close(&pair[0]);

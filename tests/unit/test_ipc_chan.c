@@ -121,19 +121,21 @@ static void
 test_descriptors(void **state)
 {
 	struct fixture *f = *state;
-	int fds[4] = { 0, 0, 0, 0 };
-	int got[4] = { -1, -1, -1, -1 };
+	int fds[IPC_CHAN_FDS_MAX + 1] = { 0 };
+	int got[IPC_CHAN_FDS_MAX];
 	unsigned n = 0;
 	char buf[4];
 	size_t len;
 
-	assert_int_equal(ipc_chan_send(f->pair[0], "f", 1, fds, 4, 0), 0);
-	assert_int_equal(ipc_chan_recv_fds(f->pair[1], buf, sizeof(buf), &len, got, 4, &n, 0), 0);
-	assert_int_equal(n, 4);
+	assert_int_equal(ipc_chan_send(f->pair[0], "f", 1, fds, IPC_CHAN_FDS_MAX, 0), 0);
+	assert_int_equal(ipc_chan_recv_fds(f->pair[1], buf, sizeof(buf), &len, got,
+			     IPC_CHAN_FDS_MAX, &n, 0),
+	    0);
+	assert_int_equal(n, IPC_CHAN_FDS_MAX);
 	for (unsigned i = 0; i < n; i++)
 		assert_int_equal(fcntl(got[i], F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
 	fd_close_all(got, n);
-	assert_int_equal(ipc_chan_send(f->pair[0], "f", 1, fds, 5, 0), -EINVAL);
+	assert_int_equal(ipc_chan_send(f->pair[0], "f", 1, fds, IPC_CHAN_FDS_MAX + 1, 0), -EINVAL);
 }
 
 static void
