@@ -78,10 +78,11 @@ copy_addresses(struct guest_address list[GUEST_ADDRESSES_MAX], const struct poli
 	return n;
 }
 
-/* r: of a container's order that leaves ctl alone to the worker. */
-static void
-conclude(struct peer *p, uint32_t number, int r, struct data_path_streams *streams)
+void
+forward_conclude(struct peer *p, uint32_t number, int r, struct data_path_streams *streams)
 {
+	if (r == DATA_PATH_E_LATER)
+		return;
 	if (r == 0) {
 		session_ordered(p, number, false, "", streams);
 		return;
@@ -108,7 +109,9 @@ forward_run(struct peer *p, uint32_t number, struct wire_reader *request)
 	}
 	order.n = copy_addresses(order.addresses, &to);
 	order.port = m.port;
-	conclude(p, number, container_connect(p->channels[number].container, &order, &streams),
+	forward_conclude(p, number,
+	    container_connect(p->channels[number].container, &order, session_waiter(p, number),
+		&streams),
 	    &streams);
 	return true;
 }
@@ -174,8 +177,8 @@ forward_run_listener(struct peer *p, uint32_t number, struct wire_reader *reques
 		return true;
 	}
 	fill_listen(&order, &p->channels[number], &m, &at);
-	conclude(p, number, container_listen(p->channels[number].container, &order, &streams),
-	    &streams);
+	forward_conclude(p, number,
+	    container_listen(p->channels[number].container, &order, &streams), &streams);
 	return true;
 }
 

@@ -91,6 +91,8 @@ free_channel(struct peer *p, struct peer_channel *channel)
 {
 	if (channel->state == CHANNEL_FREE)
 		return;
+	if (channel->waiter.order != NULL)
+		container_forget_order(channel->container, &channel->waiter);
 	if (channel->container != NULL && channel->container != p->container)
 		container_release(channel->container, p);
 	free(channel->request);
@@ -301,14 +303,31 @@ fill_order(struct guest_spawn *order, struct order_text *text, const struct peer
 	fill_env(order, text, p, m);
 }
 
-/* What the worker names when the guest says that it could not be run. */
-static const char *
-program_name(const struct peer *p, const struct order_text *text, const struct ipc_req_start *m)
+/* What came of an order to start a program: hand the streams to the worker. r: as of the order. */
+static void
+conclude(struct peer *p, uint32_t number, const struct ipc_req_start *m, int r,
+    struct data_path_streams *streams)
 {
-	return program_of(p->decision.profile, m, &text->words)[0];
+	static struct policy_words words;
+
+	if (r == DATA_PATH_E_LATER)
+		return;
+	if (r != 0) {
+		log_error("connection=%s channel=%u cannot start a program: %s", p->id, number,
+		    r == DATA_PATH_E_BUSY ? "the container does not take orders" : strerror(-r));
+		session_refuse(p, number, IPC_START_FAILED,
+		    "The container does not start any more programs. Log in again for a new one.");
+		return;
+	}
+	log_info("connection=%s user=%s channel=%u started: %s%s", p->id, p->user, number,
+	    kind_name(m->kind), m->want_pty ? " with pty" : "");
+	/* It was allowed: this is for the words, of which the worker names the first. */
+	(void)!refuse_by_policy(p, m, &words);
+	session_ordered(p, number, m->want_pty, program_of(p->decision.profile, m, &words)[0],
+	    streams);
 }
 
-/* The container is up: send the order, hand the streams to the worker. */
+/* The container is up: send the order. */
 static void
 run(struct peer *p, uint32_t number, const struct ipc_req_start *m)
 {
@@ -323,17 +342,38 @@ run(struct peer *p, uint32_t number, const struct ipc_req_start *m)
 		return;
 	}
 	fill_order(&order, &text, p, m);
-	r = container_start(p->channels[number].container, &order, &streams);
-	if (r != 0) {
-		log_error("connection=%s channel=%u cannot start a program: %s", p->id, number,
-		    r == DATA_PATH_E_BUSY ? "the container does not take orders" : strerror(-r));
-		session_refuse(p, number, IPC_START_FAILED,
-		    "The container does not start any more programs. Log in again for a new one.");
+	r = container_start(p->channels[number].container, &order, session_waiter(p, number),
+	    &streams);
+	conclude(p, number, m, r, &streams);
+}
+
+/* An order that was on its way. */
+static void
+on_ordered(void *arg, int result, struct data_path_streams *streams)
+{
+	struct peer_channel *channel = arg;
+	struct peer *p = channel->peer;
+	uint32_t number = (uint32_t)(channel - p->channels);
+	struct ipc_req_start m;
+	struct wire_reader r;
+
+	if (channel->kind != CHANNEL_PROGRAM) {
+		forward_conclude(p, number, result, streams);
 		return;
 	}
-	log_info("connection=%s user=%s channel=%u started: %s%s", p->id, p->user, number,
-	    kind_name(m->kind), m->want_pty ? " with pty" : "");
-	session_ordered(p, number, m->want_pty, program_name(p, &text, m), &streams);
+	wire_reader_init(&r, channel->request, channel->request_len);
+	if (ipc_get_req_start(&r, &m) == 0)
+		conclude(p, number, &m, result, streams);
+}
+
+struct data_path_waiter *
+session_waiter(struct peer *p, uint32_t number)
+{
+	struct peer_channel *channel = &p->channels[number];
+
+	channel->peer = p;
+	channel->waiter = (struct data_path_waiter){ .ordered = on_ordered, .arg = channel };
+	return &channel->waiter;
 }
 
 /* What was kept in CHANNEL_WAITING was decoded once before: it decodes again. */

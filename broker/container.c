@@ -30,6 +30,8 @@
 
 #define NOBODY "-" /* in the place of a connection's name */
 
+#define WAIT_AGAIN_SECONDS 2
+
 static struct audit_subject
 subject_of(const struct container *c, const char *user)
 {
@@ -60,6 +62,7 @@ container_forget(struct container *c)
 		free(m);
 	}
 	engine_cancel(c->launch);
+	engine_cancel(c->waiting);
 	c->ops->close(c->path);
 	if (c->ended != NULL)
 		event_free(c->ended);
@@ -219,14 +222,81 @@ on_ended(evutil_socket_t fd, short what, void *arg)
 	container_fail(c, "The container has ended. Log in again for a new one.");
 }
 
+static int wait_for_end(struct container *c);
+
+/* Not at once: an engine that has just gone away is not back yet. */
+static void
+wait_again(struct container *c)
+{
+	struct timeval tv = { .tv_sec = WAIT_AGAIN_SECONDS };
+
+	if (event_add(c->ended, &tv) < 0)
+		container_fail(c, "The container cannot be watched: out of memory.");
+}
+
+static void
+on_looked(void *arg, const struct engine_result *result)
+{
+	struct container *c = arg;
+
+	c->waiting = NULL;
+	if (result->error == ENGINE_E_NOT_FOUND ||
+	    (result->error == ENGINE_OK && !result->container->running))
+		on_ended(-1, 0, c);
+	else if (result->error != ENGINE_OK || wait_for_end(c) < 0)
+		wait_again(c);
+}
+
+static void
+look_again(evutil_socket_t fd, short what, void *arg)
+{
+	struct container *c = arg;
+
+	(void)fd;
+	(void)what;
+	if (engine_inspect(c->broker->engine, c->id, on_looked, c, &c->waiting) < 0)
+		wait_again(c);
+}
+
+/* Lost with its connection, it says nothing: the engine may be restarted, and the container go on. */
+static void
+on_waited(void *arg, const struct engine_result *result)
+{
+	struct container *c = arg;
+
+	c->waiting = NULL;
+	if (result->error == ENGINE_OK || result->error == ENGINE_E_NOT_FOUND)
+		on_ended(-1, 0, c);
+	else
+		wait_again(c);
+}
+
+static int
+wait_for_end(struct container *c)
+{
+	return engine_wait(c->broker->engine, c->id, 0, on_waited, c, &c->waiting);
+}
+
+/* By the kernel's word where the process can be had, else by the engine's. */
+static int
+watch_end(struct container *c)
+{
+	bool local = c->pidfd >= 0;
+
+	c->ended = local ? event_new(c->broker->base, c->pidfd, EV_READ, on_ended, c)
+			 : evtimer_new(c->broker->base, look_again, c);
+	if (c->ended == NULL || (local && event_add(c->ended, NULL) < 0))
+		return -ENOMEM;
+	return local ? 0 : wait_for_end(c);
+}
+
 static void
 on_ready(void *arg, int *pidfd)
 {
 	struct container *c = arg;
 
 	c->pidfd = fd_steal(pidfd);
-	c->ended = event_new(c->broker->base, c->pidfd, EV_READ, on_ended, c);
-	if (c->ended == NULL || event_add(c->ended, NULL) < 0) {
+	if (watch_end(c) < 0) {
 		container_fail(c, "The container could not be started: out of memory.");
 		return;
 	}
@@ -302,7 +372,7 @@ launch(struct container *c, const struct container_request *request)
 	if (!check_binds(c))
 		return 0;
 	container_plan_make(&plan, policy_grant_profile(c->grant), &names);
-	c->ops->describe(c->path, &plan.spec, plan.mounts);
+	c->ops->describe(c->path, &plan.spec, plan.mounts, c->grace_ms);
 	if (request->kept != NULL)
 		container_plan_keep(&plan, request->kept->keep_ms);
 	return engine_launch(c->broker->engine, &plan.spec, on_launched, c, &c->launch);
@@ -339,6 +409,12 @@ container_reserve(struct broker *b, const char *connection)
 	return c;
 }
 
+static const struct data_path_ops *
+ops_of(enum policy_data_path data_path)
+{
+	return data_path == POLICY_DATA_PATH_ENGINE ? &data_path_engine : &data_path_direct;
+}
+
 static int
 take_grant(struct container *c, struct policy_grant *grant)
 {
@@ -349,6 +425,7 @@ take_grant(struct container *c, struct policy_grant *grant)
 		return -ENOMEM;
 	free(c->image);
 	c->image = image;
+	c->ops = ops_of(profile->data_path);
 	c->grant = policy_grant_ref(grant);
 	c->grace_ms = profile->stop_grace_ms;
 	return 0;
@@ -437,12 +514,13 @@ on_found(void *arg, const struct engine_result *result)
 
 int
 container_take_over(struct container *c, const char *name, const char *id, const char *made_of,
-    uint32_t grace_ms)
+    enum policy_data_path data_path, uint32_t grace_ms)
 {
 	int r = take_name(c, name);
 
 	c->state = CONTAINER_LAUNCHING;
 	c->grace_ms = grace_ms;
+	c->ops = ops_of(data_path);
 	(void)snprintf(c->id, sizeof(c->id), "%s", id);
 	(void)snprintf(c->made_of, sizeof(c->made_of), "%s", made_of);
 	if (r == 0)
@@ -451,16 +529,23 @@ container_take_over(struct container *c, const char *name, const char *id, const
 }
 
 int
-container_start(struct container *c, const struct guest_spawn *order, struct data_path_streams *ret)
+container_start(struct container *c, const struct guest_spawn *order,
+    struct data_path_waiter *waiter, struct data_path_streams *ret)
 {
-	return c->ops->start(c->path, order, ret);
+	return c->ops->start(c->path, order, waiter, ret);
 }
 
 int
 container_connect(struct container *c, const struct guest_connect *order,
-    struct data_path_streams *ret)
+    struct data_path_waiter *waiter, struct data_path_streams *ret)
 {
-	return c->ops->connect(c->path, order, ret);
+	return c->ops->connect(c->path, order, waiter, ret);
+}
+
+void
+container_forget_order(struct container *c, struct data_path_waiter *waiter)
+{
+	c->ops->forget(waiter);
 }
 
 int

@@ -16,6 +16,7 @@
 
 #include "attr.h"
 #include "data_path.h"
+#include "policy.h"
 
 struct broker;
 struct ceiling_hold;
@@ -92,7 +93,7 @@ SP_MUST_CHECK int container_launch(struct container *c, const struct container_r
  * grace_ms: what its programs get at its end. As container_launch().
  */
 SP_MUST_CHECK int container_take_over(struct container *c, const char *name, const char *id,
-    const char *made_of, uint32_t grace_ms);
+    const char *made_of, enum policy_data_path data_path, uint32_t grace_ms);
 /* Its image is not what it was: its keeper decides. */
 void container_is_stale(struct container *c);
 /* It will not come up: its owners are told text; without owners it ends. But when the service stops, what can stay
@@ -130,11 +131,14 @@ const char *container_down_text(const struct container *c);
 
 /* Start a program in a container that is up. As data_path_ops.start. */
 SP_MUST_CHECK int container_start(struct container *c, const struct guest_spawn *order,
-    struct data_path_streams *ret);
+    struct data_path_waiter *waiter, struct data_path_streams *ret);
 
 /* Make a connection in its network. As data_path_ops.connect. */
 SP_MUST_CHECK int container_connect(struct container *c, const struct guest_connect *order,
-    struct data_path_streams *ret);
+    struct data_path_waiter *waiter, struct data_path_streams *ret);
+
+/* Give up an order to it that may be waited for. */
+void container_forget_order(struct container *c, struct data_path_waiter *waiter);
 
 /* Listen in its network, or in its file system. As data_path_ops.listen. */
 SP_MUST_CHECK int container_listen(struct container *c, const struct guest_listen *order,

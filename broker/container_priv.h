@@ -53,8 +53,9 @@ struct container {
 	struct engine_call *launch; /* or the look at one that was found */
 	const struct data_path_ops *ops;
 	struct data_path *path;
-	int pidfd;
-	struct event *ended; /* the container's first process is gone */
+	int pidfd; /* -1: not known yet, or the engine alone knows when it ends */
+	struct event *ended; /* the container's first process is gone; or it is time to ask the engine again */
+	struct engine_call *waiting; /* until the engine says that it has ended, or what became of it */
 	struct event *grace;
 };
 

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How programs are started in one running container, and how their bytes reach the worker.
+ * How programs are started in one running container, and how their bytes reach the worker. The profile
+ * says which of the two ways it is.
  *
  * "direct" (direct_path.c): our guest is the container's first process and takes orders with
  * descriptors; neither the broker nor the engine carries a byte. Needs the engine on this host.
- * The engine's own attach and exec streams are the other way; they will be a second table of these
- * functions, for engines and runtimes that the direct one cannot reach.
+ *
+ * "engine" (engine_path.c): an order is carried out by our guest in an exec of the engine, and the exec's
+ * stream goes to the worker. For engines and runtimes that the direct one cannot reach. Nothing can be
+ * listened for.
  */
 #ifndef SP_DATA_PATH_H
 #define SP_DATA_PATH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -18,6 +22,7 @@
 
 struct broker;
 struct data_path;
+struct data_path_order;
 struct engine_container;
 struct engine_container_spec;
 struct engine_mount;
@@ -25,7 +30,8 @@ struct guest_connect;
 struct guest_listen;
 struct guest_spawn;
 
-#define DATA_PATH_E_BUSY 1 /* start: the container does not take its orders; it is not waited for */
+#define DATA_PATH_E_BUSY  1 /* an order: the container does not take it; it is not waited for */
+#define DATA_PATH_E_LATER 2 /* an order: it is on its way, and the waiter hears what comes of it */
 
 enum data_path_life {
 	DATA_PATH_ONCE,  /* the container ends with this path, also when the broker is killed */
@@ -34,17 +40,26 @@ enum data_path_life {
 };
 
 struct data_path_events {
-	/* Programs can be started. *pidfd: the container's first process; taken by the callee. */
+	/* Programs can be started. *pidfd: the container's first process, taken by the callee; -1: it cannot be
+	 * had, and only the engine knows when it ends. */
 	void (*ready)(void *arg, int *pidfd);
 	/* It will not become ready, and no event comes after this; why is for the log. */
 	void (*failed)(void *arg, const char *why);
 	void *arg;
 };
 
-/* Streams of a started program that go to the worker, in the order of IPC_ANS_START. */
+/* Descriptors that go to the worker, as PROTOCOL.md has them for the answer to what was ordered. */
 struct data_path_streams {
-	int fds[IPC_START_FDS];
+	int fds[IPC_STREAM_FDS];
 	unsigned n;
+};
+
+/* Who hears later of an order: a place in what is ordered for. Zero: does not wait. */
+struct data_path_waiter {
+	/* Once, and not after forget(). result: 0, or as of the order, but not LATER. */
+	void (*ordered)(void *arg, int result, struct data_path_streams *streams);
+	void *arg;
+	struct data_path_order *order; /* the path's; NULL: does not wait */
 };
 
 struct data_path_ops {
@@ -53,20 +68,22 @@ struct data_path_ops {
 	int (*open)(struct broker *b, const char *name, enum data_path_life life,
 	    const struct data_path_events *events, struct data_path **ret);
 	/* Put what this path needs into the spec: mounts (room for CONTAINER_PLAN_OWN_MOUNTS), entrypoint. What
-	 * it points to lives as long as the path. */
+	 * it points to lives as long as the path. grace_ms: from hang_up() to the end. */
 	void (*describe)(struct data_path *d, struct engine_container_spec *spec,
-	    struct engine_mount *mounts);
+	    struct engine_mount *mounts, uint32_t grace_ms);
 	/* The container runs, as the engine describes it. */
 	void (*launched)(struct data_path *d, const struct engine_container *seen);
-	/* Start a program. 0, DATA_PATH_E_BUSY or -errno. */
+	/* Start a program. 0, DATA_PATH_E_BUSY, DATA_PATH_E_LATER or -errno. */
 	int (*start)(struct data_path *d, const struct guest_spawn *order,
-	    struct data_path_streams *ret);
-	/* Make a connection in the container's network. The one stream is its control pair. As start. */
+	    struct data_path_waiter *waiter, struct data_path_streams *ret);
+	/* Make a connection in the container's network. As start. */
 	int (*connect)(struct data_path *d, const struct guest_connect *order,
-	    struct data_path_streams *ret);
-	/* Listen in the container. The one stream is its control pair. As start. */
+	    struct data_path_waiter *waiter, struct data_path_streams *ret);
+	/* Listen in the container. As start, but at once; -EOPNOTSUPP: this path cannot. */
 	int (*listen)(struct data_path *d, const struct guest_listen *order,
 	    struct data_path_streams *ret);
+	/* Give up an order that is waited for. */
+	void (*forget)(struct data_path_waiter *waiter);
 	/* No more programs; those that run are to end. */
 	void (*hang_up)(struct data_path *d);
 	/* Free. NULL is fine. No event after this. */
@@ -74,5 +91,11 @@ struct data_path_ops {
 };
 
 extern const struct data_path_ops data_path_direct;
+extern const struct data_path_ops data_path_engine;
+
+/* One program's ends and the worker's, both in the order of IPC_ANS_START. ctl_alone: the others are -1. 0 or
+ * -errno: what was made is in them, to be closed. */
+SP_MUST_CHECK int data_path_make_streams(bool ctl_alone, int child[IPC_START_FDS],
+    int worker[IPC_START_FDS]);
 
 #endif

@@ -32,8 +32,6 @@
 #include "log.h"
 
 #define REPORT_SECONDS 10 /* from "the container runs" to the guest's report */
-#define PIPE_BYTES \
-	(1024 * 1024) /* /proc/sys/fs/pipe-max-size's default; measured: 1.3x of 64 KiB */
 
 struct data_path {
 	struct broker *broker;
@@ -272,8 +270,10 @@ direct_open(struct broker *b, const char *name, enum data_path_life life,
 }
 
 static void
-direct_describe(struct data_path *d, struct engine_container_spec *spec, struct engine_mount *mounts)
+direct_describe(struct data_path *d, struct engine_container_spec *spec,
+    struct engine_mount *mounts, uint32_t grace_ms)
 {
+	(void)grace_ms; /* comes with each order */
 	container_plan_direct(spec, mounts, d->broker->config->engine.view_guest_dir,
 	    d->directory_view);
 }
@@ -297,45 +297,6 @@ direct_launched(struct data_path *d, const struct engine_container *seen)
 	compare_when_complete(d);
 }
 
-/*
- * One pipe. A program that opens /dev/stdout again must be allowed to, whoever it runs as; who may
- * try is decided before that, by whose /proc files one can reach. A pipe that stays small works too.
- */
-static int
-make_pipe(int pipe_fds[2])
-{
-	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
-		return -errno;
-	(void)fcntl(pipe_fds[0], F_SETPIPE_SZ, PIPE_BYTES);
-	if (fchmod(pipe_fds[0], 0666) < 0)
-		log_debug("cannot open a pipe's mode: %s", strerror(errno));
-	return 0;
-}
-
-/* The program's ends in child[], the worker's in worker[], both in the order of the protocol. */
-static int
-make_streams(bool pty, int child[IPC_START_FDS], int worker[IPC_START_FDS])
-{
-	int pair[2];
-
-	for (unsigned i = 0; i < IPC_START_FDS; i++)
-		child[i] = worker[i] = -1;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
-	child[0] = pair[0];
-	worker[0] = pair[1];
-	for (unsigned i = 1; !pty && i < IPC_START_FDS; i++) {
-		bool input = i == 1; /* stdin: the program reads */
-		int r = make_pipe(pair);
-
-		if (r < 0)
-			return r;
-		child[i] = pair[input ? 0 : 1];
-		worker[i] = pair[input ? 1 : 0];
-	}
-	return 0;
-}
-
 /* Send an order with the guest's ends; ret gets the worker's. ctl_alone: the guest makes the rest. */
 static int
 give_order(struct data_path *d, const struct wire_writer *w, bool ctl_alone,
@@ -347,7 +308,7 @@ give_order(struct data_path *d, const struct wire_writer *w, bool ctl_alone,
 	if (w->failed)
 		return -E2BIG;
 	ret->n = ctl_alone ? 1 : IPC_START_FDS;
-	r = make_streams(ctl_alone, child, ret->fds);
+	r = data_path_make_streams(ctl_alone, child, ret->fds);
 	if (r == 0)
 		r = ipc_chan_send(d->order_fd, w->data, w->len, child, ret->n, MSG_DONTWAIT);
 	fd_close_all(child, IPC_START_FDS);
@@ -360,22 +321,26 @@ give_order(struct data_path *d, const struct wire_writer *w, bool ctl_alone,
 }
 
 static int
-direct_start(struct data_path *d, const struct guest_spawn *order, struct data_path_streams *ret)
+direct_start(struct data_path *d, const struct guest_spawn *order, struct data_path_waiter *waiter,
+    struct data_path_streams *ret)
 {
 	static uint8_t record[GUEST_ORDER_MAX]; /* one loop, one order at a time */
 	struct wire_writer w;
 
+	(void)waiter;
 	wire_writer_init(&w, record, sizeof(record));
 	guest_put_spawn(&w, order);
 	return give_order(d, &w, order->want_pty, ret);
 }
 
 static int
-direct_connect(struct data_path *d, const struct guest_connect *order, struct data_path_streams *ret)
+direct_connect(struct data_path *d, const struct guest_connect *order,
+    struct data_path_waiter *waiter, struct data_path_streams *ret)
 {
 	uint8_t record[64];
 	struct wire_writer w;
 
+	(void)waiter;
 	wire_writer_init(&w, record, sizeof(record));
 	guest_put_connect(&w, order);
 	return give_order(d, &w, true, ret);
@@ -390,6 +355,13 @@ direct_listen(struct data_path *d, const struct guest_listen *order, struct data
 	wire_writer_init(&w, record, sizeof(record));
 	guest_put_listen(&w, order);
 	return give_order(d, &w, true, ret);
+}
+
+/* Nothing is ever on its way. */
+static void
+direct_forget(struct data_path_waiter *waiter)
+{
+	(void)waiter;
 }
 
 /* A guest that would look for another broker has to be told; who does not listen is killed later. */
@@ -423,6 +395,7 @@ const struct data_path_ops data_path_direct = {
 	.start = direct_start,
 	.connect = direct_connect,
 	.listen = direct_listen,
+	.forget = direct_forget,
 	.hang_up = direct_hang_up,
 	.close = direct_close,
 };

@@ -18,7 +18,13 @@
 #include "activity.h"
 #include "admission.h"
 #include "broker.h"
+<<<<<<< HEAD
 #include "ipc_msg.h"
+=======
+#include "data_path.h"
+#include "guest_msg.h"
+#include "ipc.h"
+>>>>>>> 76203e1 (broker: the data path "engine", for what the direct one does not reach)
 #include "log_budget.h"
 #include "policy.h"
 #include "shadow.h"
@@ -80,6 +86,8 @@ struct peer_channel {
 	uint64_t directory; /* of what it has in the container: the random part of its name */
 	uint8_t *request;   /* CHANNEL_WAITING: the record of the request, without its id */
 	size_t request_len;
+	struct data_path_waiter waiter; /* CHANNEL_WAITING: its order may be on its way */
+	struct peer *peer;              /* of the waiter */
 	struct container *container; /* the peer's own one in mode "session", else the shared one */
 };
 

@@ -152,11 +152,12 @@ target_of(const struct facts *f)
 	return f->target[0] != '\0' ? f->target : NULL;
 }
 
-/* Somebody may come back to it, and then its place among the ceilings has so many bytes of memory. */
+/* Somebody may come back to it. */
 struct comeback {
 	const struct user_containers *set;
 	const struct facts *facts;
-	uint64_t memory;
+	uint64_t memory; /* bytes that its place among the ceilings has then */
+	enum policy_data_path data_path;
 };
 
 /* Whether who is let in like this gets what the facts are about, made of what they say. */
@@ -178,21 +179,17 @@ is_the_same(void *arg, const struct policy_decision *d)
 	same = facts_of(b, policy_grant_profile(grant), f->user, login.target, &other) == 0 &&
 	    strcmp(other.key, f->key) == 0 && strcmp(other.made_of, f->made_of) == 0;
 	comeback->memory = policy_grant_profile(grant)->memory;
+	comeback->data_path = policy_grant_profile(grant)->data_path;
 	(void)policy_grant_unref(grant);
 	return same;
 }
 
-/* By the policy in force. False: nobody could come back to it, and it is not to stay. ret_memory may be NULL. */
+/* By the policy in force. False: nobody could come back to it, and it is not to stay. */
 static bool
-is_wanted(const struct user_containers *u, const struct facts *f, uint64_t *ret_memory)
+is_wanted(const struct user_containers *u, const struct facts *f, struct comeback *ret)
 {
-	struct comeback comeback = { .set = u, .facts = f };
-	bool wanted = policy_may_get(u->broker->policy, f->user, target_of(f), time(NULL),
-	    is_the_same, &comeback);
-
-	if (ret_memory != NULL)
-		*ret_memory = comeback.memory;
-	return wanted;
+	*ret = (struct comeback){ .set = u, .facts = f };
+	return policy_may_get(u->broker->policy, f->user, target_of(f), time(NULL), is_the_same, ret);
 }
 
 /* ---- the keeper ---- */
@@ -202,10 +199,11 @@ on_idle(void *arg, struct container *c)
 {
 	struct kept *k = arg;
 	const struct broker *b = k->set->broker;
+	struct comeback comeback;
 
 	/* A login by an earlier policy may have begun it after that had changed. */
 	if (k->retired || k->facts.keep_ms == 0 || k->waiting != NULL ||
-	    !is_wanted(k->set, &k->facts, NULL) || (b->draining && !container_can_stay(c)))
+	    !is_wanted(k->set, &k->facts, &comeback) || (b->draining && !container_can_stay(c)))
 		container_end(c);
 	else
 		wait_for_user(k, k->facts.keep_ms);
@@ -534,10 +532,11 @@ place_for(struct user_containers *u, const struct facts *facts, uint64_t memory,
 
 /* Who has waited for it learns that it is there, and the audit log does before. 0 or -errno. */
 static int
-take_over(struct kept *k, const struct engine_list_item *item, bool waited)
+take_over(struct kept *k, const struct engine_list_item *item, enum policy_data_path data_path,
+    bool waited)
 {
 	struct audit_subject who = { .connection = k->connection, .user = k->facts.user };
-	int r = container_take_over(k->container, item->name, item->id, k->facts.made_of,
+	int r = container_take_over(k->container, item->name, item->id, k->facts.made_of, data_path,
 	    k->facts.grace_ms);
 
 	return r == 0 && waited && !audit_handout(k, &who) ? -EIO : r;
@@ -548,7 +547,7 @@ user_containers_found(struct user_containers *u, const struct engine_list_item *
 {
 	struct facts facts = { .user = "" };
 	struct kept *k = NULL;
-	uint64_t memory;
+	struct comeback comeback;
 	bool waited;
 	int r;
 
@@ -556,12 +555,12 @@ user_containers_found(struct user_containers *u, const struct engine_list_item *
 	if (u->all_found || strcmp(item->state, "running") != 0 ||
 	    !read_labels(u->broker, item, &facts))
 		return false;
-	if (is_wanted(u, &facts, &memory))
-		k = place_for(u, &facts, memory, &waited);
+	if (is_wanted(u, &facts, &comeback))
+		k = place_for(u, &facts, comeback.memory, &waited);
 	if (k == NULL)
 		return false;
 	log_info("container=%s user=%s of an earlier run is found again", item->name, facts.user);
-	r = take_over(k, item, waited);
+	r = take_over(k, item, comeback.data_path, waited);
 	k->mark = keep_mark_find(state_dir(k), item->name);
 	if (r < 0) {
 		log_warn("container=%s cannot be gone on with: %s", item->name, strerror(-r));
@@ -637,12 +636,13 @@ user_containers_not_found(struct user_containers *u)
 void
 user_containers_policy_changed(struct user_containers *u)
 {
+	struct comeback comeback;
 	struct kept *k;
 	struct kept *next;
 
 	for (k = TAILQ_FIRST(&u->list); k != NULL; k = next) {
 		next = TAILQ_NEXT(k, link);
-		if (!is_wanted(u, &k->facts, NULL))
+		if (!is_wanted(u, &k->facts, &comeback))
 			retire(k, "is not what the policy says now");
 	}
 }

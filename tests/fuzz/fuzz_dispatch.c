@@ -12,8 +12,13 @@
  * Covers: dispatch answer_ready answer_sign answer_query answer_auth answer_start answer_close
  * Covers: answer_activity activity_update
  * Covers: answer_forward answer_refused refusals_end forward_run peer_charge_refusal
+<<<<<<< HEAD
  * Covers: answer_listen answer_accepted forward_run_listener forward_refuse_listener decide conclude
  * Covers: fill_listen forward_agent forward_display forward_path add_listeners
+=======
+ * Covers: answer_listen answer_accepted forward_run_listener refuse_listener decide conclude forward_conclude
+ * Covers: on_ordered session_waiter
+>>>>>>> 76203e1 (broker: the data path "engine", for what the direct one does not reach)
  * Covers: peer_enter peer_serve peer_exited peer_violation peer_end peer_send peer_notice on_records
  * Covers: on_log on_deadline hand_over close_pair free_peer count_attempt refuse_later send_refusal
  * Covers: judge send_accepted session_begin session_end run run_waiting on_up on_down session_refuse
@@ -28,6 +33,7 @@
 #include <unistd.h>
 
 #include "container.h"
+#include "data_path.h"
 #include "fuzz.h"
 #include "scene.h"
 #include "worker_pool.h"
@@ -251,9 +257,16 @@ step_container_ended(struct step *s)
 static void
 step_start_result(struct step *s)
 {
-	static const int results[] = { 0, 1 /* DATA_PATH_E_BUSY */, -24 /* EMFILE */, -7 /* E2BIG */ };
+	static const int results[] = { 0, DATA_PATH_E_BUSY, -24 /* EMFILE */, -7 /* E2BIG */,
+		DATA_PATH_E_LATER };
 
 	scene.start_result = results[s->arg % SP_ARRAY_LEN(results)];
+}
+
+static void
+step_ordered(struct step *s)
+{
+	(void)scene_ordered(&scene, s->arg);
 }
 
 static void
@@ -322,7 +335,7 @@ static void (*const steps[])(struct step *s) = { step_raw, step_ready, step_sign
 	step_auth, step_start, step_close_channel, step_log_in, step_client, step_time, step_engine,
 	step_path_ready, step_path_failed, step_container_ended, step_start_result, step_hang_up,
 	step_exit, step_log, step_deaf, step_service, step_activity, step_forward, step_refused,
-	step_listen, step_accepted };
+	step_listen, step_accepted, step_ordered };
 
 enum {
 	RAW,
@@ -350,6 +363,7 @@ enum {
 	REFUSED,
 	LISTEN,
 	ACCEPTED,
+	ORDERED,
 };
 
 void
@@ -409,12 +423,19 @@ fuzz_seeds(void)
 		STEP1(FORWARD, 0x20, 1), STEP1(FORWARD, 0x30, 2), STEP(REFUSED, 0x10),
 		STEP(REFUSED, 0x80), STEP(CLOSE_CHANNEL, 0x00), STEP1(START, 0x10, 0),
 		STEP(REFUSED, 0xf0) };
+	static const uint8_t later[] = { STEP(LOG_IN, 0), STEP1(START, 0x10, 0), STEP(ENGINE, 0),
+		STEP(START_RESULT, 4), STEP(PATH_READY, 0), STEP1(START, 0x00, 1),
+		STEP1(FORWARD, 0x20, 1), STEP(ORDERED, 1), STEP1(LISTEN, 0x30, 0),
+		STEP(CLOSE_CHANNEL, 0x10), STEP(ORDERED, 0), STEP1(START, 0x40, 0),
+		STEP(CONTAINER_ENDED, 0), STEP(LOG_IN, 1), STEP1(START, 0x10, 0), STEP(ENGINE, 0),
+		STEP(PATH_READY, 0), STEP(START_RESULT, 2), STEP(ORDERED, 0), STEP(HANG_UP, 0) };
 	static const uint8_t slow[] = { STEP(TIME, 8), STEP(TIME, 6), STEP(EXIT, 0x30),
 		STEP(TIME, 5), STEP(CLIENT, 1), STEP(READY, 0), STEP(SIGN, 0), STEP(TIME, 9),
 		STEP(TIME, 6), STEP(SERVICE, 5), STEP(SERVICE, 7) };
 
 	fuzz_seed(login, sizeof(login));
 	fuzz_seed(denied, sizeof(denied));
+	fuzz_seed(later, sizeof(later));
 	fuzz_seed(sessions, sizeof(sessions));
 	fuzz_seed(violations, sizeof(violations));
 	fuzz_seed(busy, sizeof(busy));

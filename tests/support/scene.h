@@ -84,7 +84,7 @@ struct scene {
 	bool broken;   /* the pool has said so */
 	bool somebody; /* has proven a login, so that a source may be known */
 	int spawner;
-	int start_result; /* of the data path's next starts: 0, DATA_PATH_E_BUSY or -errno */
+	int start_result; /* of the data path's next orders: 0, DATA_PATH_E_BUSY, DATA_PATH_E_LATER or -errno */
 	unsigned launches, discards; /* so far */
 	/* Requests that were in order, when they were sent: the audit log has one line for each. */
 	unsigned programs, forwards, listens, told;
@@ -158,6 +158,8 @@ const struct scene_audit *scene_audit_read(void);
 /* The engine and the data path act on the i-th launch, modulo those that wait for it. False: none. */
 bool scene_launched(struct scene *s, unsigned i, unsigned error);
 bool scene_path_ready(struct scene *s, unsigned i);
+/* An order that was to come later has come, or failed as start_result says. */
+bool scene_ordered(struct scene *s, unsigned i);
 bool scene_path_failed(struct scene *s, unsigned i);
 bool scene_container_ended(struct scene *s, unsigned i);
 

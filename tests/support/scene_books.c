@@ -94,7 +94,11 @@ got_start(struct scene_worker *w, struct wire_reader *r, unsigned n_fds)
 
 	FUZZ_CHECK(ipc_get_ans_start(r, &m) == 0);
 	got_answer(w, &w->channels[m.channel], &w->channels[m.channel].starts, m.result);
-	FUZZ_CHECK(n_fds == (m.result != IPC_START_OK ? 0 : m.pty ? 1 : IPC_START_FDS));
+	FUZZ_CHECK(n_fds ==
+		(m.result != IPC_START_OK ? 0
+			: m.pty           ? 1
+					  : IPC_START_FDS) ||
+	    (m.result == IPC_START_OK && n_fds == IPC_STREAM_FDS));
 	FUZZ_CHECK(!m.pty || w->user == SCENE_ALICE);
 	w->started_programs += m.result == IPC_START_OK;
 }
@@ -106,7 +110,8 @@ got_forward(struct scene_worker *w, struct wire_reader *r, unsigned n_fds)
 
 	FUZZ_CHECK(ipc_get_ans_forward(r, &m) == 0);
 	got_answer(w, &w->channels[m.channel], &w->channels[m.channel].forwards, m.result);
-	FUZZ_CHECK(n_fds == (m.result == IPC_START_OK));
+	FUZZ_CHECK(n_fds == (m.result == IPC_START_OK) ||
+	    (m.result == IPC_START_OK && n_fds == IPC_STREAM_FDS));
 	FUZZ_CHECK(m.result != IPC_START_OK || w->user == SCENE_ALICE);
 	w->connections += m.result == IPC_START_OK;
 }

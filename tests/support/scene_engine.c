@@ -16,6 +16,7 @@
 #include "scene_private.h"
 
 #define LAUNCHES_MAX 64
+#define ORDERS_MAX   256
 
 static const char *const images[] = { "shared-image", "single-image" };
 static const uid_t uids[] = { 1001, 1002 };
@@ -43,7 +44,14 @@ struct scene_launch {
 	bool exists; /* in the engine; false after engine_discard() */
 };
 
+/* One that is on its way; NULL: a free place. */
+struct data_path_order {
+	struct data_path_waiter *waiter;
+	struct data_path *path;
+};
+
 static struct scene_launch launches[LAUNCHES_MAX];
+static struct data_path_order orders[ORDERS_MAX];
 
 static struct scene_launch *
 find_launch(const char *name)
@@ -175,6 +183,19 @@ engine_inspect(struct engine *e, const char *id, engine_done_fn *done, void *arg
 	fuzz_broken(__FILE__, __LINE__, "a container of an earlier run is looked for");
 }
 
+int
+engine_wait(struct engine *e, const char *id, uint32_t timeout_ms, engine_done_fn *done, void *arg,
+    struct engine_call **ret_call)
+{
+	(void)e;
+	(void)id;
+	(void)timeout_ms;
+	(void)done;
+	(void)arg;
+	(void)ret_call;
+	fuzz_broken(__FILE__, __LINE__, "a container whose process is known is waited for");
+}
+
 const char *
 engine_error_name(enum engine_error error)
 {
@@ -215,11 +236,13 @@ path_open(struct broker *b, const char *name, enum data_path_life life,
 }
 
 static void
-path_describe(struct data_path *d, struct engine_container_spec *spec, struct engine_mount *mounts)
+path_describe(struct data_path *d, struct engine_container_spec *spec, struct engine_mount *mounts,
+    uint32_t grace_ms)
 {
 	static const char *const entrypoint[] = { GUEST_PROGRAM, NULL };
 
 	(void)d;
+	(void)grace_ms;
 	spec->entrypoint = entrypoint;
 	mounts[0] = (struct engine_mount){ .kind = ENGINE_MOUNT_BIND,
 		.source = "/guest",
@@ -296,18 +319,46 @@ open_streams(unsigned n, struct data_path_streams *ret)
 	return 0;
 }
 
+/* Now or later, as the script has it. */
 static int
-path_start(struct data_path *d, const struct guest_spawn *order, struct data_path_streams *ret)
+carry_out(struct data_path *d, struct data_path_waiter *waiter, unsigned n,
+    struct data_path_streams *ret)
+{
+	if (scene_now->start_result != DATA_PATH_E_LATER)
+		return open_streams(n, ret);
+	FUZZ_CHECK(waiter->order == NULL);
+	for (size_t i = 0; i < ORDERS_MAX; i++) {
+		if (orders[i].waiter != NULL)
+			continue;
+		orders[i] = (struct data_path_order){ waiter, d };
+		waiter->order = &orders[i];
+		return DATA_PATH_E_LATER;
+	}
+	return DATA_PATH_E_BUSY;
+}
+
+static void
+path_forget(struct data_path_waiter *waiter)
+{
+	FUZZ_CHECK(waiter->order != NULL && waiter->order->waiter == waiter);
+	waiter->order->waiter = NULL;
+	waiter->order = NULL;
+}
+
+static int
+path_start(struct data_path *d, const struct guest_spawn *order, struct data_path_waiter *waiter,
+    struct data_path_streams *ret)
 {
 	FUZZ_CHECK(d->ready && !d->hung_up);
 	check_order(d->launch, order);
 	scene_audit_took_effect(SCENE_PROGRAM);
-	return open_streams(order->want_pty ? 1 : IPC_START_FDS, ret);
+	return carry_out(d, waiter, order->want_pty ? 1 : IPC_START_FDS, ret);
 }
 
 /* Only to the container itself, and only where the policy lets go who has logged in. */
 static int
-path_connect(struct data_path *d, const struct guest_connect *order, struct data_path_streams *ret)
+path_connect(struct data_path *d, const struct guest_connect *order,
+    struct data_path_waiter *waiter, struct data_path_streams *ret)
 {
 	static const uint8_t v6[16] = { [15] = 1 };
 
@@ -320,7 +371,7 @@ path_connect(struct data_path *d, const struct guest_connect *order, struct data
 		FUZZ_CHECK(a->v6 ? memcmp(a->bytes, v6, 16) == 0 : a->bytes[0] == 127);
 	}
 	scene_audit_took_effect(SCENE_FORWARD);
-	return open_streams(1, ret);
+	return carry_out(d, waiter, 1, ret);
 }
 
 /*
@@ -343,7 +394,7 @@ path_listen(struct data_path *d, const struct guest_listen *order, struct data_p
 		FUZZ_CHECK(a->v6 ? memcmp(a->bytes, v6, 16) == 0 : a->bytes[0] == 127);
 	}
 	scene_audit_took_effect(SCENE_LISTENER);
-	return open_streams(1, ret);
+	return scene_now->start_result == DATA_PATH_E_LATER ? -EOPNOTSUPP : open_streams(1, ret);
 }
 
 static void
@@ -357,22 +408,24 @@ path_close(struct data_path *d)
 {
 	if (d == NULL)
 		return;
+	/* Whoever waits has let go before. */
+	for (size_t i = 0; i < ORDERS_MAX; i++)
+		FUZZ_CHECK(orders[i].waiter == NULL || orders[i].path != d);
 	d->launch->path = NULL;
 	forget_launch(d->launch);
 	free(d);
 }
 
-const struct data_path_ops data_path_direct = {
-	.name = "scene",
-	.open = path_open,
-	.describe = path_describe,
-	.launched = path_launched,
-	.start = path_start,
-	.connect = path_connect,
-	.listen = path_listen,
-	.hang_up = path_hang_up,
-	.close = path_close,
-};
+#define SCENE_PATH                                                                       \
+	{                                                                                \
+		.name = "scene", .open = path_open, .describe = path_describe,           \
+		.launched = path_launched, .start = path_start, .connect = path_connect, \
+		.listen = path_listen, .forget = path_forget, .hang_up = path_hang_up,   \
+		.close = path_close                                                      \
+	}
+
+const struct data_path_ops data_path_direct = SCENE_PATH;
+const struct data_path_ops data_path_engine = SCENE_PATH;
 
 enum wanted {
 	WANT_ANSWER,
@@ -494,10 +547,44 @@ scene_container_ended(struct scene *s, unsigned i)
 	return true;
 }
 
+bool
+scene_ordered(struct scene *s, unsigned i)
+{
+	struct data_path_streams streams;
+	struct data_path_waiter waiter = { 0 };
+	unsigned n = 0;
+	int r;
+
+	for (size_t k = 0; k < ORDERS_MAX; k++)
+		n += orders[k].waiter != NULL;
+	if (n == 0)
+		return false;
+	i %= n;
+	for (size_t k = 0; k < ORDERS_MAX; k++) {
+		if (orders[k].waiter == NULL || i-- > 0)
+			continue;
+		waiter = *orders[k].waiter;
+		path_forget(orders[k].waiter);
+		break;
+	}
+	r = s->start_result == DATA_PATH_E_LATER ? 0 : s->start_result;
+	if (r == 0) {
+		s->start_result = 0;
+		r = open_streams(IPC_STREAM_FDS, &streams);
+		s->start_result = DATA_PATH_E_LATER;
+	}
+	scene_enter(true);
+	waiter.ordered(waiter.arg, r, &streams);
+	scene_enter(false);
+	scene_turn(s);
+	return true;
+}
+
 void
 scene_engine_begin(void)
 {
 	memset(launches, 0, sizeof(launches));
+	memset(orders, 0, sizeof(orders));
 }
 
 bool
@@ -505,6 +592,10 @@ scene_engine_is_empty(void)
 {
 	for (size_t i = 0; i < LAUNCHES_MAX; i++) {
 		if (launches[i].used)
+			return false;
+	}
+	for (size_t i = 0; i < ORDERS_MAX; i++) {
+		if (orders[i].waiter != NULL)
 			return false;
 	}
 	return true;

@@ -21,13 +21,23 @@ PROGRAM = f"{BUILD}/broker/sallyport-broker"
 WORKER_UIDS = range(1900000000, 1900131072)  # the default
 PRESPAWN = 2
 MISSING_IMAGE = "sallyport-test/not-there:latest"
+DATA_PATH = os.environ.get("SALLYPORT_DATA_PATH", "direct")
 
 
 def profile(image="sallyport-test/bash:latest", session=None, **container):
     base = {"image": image, "user": "1000:1000", "workdir": "/home/dev", "stop_grace": "2s",
             "mounts": [{"tmpfs": "/tmp", "size": "64M"}]}
+    if DATA_PATH != "direct":
+        base["data_path"] = DATA_PATH
     base.update(container)
-    return {"container": base, "session": session or {}}
+    return {"container": base, "session": for_data_path(session or {})}
+
+
+def for_data_path(session):
+    """Without what the data path "engine" does not offer."""
+    if DATA_PATH == "direct" or "forward" not in session:
+        return session
+    return dict(session, forward={k: v for k, v in session["forward"].items() if k == "local"})
 
 
 BASH = {"shell": ["/bin/bash"], "exec": ["/bin/bash", "-c", "${command}"]}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Broker: what the data paths have in common. Nobody else's words come here. */
+#include "data_path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "log.h"
+
+#define PIPE_BYTES \
+	(1024 * 1024) /* /proc/sys/fs/pipe-max-size's default; measured: 1.3x of 64 KiB */
+
+/*
+ * One pipe. A program that opens /dev/stdout again must be allowed to, whoever it runs as; who may
+ * try is decided before that, by whose /proc files one can reach. A pipe that stays small works too.
+ */
+static int
+make_pipe(int pipe_fds[2])
+{
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		return -errno;
+	(void)fcntl(pipe_fds[0], F_SETPIPE_SZ, PIPE_BYTES);
+	if (fchmod(pipe_fds[0], 0666) < 0)
+		log_debug("cannot open a pipe's mode: %s", strerror(errno));
+	return 0;
+}
+
+int
+data_path_make_streams(bool ctl_alone, int child[IPC_START_FDS], int worker[IPC_START_FDS])
+{
+	int pair[2];
+
+	for (unsigned i = 0; i < IPC_START_FDS; i++)
+		child[i] = worker[i] = -1;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	child[0] = pair[0];
+	worker[0] = pair[1];
+	for (unsigned i = 1; !ctl_alone && i < IPC_START_FDS; i++) {
+		bool input = i == 1; /* stdin: the program reads */
+		int r = make_pipe(pair);
+
+		if (r < 0)
+			return r;
+		child[i] = pair[input ? 0 : 1];
+		worker[i] = pair[input ? 1 : 0];
+	}
+	return 0;
+}
