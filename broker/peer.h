@@ -18,13 +18,8 @@
 #include "activity.h"
 #include "admission.h"
 #include "broker.h"
-<<<<<<< HEAD
-#include "ipc_msg.h"
-=======
 #include "data_path.h"
-#include "guest_msg.h"
-#include "ipc.h"
->>>>>>> 76203e1 (broker: the data path "engine", for what the direct one does not reach)
+#include "ipc_msg.h"
 #include "log_budget.h"
 #include "policy.h"
 #include "shadow.h"

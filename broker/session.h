@@ -38,7 +38,9 @@ void session_refuse(struct peer *p, uint32_t channel, enum ipc_start_result resu
 void session_ordered(struct peer *p, uint32_t number, bool pty, const char *text,
     struct data_path_streams *streams);
 
-<<<<<<< HEAD
+/* Who hears of an order for this channel that is not given at once. */
+struct data_path_waiter *session_waiter(struct peer *p, uint32_t number);
+
 /* ---- answer_forward.c ---- */
 
 /* Why the profile does not allow this listener, a sentence; or NULL, with *ret_at for a TCP one. */
@@ -53,12 +55,6 @@ const struct peer_channel *forward_display(const struct peer *p, uint32_t number
 void forward_path(const struct peer_channel *listener, char path[GUEST_PATH_MAX + 1]);
 
 /* Carry out what was taken. false: it does not decode. */
-=======
-/* Who hears of an order for this channel that is not given at once. */
-struct data_path_waiter *session_waiter(struct peer *p, uint32_t number);
-
-/* answer_forward.c: carry out what was taken. false: it does not decode. */
->>>>>>> 76203e1 (broker: the data path "engine", for what the direct one does not reach)
 SP_MUST_CHECK bool forward_run(struct peer *p, uint32_t number, struct wire_reader *request);
 /* What came of that: r as of the order. */
 void forward_conclude(struct peer *p, uint32_t number, int r, struct data_path_streams *streams);

@@ -37,12 +37,14 @@ enum stream_kind {
 	STREAM_HELLO = 1, /* both, first: u32 version, u32 credit */
 	STREAM_CTL = 2,   /* both: one ctl record of guest_msg.h; never with descriptors */
 	STREAM_INPUT = 3, /* worker to guest: 1..STREAM_DATA_MAX bytes for the program or connection */
-	STREAM_INPUT_END = 4, /* worker to guest: empty; no more INPUT */
+	STREAM_INPUT_END =
+	    4, /* empty; worker to guest: no more INPUT. guest to worker: nobody takes it */
 	STREAM_OUTPUT = 5, /* guest to worker: 1..STREAM_DATA_MAX bytes of stdout, terminal, connection */
-	STREAM_ERRORS = 6,     /* guest to worker: the same of stderr */
-	STREAM_OUTPUT_END = 7, /* guest to worker: empty */
-	STREAM_ERRORS_END = 8, /* guest to worker: empty */
-	STREAM_MORE = 9,       /* both: u32, so many bytes of credit more: 1..STREAM_CREDIT */
+	STREAM_ERRORS = 6, /* guest to worker: the same of stderr */
+	/* empty; guest to worker: no more of it. worker to guest: nobody takes it */
+	STREAM_OUTPUT_END = 7,
+	STREAM_ERRORS_END = 8,
+	STREAM_MORE = 9, /* both: u32, so many bytes of credit more: 1..STREAM_CREDIT */
 	STREAM_SIZE = 10, /* worker to guest: u32 columns, rows, width_px, height_px of the terminal */
 };
 

@@ -314,6 +314,8 @@ static void
 end_feeding(struct stream *s)
 {
 	fd_close(&s->feed);
+	if (!s->is_deaf && !s->input.ended && room(s) >= STREAM_HEAD)
+		say(s, &(struct stream_frame){ .kind = STREAM_INPUT_END });
 	s->is_deaf = true;
 }
 
@@ -401,6 +403,14 @@ on_input_end(struct stream *s)
 	return 0;
 }
 
+/* The worker's client does not want it any more: the program finds its pipe closed. A terminal is one for all. */
+static void
+stop_reading(struct stream *s, int which)
+{
+	if (!s->is_terminal)
+		fd_close(&s->from[which]);
+}
+
 static int
 on_more(struct stream *s, const struct stream_frame *f)
 {
@@ -441,10 +451,14 @@ on_frame(struct stream *s, const struct stream_frame *f)
 		return on_more(s, f);
 	case STREAM_SIZE:
 		return on_size(s, f);
+	case STREAM_OUTPUT_END:
+		stop_reading(s, 0);
+		return 0;
+	case STREAM_ERRORS_END:
+		stop_reading(s, 1);
+		return 0;
 	case STREAM_OUTPUT:
 	case STREAM_ERRORS:
-	case STREAM_OUTPUT_END:
-	case STREAM_ERRORS_END:
 		break; /* ours */
 	}
 	return FRAME_E_BAD;

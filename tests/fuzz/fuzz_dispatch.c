@@ -12,13 +12,9 @@
  * Covers: dispatch answer_ready answer_sign answer_query answer_auth answer_start answer_close
  * Covers: answer_activity activity_update
  * Covers: answer_forward answer_refused refusals_end forward_run peer_charge_refusal
-<<<<<<< HEAD
  * Covers: answer_listen answer_accepted forward_run_listener forward_refuse_listener decide conclude
  * Covers: fill_listen forward_agent forward_display forward_path add_listeners
-=======
- * Covers: answer_listen answer_accepted forward_run_listener refuse_listener decide conclude forward_conclude
- * Covers: on_ordered session_waiter
->>>>>>> 76203e1 (broker: the data path "engine", for what the direct one does not reach)
+ * Covers: forward_conclude on_ordered session_waiter
  * Covers: peer_enter peer_serve peer_exited peer_violation peer_end peer_send peer_notice on_records
  * Covers: on_log on_deadline hand_over close_pair free_peer count_attempt refuse_later send_refusal
  * Covers: judge send_accepted session_begin session_end run run_waiting on_up on_down session_refuse

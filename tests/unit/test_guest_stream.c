@@ -38,7 +38,7 @@ static struct worker {
 	int to, from;
 	uint8_t in[STREAM_HEAD + STREAM_DATA_MAX];
 	size_t in_len;
-	bool hello, started, failed, exited, connected, output_ended, errors_ended, over;
+	bool hello, started, failed, exited, connected, output_ended, errors_ended, input_ended, over;
 	struct guest_ctl failure, exit;
 	uint64_t credit; /* for INPUT */
 	bool generous;   /* each byte that comes makes room for another one */
@@ -330,8 +330,11 @@ on_frame(const struct stream_frame *f)
 		w.credit += f->more;
 		assert_in_range(w.credit, 1, STREAM_CREDIT);
 		break;
-	case STREAM_INPUT:
 	case STREAM_INPUT_END:
+		assert_false(w.input_ended);
+		w.input_ended = true;
+		break;
+	case STREAM_INPUT:
 	case STREAM_SIZE:
 		fail_msg("the guest says frame %d", (int)f->kind);
 	}
@@ -644,7 +647,34 @@ test_input_for_nobody(void **state)
 		HEAR_UNTIL(w.credit >= STREAM_DATA_MAX);
 		send_input(zeros, STREAM_DATA_MAX);
 	}
+	assert_true(w.input_ended);
 	send_kind(STREAM_INPUT_END);
+	finish();
+}
+
+/* A program that writes to nobody hears of it as from a pipe; the other stream goes on. */
+static void
+test_output_for_nobody(void **state)
+{
+	(void)state;
+	start_sh("echo ready; read x; while echo more; do :; done 2>/dev/null; echo closed >&2; exit 5",
+	    false);
+	greet(STREAM_CREDIT);
+	hear_output("ready");
+	send_kind(STREAM_OUTPUT_END);
+	send_input((const uint8_t *)"go\n", 3);
+	expect_exit(true, SIGPIPE);
+	finish();
+	start_sh("trap '' PIPE; echo ready; read x; while echo more; do :; done; echo closed >&2; exit 5",
+	    false);
+	greet(STREAM_CREDIT);
+	hear_output("ready");
+	send_kind(STREAM_OUTPUT_END);
+	send_kind(STREAM_OUTPUT_END);
+	send_input((const uint8_t *)"go\n", 3);
+	HEAR_UNTIL(w.errors_ended);
+	assert_non_null(strstr(w.errors, "closed"));
+	expect_exit(false, 5);
 	finish();
 }
 
@@ -917,8 +947,6 @@ static const struct {
 	{ "\4\0\0\0\1", 5 },
 	{ "\5\0\0\0\1x", 6 },
 	{ "\6\0\0\0\1x", 6 },
-	{ "\7\0\0\0\0", 5 },
-	{ "\10\0\0\0\0", 5 },
 	{ "\11\0\0\0\4\0\0\0\0", 9 },
 };
 
@@ -1334,6 +1362,7 @@ main(int argc, char **argv)
 		CASE(test_signal_past_input),
 		CASE(test_exit_past_output),
 		CASE(test_input_for_nobody),
+		CASE(test_output_for_nobody),
 		CASE(test_large),
 		CASE(test_terminal),
 		CASE(test_terminal_input),
