@@ -10,6 +10,8 @@ from kit.docker import LABEL
 from kit.proc import alive, descendants, wait_for, with_command
 from kit.target import PATIENCE
 
+pytestmark = pytest.mark.data_path
+
 # By this the processes of this run are known on the host.
 MARK = f"7{os.getpid():08d}"
 # Everything that people do to keep a process alive.

@@ -6,6 +6,8 @@ from kit.broker import BASH, profile
 from kit.proc import wait_for
 from kit.target import PATIENCE
 
+pytestmark = pytest.mark.data_path
+
 IMAGE = "sallyport-test/volume:latest"
 
 

@@ -8,7 +8,7 @@ import pytest
 from kit.proc import wait_for
 from kit.target import PATIENCE
 
-pytestmark = pytest.mark.quick
+pytestmark = [pytest.mark.quick, pytest.mark.data_path]
 
 
 def run(transport, command):

@@ -11,6 +11,8 @@ from kit.raw import (CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_EOF, CHANNEL_FAILURE, 
                      CHANNEL_SUCCESS, EXTENDED_DATA, GLOBAL_REQUEST, OPEN_CONFIRMATION, OPEN_FAILURE,
                      REQUEST_FAILURE, REQUEST_SUCCESS, WINDOW_ADJUST, RawClient, Reader, message, string)
 
+pytestmark = pytest.mark.data_path
+
 ANSWERS = {CHANNEL_SUCCESS: "success", CHANNEL_FAILURE: "failure", REQUEST_SUCCESS: "global success",
            REQUEST_FAILURE: "global failure"}
 WINDOW = 1 << 20

@@ -8,7 +8,7 @@ from kit.proc import wait_for
 from kit.target import PATIENCE
 from kit.terminal import Terminal
 
-pytestmark = pytest.mark.quick
+pytestmark = [pytest.mark.quick, pytest.mark.data_path]
 
 
 def start_shell(target, **how):

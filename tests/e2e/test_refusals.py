@@ -11,7 +11,7 @@ import pytest
 from kit.broker import REFUSED_SENTENCE
 from kit.target import PATIENCE
 
-pytestmark = pytest.mark.quick
+pytestmark = [pytest.mark.quick, pytest.mark.data_path]
 
 
 def same(both, *args, **how):

@@ -21,6 +21,8 @@ from kit.sftp import (ATTRS, CLOSE, DATA, EXTENDED_REPLY, FLAG_APPEND, FLAG_CREA
 from kit.proc import wait_for
 from kit.target import PATIENCE
 
+pytestmark = pytest.mark.data_path
+
 OLD = 1_000_000_000  # 2001: listings show the year and no minute that may pass
 MIB = 1 << 20
 IMAGES = ["files", "busyfiles", "onefiles"]

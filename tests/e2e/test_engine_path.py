@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The data path "engine": programs as execs of the engine. That it behaves as the direct one is the other files'
+business (marker data_path); this is what is its own.
+"""
+import base64
+import os
+import signal
+import subprocess
+
+import pytest
+
+from kit.broker import Broker, profile
+from kit.proc import alive, wait_for
+from kit.target import PATIENCE
+from test_engine_restart import comes_back, end_engine, nothing_left
+
+GUEST = "/.sallyport/guest/sallyport-guest"
+STATUS = "grep -E '^(Uid|Gid|Groups|Cap...|NoNewPrivs|Seccomp):' /proc/self/status; umask; pwd; env | sort"
+
+
+def make(keys, engine):
+    """One user for each of the two ways, everything else alike, and one whose container is kept."""
+    b = Broker(keys, engine.socket)
+    direct, by_engine = (profile(data_path=p) for p in ("direct", "engine"))
+    kept = profile("sallyport-test/busybox:latest", data_path="engine", mode="user", keep="10m")
+    b.policy["profiles"].update(dev=by_engine, busy=direct, onebin=kept)
+    b.config["engine"].update(probe_interval="1s")
+    return b
+
+
+@pytest.fixture
+def broker(keys, engine):
+    b = make(keys, engine)
+    yield b.start()
+    b.close()
+    wait_for(lambda: not engine.containers(), 20 * PATIENCE, "the containers of this test are gone")
+
+
+def test_the_order_is_the_brokers(broker, engine):
+    """What is run stands in the broker's request; a worker has no say in it once it has the stream."""
+    with broker.target.popen("echo up; exec sleep 1000", user="dev") as p:
+        assert p.stdout.readline() == b"up\n"
+        [container] = engine.containers()
+        seen = engine.inspect(container)
+        assert seen["Config"]["Entrypoint"][:2] == [GUEST, "--hold"]
+        assert [m["Destination"] for m in seen["Mounts"] if m["Type"] == "bind"] == [os.path.dirname(GUEST)]
+        [exec_id] = seen["ExecIDs"]
+        process = engine.get(f"/exec/{exec_id}/json")["ProcessConfig"]
+        assert (process["entrypoint"], process["privileged"], process["tty"]) == (GUEST, False, False)
+        option, *pieces = process["arguments"]
+        order = b"".join(base64.b64decode(piece, validate=True) for piece in pieces)
+        assert option == "--stream" and b"exec sleep 1000" in order and b"USER=dev" in order
+        p.kill()
+
+
+def test_confined_as_on_the_direct_path(broker):
+    hide = (b"SSH_C", b"HOSTNAME", b"_=", b"USER", b"LOGNAME")
+    ours, theirs = ([line for line in broker.target.ssh(STATUS, user=u).stdout.split(b"\n")
+                     if not line.startswith(hide)] for u in ("dev", "busy"))
+    assert b"CapEff:\t0000000000000000" in ours and b"NoNewPrivs:\t1" in ours
+    assert ours == theirs
+
+
+def test_long_orders(broker):
+    """As long as an exec request may be: its base64 needs more than one argument."""
+    word = "x" * 40000
+    r = broker.target.ssh(f"printf %s {word} | wc -c", user="dev")
+    assert r.stdout.strip() == b"40000"
+
+
+def test_the_stream_carries_nothing_else(broker):
+    """What would be a request to the engine on any other connection to it."""
+    request = b"GET /_ping HTTP/1.1\r\nHost: engine\r\n\r\n" * 100
+    assert broker.target.ssh("cat", user="dev", stdin=request).stdout == request
+
+
+def test_nobody_reads(broker):
+    """A client that stops to read and says so: the program finds its pipe closed, as under sshd."""
+    with broker.target.popen("yes; echo $? >&2", user="dev", stderr=subprocess.PIPE) as p:
+        assert p.stdout.read(2) == b"y\n"
+        p.stdout.close()
+        assert p.stderr.readline() == b"141\n"
+
+
+def test_listeners_are_refused(broker):
+    r = broker.target.ssh("true", user="dev",
+                          options=("-o", "ExitOnForwardFailure=yes", "-R", "0:127.0.0.1:1"))
+    assert r.returncode == 255 and b"remote port forwarding failed" in r.stderr
+
+
+def test_kept_over_a_broker_that_is_killed(broker, engine):
+    where = "cat /proc/sys/kernel/hostname"
+    before = broker.target.ssh(where, user="onebin").stdout
+    broker.kill()
+    assert len(engine.containers()) == 1
+    broker.start()
+    assert broker.target.ssh(where, user="onebin").stdout == before
+    broker.stop()
+    broker.policy["profiles"]["onebin"] = profile(mode="session")
+    broker.start()
+    wait_for(lambda: not engine.containers(), 60 * PATIENCE, "it is not kept any more")
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_engine_ends(own_engine, keys, how):
+    """The streams end with it, and so do the sessions, with a sentence; the next ones work."""
+    b = make(keys, own_engine)
+    first = None
+    try:
+        b.start()
+        p = b.target.popen("echo up; sleep 1000", user="dev")
+        assert p.stdout.readline() == b"up\n"
+        [container] = own_engine.containers()
+        first = own_engine.inspect(container)["State"]["Pid"]
+        end_engine(own_engine, how)
+        _, err = p.communicate(timeout=60 * PATIENCE)
+        assert p.returncode == 255 and b"container has ended" in err.lower()
+        comes_back(b, own_engine)
+        nothing_left(b, own_engine)
+        # Killed, this engine forgets what its shims had; only it could have ended that.
+        if how == signal.SIGTERM:
+            assert not alive(first)
+    finally:
+        b.close()
+        if first is not None and alive(first):
+            os.kill(first, signal.SIGKILL)
