@@ -88,7 +88,7 @@ forward_conclude(struct peer *p, uint32_t number, int r, struct data_path_stream
 		return;
 	}
 	log_error("connection=%s channel=%u cannot forward: %s", p->id, number,
-	    r == DATA_PATH_E_BUSY ? "the container does not take orders" : strerror(-r));
+	    data_path_error_text(r));
 	session_refuse(p, number, IPC_START_FAILED, "The container does not take any more orders.");
 }
 

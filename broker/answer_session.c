@@ -314,9 +314,11 @@ conclude(struct peer *p, uint32_t number, const struct ipc_req_start *m, int r,
 		return;
 	if (r != 0) {
 		log_error("connection=%s channel=%u cannot start a program: %s", p->id, number,
-		    r == DATA_PATH_E_BUSY ? "the container does not take orders" : strerror(-r));
+		    data_path_error_text(r));
 		session_refuse(p, number, IPC_START_FAILED,
-		    "The container does not start any more programs. Log in again for a new one.");
+		    r == DATA_PATH_E_AWAY
+			? CONTAINER_ENGINE_AWAY
+			: "The container does not start any more programs. Log in again for a new one.");
 		return;
 	}
 	log_info("connection=%s user=%s channel=%u started: %s%s", p->id, p->user, number,
@@ -347,6 +349,8 @@ run(struct peer *p, uint32_t number, const struct ipc_req_start *m)
 	conclude(p, number, m, r, &streams);
 }
 
+static const char kept_is_broken[] = "bug: a request that was kept does not decode";
+
 /* An order that was on its way. */
 static void
 on_ordered(void *arg, int result, struct data_path_streams *streams)
@@ -362,8 +366,13 @@ on_ordered(void *arg, int result, struct data_path_streams *streams)
 		return;
 	}
 	wire_reader_init(&r, channel->request, channel->request_len);
-	if (ipc_get_req_start(&r, &m) == 0)
+	if (ipc_get_req_start(&r, &m) == 0) {
 		conclude(p, number, &m, result, streams);
+		return;
+	}
+	if (streams != NULL)
+		fd_close_all(streams->fds, streams->n);
+	peer_end(p, kept_is_broken);
 }
 
 struct data_path_waiter *
@@ -402,7 +411,7 @@ run_waiting(struct peer *p, uint32_t number)
 		break;
 	}
 	if (!known)
-		peer_end(p, "bug: a request that was kept does not decode");
+		peer_end(p, kept_is_broken);
 }
 
 static void

@@ -149,7 +149,7 @@ describe_failure(const struct container *c, const struct engine_result *result, 
 	case ENGINE_E_TIMEOUT:
 	case ENGINE_E_UNHEALTHY:
 	case ENGINE_E_BUSY:
-		(void)snprintf(out, cap, "The container engine is not responding. Try again later.");
+		(void)snprintf(out, cap, CONTAINER_ENGINE_AWAY);
 		break;
 	case ENGINE_E_NO_IMAGE:
 		(void)snprintf(out, cap,
@@ -228,7 +228,9 @@ static int wait_for_end(struct container *c);
 static void
 wait_again(struct container *c)
 {
-	struct timeval tv = { .tv_sec = WAIT_AGAIN_SECONDS };
+	/* An id is as good as a dice: not all of them ask in the same moment. */
+	struct timeval tv = { .tv_sec = WAIT_AGAIN_SECONDS,
+		.tv_usec = (suseconds_t)(strtoul(c->id + ENGINE_ID_LEN - 5, NULL, 16) % 1000000) };
 
 	if (event_add(c->ended, &tv) < 0)
 		container_fail(c, "The container cannot be watched: out of memory.");
@@ -254,7 +256,8 @@ look_again(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (engine_inspect(c->broker->engine, c->id, on_looked, c, &c->waiting) < 0)
+	if (engine_health(c->broker->engine) == ENGINE_UNHEALTHY ||
+	    engine_inspect(c->broker->engine, c->id, on_looked, c, &c->waiting) < 0)
 		wait_again(c);
 }
 

@@ -129,6 +129,9 @@ bool container_can_stay(const struct container *c);
 /* Why it is down, or NULL. */
 const char *container_down_text(const struct container *c);
 
+/* For who waits for something of an engine that is away. */
+#define CONTAINER_ENGINE_AWAY "The container engine is not responding. Try again later."
+
 /* Start a program in a container that is up. As data_path_ops.start. */
 SP_MUST_CHECK int container_start(struct container *c, const struct guest_spawn *order,
     struct data_path_waiter *waiter, struct data_path_streams *ret);

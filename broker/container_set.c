@@ -196,7 +196,7 @@ container_can_stay(const struct container *c)
 {
 	bool found = c->grant == NULL && c->id[0] != '\0';
 
-	return c->state == CONTAINER_UP || (found && c->pidfd < 0);
+	return c->state == CONTAINER_UP || (found && c->ended == NULL);
 }
 
 const char *

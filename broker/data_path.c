@@ -29,6 +29,16 @@ make_pipe(int pipe_fds[2])
 	return 0;
 }
 
+const char *
+data_path_error_text(int r)
+{
+	if (r == DATA_PATH_E_BUSY)
+		return "the container does not take orders";
+	if (r == DATA_PATH_E_AWAY)
+		return "the engine does not answer";
+	return strerror(-r);
+}
+
 int
 data_path_make_streams(bool ctl_alone, int child[IPC_START_FDS], int worker[IPC_START_FDS])
 {

@@ -8,7 +8,7 @@
  *
  * "engine" (engine_path.c): an order is carried out by our guest in an exec of the engine, and the exec's
  * stream goes to the worker. For engines and runtimes that the direct one cannot reach. Nothing can be
- * listened for.
+ * listened for, and a container does not notice that its broker is gone: the next one ends it.
  */
 #ifndef SP_DATA_PATH_H
 #define SP_DATA_PATH_H
@@ -32,9 +32,10 @@ struct guest_spawn;
 
 #define DATA_PATH_E_BUSY  1 /* an order: the container does not take it; it is not waited for */
 #define DATA_PATH_E_LATER 2 /* an order: it is on its way, and the waiter hears what comes of it */
+#define DATA_PATH_E_AWAY  3 /* an order: the engine does not answer */
 
 enum data_path_life {
-	DATA_PATH_ONCE,  /* the container ends with this path, also when the broker is killed */
+	DATA_PATH_ONCE, /* direct: the container ends with this path, also when the broker is killed */
 	DATA_PATH_KEPT,  /* it only ends with hang_up(): after close() another broker can find it */
 	DATA_PATH_FOUND, /* the same, and an earlier broker has made it */
 };
@@ -73,7 +74,7 @@ struct data_path_ops {
 	    struct engine_mount *mounts, uint32_t grace_ms);
 	/* The container runs, as the engine describes it. */
 	void (*launched)(struct data_path *d, const struct engine_container *seen);
-	/* Start a program. 0, DATA_PATH_E_BUSY, DATA_PATH_E_LATER or -errno. */
+	/* Start a program. 0, DATA_PATH_E_BUSY, _AWAY, _LATER or -errno. */
 	int (*start)(struct data_path *d, const struct guest_spawn *order,
 	    struct data_path_waiter *waiter, struct data_path_streams *ret);
 	/* Make a connection in the container's network. As start. */
@@ -92,6 +93,9 @@ struct data_path_ops {
 
 extern const struct data_path_ops data_path_direct;
 extern const struct data_path_ops data_path_engine;
+
+/* The words for the outcome of an order that is not 0: for the log. */
+const char *data_path_error_text(int r);
 
 /* One program's ends and the worker's, both in the order of IPC_ANS_START. ctl_alone: the others are -1. 0 or
  * -errno: what was made is in them, to be closed. */

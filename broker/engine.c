@@ -155,8 +155,8 @@ static const struct op op_wait    = { "wait",    200, 200, ENGINE_E_NOT_FOUND, f
 static const struct op op_list    = { "list",    200, 200, ENGINE_E_NOT_FOUND, false, false, take_list };
 static const struct op op_image   = { "image",   200, 200, ENGINE_E_NO_IMAGE,  false, false, take_image };
 static const struct op op_probe   = { "probe",   200, 200, ENGINE_E_NOT_FOUND, false, false, take_array };
-/* An exec that is made and not started is nothing; one that nobody hears of ends with its stream. */
-static const struct op op_exec    = { "exec",    201, 201, ENGINE_E_NOT_FOUND, false, false, take_created };
+/* One that is made and never started stays in the engine's memory; one that is ends with its stream. */
+static const struct op op_exec    = { "exec",    201, 201, ENGINE_E_NOT_FOUND, true,  false, take_created };
 static const struct op op_stream  = { "exec start", 101, 101, ENGINE_E_NOT_FOUND, false, true, take_stream };
 /* clang-format on */
 
@@ -381,12 +381,19 @@ delist(struct engine_request *r)
 	r->list = NULL;
 }
 
+/* Where it is counted: who waits for a container's end may do so for days, and asks nothing of the engine. */
+static unsigned *
+count_of(const struct engine_request *r)
+{
+	return r->op == &op_wait ? &r->call.engine->n_waits : &r->call.engine->n_requests;
+}
+
 static void
 request_free(struct engine_request *r)
 {
 	if (r->list != NULL)
 		delist(r);
-	r->call.engine->n_requests--;
+	--*count_of(r);
 	free(r->path);
 	free(r->body);
 	free(r);
@@ -423,6 +430,8 @@ complete(struct engine_request *r, struct answer *a)
 		r->done(r->arg, &a->result);
 	else if (r->op == &op_create)
 		abandon_created(r, a);
+	else if (r->op == &op_exec && a->result.error == ENGINE_OK)
+		(void)!engine_exec_start(r->call.engine, a->result.id, NULL, NULL, NULL);
 	answer_clear(a);
 	request_free(r);
 }
@@ -580,15 +589,16 @@ request_start(struct engine *e, const struct ask *ask, engine_done_fn *done, voi
 	struct engine_request *r = calloc(1, sizeof(*r));
 	int err = 0;
 
-	/* The probe always goes: it is what gets us out of trouble. */
-	if (r == NULL || (ask->op != &op_probe && e->n_requests >= e->options.max_calls)) {
+	/* The probe always goes: it is what gets us out of trouble. A wait is bounded by the containers. */
+	if (r == NULL ||
+	    (ask->op != &op_probe && ask->op != &op_wait && e->n_requests >= e->options.max_calls)) {
 		err = r == NULL ? -ENOMEM : -EBUSY;
 		free(r);
 		return err;
 	}
-	e->n_requests++;
 	r->call = (struct engine_call){ .engine = e, .cancel = cancel_request };
 	r->op = ask->op;
+	++*count_of(r);
 	r->method = ask->method;
 	r->timeout_ms = ask->timeout_ms;
 	r->body_max = ask->body_max != 0 ? ask->body_max : BODY_MAX;

@@ -98,7 +98,7 @@ struct engine_options {
 	uint32_t probe_timeout_ms;   /* 2000 */
 	uint32_t max_starts;         /* 4; launches and starts in flight. More only adds latency */
 	uint32_t max_queued;         /* 1024; launches and starts waiting */
-	uint32_t max_calls;          /* 4096; everything together */
+	uint32_t max_calls;          /* 4096; everything together but waits */
 	engine_health_fn *on_health; /* may be NULL */
 	void *on_health_arg;
 };
@@ -139,7 +139,7 @@ SP_MUST_CHECK int engine_list(struct engine *e, const char *label, const char *v
 /*
  * One more process in a container that runs. Made, its id is the result's; started, the result has the
  * stream of its three standard streams, framed as the API says. A process whose start is cancelled reads
- * the end of its stream.
+ * the end of its stream; one that was made for nobody is started for that.
  */
 SP_MUST_CHECK int engine_exec_create(struct engine *e, const char *id,
     const struct engine_exec_spec *spec, engine_done_fn *done, void *arg,
@@ -167,7 +167,7 @@ enum engine_health engine_health(const struct engine *e);
 const char *engine_health_reason(const struct engine *e);
 
 struct engine_counts {
-	unsigned calls;      /* everything under way */
+	unsigned calls;      /* everything under way but waits for the ends of containers */
 	unsigned queued;     /* launches and starts waiting */
 	unsigned starting;   /* launches and starts in flight */
 	unsigned discarding; /* containers to be removed */

@@ -301,6 +301,9 @@ finish(struct engine_http_call *c, CURLcode code)
 	if (reply.outcome == ENGINE_HTTP_OK) {
 		(void)curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
 		reply.status = status > 0 && status < 1000 ? (unsigned)status : 0;
+		/* In another version of HTTP: curl has read what is behind it. */
+		if (c->upgrade && !c->upgraded && status == 101)
+			reply.outcome = ENGINE_HTTP_E_BROKEN;
 		if (c->body != NULL) {
 			reply.body = c->body;
 			reply.len = c->len;

@@ -136,6 +136,9 @@ failed(const struct data_path_order *o, const struct engine_result *result)
 {
 	log_error("container id=%.12s an exec failed: %s: %s", o->path->id,
 	    engine_error_name(result->error), result->sentence);
+	if (result->error == ENGINE_E_UNREACHABLE || result->error == ENGINE_E_TIMEOUT ||
+	    result->error == ENGINE_E_UNHEALTHY || result->error == ENGINE_E_BUSY)
+		return DATA_PATH_E_AWAY;
 	return result->error == ENGINE_E_NO_MEMORY ? -ENOMEM : -EIO;
 }
 
@@ -168,7 +171,7 @@ on_made(void *arg, const struct engine_result *result)
 	}
 	r = engine_exec_start(o->path->broker->engine, result->id, on_stream, o, &o->call);
 	if (r < 0)
-		conclude(o, r, NULL);
+		conclude(o, r == -EBUSY ? DATA_PATH_E_AWAY : r, NULL);
 }
 
 /* The order as the guest's command line. */
@@ -210,7 +213,7 @@ give_order(struct data_path *d, const struct wire_writer *w, struct data_path_wa
 	r = exec_guest(o, w);
 	if (r < 0) {
 		order_free(o);
-		return r == -EBUSY ? DATA_PATH_E_BUSY : r;
+		return r == -EBUSY ? DATA_PATH_E_AWAY : r;
 	}
 	return DATA_PATH_E_LATER;
 }

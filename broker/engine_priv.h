@@ -34,7 +34,8 @@ struct engine {
 	struct engine_request_list waiting;
 	struct engine_request_list flushing;
 	struct engine_request_list sent;
-	unsigned n_requests;
+	unsigned n_requests; /* without those that wait for an end */
+	unsigned n_waits;
 	struct engine_http_call *ping;
 	unsigned minor; /* API 1.minor; 0: not negotiated */
 

@@ -28,6 +28,7 @@
 #define READ_SIZE      4096
 #define FLUSH_MS       2000 /* for the last packets */
 #define CLOSE_RETRY_MS 50
+#define FLUSH_LOOK_MS  500 /* streams that are flushed have little time */
 #define KEXINIT_COOKIE 16
 #define KEXINIT_LISTS  10 /* RFC 4253 section 7.1 */
 #define EXCHANGE_MAX   64 /* packets before there are keys; an honest exchange takes four */
@@ -304,6 +305,12 @@ next_timeout(const struct connection *c)
 		timeout = c->next_keepalive > now ? c->next_keepalive - now : 0;
 	if (telling >= 0 && (timeout < 0 || timeout > telling))
 		timeout = telling;
+	if (timeout < 0 || timeout > FLUSH_LOOK_MS) {
+		for (unsigned i = 0; i < c->n_streams; i++) {
+			if (engine_stream_is_let_go(c->streams[i]))
+				timeout = FLUSH_LOOK_MS;
+		}
+	}
 	for (int i = 0; i < IPC_CHANNEL_MAX; i++) {
 		if (channel_wants_time(&c->channels[i]) && (timeout < 0 || timeout > CLOSE_RETRY_MS))
 			timeout = CLOSE_RETRY_MS;
@@ -496,18 +503,31 @@ flush(struct connection *c)
 		(void)ssh_event_dopoll(c->event, 0);
 }
 
+/* What the client had sent into connections, on the direct path the kernel's to deliver. */
+static void
+flush_streams(struct connection *c)
+{
+	static struct pollfd pfds[CONNECTION_STREAMS][ENGINE_STREAM_FDS];
+
+	while (c->n_streams > 0) {
+		for (unsigned i = 0; i < c->n_streams; i++)
+			engine_stream_want(c->streams[i], pfds[i]);
+		(void)poll(pfds[0], c->n_streams * ENGINE_STREAM_FDS, FLUSH_LOOK_MS);
+		serve_streams(c, c->n_streams, pfds);
+	}
+}
+
 static enum worker_exit
 finish(struct connection *c)
 {
 	(void)!activity_tell(&c->activity, &c->ask, true);
 	for (int i = 0; i < IPC_CHANNEL_MAX; i++)
 		channel_drop(&c->channels[i]);
-	while (c->n_streams > 0)
-		drop_stream(c, c->n_streams - 1);
 	if (c->goodbye[0] != '\0')
 		(void)ssh_session_set_disconnect_message(c->session, c->goodbye);
 	flush(c);
 	ssh_disconnect(c->session);
+	flush_streams(c);
 	return c->exit_code;
 }
 

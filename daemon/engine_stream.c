@@ -270,7 +270,9 @@ take_data(struct engine_stream *s, int which, struct backlog *b, struct wire_spa
 		return;
 	}
 	s->given -= (uint32_t)data.len;
-	if (b->len == 0 && s->fds[which] >= 0)
+	if (s->fds[which] < 0)
+		n = (ssize_t)data.len; /* the channel has closed it */
+	else if (b->len == 0)
 		n = write(s->fds[which], data.data, data.len);
 	if (n > 0) {
 		s->consumed += (uint32_t)n;
@@ -325,7 +327,7 @@ take_frame(struct engine_stream *s, const struct stream_frame *f)
 	}
 	switch (f->kind) {
 	case STREAM_HELLO:
-		s->greeted = f->hello.version == STREAM_VERSION && f->hello.credit <= STREAM_CREDIT;
+		s->greeted = f->hello.version == STREAM_VERSION;
 		s->credit = f->hello.credit;
 		if (!s->greeted)
 			broken(s, "another version");
@@ -404,7 +406,7 @@ take_inside(struct engine_stream *s, const uint8_t *data, size_t len)
 	if (len > s->frame.len)
 		len = s->frame.len;
 	/* Its words, or those of who runs in the guest's place. */
-	if (!s->frame.is_stdout || !s->greeted)
+	if (!s->greeted)
 		keep_words(s, data, len);
 	if (s->frame.is_stdout) {
 		if (len > room)

@@ -34,7 +34,8 @@ enum stream_state {
 	STREAM_SILENT,     /* until the worker has said HELLO */
 	STREAM_OPEN,       /* the order is being carried out */
 	STREAM_LAST_WORDS, /* there is nothing to do but to say why */
-	STREAM_GONE,       /* the worker has let go */
+	STREAM_FLUSHING, /* the worker has let go of a connection that has not taken all of its INPUT */
+	STREAM_GONE,     /* the worker has let go */
 };
 
 enum poll_slot {
@@ -493,6 +494,15 @@ take_frames(struct stream *s)
 	memmove(s->in, s->in + used, s->in_len);
 }
 
+/* As the kernel does with what was written to a socket before it was closed. */
+static void
+begin_to_flush(struct stream *s)
+{
+	s->state = STREAM_FLUSHING;
+	s->out_len = 0;
+	fd_close_all(s->from, 2);
+}
+
 static void
 read_in(struct stream *s)
 {
@@ -500,10 +510,12 @@ read_in(struct stream *s)
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (n <= 0)
-		let_go(s);
-	else
+	if (n > 0)
 		s->in_len += (size_t)n;
+	else if (is_connect(s) && s->input.ended && !stream_input_is_empty(&s->input))
+		begin_to_flush(s);
+	else
+		let_go(s);
 }
 
 /* ---- the loop ---- */
@@ -569,6 +581,8 @@ wake_outer(struct stream *s, const struct pollfd set[POLL_N])
 	if (s->state == STREAM_OPEN)
 		give_credit(s);
 	flush_out(s);
+	if (s->state == STREAM_FLUSHING && s->feed < 0)
+		let_go(s);
 }
 
 static void

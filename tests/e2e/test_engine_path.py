@@ -7,6 +7,7 @@ import base64
 import os
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -96,7 +97,10 @@ def test_kept_over_a_broker_that_is_killed(broker, engine):
     assert len(engine.containers()) == 1
     broker.start()
     assert broker.target.ssh(where, user="onebin").stdout == before
+    # Who waits for a container's end is not waited for.
+    began = time.monotonic()
     broker.stop()
+    assert time.monotonic() - began < 12 * PATIENCE
     broker.policy["profiles"]["onebin"] = profile(mode="session")
     broker.start()
     wait_for(lambda: not engine.containers(), 60 * PATIENCE, "it is not kept any more")
