@@ -6,15 +6,16 @@ business (marker data_path); this is what is its own.
 import base64
 import os
 import signal
-import subprocess
 import time
 
 import pytest
 
 from kit.broker import Broker, profile
 from kit.proc import alive, wait_for
+from kit.raw import CHANNEL_CLOSE
 from kit.target import PATIENCE
 from test_engine_restart import comes_back, end_engine, nothing_left
+from test_protocol import Conversation
 
 GUEST = "/.sallyport/guest/sallyport-guest"
 STATUS = "grep -E '^(Uid|Gid|Groups|Cap...|NoNewPrivs|Seccomp):' /proc/self/status; umask; pwd; env | sort"
@@ -78,10 +79,24 @@ def test_the_stream_carries_nothing_else(broker):
 
 def test_nobody_reads(broker):
     """A client that stops to read and says so: the program finds its pipe closed, as under sshd."""
-    with broker.target.popen("yes; echo $? >&2", user="dev", stderr=subprocess.PIPE) as p:
+    with broker.target.popen("yes; exit $?", user="dev") as p:
         assert p.stdout.read(2) == b"y\n"
         p.stdout.close()
-        assert p.stderr.readline() == b"141\n"
+        assert p.wait(60 * PATIENCE) == 128 + signal.SIGPIPE
+
+
+def test_nothing_is_made_for_nobody(broker, engine):
+    """An exec that was asked for by a channel that has gone is not left in the engine's memory."""
+    with Conversation(broker.target.of("dev")) as c:
+        c.begin(0)
+        c.send(c.ask(0, "exec", True, "echo up; exec sleep 1000"))
+        c.until(lambda: c.output)
+        for n in range(1, 6):
+            c.begin(n)
+            c.send(c.ask(n, "exec", True, "exec sleep 1000"), c.to(CHANNEL_CLOSE, n))
+        [container] = engine.containers()
+        wait_for(lambda: len(engine.inspect(container)["ExecIDs"] or []) == 1, 20 * PATIENCE,
+                 "the execs of closed channels are gone")
 
 
 def test_listeners_are_refused(broker):

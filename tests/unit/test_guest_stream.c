@@ -1144,6 +1144,44 @@ test_connection(void **state)
 	}
 }
 
+/* What was sent before the worker has gone still gets there, however slow that is. */
+static void
+test_last_bytes_of_a_connection(void **state)
+{
+	static uint8_t text[STREAM_DATA_MAX];
+	size_t sent = 0;
+	size_t got = 0;
+	uint32_t port;
+	SP_CLEANUP_FD int listener = listen_here(&port);
+	SP_CLEANUP_FD int peer = -1;
+	int small = 4096;
+	ssize_t n;
+
+	(void)state;
+	assert_int_equal(setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+	start_connect(port);
+	peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	HEAR_UNTIL(w.connected);
+	/* Until the kernel's buffers are full, and the guest's. */
+	while (w.credit >= STREAM_DATA_MAX || is_readable(w.from, 300)) {
+		if (w.credit < STREAM_DATA_MAX) {
+			hear();
+			continue;
+		}
+		send_input(zeros, STREAM_DATA_MAX);
+		sent += STREAM_DATA_MAX;
+	}
+	send_kind(STREAM_INPUT_END);
+	fd_close(&w.to);
+	(void)usleep(200000);
+	assert_int_equal(waitpid(w.guest, NULL, WNOHANG), 0);
+	while ((n = recv(peer, text, sizeof(text), 0)) > 0)
+		got += (size_t)n;
+	assert_int_equal(n, 0);
+	assert_int_equal(got, sent);
+	expect_gone(0, 0, HARNESS_WAIT_MS);
+}
+
 /* The worker goes: so does the connection. */
 static void
 test_connection_dropped(void **state)
@@ -1378,6 +1416,7 @@ main(int argc, char **argv)
 		CASE(test_bad_base64),
 		CASE(test_bad_orders),
 		CASE(test_connection),
+		CASE(test_last_bytes_of_a_connection),
 		CASE(test_connection_dropped),
 		CASE(test_no_connection),
 		CASE(test_hold),
