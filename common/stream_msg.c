@@ -134,12 +134,12 @@ stream_get(const uint8_t *data, size_t len, struct stream_frame *ret, size_t *re
 #define ENGINE_STDERR 2
 
 int
-engine_frame_get(const uint8_t head[ENGINE_FRAME_HEAD], struct engine_frame *ret)
+exec_frame_get(const uint8_t head[EXEC_FRAME_HEAD], struct exec_frame *ret)
 {
 	struct wire_reader r;
 	uint8_t which;
 
-	wire_reader_init(&r, head, ENGINE_FRAME_HEAD);
+	wire_reader_init(&r, head, EXEC_FRAME_HEAD);
 	which = wire_get_u8(&r);
 	if (!wire_span_eq(wire_get_bytes(&r, 3), "\0\0\0", 3) ||
 	    (which != ENGINE_STDOUT && which != ENGINE_STDERR))

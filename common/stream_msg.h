@@ -3,7 +3,7 @@
  * What guest and worker say to each other where no descriptor can be passed: on the data path
  * "engine" all of a channel, its ctl included, goes through one byte stream, stdin and stdout of an
  * exec that the engine carries. Towards the guest the bytes are as they are; towards the worker the
- * engine wraps them (engine_frame below).
+ * engine wraps them (exec_frame below).
  *
  *   frame = u8 kind, u32 length, so many bytes
  *
@@ -80,12 +80,12 @@ SP_MUST_CHECK int stream_get(const uint8_t *data, size_t len, struct stream_fram
  * The engine's own framing of an exec without a terminal (Docker Engine API, "Stream format"): u8 which
  * (1 stdout, 2 stderr), three bytes 0, u32 length. 0, or STREAM_E_BAD.
  */
-#define ENGINE_FRAME_HEAD 8
-struct engine_frame {
+#define EXEC_FRAME_HEAD 8
+struct exec_frame {
 	bool is_stdout;
 	uint32_t len;
 };
-SP_MUST_CHECK int engine_frame_get(const uint8_t head[ENGINE_FRAME_HEAD], struct engine_frame *ret);
+SP_MUST_CHECK int exec_frame_get(const uint8_t head[EXEC_FRAME_HEAD], struct exec_frame *ret);
 
 /* Base64 (RFC 4648 section 4, padded) of len bytes, without NUL. Returns characters written: 4 for each 3 begun. */
 size_t stream_base64_put(char *out, const uint8_t *data, size_t len);

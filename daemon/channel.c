@@ -9,7 +9,7 @@
 
 #include "clock.h"
 #include "connection.h"
-#include "engine_stream.h"
+#include "exec_stream.h"
 #include "fd.h"
 #include "forward.h"
 #include "guest_msg.h"
@@ -58,7 +58,7 @@ channel_close_streams(struct channel *ch)
 	fd_close(&ch->err);
 	/* On the direct path what was written to a connection is the kernel's to deliver. */
 	if (ch->stream != NULL)
-		engine_stream_let_go(ch->stream,
+		exec_stream_let_go(ch->stream,
 		    channel_is_connection(ch) && connection_may_flush(ch->connection));
 	ch->stream = NULL;
 }
@@ -66,15 +66,15 @@ channel_close_streams(struct channel *ch)
 bool
 channel_take_stream(struct channel *ch, int fds[IPC_STREAM_FDS])
 {
-	int streams[ENGINE_STREAM_FDS];
+	int streams[EXEC_STREAM_FDS];
 
 	for (int i = 1; i < IPC_STREAM_FDS; i++) {
 		if (fd_set_nonblock(fds[i]) < 0)
 			return false;
 	}
-	for (int i = 0; i < ENGINE_STREAM_FDS; i++)
+	for (int i = 0; i < EXEC_STREAM_FDS; i++)
 		streams[i] = fd_steal(&fds[IPC_START_FDS + i]);
-	ch->stream = engine_stream_new(streams);
+	ch->stream = exec_stream_new(streams);
 	if (ch->stream == NULL)
 		return false;
 	connection_add_stream(ch->connection, ch->stream);

@@ -21,7 +21,7 @@
 #include "ipc.h"
 
 struct connection;
-struct engine_stream;
+struct exec_stream;
 
 /* The most bytes of one stream that are taken from a program at once: a multiple of what libssh puts
  * into one packet (remote maximum of 32768 less ten). */
@@ -95,7 +95,7 @@ struct channel {
 	uint64_t bytes_out;
 	char program[256]; /* what is run, for messages; of a listener, and what it accepted, the address that the client wrote */
 
-	struct engine_stream *stream; /* data path "engine": carries what is behind ctl, in, out and err */
+	struct exec_stream *stream; /* data path "engine": carries what is behind ctl, in, out and err */
 	int ctl;
 	int in;  /* stdin; with a terminal's master -1: it is both */
 	int out; /* stdout, or the pty master */

@@ -6,7 +6,7 @@
 
 #include "channel_priv.h"
 #include "connection.h"
-#include "engine_stream.h"
+#include "exec_stream.h"
 #include "fd.h"
 #include "forward.h"
 #include "wildcard.h"
@@ -91,7 +91,7 @@ channel_apply_size(const struct channel *ch)
 		.ws_ypixel = cut(ch->size.height_px) };
 
 	if (ch->stream != NULL)
-		engine_stream_resize(ch->stream, &ch->size);
+		exec_stream_resize(ch->stream, &ch->size);
 	else if (ch->out >= 0)
 		(void)ioctl(ch->out, TIOCSWINSZ, &ws);
 }

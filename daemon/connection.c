@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "clock.h"
-#include "engine_stream.h"
+#include "exec_stream.h"
 #include "fd.h"
 #include "forward.h"
 #include "hooks.h"
@@ -307,7 +307,7 @@ next_timeout(const struct connection *c)
 		timeout = telling;
 	if (timeout < 0 || timeout > FLUSH_LOOK_MS) {
 		for (unsigned i = 0; i < c->n_streams; i++) {
-			if (engine_stream_is_let_go(c->streams[i]))
+			if (exec_stream_is_let_go(c->streams[i]))
 				timeout = FLUSH_LOOK_MS;
 		}
 	}
@@ -354,13 +354,13 @@ serve_channels(struct connection *c, unsigned n, struct pollfd (*pfds)[CHANNEL_F
 static void
 drop_stream(struct connection *c, unsigned i)
 {
-	engine_stream_free(c->streams[i]);
+	exec_stream_free(c->streams[i]);
 	c->n_streams--;
 	memmove(&c->streams[i], &c->streams[i + 1], (c->n_streams - i) * sizeof(c->streams[0]));
 }
 
 void
-connection_add_stream(struct connection *c, struct engine_stream *s)
+connection_add_stream(struct connection *c, struct exec_stream *s)
 {
 	c->streams[c->n_streams++] = s;
 }
@@ -371,18 +371,18 @@ connection_may_flush(const struct connection *c)
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < c->n_streams; i++)
-		n += engine_stream_is_let_go(c->streams[i]);
+		n += exec_stream_is_let_go(c->streams[i]);
 	return n < IPC_CHANNEL_MAX;
 }
 
 /* n: of which something was asked of poll(); those that came later have their turn in the next round. */
 static void
-serve_streams(struct connection *c, unsigned n, struct pollfd (*pfds)[ENGINE_STREAM_FDS])
+serve_streams(struct connection *c, unsigned n, struct pollfd (*pfds)[EXEC_STREAM_FDS])
 {
 	for (unsigned i = 0; i < n; i++)
-		engine_stream_serve(c->streams[i], pfds[i]);
+		exec_stream_serve(c->streams[i], pfds[i]);
 	for (unsigned i = c->n_streams; i-- > 0;) {
-		if (engine_stream_is_over(c->streams[i]))
+		if (exec_stream_is_over(c->streams[i]))
 			drop_stream(c, i);
 	}
 }
@@ -415,14 +415,12 @@ wait_for_listener(struct connection *c)
 static void
 turn(struct connection *c)
 {
-	static struct pollfd
-	    pfds[2 + IPC_CHANNEL_MAX * CHANNEL_FDS + CONNECTION_STREAMS * ENGINE_STREAM_FDS];
+	static struct pollfd pfds[2 + IPC_CHANNEL_MAX * CHANNEL_FDS + CONNECTION_STREAMS * EXEC_STREAM_FDS];
 	bool pending = (ssh_get_status(c->session) & SSH_WRITE_PENDING) != 0;
 	unsigned n = channels_end(c);
 	unsigned n_streams = c->n_streams;
 	struct pollfd(*channels)[CHANNEL_FDS] = (struct pollfd(*)[CHANNEL_FDS]) & pfds[2];
-	struct pollfd(*streams)[ENGINE_STREAM_FDS] = (struct pollfd(*)[ENGINE_STREAM_FDS]) &
-	    channels[n];
+	struct pollfd(*streams)[EXEC_STREAM_FDS] = (struct pollfd(*)[EXEC_STREAM_FDS]) & channels[n];
 
 	if (!pending)
 		c->quiet_packets = connection_other_packets(c);
@@ -435,8 +433,8 @@ turn(struct connection *c)
 	for (unsigned i = 0; i < n; i++)
 		channel_want(&c->channels[i], !pending, channels[i]);
 	for (unsigned i = 0; i < n_streams; i++)
-		engine_stream_want(c->streams[i], streams[i]);
-	if (poll(pfds, 2 + n * CHANNEL_FDS + n_streams * ENGINE_STREAM_FDS, next_timeout(c)) < 0)
+		exec_stream_want(c->streams[i], streams[i]);
+	if (poll(pfds, 2 + n * CHANNEL_FDS + n_streams * EXEC_STREAM_FDS, next_timeout(c)) < 0)
 		return;
 	limit_cpu(c);
 	if (pfds[0].revents != 0)
@@ -507,12 +505,12 @@ flush(struct connection *c)
 static void
 flush_streams(struct connection *c)
 {
-	static struct pollfd pfds[CONNECTION_STREAMS][ENGINE_STREAM_FDS];
+	static struct pollfd pfds[CONNECTION_STREAMS][EXEC_STREAM_FDS];
 
 	while (c->n_streams > 0) {
 		for (unsigned i = 0; i < c->n_streams; i++)
-			engine_stream_want(c->streams[i], pfds[i]);
-		(void)poll(pfds[0], c->n_streams * ENGINE_STREAM_FDS, FLUSH_LOOK_MS);
+			exec_stream_want(c->streams[i], pfds[i]);
+		(void)poll(pfds[0], c->n_streams * EXEC_STREAM_FDS, FLUSH_LOOK_MS);
 		serve_streams(c, c->n_streams, pfds);
 	}
 }

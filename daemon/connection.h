@@ -78,7 +78,7 @@ struct connection {
 	struct channel *asking;
 	bool agent_wanted; /* by the client, for programs that start later */
 	bool agent_asked;
-	struct engine_stream *streams[CONNECTION_STREAMS];
+	struct exec_stream *streams[CONNECTION_STREAMS];
 	unsigned n_streams;
 	unsigned first; /* channel that may send first next time: the one after the last that did */
 
@@ -135,7 +135,7 @@ void connection_look_again(struct connection *c);
 void connection_asked(struct connection *c);
 
 /* One more stream to be served. It is freed here when its channel has let go of it and it is over. */
-void connection_add_stream(struct connection *c, struct engine_stream *s);
+void connection_add_stream(struct connection *c, struct exec_stream *s);
 /* Whether one more that its channel lets go of may be flushed: a client must not fill our memory with them. */
 bool connection_may_flush(const struct connection *c);
 

@@ -21,13 +21,13 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "engine_stream.h"
+#include "exec_stream.h"
 #include "fd.h"
 #include "ipc.h"
 #include "lockdown.h"
 
 /* client, pair, log, and per channel what it is given at most; streams that are being flushed; a few in flight */
-#define DESCRIPTORS_MAX (8 + (IPC_STREAM_FDS + ENGINE_STREAM_FDS) * IPC_CHANNEL_MAX + 16)
+#define DESCRIPTORS_MAX (8 + (IPC_STREAM_FDS + EXEC_STREAM_FDS) * IPC_CHANNEL_MAX + 16)
 
 #define ALLOW(name)                       \
 	{                                 \

@@ -4,7 +4,7 @@
  * either not there yet, or none, or the same when it is written again. The engine's own heads, and the
  * base64 of the guest's command line, keep the same promise.
  *
- * Covers: stream_get get_body get_credit stream_put engine_frame_get
+ * Covers: stream_get get_body get_credit stream_put exec_frame_get
  * Covers: stream_base64_get get_group value_of stream_base64_put
  * Floor: 50
  */
@@ -76,10 +76,10 @@ read_frames(const uint8_t *data, size_t len)
 static void
 read_heads(const uint8_t *data, size_t len)
 {
-	for (; len >= ENGINE_FRAME_HEAD; data += ENGINE_FRAME_HEAD, len -= ENGINE_FRAME_HEAD) {
-		struct engine_frame f;
+	for (; len >= EXEC_FRAME_HEAD; data += EXEC_FRAME_HEAD, len -= EXEC_FRAME_HEAD) {
+		struct exec_frame f;
 
-		if (engine_frame_get(data, &f) == 0)
+		if (exec_frame_get(data, &f) == 0)
 			FUZZ_CHECK(data[0] == (f.is_stdout ? 1 : 2) && data[4] == f.len >> 24);
 	}
 }

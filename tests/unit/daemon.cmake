@@ -10,7 +10,7 @@ sp_add_test(NAME test_ssh_signal LABEL unit SIDE daemon SOURCES unit/test_ssh_si
 sp_add_test(NAME test_x11_auth LABEL unit SIDE daemon SOURCES unit/test_x11_auth.c LIBS sp_daemon)
 sp_add_test(NAME test_hooks LABEL unit SIDE daemon SOURCES unit/test_hooks.c LIBS sp_daemon)
 sp_add_test(NAME test_ask LABEL unit SIDE daemon SOURCES unit/test_ask.c LIBS sp_daemon)
-sp_add_test(NAME test_engine_stream LABEL unit SIDE daemon SOURCES unit/test_engine_stream.c
+sp_add_test(NAME test_exec_stream LABEL unit SIDE daemon SOURCES unit/test_exec_stream.c
   LIBS sp_daemon)
 sp_add_test(NAME test_worker_activity LABEL unit SIDE daemon SOURCES unit/test_worker_activity.c
   LIBS sp_daemon)

@@ -201,23 +201,23 @@ test_no_room(void **state)
 }
 
 static void
-test_engine_frames(void **state)
+test_exec_frames(void **state)
 {
-	struct engine_frame f;
+	struct exec_frame f;
 
 	(void)state;
-	assert_int_equal(engine_frame_get((const uint8_t[]){ 1, 0, 0, 0, 1, 2, 3, 4 }, &f), 0);
+	assert_int_equal(exec_frame_get((const uint8_t[]){ 1, 0, 0, 0, 1, 2, 3, 4 }, &f), 0);
 	assert_true(f.is_stdout);
 	assert_int_equal(f.len, 0x01020304);
-	assert_int_equal(engine_frame_get((const uint8_t[]){ 2, 0, 0, 0, 0, 0, 0, 0 }, &f), 0);
+	assert_int_equal(exec_frame_get((const uint8_t[]){ 2, 0, 0, 0, 0, 0, 0, 0 }, &f), 0);
 	assert_false(f.is_stdout);
 	assert_int_equal(f.len, 0);
 	for (unsigned which = 0; which < 256; which++) {
 		for (unsigned i = 0; i < 4; i++) {
-			uint8_t head[ENGINE_FRAME_HEAD] = { (uint8_t)which };
+			uint8_t head[EXEC_FRAME_HEAD] = { (uint8_t)which };
 
 			head[i] |= i > 0;
-			assert_int_equal(engine_frame_get(head, &f),
+			assert_int_equal(exec_frame_get(head, &f),
 			    i == 0 && (which == 1 || which == 2) ? 0 : STREAM_E_BAD);
 		}
 	}
@@ -324,7 +324,7 @@ main(void)
 		cmocka_unit_test(test_credits),
 		cmocka_unit_test(test_bytes),
 		cmocka_unit_test(test_no_room),
-		cmocka_unit_test(test_engine_frames),
+		cmocka_unit_test(test_exec_frames),
 		cmocka_unit_test(test_base64_vectors),
 		cmocka_unit_test(test_base64_pieces),
 		cmocka_unit_test(test_bad_base64),

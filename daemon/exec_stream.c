@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Worker: see engine_stream.h. */
-#include "engine_stream.h"
+/* Worker: see exec_stream.h. */
+#include "exec_stream.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -32,15 +32,15 @@ struct backlog {
 	bool closed; /* the guest has said so */
 };
 
-struct engine_stream {
-	int fds[ENGINE_STREAM_FDS];
+struct exec_stream {
+	int fds[EXEC_STREAM_FDS];
 	bool let_go;
 	int64_t flush_until; /* 0: the channel still has its ends */
 
 	/* from the guest: the engine's frame, and ours that it is a piece of */
-	uint8_t head[ENGINE_FRAME_HEAD];
+	uint8_t head[EXEC_FRAME_HEAD];
 	size_t head_len;
-	struct engine_frame frame;
+	struct exec_frame frame;
 	uint8_t received[STREAM_HEAD + STREAM_DATA_MAX];
 	size_t n_received;
 	bool greeted;
@@ -63,7 +63,7 @@ struct engine_stream {
 
 /* There is room: the callers see to that. */
 static void
-put(struct engine_stream *s, const struct stream_frame *f)
+put(struct exec_stream *s, const struct stream_frame *f)
 {
 	struct wire_writer w;
 
@@ -74,17 +74,17 @@ put(struct engine_stream *s, const struct stream_frame *f)
 }
 
 static bool
-has_room(const struct engine_stream *s, size_t n)
+has_room(const struct exec_stream *s, size_t n)
 {
 	return sizeof(s->out) - s->n_out >= n;
 }
 
-struct engine_stream *
-engine_stream_new(const int fds[ENGINE_STREAM_FDS])
+struct exec_stream *
+exec_stream_new(const int fds[EXEC_STREAM_FDS])
 {
-	struct engine_stream *s = calloc(1, sizeof(*s));
+	struct exec_stream *s = calloc(1, sizeof(*s));
 
-	for (int i = 0; i < ENGINE_STREAM_FDS; i++) {
+	for (int i = 0; i < EXEC_STREAM_FDS; i++) {
 		int fd = fds[i];
 
 		if (s != NULL)
@@ -101,12 +101,12 @@ engine_stream_new(const int fds[ENGINE_STREAM_FDS])
 	return s;
 }
 
-struct engine_stream *
-engine_stream_free(struct engine_stream *s)
+struct exec_stream *
+exec_stream_free(struct exec_stream *s)
 {
 	if (s == NULL)
 		return NULL;
-	fd_close_all(s->fds, ENGINE_STREAM_FDS);
+	fd_close_all(s->fds, EXEC_STREAM_FDS);
 	free(s->output.data);
 	free(s->errors.data);
 	free(s);
@@ -115,7 +115,7 @@ engine_stream_free(struct engine_stream *s)
 
 /* The engine's own words come before the guest's, or in its stead. */
 static void
-log_words(const struct engine_stream *s)
+log_words(const struct exec_stream *s)
 {
 	if (!s->greeted && s->n_words > 0)
 		log_info("the engine says: %s", s->words);
@@ -123,7 +123,7 @@ log_words(const struct engine_stream *s)
 
 /* For the channel it is as if the guest had closed everything; what was received before is still there. */
 static void
-end(struct engine_stream *s)
+end(struct exec_stream *s)
 {
 	log_words(s);
 	fd_close(&s->fds[STREAM]);
@@ -133,14 +133,14 @@ end(struct engine_stream *s)
 }
 
 static void
-broken(struct engine_stream *s, const char *why)
+broken(struct exec_stream *s, const char *why)
 {
 	log_info("an engine's stream broke the protocol: %s", why);
 	end(s);
 }
 
 static void
-send_out(struct engine_stream *s)
+send_out(struct exec_stream *s)
 {
 	ssize_t n;
 
@@ -157,7 +157,7 @@ send_out(struct engine_stream *s)
 
 /* What the channel writes for the program. Whether all of it is on its way. */
 static bool
-take_input(struct engine_stream *s)
+take_input(struct exec_stream *s)
 {
 	static uint8_t chunk[STREAM_DATA_MAX];
 
@@ -184,7 +184,7 @@ take_input(struct engine_stream *s)
 
 /* What the channel says to the guest: signals. */
 static void
-take_ctl(struct engine_stream *s)
+take_ctl(struct exec_stream *s)
 {
 	uint8_t record[GUEST_CTL_MAX];
 	size_t len;
@@ -203,7 +203,7 @@ take_ctl(struct engine_stream *s)
 }
 
 static void
-tell_more(struct engine_stream *s)
+tell_more(struct exec_stream *s)
 {
 	if (s->consumed < CREDIT_STEP || !has_room(s, SMALL_MAX))
 		return;
@@ -214,7 +214,7 @@ tell_more(struct engine_stream *s)
 
 /* A program that writes to nobody is to hear of it. */
 static void
-tell_closed(struct engine_stream *s, int which, struct backlog *b, enum stream_kind kind)
+tell_closed(struct exec_stream *s, int which, struct backlog *b, enum stream_kind kind)
 {
 	if (s->fds[which] >= 0 || b->ended || !has_room(s, SMALL_MAX))
 		return;
@@ -223,7 +223,7 @@ tell_closed(struct engine_stream *s, int which, struct backlog *b, enum stream_k
 }
 
 static void
-tell_size(struct engine_stream *s)
+tell_size(struct exec_stream *s)
 {
 	if (!s->resized || !has_room(s, SMALL_MAX))
 		return;
@@ -237,7 +237,7 @@ tell_size(struct engine_stream *s)
 
 /* Into the pipe, as far as it takes it. */
 static void
-push(struct engine_stream *s, int which, struct backlog *b)
+push(struct exec_stream *s, int which, struct backlog *b)
 {
 	while (b->len > 0 && s->fds[which] >= 0) {
 		ssize_t n = write(s->fds[which], b->data + b->begin, b->len);
@@ -261,7 +261,7 @@ push(struct engine_stream *s, int which, struct backlog *b)
 }
 
 static void
-take_data(struct engine_stream *s, int which, struct backlog *b, struct wire_span data)
+take_data(struct exec_stream *s, int which, struct backlog *b, struct wire_span data)
 {
 	ssize_t n = 0;
 
@@ -297,7 +297,7 @@ take_data(struct engine_stream *s, int which, struct backlog *b, struct wire_spa
 }
 
 static void
-end_data(struct engine_stream *s, int which, struct backlog *b)
+end_data(struct exec_stream *s, int which, struct backlog *b)
 {
 	if (b->closed) {
 		broken(s, "data ends twice");
@@ -309,7 +309,7 @@ end_data(struct engine_stream *s, int which, struct backlog *b)
 
 /* A channel that has let go hears nothing; one that does not read its ctl has more than a guest has to say. */
 static void
-give_ctl(struct engine_stream *s, struct wire_span record)
+give_ctl(struct exec_stream *s, struct wire_span record)
 {
 	if (s->fds[CTL] < 0)
 		return;
@@ -319,7 +319,7 @@ give_ctl(struct engine_stream *s, struct wire_span record)
 }
 
 static void
-take_frame(struct engine_stream *s, const struct stream_frame *f)
+take_frame(struct exec_stream *s, const struct stream_frame *f)
 {
 	if (s->greeted == (f->kind == STREAM_HELLO)) {
 		broken(s, "no greeting, or a second one");
@@ -367,7 +367,7 @@ take_frame(struct engine_stream *s, const struct stream_frame *f)
 
 /* Frames as far as they are complete. */
 static void
-take_frames(struct engine_stream *s)
+take_frames(struct exec_stream *s)
 {
 	size_t used = 0;
 
@@ -391,7 +391,7 @@ take_frames(struct engine_stream *s)
 
 /* Printable, for the log. */
 static void
-keep_words(struct engine_stream *s, const uint8_t *data, size_t len)
+keep_words(struct exec_stream *s, const uint8_t *data, size_t len)
 {
 	for (size_t i = 0; i < len && s->n_words < WORDS_MAX; i++)
 		s->words[s->n_words++] = (char)(data[i] >= 0x20 && data[i] < 0x7f ? data[i] : '?');
@@ -399,7 +399,7 @@ keep_words(struct engine_stream *s, const uint8_t *data, size_t len)
 
 /* The inside of one of the engine's frames. Returns how much of data it took. */
 static size_t
-take_inside(struct engine_stream *s, const uint8_t *data, size_t len)
+take_inside(struct exec_stream *s, const uint8_t *data, size_t len)
 {
 	size_t room = sizeof(s->received) - s->n_received;
 
@@ -420,7 +420,7 @@ take_inside(struct engine_stream *s, const uint8_t *data, size_t len)
 }
 
 static void
-take_bytes(struct engine_stream *s, const uint8_t *data, size_t len)
+take_bytes(struct exec_stream *s, const uint8_t *data, size_t len)
 {
 	while (len > 0 && s->fds[STREAM] >= 0) {
 		size_t n;
@@ -433,7 +433,7 @@ take_bytes(struct engine_stream *s, const uint8_t *data, size_t len)
 			s->head_len += n;
 			if (s->head_len == sizeof(s->head)) {
 				s->head_len = 0;
-				if (engine_frame_get(s->head, &s->frame) != 0)
+				if (exec_frame_get(s->head, &s->frame) != 0)
 					broken(s, "not one of the engine's frames");
 			}
 		}
@@ -443,7 +443,7 @@ take_bytes(struct engine_stream *s, const uint8_t *data, size_t len)
 }
 
 static void
-receive(struct engine_stream *s)
+receive(struct exec_stream *s)
 {
 	static uint8_t chunk[READ_SIZE];
 
@@ -462,14 +462,14 @@ receive(struct engine_stream *s)
 /* ---- the loop's view ---- */
 
 void
-engine_stream_resize(struct engine_stream *s, const struct ipc_pty *size)
+exec_stream_resize(struct exec_stream *s, const struct ipc_pty *size)
 {
 	s->size = *size;
 	s->resized = true;
 }
 
 void
-engine_stream_let_go(struct engine_stream *s, bool flush)
+exec_stream_let_go(struct exec_stream *s, bool flush)
 {
 	s->let_go = true;
 	if (flush && (!s->in_ended || s->n_out > 0) && s->fds[STREAM] >= 0)
@@ -479,13 +479,13 @@ engine_stream_let_go(struct engine_stream *s, bool flush)
 }
 
 bool
-engine_stream_is_let_go(const struct engine_stream *s)
+exec_stream_is_let_go(const struct exec_stream *s)
 {
 	return s->let_go;
 }
 
 bool
-engine_stream_is_over(const struct engine_stream *s)
+exec_stream_is_over(const struct exec_stream *s)
 {
 	bool flushed = s->in_ended && s->n_out == 0;
 
@@ -493,9 +493,9 @@ engine_stream_is_over(const struct engine_stream *s)
 }
 
 void
-engine_stream_want(const struct engine_stream *s, struct pollfd pfds[ENGINE_STREAM_FDS])
+exec_stream_want(const struct exec_stream *s, struct pollfd pfds[EXEC_STREAM_FDS])
 {
-	for (int i = 0; i < ENGINE_STREAM_FDS; i++)
+	for (int i = 0; i < EXEC_STREAM_FDS; i++)
 		pfds[i] = (struct pollfd){ .fd = -1 };
 	/* What comes is bounded by what was given, so it is always heard. */
 	pfds[STREAM] = (struct pollfd){ .fd = s->fds[STREAM], .events = POLLIN };
@@ -511,14 +511,14 @@ engine_stream_want(const struct engine_stream *s, struct pollfd pfds[ENGINE_STRE
 }
 
 static void
-notice_closed(struct engine_stream *s, const struct pollfd *pfds, int which)
+notice_closed(struct exec_stream *s, const struct pollfd *pfds, int which)
 {
 	if (pfds[which].fd >= 0 && (pfds[which].revents & POLLERR) != 0)
 		fd_close(&s->fds[which]);
 }
 
 void
-engine_stream_serve(struct engine_stream *s, const struct pollfd pfds[ENGINE_STREAM_FDS])
+exec_stream_serve(struct exec_stream *s, const struct pollfd pfds[EXEC_STREAM_FDS])
 {
 	notice_closed(s, pfds, OUT);
 	notice_closed(s, pfds, ERR);

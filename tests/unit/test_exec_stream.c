@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "engine_stream.h"
+#include "exec_stream.h"
 #include "fd.h"
 #include "ipc_chan.h"
 #include "stream_msg.h"
@@ -20,7 +20,7 @@ enum { STREAM, CTL, IN, OUT, ERR };
 
 /* The channel's ends, and the guest's end of the stream. */
 struct fixture {
-	struct engine_stream *s;
+	struct exec_stream *s;
 	int guest;
 	int ctl, in, out, err;
 	uint8_t heard[2 * STREAM_CREDIT]; /* by the guest */
@@ -37,7 +37,7 @@ static int
 set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	int fds[ENGINE_STREAM_FDS];
+	int fds[EXEC_STREAM_FDS];
 	int pair[2];
 
 	assert_non_null(f);
@@ -56,13 +56,13 @@ set_up(void **state)
 	assert_int_equal(pipe2(pair, O_CLOEXEC), 0);
 	fds[ERR] = pair[1];
 	f->err = pair[0];
-	for (int i = 0; i < ENGINE_STREAM_FDS; i++)
+	for (int i = 0; i < EXEC_STREAM_FDS; i++)
 		nonblock(fds[i]);
 	nonblock(f->guest);
 	nonblock(f->in);
 	nonblock(f->out);
 	nonblock(f->err);
-	f->s = engine_stream_new(fds);
+	f->s = exec_stream_new(fds);
 	assert_non_null(f->s);
 	*state = f;
 	return 0;
@@ -73,7 +73,7 @@ tear_down(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_null(engine_stream_free(f->s));
+	assert_null(exec_stream_free(f->s));
 	fd_close(&f->guest);
 	fd_close(&f->ctl);
 	fd_close(&f->in);
@@ -88,12 +88,12 @@ static void
 turns(struct fixture *f)
 {
 	for (int i = 0; i < 40; i++) {
-		struct pollfd pfds[ENGINE_STREAM_FDS];
+		struct pollfd pfds[EXEC_STREAM_FDS];
 		ssize_t n;
 
-		engine_stream_want(f->s, pfds);
-		assert_true(poll(pfds, ENGINE_STREAM_FDS, 0) >= 0);
-		engine_stream_serve(f->s, pfds);
+		exec_stream_want(f->s, pfds);
+		assert_true(poll(pfds, EXEC_STREAM_FDS, 0) >= 0);
+		exec_stream_serve(f->s, pfds);
 		n = f->guest < 0
 		    ? 0
 		    : read(f->guest, f->heard + f->n_heard, sizeof(f->heard) - f->n_heard);
@@ -137,7 +137,7 @@ engine_sends(struct fixture *f, uint8_t which, const void *data, size_t len, siz
 
 	for (size_t at = 0; at < len; at += piece) {
 		size_t n = len - at < piece ? len - at : piece;
-		uint8_t head[ENGINE_FRAME_HEAD] = { which, 0, 0, 0, (uint8_t)(n >> 24),
+		uint8_t head[EXEC_FRAME_HEAD] = { which, 0, 0, 0, (uint8_t)(n >> 24),
 			(uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n };
 
 		if (send(f->guest, head, sizeof(head), MSG_NOSIGNAL) < 0)
@@ -277,7 +277,7 @@ test_input_keeps_to_its_credit(void **state)
 	assert_true(wire_span_is(frame.data, "abc"));
 	assert_false(hear(f, &frame));
 	/* Signals do not wait for it; a size waits for what was typed before it. */
-	engine_stream_resize(f->s, &(struct ipc_pty){ .columns = 7, .rows = 5 });
+	exec_stream_resize(f->s, &(struct ipc_pty){ .columns = 7, .rows = 5 });
 	assert_int_equal(ipc_chan_send_plain(f->ctl, "sig", 3, MSG_DONTWAIT), 0);
 	turns(f);
 	expect_kind(f, STREAM_CTL);
@@ -366,8 +366,8 @@ test_let_go(void **state)
 	char byte;
 
 	greet(f, 10);
-	engine_stream_let_go(f->s, false);
-	assert_true(engine_stream_is_over(f->s));
+	exec_stream_let_go(f->s, false);
+	assert_true(exec_stream_is_over(f->s));
 	assert_int_equal(recv(f->guest, &byte, 1, 0), 0);
 }
 
@@ -381,16 +381,16 @@ test_let_go_with_a_rest(void **state)
 	greet(f, 2);
 	assert_int_equal(write(f->in, "abcd", 4), 4);
 	fd_close(&f->in);
-	engine_stream_let_go(f->s, true);
+	exec_stream_let_go(f->s, true);
 	turns(f);
-	assert_false(engine_stream_is_over(f->s));
+	assert_false(exec_stream_is_over(f->s));
 	assert_true(hear(f, &frame));
 	assert_true(wire_span_is(frame.data, "ab"));
 	SAYS(f, .kind = STREAM_MORE, .more = 5);
 	assert_true(hear(f, &frame));
 	assert_true(wire_span_is(frame.data, "cd"));
 	expect_kind(f, STREAM_INPUT_END);
-	assert_true(engine_stream_is_over(f->s));
+	assert_true(exec_stream_is_over(f->s));
 }
 
 static void
@@ -436,7 +436,7 @@ broken(struct fixture *f, const void *data, size_t len)
 
 #define INSIDE(n) 1, 0, 0, 0, 0, 0, 0, (n)
 
-BROKEN(no_engine_frame, 9, 0, 0, 0, 0, 0, 0, 1, 0)
+BROKEN(no_exec_frame, 9, 0, 0, 0, 0, 0, 0, 1, 0)
 BROKEN(second_greeting, INSIDE(13), STREAM_HELLO, 0, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0, 1)
 BROKEN(unknown_frame, INSIDE(5), 99, 0, 0, 0, 0)
 BROKEN(endless_frame, INSIDE(5), STREAM_OUTPUT, 0xff, 0xff, 0xff, 0xff)
@@ -505,7 +505,7 @@ main(void)
 		CASE(test_let_go_with_a_rest),
 		CASE(test_the_engine_goes),
 		CASE(test_words_of_the_engine),
-		CASE(test_no_engine_frame),
+		CASE(test_no_exec_frame),
 		CASE(test_second_greeting),
 		CASE(test_unknown_frame),
 		CASE(test_endless_frame),

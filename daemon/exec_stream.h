@@ -8,8 +8,8 @@
  * taken its place. It is bounded by the credit that was given, and a stream that breaks the protocol ends as if
  * the container had.
  */
-#ifndef SP_ENGINE_STREAM_H
-#define SP_ENGINE_STREAM_H
+#ifndef SP_EXEC_STREAM_H
+#define SP_EXEC_STREAM_H
 
 #include <poll.h>
 #include <stdbool.h>
@@ -19,37 +19,37 @@
 #include "attr.h"
 #include "ipc_msg.h"
 
-struct engine_stream;
+struct exec_stream;
 
-#define ENGINE_STREAM_FDS 5 /* of poll() */
+#define EXEC_STREAM_FDS 5 /* of poll() */
 
 /*
  * fds: the stream, then our ends of ctl, stdin (to read), stdout and stderr (to write); all non-blocking, taken
  * whatever comes of it. NULL: out of memory.
  */
-struct engine_stream *engine_stream_new(const int fds[ENGINE_STREAM_FDS]);
+struct exec_stream *exec_stream_new(const int fds[EXEC_STREAM_FDS]);
 
 /* The terminal has another size. It does not overtake what was written before it. */
-void engine_stream_resize(struct engine_stream *s, const struct ipc_pty *size);
+void exec_stream_resize(struct exec_stream *s, const struct ipc_pty *size);
 
 /*
  * The channel has let go of its ends. flush: what it had written still goes to the guest, for some seconds at most;
  * else the stream ends now.
  */
-void engine_stream_let_go(struct engine_stream *s, bool flush);
+void exec_stream_let_go(struct exec_stream *s, bool flush);
 
 /* What to wait for; -1 where nothing. */
-void engine_stream_want(const struct engine_stream *s, struct pollfd pfds[ENGINE_STREAM_FDS]);
+void exec_stream_want(const struct exec_stream *s, struct pollfd pfds[EXEC_STREAM_FDS]);
 
 /* Act on what poll() found. */
-void engine_stream_serve(struct engine_stream *s, const struct pollfd pfds[ENGINE_STREAM_FDS]);
+void exec_stream_serve(struct exec_stream *s, const struct pollfd pfds[EXEC_STREAM_FDS]);
 
-bool engine_stream_is_let_go(const struct engine_stream *s);
+bool exec_stream_is_let_go(const struct exec_stream *s);
 
 /* Whether the channel has let go and nothing is left to do. */
-bool engine_stream_is_over(const struct engine_stream *s);
+bool exec_stream_is_over(const struct exec_stream *s);
 
 /* NULL is fine. Always returns NULL. */
-struct engine_stream *engine_stream_free(struct engine_stream *s);
+struct exec_stream *exec_stream_free(struct exec_stream *s);
 
 #endif
