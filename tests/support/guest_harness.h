@@ -112,6 +112,9 @@ void harness_read_until(int fd, char *text, size_t cap, const char *what);
 /* True when the descriptor comes to its end within ms; what it says before is dropped. */
 bool harness_ends_within(int fd, int ms);
 
+/* Listen at a port of this machine's loopback: the harness gives the container no network of its own. */
+int harness_listen_here(uint32_t *ret_port);
+
 int64_t harness_now_ms(void);
 
 #endif

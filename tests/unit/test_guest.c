@@ -400,28 +400,13 @@ order_connect(const struct guest_connect *to, struct program_ends *ret)
 	send_with_fds(record, w.len, 1, ret);
 }
 
-/* A port of this machine's loopback: the harness gives the container no network of its own. */
-static int
-listen_here(uint32_t *ret_port)
-{
-	struct sockaddr_in here = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof(here);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(bind(fd, (struct sockaddr *)&here, sizeof(here)), 0);
-	assert_int_equal(listen(fd, 4), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&here, &len), 0);
-	*ret_port = ntohs(here.sin_port);
-	return fd;
-}
-
 /* The socket comes twice, is the guest's no more, and ctl ends; the first address was of no use. */
 static void
 test_connection(void **state)
 {
 	struct guest_connect to = { .n = 2,
 		.addresses = { { true, { [15] = 1 } }, { false, { 127, 0, 0, 1 } } } };
-	SP_CLEANUP_FD int listener = listen_here(&to.port);
+	SP_CLEANUP_FD int listener = harness_listen_here(&to.port);
 	SP_CLEANUP_FD int peer = -1;
 	uint8_t buf[GUEST_CTL_MAX];
 	struct program_ends e;
@@ -457,7 +442,7 @@ static void
 test_no_connection(void **state)
 {
 	struct guest_connect to = { .n = 1, .addresses = { { false, { 127, 0, 0, 1 } } } };
-	int listener = listen_here(&to.port);
+	int listener = harness_listen_here(&to.port);
 	struct program_ends e;
 
 	(void)state;

@@ -1076,20 +1076,6 @@ test_bad_orders(void **state)
 
 /* ---- connections ---- */
 
-static int
-listen_here(uint32_t *ret_port)
-{
-	struct sockaddr_in here = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof(here);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(bind(fd, (struct sockaddr *)&here, sizeof(here)), 0);
-	assert_int_equal(listen(fd, 4), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&here, &len), 0);
-	*ret_port = ntohs(here.sin_port);
-	return fd;
-}
-
 static void
 start_connect(uint32_t port)
 {
@@ -1114,7 +1100,7 @@ test_connection(void **state)
 	(void)state;
 	for (int i = 0; i < 2; i++) {
 		uint32_t port;
-		SP_CLEANUP_FD int listener = listen_here(&port);
+		SP_CLEANUP_FD int listener = harness_listen_here(&port);
 		SP_CLEANUP_FD int peer = -1;
 
 		start_connect(port);
@@ -1152,7 +1138,7 @@ test_last_bytes_of_a_connection(void **state)
 	size_t sent = 0;
 	size_t got = 0;
 	uint32_t port;
-	SP_CLEANUP_FD int listener = listen_here(&port);
+	SP_CLEANUP_FD int listener = harness_listen_here(&port);
 	SP_CLEANUP_FD int peer = -1;
 	int small = 4096;
 	ssize_t n;
@@ -1187,7 +1173,7 @@ static void
 test_connection_dropped(void **state)
 {
 	uint32_t port;
-	SP_CLEANUP_FD int listener = listen_here(&port);
+	SP_CLEANUP_FD int listener = harness_listen_here(&port);
 	SP_CLEANUP_FD int peer = -1;
 	char text[16];
 
@@ -1207,7 +1193,7 @@ static void
 test_no_connection(void **state)
 {
 	uint32_t port;
-	int listener = listen_here(&port);
+	int listener = harness_listen_here(&port);
 
 	(void)state;
 	fd_close(&listener);
