@@ -321,6 +321,11 @@ on_path_failed(void *arg, const char *why)
 
 	c->broker->counters.containers_failed++;
 	log_error("connection=%s container=%s %s", c->connection, c->name, why);
+	/* It was there when the engine was asked for what there is, and has ended since. */
+	if (c->grant == NULL) {
+		container_fail(c, CONTAINER_NOT_FOUND_AGAIN);
+		return;
+	}
 	(void)snprintf(text, sizeof(text),
 	    "The container could not be started. Tell the administrator \"connection %s\".",
 	    c->connection);
@@ -505,8 +510,7 @@ on_found(void *arg, const struct engine_result *result)
 	    strcmp(seen->name, c->name) != 0) {
 		log_error("container=%s cannot be looked at: %s", c->name,
 		    result->error != ENGINE_OK ? result->sentence : "it is another one");
-		container_fail(c,
-		    "The container could not be found again. Log in again for a new one.");
+		container_fail(c, CONTAINER_NOT_FOUND_AGAIN);
 		return;
 	}
 	free(c->image);
@@ -582,9 +586,10 @@ static void
 leave(struct container *c)
 {
 	c->state = CONTAINER_LEAVING;
-	drop_keeper(c, true);
+	/* In this order: who dies in between has not forgotten since when a container is kept that goes on. */
 	if (c->path != NULL)
 		c->ops->hang_up(c->path);
+	drop_keeper(c, true);
 }
 
 void

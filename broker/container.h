@@ -131,6 +131,8 @@ const char *container_down_text(const struct container *c);
 
 /* For who waits for something of an engine that is away. */
 #define CONTAINER_ENGINE_AWAY "The container engine is not responding. Try again later."
+#define CONTAINER_NOT_FOUND_AGAIN \
+	"The container could not be found again. Log in again for a new one."
 
 /* Start a program in a container that is up. As data_path_ops.start. */
 SP_MUST_CHECK int container_start(struct container *c, const struct guest_spawn *order,

@@ -4,11 +4,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "broker.h"
+#include "config.h"
 #include "log.h"
 
 #define PIPE_BYTES \
@@ -27,6 +31,26 @@ make_pipe(int pipe_fds[2])
 	if (fchmod(pipe_fds[0], 0666) < 0)
 		log_debug("cannot open a pipe's mode: %s", strerror(errno));
 	return 0;
+}
+
+int
+data_path_directory(const struct broker *b, const char *name, char **ret)
+{
+	return asprintf(ret, "%s/rendezvous/%s", b->config->runtime_dir, name) < 0 ? -ENOMEM : 0;
+}
+
+bool
+data_path_may_be_found(const struct broker *b, const char *name)
+{
+	char *directory = NULL;
+	bool there;
+
+	/* Without the memory to look: what is wrong with it shows when it is opened. */
+	if (data_path_directory(b, name, &directory) < 0)
+		return true;
+	there = access(directory, F_OK) == 0;
+	free(directory);
+	return there;
 }
 
 const char *

@@ -94,6 +94,15 @@ struct data_path_ops {
 extern const struct data_path_ops data_path_direct;
 extern const struct data_path_ops data_path_engine;
 
+/*
+ * Where the container of this name has a directory of its own on this host: on the direct path for as long as
+ * its guest may report there, and if it is kept, on both, until hang_up(). That takes it away first of all, so
+ * that who dies in the middle of it leaves no container that the next run goes on with. 0 or -ENOMEM.
+ */
+SP_MUST_CHECK int data_path_directory(const struct broker *b, const char *name, char **ret);
+/* Whether one that is kept has not been told to end. */
+bool data_path_may_be_found(const struct broker *b, const char *name);
+
 /* The words for the outcome of an order that is not 0: for the log. */
 const char *data_path_error_text(int r);
 

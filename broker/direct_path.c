@@ -189,12 +189,6 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 	fail(arg, "the guest did not report in time");
 }
 
-static int
-join(char **ret, const char *a, const char *b, const char *c)
-{
-	return asprintf(ret, "%s%s%s", a, b, c) < 0 ? -ENOMEM : 0;
-}
-
 /* bind() through the directory's descriptor: sun_path has room for 107 bytes only. */
 static int
 bind_socket(struct data_path *d)
@@ -219,13 +213,12 @@ static int
 make_rendezvous(struct data_path *d, const char *name, bool found)
 {
 	const struct config *c = d->broker->config;
-	int r;
+	int r = data_path_directory(d->broker, name, &d->directory);
 
-	r = join(&d->directory, c->runtime_dir, "/rendezvous/", name);
-	if (r == 0)
-		r = join(&d->directory_view, c->engine.view_runtime_dir, "/rendezvous/", name);
 	if (r < 0)
 		return r;
+	if (asprintf(&d->directory_view, "%s/rendezvous/%s", c->engine.view_runtime_dir, name) < 0)
+		return -ENOMEM;
 	/* One that is not there any more cannot be made anew: the container has the old one mounted. */
 	if (!found && mkdir(d->directory, 0711) < 0)
 		return -errno;
@@ -380,10 +373,12 @@ tell_to_end(struct data_path *d)
 static void
 direct_hang_up(struct data_path *d)
 {
-	if (d->kept)
-		tell_to_end(d);
+	bool kept = d->kept;
+
 	d->kept = false;
 	give_up(d);
+	if (kept)
+		tell_to_end(d);
 	fd_close(&d->order_fd);
 }
 

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "broker.h"
 #include "config.h"
@@ -38,6 +40,7 @@ struct data_path {
 	struct broker *broker;
 	struct data_path_events events;
 	char id[ENGINE_ID_LEN + 1];
+	char *directory; /* of one that is kept: see data_path.h; else NULL */
 	struct container_entrypoint entrypoint;
 	LIST_HEAD(, data_path_order) orders;
 };
@@ -65,7 +68,19 @@ path_close(struct data_path *d)
 		return;
 	while (!LIST_EMPTY(&d->orders))
 		order_free(LIST_FIRST(&d->orders));
+	free(d->directory);
 	free(d);
+}
+
+/* Nothing is ever in it. */
+static int
+keep_directory(struct data_path *d, const char *name, bool found)
+{
+	int r = data_path_directory(d->broker, name, &d->directory);
+
+	if (r == 0 && !found && mkdir(d->directory, 0700) < 0)
+		r = -errno;
+	return r;
 }
 
 static int
@@ -73,14 +88,18 @@ path_open(struct broker *b, const char *name, enum data_path_life life,
     const struct data_path_events *events, struct data_path **ret)
 {
 	struct data_path *d = calloc(1, sizeof(*d));
+	int r;
 
-	(void)name;
-	(void)life; /* the engine finds it, whoever asks */
 	if (d == NULL)
 		return -ENOMEM;
 	d->broker = b;
 	d->events = *events;
 	LIST_INIT(&d->orders);
+	r = life != DATA_PATH_ONCE ? keep_directory(d, name, life == DATA_PATH_FOUND) : 0;
+	if (r < 0) {
+		path_close(d);
+		return r;
+	}
 	*ret = d;
 	return 0;
 }
@@ -258,6 +277,8 @@ path_listen(struct data_path *d, const struct guest_listen *order, struct data_p
 static void
 path_hang_up(struct data_path *d)
 {
+	if (d->directory != NULL)
+		(void)rmdir(d->directory);
 	while (!LIST_EMPTY(&d->orders))
 		order_free(LIST_FIRST(&d->orders));
 	if (d->id[0] != '\0' && engine_kill(d->broker->engine, d->id, SIGTERM, NULL, NULL, NULL) < 0)

@@ -22,6 +22,7 @@
 #include "config.h"
 #include "container.h"
 #include "container_plan.h"
+#include "data_path.h"
 #include "engine.h"
 #include "ipc.h"
 #include "keep_mark.h"
@@ -555,7 +556,7 @@ user_containers_found(struct user_containers *u, const struct engine_list_item *
 	if (u->all_found || strcmp(item->state, "running") != 0 ||
 	    !read_labels(u->broker, item, &facts))
 		return false;
-	if (is_wanted(u, &facts, &comeback))
+	if (is_wanted(u, &facts, &comeback) && data_path_may_be_found(u->broker, item->name))
 		k = place_for(u, &facts, comeback.memory, &waited);
 	if (k == NULL)
 		return false;
@@ -564,8 +565,7 @@ user_containers_found(struct user_containers *u, const struct engine_list_item *
 	k->mark = keep_mark_find(state_dir(k), item->name);
 	if (r < 0) {
 		log_warn("container=%s cannot be gone on with: %s", item->name, strerror(-r));
-		container_fail(k->container,
-		    "The container could not be found again. Log in again for a new one.");
+		container_fail(k->container, CONTAINER_NOT_FOUND_AGAIN);
 	} else if (container_owners(k->container) > 0) {
 		stop_waiting(k);
 	} else if (time_left(k) == 0) {

@@ -395,6 +395,50 @@ test_mark_is_any_number(void **state)
 	assert_true(left_ms > 590000 && left_ms <= 600000);
 }
 
+static bool
+has_none(void *arg, const char *name)
+{
+	(void)arg;
+	(void)name;
+	return false;
+}
+
+/* Its name is all of it: what is left of that is no mark, or one of an earlier second, and is swept away. */
+static void
+test_mark_is_cut_at_any_byte(void **state)
+{
+	static const char mark[] = NAME ".86400";
+	char path[128], cut[sizeof(mark)];
+
+	(void)state;
+	for (size_t n = 1; n < sizeof(mark); n++) {
+		int64_t until;
+
+		(void)snprintf(cut, sizeof(cut), "%.*s", (int)n, mark);
+		(void)snprintf(path, sizeof(path), "%s/kept/%s", state_dir, cut);
+		make(path);
+		until = n > sizeof(NAME) ? strtoll(cut + sizeof(NAME), NULL, 10) : 0;
+		assert_int_equal(keep_mark_find(state_dir, NAME), until);
+		keep_mark_sweep(state_dir, has_none, NULL);
+		assert_int_equal(access(path, F_OK), -1);
+	}
+}
+
+/* Its directory goes before it is told to end, and the broker died right after that. */
+static void
+test_found_one_was_told_to_end(void **state)
+{
+	char path[128];
+	struct found f;
+
+	(void)state;
+	find(&f);
+	(void)snprintf(path, sizeof(path), "%s/rendezvous/%s", runtime_dir, NAME);
+	assert_int_equal(rmdir(path), 0);
+	assert_false(user_containers_found(b.user_containers, &f.item));
+	assert_int_equal(kept(), 0);
+}
+
 static void
 test_found_one_is_somebody_elses_by_a_changed_label(void **state)
 {
@@ -658,6 +702,8 @@ main(void)
 		    teardown),
 		cmocka_unit_test_setup_teardown(test_found_one_takes_its_place, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mark_is_any_number, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_mark_is_cut_at_any_byte, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_found_one_was_told_to_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_found_one_is_somebody_elses_by_a_changed_label,
 		    setup, teardown),
 		cmocka_unit_test_setup_teardown(test_who_waited_for_it_is_written_down, setup,
