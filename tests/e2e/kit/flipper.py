@@ -26,7 +26,11 @@ class Flipper:
                 client, _ = self.listener.accept()
             except OSError:
                 return
-            server = socket.create_connection(("127.0.0.1", self.to))
+            try:
+                server = socket.create_connection(("127.0.0.1", self.to))
+            except OSError:  # nobody is there any more, as the client is to find out
+                client.close()
+                continue
             for direction, a, b in (("up", client, server), ("down", server, client)):
                 a.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 threading.Thread(target=self._pass, args=(direction, a, b), daemon=True).start()
