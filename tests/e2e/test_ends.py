@@ -190,8 +190,7 @@ def test_spawner_is_killed(fresh_broker, engine):
     b = fresh_broker.start()
     p = b.target.popen(f"echo up; sleep {MARK}")
     assert p.stdout.readline() == b"up\n"
-    [spawner] = [pid for pid, name in descendants(b.pid).items() if name == "sp-spawner"]
-    os.kill(spawner, signal.SIGKILL)
+    os.kill(b.spawner(), signal.SIGKILL)
     assert b.process.wait(40) != 0
     p.communicate(timeout=10)
     b.start()

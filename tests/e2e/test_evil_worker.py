@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from kit import evil as e
-from kit.proc import alive, descendants, status, wait_for
+from kit.proc import alive, status, wait_for
 from kit.target import PATIENCE
 
 KILLED = "killed by the filter"
@@ -257,10 +257,9 @@ def test_nobody_outlives_the_spawner(keys, engine, user):
         with b.worker() as w:
             pid = serving(b)
             w.tell("C", b"spin")
-            [spawner] = [p for p, name in descendants(b.pid).items() if name == "sp-spawner"]
             everyone = b.workers()
             assert pid in everyone
-            os.kill(spawner, signal.SIGKILL)
+            os.kill(b.spawner(), signal.SIGKILL)
             wait_for(lambda: not any(map(alive, everyone)), 10 * PATIENCE, "no worker is left")
         assert b.process.wait(20 * PATIENCE) == 1
         assert "the spawner process is gone" in b.log()

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from kit.broker import BUILD, WORKER_UIDS
-from kit.proc import descendants, fds, status, wait_for
+from kit.proc import fds, status, wait_for
 from kit.target import PATIENCE
 
 
@@ -101,7 +101,7 @@ def test_broker_has_its_own_filter(broker):
     s = status(broker.pid)
     assert s["Seccomp"] == "2"
     assert s["NoNewPrivs"] == "1"
-    [spawner] = [pid for pid, name in descendants(broker.pid).items() if name == "sp-spawner"]
+    spawner = broker.spawner()
     assert status(spawner)["NoNewPrivs"] == "1"
 
 

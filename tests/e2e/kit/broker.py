@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 
-from kit.proc import alive, descendants, fds, free_port, wait_for
+from kit.proc import alive, children, descendants, fds, free_port, wait_for
 from kit.target import PATIENCE, Target
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -190,6 +190,11 @@ class Broker:
 
     def log_size(self):
         return os.stat(f"{self.dir}/log").st_size
+
+    def spawner(self):
+        """The broker's own child; a worker that it has just begun has its name until its program starts."""
+        [spawner] = [pid for pid, name in children(self.pid).items() if name == "sp-spawner"]
+        return spawner
 
     def workers(self):
         return sorted(pid for pid, name in descendants(self.pid).items() if name == "sallyportd")

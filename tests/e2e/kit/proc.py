@@ -81,27 +81,35 @@ def with_command(words):
     return found
 
 
-def descendants(pid):
-    """Every process below pid, as {pid: command name}."""
-    children = {}
-    names = {}
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit():
-            continue
+def _processes():
+    """Every process but zombies: {pid: (its parent's, command name)}."""
+    found = {}
+    for entry in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{entry}/stat", encoding="ascii", errors="replace") as f:
                 head, _, tail = f.read().rpartition(")")
         except (FileNotFoundError, ProcessLookupError):
             continue
         fields = tail.split()
-        if fields[0] in "ZX":
-            continue
-        children.setdefault(int(fields[1]), []).append(int(entry))
-        names[int(entry)] = head.partition("(")[2]
+        if fields[0] not in "ZX":
+            found[int(entry)] = (int(fields[1]), head.partition("(")[2])
+    return found
+
+
+def children(pid):
+    """Those that pid has started itself, as {pid: command name}."""
+    return {child: name for child, (parent, name) in _processes().items() if parent == pid}
+
+
+def descendants(pid):
+    """Every process below pid, as {pid: command name}."""
+    below = {}
+    for child, (parent, name) in _processes().items():
+        below.setdefault(parent, []).append((child, name))
     found = {}
     todo = [pid]
     while todo:
-        for child in children.get(todo.pop(), []):
-            found[child] = names[child]
+        for child, name in below.get(todo.pop(), []):
+            found[child] = name
             todo.append(child)
     return found

@@ -109,7 +109,7 @@ class Books:
     def __init__(self, broker, engine):
         self.broker = broker
         self.engine = engine
-        [self.spawner] = [pid for pid, name in descendants(broker.pid).items() if name == "sp-spawner"]
+        self.spawner = broker.spawner()
         self.first = self.count()
         self.memory = self.resident()
 
