@@ -10,7 +10,8 @@
  *   R  send this record to the broker            F  the same, after a byte: so many descriptors with it
  *   C  make the call "NAME ARGUMENT"             D  deaf: read nothing from the broker any more
  *   W  after a byte, the number of a descriptor that came: write this to it
- *   I  after a byte, the same: read it to its end
+ *   I  after a byte, the same: read it to its end              G  the same: what there is of it
+ *   S  after a byte, the same: write no more to it
  *   L  write this to the log
  *   B  bombard: send this record to the broker without end     K  the same with the log
  *
@@ -142,20 +143,24 @@ make_call(char *text)
 	tell('C', out, strlen(out));
 }
 
+/* When there is something. False: that was its end. */
+static bool
+read_some(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	ssize_t n;
+
+	(void)poll(&p, 1, -1);
+	n = read(fd, record, sizeof(record));
+	tell('I', record, n > 0 ? (size_t)n : 0);
+	return n > 0;
+}
+
 static void
 read_to_end(int fd)
 {
-	ssize_t n;
-
-	do {
-		struct pollfd p = { .fd = fd, .events = POLLIN };
-
-		(void)poll(&p, 1, -1);
-		n = read(fd, record, sizeof(record));
-		if (n > 0)
-			tell('I', record, (size_t)n);
-	} while (n > 0);
-	tell('I', "", 0);
+	while (read_some(fd))
+		;
 }
 
 /*
@@ -227,6 +232,12 @@ serve_test(void)
 		break;
 	case 'I':
 		read_to_end(descriptor(frame[0]));
+		break;
+	case 'G':
+		(void)read_some(descriptor(frame[0]));
+		break;
+	case 'S':
+		(void)shutdown(descriptor(frame[0]), SHUT_WR);
 		break;
 	case 'L':
 		write_all(IPC_LOG_FD, frame, len);

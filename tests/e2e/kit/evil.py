@@ -205,17 +205,25 @@ class Worker:
     def write(self, descriptor, data):
         self.tell("W", bytes([descriptor]) + data)
 
-    def read_to_end(self, descriptor):
-        self.tell("I", bytes([descriptor]))
-        data = b""
+    def shut(self, descriptor):
+        self.tell("S", bytes([descriptor]))
+
+    def _bytes(self):
+        """The next piece of what is read."""
         while True:
             kind, body = self.frame()
-            if kind == "A":
-                continue
-            assert kind == "I", kind
-            if not body:
-                return data
-            data += body
+            if kind == "I":
+                return body
+            assert kind == "A", kind
+
+    def read_some(self, descriptor):
+        """What there is of it, when there is something; nothing at its end."""
+        self.tell("G", bytes([descriptor]))
+        return self._bytes()
+
+    def read_to_end(self, descriptor):
+        self.tell("I", bytes([descriptor]))
+        return b"".join(iter(self._bytes, b""))
 
     # ----- what an honest worker would ask
 
