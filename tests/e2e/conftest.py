@@ -129,7 +129,13 @@ def fresh_broker(engine, keys):
     """A broker that is not started yet: for tests that change, stop or kill it."""
     b = Broker(keys, engine.socket)
     yield b
-    b.close()
+    try:
+        if b.process is not None:
+            if b.process.poll() is None:
+                b.stop()
+            check_log(b, 0)
+    finally:
+        b.close()
     wait_for(lambda: not engine.containers(), 20 * PATIENCE, "the containers of this test are gone")
 
 

@@ -148,6 +148,7 @@ def test_session_that_ends_by_itself_lets_the_broker_go(fresh_broker):
     assert b.process.wait(12) == 0
 
 
+@pytest.mark.quick
 def test_broker_is_killed(fresh_broker, engine):
     """SIGKILL: workers go with it, and the next start leaves no container of the last."""
     b = fresh_broker.start()
@@ -185,6 +186,7 @@ def test_two_brokers_do_not_share_their_state(fresh_broker):
     assert b.target.ssh("echo unharmed").stdout == b"unharmed\n"
 
 
+@pytest.mark.quick
 def test_spawner_is_killed(fresh_broker, engine):
     """Without it no worker can be started: the broker says so and ends, leaving nothing."""
     b = fresh_broker.start()
