@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the kernel says of a container: the texts, with a NUL between them, are judged against one
+ * specification. Whatever they are, that ends; and what is found right says what makes it right.
+ *
+ * Covers: kernel_account_judge kernel_account_judge_power parse_mount unescape take_asked take_system is_complete
+ * Floor: 60
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "fuzz.h"
+#include "kernel_account_fixture.h"
+
+#define TEXTS 4
+
+void
+fuzz_setup(void)
+{
+}
+
+/* The next text, always ended: the last one with what is left. */
+static char *
+take(const char **at, size_t *left)
+{
+	size_t n = strnlen(*at, *left);
+	char *text = strndup(*at, n);
+
+	FUZZ_CHECK(text != NULL);
+	n += n < *left;
+	*at += n;
+	*left -= n;
+	return text;
+}
+
+void
+fuzz_one(const uint8_t *data, size_t len)
+{
+	struct kernel_account a = good_account();
+	const char *at = (const char *)data;
+	char *text[TEXTS];
+	char why[256] = "";
+
+	for (size_t i = 0; i < TEXTS; i++)
+		text[i] = take(&at, &len);
+	a.status = text[0];
+	a.limits = text[1];
+	a.uid_map = text[2];
+	a.mountinfo = text[3];
+	if (kernel_account_judge(&a, &good, why, sizeof(why)) == 0) {
+		FUZZ_CHECK(kernel_account_judge_power(&a, why, sizeof(why)) == 0);
+		FUZZ_CHECK(
+		    strstr(a.status, "CapEff:") != NULL && strstr(a.status, "Seccomp:") != NULL);
+		FUZZ_CHECK(strstr(a.mountinfo, "/.sallyport/guest") != NULL);
+		FUZZ_CHECK(strstr(a.mountinfo, "/proc/sys") != NULL);
+		FUZZ_CHECK(strstr(a.mountinfo, "size=10") != NULL);
+	} else {
+		FUZZ_CHECK(strnlen(why, sizeof(why)) > 0 && strnlen(why, sizeof(why)) < sizeof(why));
+	}
+	(void)!kernel_account_judge(&a, NULL, why, sizeof(why));
+	for (size_t i = 0; i < TEXTS; i++)
+		free(text[i]);
+}
+
+void
+fuzz_seeds(void)
+{
+	static const char *const texts[TEXTS] = { good_status, good_limits, good_uid_map,
+		good_mountinfo };
+	char buf[8192];
+	size_t used = 0;
+
+	for (size_t i = 0; i < TEXTS; i++) {
+		size_t n = strlen(texts[i]) + 1;
+
+		FUZZ_CHECK(n <= sizeof(buf) - used);
+		memcpy(buf + used, texts[i], n);
+		used += n;
+	}
+	fuzz_seed(buf, used);
+	fuzz_seed(buf, used / 2);
+}

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kernel_account: every way in which the kernel can say that a container is not what was asked for. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kernel_account_fixture.h"
+#include "test.h"
+
+/* In which of the texts. */
+enum text {
+	STATUS,
+	LIMITS,
+	UID_MAP,
+	MOUNTS,
+};
+
+static const char **
+text_of(struct kernel_account *a, enum text text)
+{
+	const char **const texts[] = { &a->status, &a->limits, &a->uid_map, &a->mountinfo };
+
+	return texts[text];
+}
+
+/* text with the one place that says old saying new; the caller frees it. */
+static char *
+changed(const char *text, const char *old, const char *new)
+{
+	const char *at = strstr(text, old);
+	char *out = NULL;
+
+	if (at == NULL || strstr(at + 1, old) != NULL)
+		fail_msg("\"%s\" is not there once", old);
+	assert_true(asprintf(&out, "%.*s%s%s", (int)(at - text), text, new, at + strlen(old)) >= 0);
+	return out;
+}
+
+static void
+what_was_asked_for_is_right(void **state)
+{
+	struct kernel_account a = good_account();
+	struct engine_container_spec s = good;
+	char why[256] = "";
+	char *text;
+
+	(void)state;
+	if (kernel_account_judge(&a, &good, why, sizeof(why)) != 0)
+		fail_msg("%s", why);
+	/* One of an earlier broker's. */
+	assert_int_equal(kernel_account_judge(&a, NULL, why, sizeof(why)), 0);
+	assert_int_equal(kernel_account_judge_power(&a, why, sizeof(why)), 0);
+	/* Without supplementary groups. */
+	a.status = text = changed(good_status, "Groups:\t100 ", "Groups:\t");
+	assert_int_equal(kernel_account_judge(&a, &good, why, sizeof(why)), 0);
+	free(text);
+	/* With a network there are name servers. */
+	a = good_account();
+	s.network = ENGINE_NETWORK_BRIDGE;
+	a.mountinfo = text = changed(good_mountinfo, "/etc/hostname", "/etc/resolv.conf");
+	assert_int_equal(kernel_account_judge(&a, &s, why, sizeof(why)), 0);
+	free(text);
+	/* cgroup v2. */
+	a.mountinfo = text = changed(good_mountinfo,
+	    "/sys/fs/cgroup rw,nosuid,nodev,noexec - tmpfs tmpfs rw,mode=755",
+	    "/sys/fs/cgroup ro - cgroup2 cgroup rw");
+	assert_int_equal(kernel_account_judge(&a, &good, why, sizeof(why)), 0);
+	free(text);
+	/* A root that can be written, for who asks for one; and its files, which are the engine's own. */
+	s = good;
+	s.read_only_root = false;
+	a.mountinfo = text = changed(good_mountinfo, " / / ro,", " / / rw,");
+	assert_int_equal(kernel_account_judge(&a, &s, why, sizeof(why)), 0);
+	free(text);
+	a.mountinfo = text = changed(good_mountinfo, "/etc/hostname ro,", "/etc/hostname rw,");
+	assert_int_equal(kernel_account_judge(&a, &s, why, sizeof(why)), 0);
+	assert_int_equal(kernel_account_judge(&a, &good, why, sizeof(why)), KERNEL_ACCOUNT_E_DIFFERS);
+	free(text);
+	/* Blanks in a name are written as digits. */
+	s = good;
+	s.mounts = (const struct engine_mount[]){ mounts[0], mounts[1], mounts[2], mounts[3],
+		{ .kind = ENGINE_MOUNT_HOME, .source = "/w", .target = "/w w\\w" } };
+	a.mountinfo = text = changed(good_mountinfo, " /www rw", " /w\\040w\\134w rw");
+	assert_int_equal(kernel_account_judge(&a, &s, why, sizeof(why)), 0);
+	free(text);
+}
+
+#define LINE(point, rest) "\n900 165 0:99 / " point " " rest "\n"
+#define LAST              "\n114 171 0:82 / /sys/firmware ro,relatime - tmpfs tmpfs ro\n"
+
+static const struct difference {
+	enum text text;
+	const char *old, *new;
+	const char *says;
+} differences[] = {
+	{ STATUS, "CapEff:\t0000000000000000", "CapEff:\t0000000000000001",
+	    "CapEff: 0000000000000001" },
+	{ STATUS, "CapBnd:\t0000000000000000", "CapBnd:\t00000000a80425fb", "CapBnd:" },
+	{ STATUS, "CapInh:\t0000000000000000", "CapInh:\t8000000000000000", "CapInh:" },
+	{ STATUS, "CapPrm:\t0000000000000000", "CapPrm:\t", "CapPrm:" },
+	{ STATUS, "CapAmb:\t0000000000000000\n", "", "CapAmb:" },
+	{ STATUS, "NoNewPrivs:\t1", "NoNewPrivs:\t0", "NoNewPrivs: is 0 instead of 1" },
+	{ STATUS, "NoNewPrivs:\t1\n", "", "NoNewPrivs" },
+	{ STATUS, "Seccomp:\t2", "Seccomp:\t0", "Seccomp: is 0 instead of 2" },
+	{ STATUS, "Uid:\t1000\t1000\t1000\t1000", "Uid:\t1000\t1000\t0\t1000", "Uid: is 0" },
+	{ STATUS, "Uid:\t1000\t1000\t1000\t1000", "Uid:\t1000", "Uid: has 1 numbers" },
+	{ STATUS, "Gid:\t100\t100\t100\t100", "Gid:\t100\t100\t100\t0", "Gid: is 0" },
+	{ STATUS, "Groups:\t100 ", "Groups:\t100 27 ", "Groups: is 27" },
+	{ STATUS, "NSpid:\t8657\t1", "NSpid:\t8657", "process ids" },
+	{ STATUS, "NSpid:\t8657\t1", "NSpid:\t8657\t7", "process ids" },
+	{ LIMITS, "Max open files            1024                 1024 ",
+	    "Max open files            1024                 4096 ", "Max open files" },
+	{ LIMITS, "Max core file size        0 ", "Max core file size        unlimited ", "Max core" },
+	{ LIMITS, "Max open files            1024                 1024                 files     \n",
+	    "", "Max open files" },
+	{ UID_MAP, "0          0 4294967295", "0     100000      65536", "rootless" },
+	{ UID_MAP, "         0          0 4294967295\n", "", "rootless" },
+	{ MOUNTS, " / / ro,relatime", " / / rw,relatime", "its root can be written" },
+	{ MOUNTS, " / / ro,relatime", " / /root ro,relatime", "nobody asked for" },
+	{ MOUNTS, LAST, LAST "900 165 0:99 / / ro - ext4 /dev/vda rw\n", "not mounted once" },
+	{ MOUNTS, "/.sallyport/guest ro,", "/.sallyport/guest rw,",
+	    "/.sallyport/guest can be written" },
+	{ MOUNTS, "/opt ro,", "/opt rw,", "/opt can be written" },
+	{ MOUNTS, "/opt ro,", "/opt/ ro,", "nobody asked for" },
+	{ MOUNTS, "size=1024k", "size=2048k", "/tmp has a size of 2097152 instead of 1048576" },
+	{ MOUNTS, "size=1024k", "size=512k", "/tmp has a size" },
+	{ MOUNTS, "rw,size=1024k", "rw", "/tmp has a size of 0" },
+	{ MOUNTS, "size=1024k", "size=99999999999999999999k", "/tmp has a size" },
+	{ MOUNTS, "- tmpfs tmpfs rw,size=1024k", "- ext4 /dev/vda rw", "no memory filesystem" },
+	{ MOUNTS, "/tmp rw,nosuid,nodev,", "/tmp rw,nosuid,nodevice,", "/tmp may have devices" },
+	{ MOUNTS, "/home rw,", "/home2 rw,", "/home2 that nobody asked for" },
+	{ MOUNTS, LAST, "\n900 165 0:99 / /tmp rw,nosuid,nodev - tmpfs tmpfs rw,size=1024k" LAST,
+	    "two things are mounted at /tmp" },
+	/* What Podman adds by itself when nobody stops it. */
+	{ MOUNTS, LAST, LINE("/run", "rw,nosuid,nodev - tmpfs tmpfs rw"), "/run that nobody" },
+	{ MOUNTS, LAST, LINE("/etc/hosts", "ro - ext4 /dev/vda rw"), "/etc/hosts that nobody" },
+	{ MOUNTS, LAST, LINE("/etc/resolv.conf", "ro - ext4 /dev/vda rw"),
+	    "/etc/resolv.conf that nobody" },
+	{ MOUNTS, LAST, LINE("/run/secrets", "ro - tmpfs tmpfs rw,size=1k"),
+	    "/run/secrets that nobody" },
+	{ MOUNTS, LAST, LINE("/www/below", "rw - ext4 /dev/vdc rw"), "/www/below that nobody" },
+	{ MOUNTS, LAST, LINE("/dev/fuse", "rw - devtmpfs devtmpfs rw"), "/dev/fuse that nobody" },
+	{ MOUNTS, LAST, LINE("/host\\012x", "rw - ext4 /dev/vda rw"), "nobody asked for" },
+	{ MOUNTS, "/dev rw,nosuid,noexec - tmpfs tmpfs rw,size=65536k,",
+	    "/dev rw - tmpfs tmpfs rw,", "/dev is memory without a limit" },
+	{ MOUNTS, "rw,size=64000k", "rw", "/dev/shm is memory without a limit" },
+	{ MOUNTS, " /sys ro,", " /sys rw,", "/sys can be written" },
+	{ MOUNTS, "/sys/fs/cgroup/cpu ro,", "/sys/fs/cgroup/cpu rw,",
+	    "/sys/fs/cgroup/cpu that nobody" },
+	{ MOUNTS, "/sys/fs/cgroup rw,nosuid,nodev,noexec - tmpfs tmpfs rw,mode=755",
+	    "/sys/fs/cgroup rw - cgroup2 cgroup rw", "/sys/fs/cgroup can be written" },
+	{ MOUNTS, "0:72 / /dev/mqueue", "0:21 / /dev/mqueue", "the host's message queues" },
+	{ MOUNTS, "168 165 0:74 / /proc rw", "168 165 0:74 /1 /proc rw", "/proc is not mounted" },
+	{ MOUNTS, LAST, LINE("/proc", "rw - proc proc rw"), "two things are mounted at /proc" },
+	{ MOUNTS, "/proc/sys ro,", "/proc/sys rw,", "/proc/sys that nobody asked for" },
+	{ MOUNTS, "107 168 0:74 /sys /proc/sys ro,nosuid,nodev,noexec,relatime - proc proc rw\n",
+	    "", "/proc/sys is not read-only" },
+	{ MOUNTS, "108 168 0:81 / /proc/acpi ro,relatime - tmpfs tmpfs ro\n", "",
+	    "/proc/acpi is not hidden" },
+	/* Read-only is not hidden. */
+	{ MOUNTS, "0:81 / /proc/acpi ro,relatime - tmpfs tmpfs ro",
+	    "0:74 /acpi /proc/acpi ro - proc proc rw", "/proc/acpi is not hidden" },
+	{ MOUNTS, "0:82 / /sys/firmware ro,relatime - tmpfs tmpfs ro",
+	    "0:76 /firmware /sys/firmware ro - sysfs sysfs ro", "/sys/firmware is not hidden" },
+	{ MOUNTS, "0:75 /null /proc/keys", "0:75 /keys /proc/keys",
+	    "/proc/keys that nobody asked for" },
+	{ MOUNTS, "- devtmpfs devtmpfs rw\n", "- proc proc rw\n",
+	    "/proc/timer_list that nobody asked for" },
+	{ MOUNTS, LAST, "\n", "/sys/firmware is not hidden" },
+	{ MOUNTS, LAST, "\n114 171 0:82 / /sys/firmware ro,relatime - tmpfs tmpfs ro", "cut short" },
+	{ MOUNTS, LAST, LAST "\n", "not understood" },
+	{ MOUNTS, "master:9 - ext4", "master:9 ext4", "not understood" },
+	{ MOUNTS, "- sysfs sysfs ro", "- sysfs", "not understood" },
+	{ MOUNTS, "master:9", "a a a a a a a a a a a a a a a a a", "not understood" },
+};
+
+static void
+every_difference_is_found(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(differences); i++) {
+		const struct difference *d = &differences[i];
+		struct kernel_account a = good_account();
+		const char **text = text_of(&a, d->text);
+		char *hostile = changed(*text, d->old, d->new);
+		char why[256] = "";
+
+		*text = hostile;
+		if (kernel_account_judge(&a, &good, why, sizeof(why)) != KERNEL_ACCOUNT_E_DIFFERS ||
+		    strstr(why, d->says) == NULL)
+			fail_msg("%zu: \"%s\": \"%s\"", i, d->new, why);
+		free(hostile);
+	}
+}
+
+static void
+the_rest_is_looked_at(void **state)
+{
+	struct kernel_account a = good_account();
+	char why[256] = "";
+
+	(void)state;
+	a.host_net = a.net;
+	assert_int_equal(kernel_account_judge(&a, &good, why, sizeof(why)), KERNEL_ACCOUNT_E_DIFFERS);
+	assert_non_null(strstr(why, "the host's network"));
+	for (size_t i = 0; i < KERNEL_ACCOUNT_PATHS; i++) {
+		a = good_account();
+		if (a.there[i])
+			continue;
+		a.there[i] = true;
+		assert_int_equal(kernel_account_judge(&a, &good, why, sizeof(why)),
+		    KERNEL_ACCOUNT_E_DIFFERS);
+		assert_non_null(strstr(why, kernel_account_paths[i]));
+	}
+}
+
+/* What must be so for a container of any profile is looked for also when its profile is not known. */
+static void
+a_found_one_is_looked_at(void **state)
+{
+	static const char *const says[] = { "CapBnd:", "NoNewPrivs: is", "Seccomp: is 0",
+		"rootless", "process ids", "not hidden", "not read-only", "/sys can be written",
+		"message queues", "without a limit", "cut short" };
+	unsigned found = 0;
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(differences); i++) {
+		const struct difference *d = &differences[i];
+		struct kernel_account a = good_account();
+		const char **text = text_of(&a, d->text);
+		char *hostile = changed(*text, d->old, d->new);
+		char why[256] = "";
+
+		*text = hostile;
+		for (size_t k = 0; k < SP_ARRAY_LEN(says); k++) {
+			if (strstr(d->says, says[k]) == NULL)
+				continue;
+			found++;
+			if (kernel_account_judge(&a, NULL, why, sizeof(why)) == 0)
+				fail_msg("%zu: \"%s\"", i, d->new);
+		}
+		free(hostile);
+	}
+	assert_true(found >= SP_ARRAY_LEN(says));
+}
+
+/* Cut anywhere but at the end of a line it is refused, and never read beyond. */
+static void
+no_text_is_read_beyond_its_end(void **state)
+{
+	(void)state;
+	for (enum text text = STATUS; text <= MOUNTS; text++) {
+		struct kernel_account whole = good_account();
+		const char *from = *text_of(&whole, text);
+
+		for (size_t n = 0; n < strlen(from); n++) {
+			struct kernel_account a = good_account();
+			char *cut = strndup(from, n);
+			char why[256] = "";
+
+			assert_non_null(cut);
+			*text_of(&a, text) = cut;
+			if (kernel_account_judge(&a, &good, why, sizeof(why)) == 0) {
+				assert_true(text == UID_MAP || n == 0 || from[n - 1] == '\n' ||
+				    strstr(from + n, "Seccomp:") == NULL);
+				/* Only what nobody reads may be gone. */
+				assert_null(strstr(from + n, "NoNewPrivs"));
+				assert_null(strstr(from + n, "/sys/firmware"));
+				assert_null(strstr(from + n, "Max open files"));
+			} else {
+				assert_string_not_equal(why, "");
+			}
+			free(cut);
+		}
+	}
+}
+
+/* For Docker: only whether it can gain anything, and nothing in a user namespace of its own. */
+static void
+power_is_all_that_docker_is_asked_for(void **state)
+{
+	struct kernel_account a = good_account();
+	char why[256] = "";
+	char *text;
+
+	(void)state;
+	a.mountinfo = a.limits = "";
+	a.status = text = changed(good_status, "Seccomp:\t2", "Seccomp:\t0");
+	assert_int_equal(kernel_account_judge_power(&a, why, sizeof(why)), 0);
+	free(text);
+	a.status = text =
+	    changed(good_status, "CapBnd:\t0000000000000000", "CapBnd:\t00000000a80425fb");
+	assert_int_equal(kernel_account_judge_power(&a, why, sizeof(why)), KERNEL_ACCOUNT_E_DIFFERS);
+	assert_non_null(strstr(why, "it has capabilities: CapBnd: 00000000a80425fb"));
+	a.uid_map = "         0     100000      65536\n";
+	assert_int_equal(kernel_account_judge_power(&a, why, sizeof(why)), 0);
+	free(text);
+	a.uid_map = good_uid_map;
+	a.status = "";
+	assert_int_equal(kernel_account_judge_power(&a, why, sizeof(why)), KERNEL_ACCOUNT_E_DIFFERS);
+}
+
+/* This process is in no container, and one that is gone has no account. */
+static void
+the_real_one_is_read(void **state)
+{
+	unsigned before = count_fds();
+	char why[256] = "";
+	pid_t pid;
+
+	(void)state;
+	if (kernel_account_available(why, sizeof(why)) != 0)
+		skip();
+	assert_int_equal(kernel_account_check(getpid(), &good, why, sizeof(why)),
+	    KERNEL_ACCOUNT_E_DIFFERS);
+	assert_string_not_equal(why, "");
+	pid = fork();
+	if (pid == 0)
+		_exit(0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_true(kernel_account_check(pid, &good, why, sizeof(why)) < 0);
+	assert_non_null(strstr(why, "cannot read /proc/"));
+	assert_true(kernel_account_check_power(pid, why, sizeof(why)) < 0);
+	assert_int_equal(count_fds(), before);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_was_asked_for_is_right),
+		cmocka_unit_test(every_difference_is_found),
+		cmocka_unit_test(the_rest_is_looked_at),
+		cmocka_unit_test(a_found_one_is_looked_at),
+		cmocka_unit_test(no_text_is_read_beyond_its_end),
+		cmocka_unit_test(power_is_all_that_docker_is_asked_for),
+		cmocka_unit_test(the_real_one_is_read),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
