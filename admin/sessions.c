@@ -345,6 +345,9 @@ print_status(const json_t *s)
 	    json_is_string(json_object_get(engine, "reason"))
 		? text_of(engine, "reason", b, sizeof(b))
 		: "");
+	if (json_is_string(json_object_get(engine, "podman")))
+		printf(" (Podman %s: %s)", text_of(engine, "podman", a, sizeof(a)),
+		    text_of(engine, "note", b, sizeof(b)));
 	printf(", %s failures", text_of(engine, "failures", a, sizeof(a)));
 	printf(", API %s, %s starting,", text_of(engine, "api", a, sizeof(a)),
 	    text_of(engine, "starting", b, sizeof(b)));

@@ -363,6 +363,25 @@ check_binds(struct container *c)
 	return true;
 }
 
+/* As check_binds(): with this engine it cannot have a container. */
+static bool
+check_engine(struct container *c)
+{
+	const struct policy_profile *profile = policy_grant_profile(c->grant);
+
+	if (engine_podman(c->broker->engine) == NULL || container_plan_suits_podman(profile))
+		return true;
+	log_error("connection=%s container=%s profile \"%s\": " CONTAINER_NOT_WITH_PODMAN,
+	    c->connection, c->name, profile->name);
+	(void)snprintf(c->down_text, sizeof(c->down_text),
+	    "The profile \"%.128s\" does not work with this host's container engine. Tell the administrator "
+	    "\"connection %s\".",
+	    profile->name, c->connection);
+	c->state = CONTAINER_DOWN;
+	audit_container(c, "container.down", c->down_text);
+	return false;
+}
+
 static int
 launch(struct container *c, const struct container_request *request)
 {
@@ -377,7 +396,7 @@ launch(struct container *c, const struct container_request *request)
 	};
 	struct container_plan plan;
 
-	if (!check_binds(c))
+	if (!check_engine(c) || !check_binds(c))
 		return 0;
 	container_plan_make(&plan, policy_grant_profile(c->grant), &names);
 	c->ops->describe(c->path, &plan.spec, plan.mounts, c->grace_ms);

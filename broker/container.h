@@ -129,6 +129,10 @@ bool container_can_stay(const struct container *c);
 /* Why it is down, or NULL. */
 const char *container_down_text(const struct container *c);
 
+/* For the administrator, behind the name of a profile. */
+#define CONTAINER_NOT_WITH_PODMAN \
+	"the data path \"engine\" does not work with Podman: its logins fail"
+
 /* For who waits for something of an engine that is away. */
 #define CONTAINER_ENGINE_AWAY "The container engine is not responding. Try again later."
 #define CONTAINER_NOT_FOUND_AGAIN \

@@ -156,6 +156,12 @@ container_plan_keep(struct container_plan *plan, uint32_t keep_ms)
 	put_entrypoint(&plan->spec, &plan->entrypoint, GUEST_KEEP_OPTION, keep_ms / 1000 + 1);
 }
 
+bool
+container_plan_suits_podman(const struct policy_profile *profile)
+{
+	return profile->data_path != POLICY_DATA_PATH_ENGINE;
+}
+
 void
 container_plan_whole(struct container_plan *ret, const struct policy_profile *p,
     const struct container_names *names, const char *guest_dir, const char *rendezvous_dir)

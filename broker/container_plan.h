@@ -6,6 +6,8 @@
 #ifndef SP_CONTAINER_PLAN_H
 #define SP_CONTAINER_PLAN_H
 
+#include <stdbool.h>
+
 #include "engine_spec.h"
 
 struct policy_profile;
@@ -74,6 +76,9 @@ void container_plan_engine(struct engine_container_spec *spec, struct engine_mou
  * old one. On the data path "engine" it waits for none: nothing.
  */
 void container_plan_keep(struct container_plan *plan, uint32_t keep_ms);
+
+/* Whether Podman can have its containers: what cannot be seen of a container there is seen on the direct data path. */
+bool container_plan_suits_podman(const struct policy_profile *profile);
 
 /*
  * All of the above, as the profile says: what the broker would send for it, with these directories. On the data

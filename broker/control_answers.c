@@ -186,11 +186,12 @@ engine_json(const struct engine *e)
 
 	if (n.api_minor > 0)
 		(void)snprintf(api, sizeof(api), "1.%u", n.api_minor);
-	return json_pack("{s:s, s:o, s:o, s:i, s:i, s:i, s:I, s:I}", "state",
+	return json_pack("{s:s, s:o, s:o, s:s?, s:s?, s:i, s:i, s:i, s:I, s:I}", "state",
 	    health_name(engine_health(e)), "reason", text_or_null(engine_health_reason(e)), "api",
-	    text_or_null(api), "starting", (int)n.starting, "queued", (int)n.queued, "removing",
-	    (int)n.discarding, "requests", (json_int_t)n.requests, "failures",
-	    (json_int_t)n.failures);
+	    text_or_null(api), "podman", engine_podman(e), "note",
+	    engine_podman(e) != NULL ? ENGINE_PODMAN_SENTENCE : NULL, "starting", (int)n.starting,
+	    "queued", (int)n.queued, "removing", (int)n.discarding, "requests",
+	    (json_int_t)n.requests, "failures", (json_int_t)n.failures);
 }
 
 /* Who is let in, and who was not since the start. */

@@ -29,6 +29,7 @@
 #include "fd.h"
 #include "guest_msg.h"
 #include "ipc_chan.h"
+#include "kernel_account.h"
 #include "log.h"
 
 #define REPORT_SECONDS 10 /* from "the container runs" to the guest's report */
@@ -46,6 +47,10 @@ struct data_path {
 	struct engine_call *inspect;
 	char id[ENGINE_ID_LEN + 1];
 	char *started_at;
+	/* What the kernel's account is compared with; not of one that was found: an earlier broker has done that. */
+	struct engine_container_spec *asked;
+	bool described; /* asked is there, or was lost for want of memory */
+	bool podman;    /* of which the kernel is asked everything */
 	pid_t init;     /* what the engine says the container's first process is */
 	pid_t reporter; /* who connected, as the kernel says */
 	int pidfd;      /* of the reporter */
@@ -81,6 +86,7 @@ direct_close(struct data_path *d)
 	free(d->directory);
 	free(d->directory_view);
 	free(d->started_at);
+	engine_spec_free(d->asked);
 	free(d);
 }
 
@@ -110,24 +116,53 @@ still_alive(int pidfd)
 }
 
 /*
+ * What no engine can make up. Docker's account of a container is compared with what was asked for; here only
+ * whether its processes can gain anything, and where that cannot be seen it is as before.
+ */
+static bool
+kernel_agrees(const struct data_path *d, char *why, size_t cap)
+{
+	int r;
+
+	if (!d->podman) {
+		r = kernel_account_check_power(d->reporter, why, cap);
+		if (r < 0)
+			log_debug("container id=%.12s %s", d->id, why);
+		return r <= 0;
+	}
+	if (d->described && d->asked == NULL) {
+		(void)snprintf(why, cap, "out of memory");
+		return false;
+	}
+	return kernel_account_check(d->reporter, d->asked, why, cap) == 0;
+}
+
+/*
  * The last look. The order of things is what makes it safe against reuse of the number: the pidfd was
  * opened for the reporter's pid; after that the engine says that this very start of this very
- * container runs with that pid; and the process of the pidfd is still alive now. So pidfd, connection
- * and container belong together.
+ * container runs with that pid, whose files in /proc are read; and the process of the pidfd is still
+ * alive now. So pidfd, connection, what the kernel says and container belong together.
  */
 static void
 on_inspected(void *arg, const struct engine_result *result)
 {
 	struct data_path *d = arg;
 	const struct engine_container *seen = result->container;
+	char why[512], text[600];
 
 	d->inspect = NULL;
 	if (result->error != ENGINE_OK || seen == NULL) {
 		fail(d, "the engine did not answer the second look at the container");
 		return;
 	}
-	if (!seen->running || seen->pid != d->reporter || seen->pid != d->init ||
-	    strcmp(seen->started_at, d->started_at) != 0 || !still_alive(d->pidfd)) {
+	if (!kernel_agrees(d, why, sizeof(why))) {
+		(void)snprintf(text, sizeof(text), "the container is not confined as asked: %s", why);
+		fail(d, text);
+		return;
+	}
+	if (!seen->running || seen->podman != d->podman || seen->pid != d->reporter ||
+	    seen->pid != d->init || strcmp(seen->started_at, d->started_at) != 0 ||
+	    !still_alive(d->pidfd)) {
 		fail(d, "another process than the container's first one reported as its guest");
 		return;
 	}
@@ -269,6 +304,8 @@ direct_describe(struct data_path *d, struct engine_container_spec *spec,
 	(void)grace_ms; /* comes with each order */
 	container_plan_direct(spec, mounts, d->broker->config->engine.view_guest_dir,
 	    d->directory_view);
+	d->described = true;
+	(void)!engine_spec_copy(spec, &d->asked);
 }
 
 static void
@@ -279,6 +316,7 @@ direct_launched(struct data_path *d, const struct engine_container *seen)
 	memcpy(d->id, seen->id, sizeof(d->id));
 	d->started_at = strdup(seen->started_at);
 	d->init = seen->pid;
+	d->podman = seen->podman;
 	if (!seen->running || seen->pid <= 0) {
 		fail(d, "the container ended as soon as it was started");
 		return;

@@ -17,9 +17,12 @@
 #include <sys/utsname.h>
 
 #include "config.h"
+#include "container.h"
+#include "container_plan.h"
 #include "engine.h"
 #include "engine_http.h"
 #include "engine_priv.h"
+#include "kernel_account.h"
 #include "policy.h"
 
 #define PROBE_MS    2000
@@ -39,8 +42,8 @@ struct talk {
 	unsigned status;
 	char detail[ENGINE_HTTP_DETAIL_MAX];
 	char version[16];
-	bool podman;
-	json_t *body; /* NULL: no JSON */
+	char podman[ENGINE_HTTP_VERSION_MAX]; /* "": Docker */
+	json_t *body;                         /* NULL: no JSON */
 };
 
 /* ---- one question ---- */
@@ -55,7 +58,7 @@ on_answer(void *arg, const struct engine_http_reply *reply)
 	t->status = reply->status;
 	(void)snprintf(t->detail, sizeof(t->detail), "%s", reply->detail);
 	(void)snprintf(t->version, sizeof(t->version), "%s", reply->api_version);
-	t->podman = reply->podman;
+	(void)snprintf(t->podman, sizeof(t->podman), "%s", reply->podman);
 	t->body = reply->outcome == ENGINE_HTTP_OK
 	    ? json_loadb(reply->body, reply->len, JSON_REJECT_DUPLICATES, NULL)
 	    : NULL;
@@ -118,6 +121,28 @@ is_true(const json_t *object, const char *key)
 
 /* ---- is it there, and does it speak our language ---- */
 
+/* False: no container can be made with it. */
+static bool
+examine_podman(const struct talk *t)
+{
+	char why[256];
+
+	if (engine_http_owner(t->http) != 0)
+		doctor_say(t->d, DOCTOR_ERROR, "engine.podman",
+		    "use the socket of the Podman that root runs: systemctl enable --now podman.socket",
+		    ENGINE_PODMAN_ROOTLESS);
+	else if (kernel_account_available(why, sizeof(why)) < 0)
+		doctor_say(t->d, DOCTOR_ERROR, "engine.podman",
+		    "let it see /proc: sallyport-broker.json(5) says how a service does",
+		    ENGINE_PODMAN_UNSEEN ": %s", why);
+	else {
+		doctor_say(t->d, DOCTOR_NOTE, "engine.podman", NULL, "the engine is Podman %s: %s",
+		    t->podman, ENGINE_PODMAN_SENTENCE);
+		return true;
+	}
+	return false;
+}
+
 static bool
 examine_ping(struct talk *t)
 {
@@ -134,11 +159,8 @@ examine_ping(struct talk *t)
 		    d->config->engine.socket, t->detail);
 		return false;
 	}
-	if (t->podman) {
-		doctor_say(d, DOCTOR_ERROR, "engine.podman",
-		    "give engine.socket a Docker Engine's socket", ENGINE_PODMAN_SENTENCE);
+	if (t->podman[0] != '\0' && !examine_podman(t))
 		return false;
-	}
 	minor = engine_parse_api(t->version);
 	if (minor < ENGINE_API_MIN) {
 		doctor_say(d, DOCTOR_ERROR, "engine.api", "use Docker 20.10 or newer",
@@ -265,11 +287,23 @@ examine_storage(struct doctor *d, const json_t *info)
 		    "%s has less than 1 GiB left: containers soon fail to start", root);
 }
 
-static void
-examine_machine(struct doctor *d, const json_t *info)
+/* Podman says it as Go does. */
+static const char *
+machine_of(const json_t *info)
 {
-	const char *os = text_of(info, "OSType");
 	const char *machine = text_of(info, "Architecture");
+
+	if (strcmp(machine, "amd64") == 0)
+		return "x86_64";
+	return strcmp(machine, "arm64") == 0 ? "aarch64" : machine;
+}
+
+static void
+examine_machine(const struct talk *t, const json_t *info)
+{
+	struct doctor *d = t->d;
+	const char *os = text_of(info, "OSType");
+	const char *machine = machine_of(info);
 	struct utsname name;
 
 	if (strcmp(os, "linux") != 0)
@@ -281,9 +315,9 @@ examine_machine(struct doctor *d, const json_t *info)
 		    "the engine runs on %s, and our guest is for %s: it would not start", machine,
 		    name.machine);
 	else
-		doctor_say(d, DOCTOR_OK, "engine.machine", NULL,
-		    "Docker Engine %s, %s, cgroup version %s", text_of(info, "ServerVersion"),
-		    machine,
+		doctor_say(d, DOCTOR_OK, "engine.machine", NULL, "%s %s, %s, cgroup version %s",
+		    t->podman[0] != '\0' ? "Podman" : "Docker Engine",
+		    text_of(info, "ServerVersion"), machine,
 		    text_of(info, "CgroupVersion")[0] != '\0' ? text_of(info, "CgroupVersion") : "1");
 }
 
@@ -316,8 +350,9 @@ examine_authorization(struct doctor *d, const json_t *info)
 }
 
 static void
-examine_habits(struct doctor *d, const json_t *info)
+examine_habits(const struct talk *t, const json_t *info)
 {
+	struct doctor *d = t->d;
 	static const struct doctor_pair live_restore = { "engine.live-restore",
 		"containers survive a restart of the engine (CIS 2.15)", DOCTOR_NOTE,
 		"\"live-restore\": true in daemon.json",
@@ -325,7 +360,9 @@ examine_habits(struct doctor *d, const json_t *info)
 	size_t i;
 	const json_t *warning;
 
-	doctor_say_either(d, is_true(info, "LiveRestoreEnabled"), &live_restore);
+	/* Podman's containers depend on no service of its own. */
+	doctor_say_either(d, t->podman[0] != '\0' || is_true(info, "LiveRestoreEnabled"),
+	    &live_restore);
 	json_array_foreach(json_object_get(info, "Warnings"), i, warning)
 	{
 		const char *text = json_string_value(warning);
@@ -349,7 +386,7 @@ examine_info(struct talk *t)
 		    t->outcome == ENGINE_HTTP_OK ? "not as it should" : t->detail);
 		return false;
 	}
-	examine_machine(d, t->body);
+	examine_machine(t, t->body);
 	examine_storage(d, t->body);
 	examine_limit(d, t->body, "MemoryLimit", "engine.memory", DOCTOR_ERROR, "memory (CIS 5.11)");
 	examine_limit(d, t->body, "PidsLimit", "engine.pids", DOCTOR_ERROR, "processes (CIS 5.29)");
@@ -358,7 +395,7 @@ examine_info(struct talk *t)
 	    "processor time (CIS 5.12)");
 	examine_security(d, t->body);
 	examine_authorization(d, t->body);
-	examine_habits(d, t->body);
+	examine_habits(t, t->body);
 	return true;
 }
 
@@ -438,6 +475,14 @@ is_template(const char *name)
 	return strstr(name, "${") != NULL;
 }
 
+static void
+examine_data_path(const struct talk *t, const struct policy_profile *p)
+{
+	if (t->podman[0] != '\0' && !container_plan_suits_podman(p))
+		doctor_say(t->d, DOCTOR_ERROR, "policy.data-path", "use the data path \"direct\"",
+		    "profile \"%s\": " CONTAINER_NOT_WITH_PODMAN, p->name);
+}
+
 static bool
 examine_network(struct talk *t, const struct policy_profile *p)
 {
@@ -487,6 +532,7 @@ examine_profiles(struct talk *t)
 	     i++) {
 		if (p->image == NULL)
 			continue;
+		examine_data_path(t, p);
 		if (examine_image(t, p) && examine_network(t, p) && examine_volumes(t, p))
 			continue;
 		doctor_say(t->d, DOCTOR_ERROR, "engine.responds", "look into the engine's log",
@@ -504,7 +550,8 @@ doctor_engine(struct doctor *d)
 		doctor_say(d, DOCTOR_ERROR, "engine.reachable", NULL,
 		    "the engine cannot be asked: out of memory, or the path of its socket is too long");
 	else if (examine_ping(&t) && examine_locked_up(&t) && examine_info(&t) && examine_bridge(&t)) {
-		examine_proxy(d);
+		if (t.podman[0] == '\0')
+			examine_proxy(d);
 		examine_profiles(&t);
 	}
 	json_decref(t.body);

@@ -44,8 +44,9 @@ struct op {
 	const char *name;
 	unsigned status, also; /* both are success */
 	enum engine_error not_found;
-	bool changes; /* the engine's state: goes on when it is cancelled */
-	bool upgrade; /* the answer is the connection */
+	bool changes;            /* the engine's state: goes on when it is cancelled */
+	bool upgrade;            /* the answer is the connection */
+	const struct op *podman; /* what it is on Podman, by Podman's own API; NULL: the same */
 	int (*take)(struct answer *a, const struct engine_http_reply *reply, char *why, size_t cap);
 };
 
@@ -57,7 +58,7 @@ struct engine_request {
 	enum engine_http_method method;
 	char *path; /* without the version */
 	char *body;
-	char name[ENGINE_NAME_MAX + 1]; /* create only */
+	struct engine_container_spec *spec; /* create only: who is asked is known when it is sent */
 	uint32_t timeout_ms;
 	size_t body_max;
 	struct engine_http_call *http;
@@ -144,20 +145,34 @@ take_array(struct answer *a, const struct engine_http_reply *reply, char *why, s
 	return engine_json_array(reply->body, reply->len, why, cap);
 }
 
+static int
+take_podman_container(struct answer *a, const struct engine_http_reply *reply, char *why, size_t cap)
+{
+	int r = engine_json_inspect_podman(reply->body, reply->len, &a->container, why, cap);
+
+	if (r == 0) {
+		a->result.container = a->container;
+		a->result.id = a->container->id;
+	}
+	return r;
+}
+
 /* clang-format off */
-static const struct op op_create  = { "create",  201, 201, ENGINE_E_NO_IMAGE,  true,  false, take_created };
+static const struct op op_podman_create  = { "create",  201, 201, ENGINE_E_NO_IMAGE,  true,  false, NULL, take_created };
+static const struct op op_podman_inspect = { "inspect", 200, 200, ENGINE_E_NOT_FOUND, false, false, NULL, take_podman_container };
+static const struct op op_create  = { "create",  201, 201, ENGINE_E_NO_IMAGE,  true,  false, &op_podman_create, take_created };
 /* 304: it runs already. */
-static const struct op op_start   = { "start",   204, 304, ENGINE_E_NOT_FOUND, true,  false, take_nothing };
-static const struct op op_inspect = { "inspect", 200, 200, ENGINE_E_NOT_FOUND, false, false, take_container };
-static const struct op op_kill    = { "kill",    204, 204, ENGINE_E_NOT_FOUND, true,  false, take_nothing };
-static const struct op op_remove  = { "remove",  204, 204, ENGINE_E_NOT_FOUND, true,  false, take_nothing };
-static const struct op op_wait    = { "wait",    200, 200, ENGINE_E_NOT_FOUND, false, false, take_exit };
-static const struct op op_list    = { "list",    200, 200, ENGINE_E_NOT_FOUND, false, false, take_list };
-static const struct op op_image   = { "image",   200, 200, ENGINE_E_NO_IMAGE,  false, false, take_image };
-static const struct op op_probe   = { "probe",   200, 200, ENGINE_E_NOT_FOUND, false, false, take_array };
+static const struct op op_start   = { "start",   204, 304, ENGINE_E_NOT_FOUND, true,  false, NULL, take_nothing };
+static const struct op op_inspect = { "inspect", 200, 200, ENGINE_E_NOT_FOUND, false, false, &op_podman_inspect, take_container };
+static const struct op op_kill    = { "kill",    204, 204, ENGINE_E_NOT_FOUND, true,  false, NULL, take_nothing };
+static const struct op op_remove  = { "remove",  204, 204, ENGINE_E_NOT_FOUND, true,  false, NULL, take_nothing };
+static const struct op op_wait    = { "wait",    200, 200, ENGINE_E_NOT_FOUND, false, false, NULL, take_exit };
+static const struct op op_list    = { "list",    200, 200, ENGINE_E_NOT_FOUND, false, false, NULL, take_list };
+static const struct op op_image   = { "image",   200, 200, ENGINE_E_NO_IMAGE,  false, false, NULL, take_image };
+static const struct op op_probe   = { "probe",   200, 200, ENGINE_E_NOT_FOUND, false, false, NULL, take_array };
 /* One that is made and never started stays in the engine's memory; one that is ends with its stream. */
-static const struct op op_exec    = { "exec",    201, 201, ENGINE_E_NOT_FOUND, true,  false, take_created };
-static const struct op op_stream  = { "exec start", 101, 101, ENGINE_E_NOT_FOUND, false, true, take_stream };
+static const struct op op_exec    = { "exec",    201, 201, ENGINE_E_NOT_FOUND, true,  false, NULL, take_created };
+static const struct op op_stream  = { "exec start", 101, 101, ENGINE_E_NOT_FOUND, false, true, NULL, take_stream };
 /* clang-format on */
 
 const char *
@@ -320,10 +335,14 @@ static void
 judge_status(struct answer *a, const struct op *op, const struct engine_http_reply *reply)
 {
 	char message[MESSAGE_MAX];
+	enum engine_error error;
 
 	engine_json_message(reply->body, reply->len, message, sizeof(message));
-	set_failed(a, class_of_status(op, reply->status), "the engine answered %s with %u%s%s",
-	    op->name, reply->status, message[0] != '\0' ? ": " : "", message);
+	error = class_of_status(op, reply->status);
+	if (op == &op_podman_create && engine_json_is_no_image(reply->body, reply->len))
+		error = ENGINE_E_NO_IMAGE;
+	set_failed(a, error, "the engine answered %s with %u%s%s", op->name, reply->status,
+	    message[0] != '\0' ? ": " : "", message);
 }
 
 static void
@@ -396,6 +415,7 @@ request_free(struct engine_request *r)
 	--*count_of(r);
 	free(r->path);
 	free(r->body);
+	engine_spec_free(r->spec);
 	free(r);
 }
 
@@ -405,10 +425,10 @@ abandon_created(const struct engine_request *r, const struct answer *a)
 {
 	/* Out of memory leaves it to the clean-up by label. */
 	if (a->result.error == ENGINE_OK)
-		(void)!engine_discard(r->call.engine, r->name);
+		(void)!engine_discard(r->call.engine, r->spec->name);
 	else if (a->result.error == ENGINE_E_TIMEOUT || a->result.error == ENGINE_E_UNREACHABLE ||
 	    a->result.error == ENGINE_E_BROKEN)
-		(void)!engine_discard_unsure(r->call.engine, r->name);
+		(void)!engine_discard_unsure(r->call.engine, r->spec->name);
 }
 
 /* Not what the engine may well say: that there is no such thing, or no such image, or that it is too late. */
@@ -428,7 +448,7 @@ complete(struct engine_request *r, struct answer *a)
 	r->http = NULL;
 	if (r->done != NULL)
 		r->done(r->arg, &a->result);
-	else if (r->op == &op_create)
+	else if (r->spec != NULL)
 		abandon_created(r, a);
 	else if (r->op == &op_exec && a->result.error == ENGINE_OK)
 		(void)!engine_exec_start(r->call.engine, a->result.id, NULL, NULL, NULL);
@@ -448,21 +468,46 @@ on_reply(void *arg, const struct engine_http_reply *reply)
 	complete(r, &a);
 }
 
+/* In the words of the engine that is there now. 0 or -errno. */
+static int
+write_create(struct engine_request *r, bool podman)
+{
+	free(r->body);
+	r->body = NULL;
+	free(r->path);
+	r->path = NULL;
+	/* Podman's own takes the name with the rest. */
+	if (asprintf(&r->path, podman ? "/containers/create" : "/containers/create?name=%s",
+		r->spec->name) < 0) {
+		r->path = NULL;
+		return -ENOMEM;
+	}
+	return podman ? engine_json_create_podman(r->spec, &r->body)
+		      : engine_json_create(r->spec, &r->body);
+}
+
 static int
 request_send(struct engine_request *r)
 {
 	struct engine *e = r->call.engine;
+	bool podman = e->podman[0] != '\0' && r->op->podman != NULL;
 	struct engine_http_ask ask = { .method = r->method,
 		.upgrade = r->op->upgrade,
-		.body = r->body,
 		.timeout_ms = r->timeout_ms,
 		.body_max = r->body_max };
+	char version[16];
 	char *path = NULL;
-	int err;
+	int err = r->spec != NULL ? write_create(r, podman) : 0;
 
-	if (asprintf(&path, "/v1.%u%s", e->minor, r->path) < 0)
+	if (err < 0)
+		return err;
+	if (podman)
+		r->op = r->op->podman;
+	(void)snprintf(version, sizeof(version), "/v1.%u", e->minor);
+	if (asprintf(&path, "%s%s", podman ? ENGINE_PODMAN_PATH : version, r->path) < 0)
 		return -ENOMEM;
 	ask.path = path;
+	ask.body = r->body;
 	err = engine_http_start(e->http, &ask, on_reply, r, &r->http);
 	free(path);
 	if (err < 0)
@@ -499,8 +544,11 @@ judge_ping(struct engine *e, struct answer *a, const struct engine_http_reply *r
 	else if (reply->status != 200)
 		set_failed(a, reply->status >= 500 ? ENGINE_E_FAILED : ENGINE_E_BROKEN,
 		    "the engine answered ping with %u", reply->status);
-	else if (reply->podman)
-		set_failed(a, ENGINE_E_VERSION, ENGINE_PODMAN_SENTENCE);
+	else if (reply->podman[0] != '\0' && e->no_podman != NULL)
+		set_failed(a, ENGINE_E_VERSION, "%s", e->no_podman);
+	/* It says so itself, but starts a dozen programs before it says anything about itself. */
+	else if (reply->podman[0] != '\0' && engine_http_owner(e->http) != 0)
+		set_failed(a, ENGINE_E_VERSION, ENGINE_PODMAN_ROOTLESS);
 	else if (minor == 0)
 		set_failed(a, ENGINE_E_BROKEN, "the engine's ping names no API version");
 	else if (minor < ENGINE_API_MIN)
@@ -509,6 +557,7 @@ judge_ping(struct engine *e, struct answer *a, const struct engine_http_reply *r
 		    ENGINE_API_MIN);
 	else
 		e->minor = minor < ENGINE_API_MAX ? minor : ENGINE_API_MAX;
+	engine_sanitize(e->podman, sizeof(e->podman), reply->podman);
 }
 
 static void
@@ -577,7 +626,7 @@ struct ask {
 	enum engine_http_method method;
 	const char *path;
 	char *body;
-	const char *name;
+	const struct engine_container_spec *spec; /* instead of path and body */
 	uint32_t timeout_ms;
 	size_t body_max;
 };
@@ -604,12 +653,14 @@ request_start(struct engine *e, const struct ask *ask, engine_done_fn *done, voi
 	r->body_max = ask->body_max != 0 ? ask->body_max : BODY_MAX;
 	r->done = done;
 	r->arg = arg;
-	r->path = strdup(ask->path);
-	if (ask->name != NULL)
-		(void)snprintf(r->name, sizeof(r->name), "%s", ask->name);
+	if (ask->path != NULL)
+		r->path = strdup(ask->path);
 	if (ask->body != NULL)
 		r->body = strdup(ask->body);
-	if (r->path == NULL || (ask->body != NULL && r->body == NULL))
+	if (ask->spec != NULL)
+		err = engine_spec_copy(ask->spec, &r->spec);
+	if (err < 0 || (ask->path != NULL && r->path == NULL) ||
+	    (ask->body != NULL && r->body == NULL))
 		err = -ENOMEM;
 	else if (e->minor != 0)
 		err = request_send(r);
@@ -653,22 +704,16 @@ int
 engine_create(struct engine *e, const struct engine_container_spec *spec, engine_done_fn *done,
     void *arg, struct engine_call **ret_call)
 {
-	char path[PATH_CAP], why[160];
 	struct ask ask = { .op = &op_create,
 		.method = ENGINE_HTTP_POST,
-		.path = path,
-		.name = spec->name,
+		.spec = spec,
 		.timeout_ms = e->options.call_timeout_ms };
+	char why[160];
 	int r = engine_spec_check(spec, why, sizeof(why));
 
 	if (r == 0)
-		r = engine_json_create(spec, &ask.body);
-	if (r < 0)
-		return r;
-	(void)snprintf(path, sizeof(path), "/containers/create?name=%s", spec->name);
-	r = request_start(e, &ask, done, arg, ret_call);
-	free(ask.body);
-	return r;
+		r = engine_json_check(spec);
+	return r < 0 ? r : request_start(e, &ask, done, arg, ret_call);
 }
 
 int
@@ -875,15 +920,19 @@ engine_new(struct event_base *base, const struct engine_options *options, struct
 	e->kick = event_new(base, -1, 0, on_kick, e);
 	e->probe_timer = evtimer_new(base, on_probe_due, e);
 	e->discard_timer = evtimer_new(base, engine_discard_due, e);
+	if (options->no_podman != NULL)
+		e->no_podman = strdup(options->no_podman);
 	r = engine_http_new(base, options->socket, &e->http);
-	if (r == 0 && (e->kick == NULL || e->probe_timer == NULL || e->discard_timer == NULL))
+	if (r == 0 &&
+	    ((options->no_podman != NULL && e->no_podman == NULL) || e->kick == NULL ||
+		e->probe_timer == NULL || e->discard_timer == NULL))
 		r = -ENOMEM;
 	if (r < 0) {
 		engine_free(e);
 		return r;
 	}
 	/* Ours is not needed any more, and the caller's may go. */
-	e->options.socket = NULL;
+	e->options.socket = e->options.no_podman = NULL;
 	probe_in(e, 0);
 	*ret = e;
 	return 0;
@@ -915,6 +964,7 @@ engine_free(struct engine *e)
 		event_free(e->probe_timer);
 	if (e->discard_timer != NULL)
 		event_free(e->discard_timer);
+	free(e->no_podman);
 	free(e);
 	return NULL;
 }
@@ -929,6 +979,12 @@ const char *
 engine_health_reason(const struct engine *e)
 {
 	return e->health == ENGINE_UNHEALTHY ? e->reason : "";
+}
+
+const char *
+engine_podman(const struct engine *e)
+{
+	return e->minor != 0 && e->podman[0] != '\0' ? e->podman : NULL;
 }
 
 struct engine_counts

@@ -35,13 +35,19 @@ struct engine_call;
 #define ENGINE_REASON_MAX 512
 
 /*
- * Podman's compatible API takes the same requests, and is refused. Its account of a container has neither the
- * masked paths nor the kind of the cgroup and IPC namespaces (asked for as private, the latter is shareable), and
- * it adds memory file systems without a size: what was made could not be compared with what was asked for.
+ * Podman is told apart by a header of its own. Its compatible API cannot be asked for all that we want, and its
+ * account of a container says less: containers are made with its own API, and once they run, the kernel is asked
+ * how they are confined (kernel_account.h). Who claims to be Podman gains nothing by it.
  */
-#define ENGINE_PODMAN_SENTENCE                                                                  \
-	"the engine is Podman, which does not tell enough about a container to see that it is " \
-	"confined as asked; none is started with it"
+#define ENGINE_PODMAN_PATH "/v4.0.0/libpod" /* in front of a path of Podman's own API */
+/* What is different with it, for people. */
+#define ENGINE_PODMAN_SENTENCE                                                                      \
+	"the kernel is asked how its containers are confined; it has no data path \"engine\", and " \
+	"/etc/hosts in containers is the image's"
+#define ENGINE_PODMAN_UNSEEN \
+	"the engine is Podman, and what the kernel says of its containers is not seen"
+#define ENGINE_PODMAN_ROOTLESS \
+	"the engine is a rootless Podman, which is not supported: its socket is not root's"
 
 enum engine_error {
 	ENGINE_OK = 0,
@@ -49,7 +55,7 @@ enum engine_error {
 	ENGINE_E_TIMEOUT,     /* no answer in time, or too long in the queue of starts */
 	ENGINE_E_UNHEALTHY,   /* not even asked: the engine failed its last probe or start */
 	ENGINE_E_BUSY,        /* too many calls are waiting already */
-	ENGINE_E_VERSION,     /* the engine is too old for us, or not Docker's */
+	ENGINE_E_VERSION,     /* the engine is too old for us, or a Podman that cannot be used */
 	ENGINE_E_NO_IMAGE,    /* create: the image is not there (nothing is ever pulled) */
 	ENGINE_E_NOT_FOUND,   /* 404 otherwise */
 	ENGINE_E_CONFLICT,    /* 409: name taken, not running, removal in progress */
@@ -99,6 +105,7 @@ struct engine_options {
 	uint32_t max_starts;         /* 4; launches and starts in flight. More only adds latency */
 	uint32_t max_queued;         /* 1024; launches and starts waiting */
 	uint32_t max_calls;          /* 4096; everything together but waits */
+	const char *no_podman;       /* why a Podman cannot be used; copied. NULL: it can */
 	engine_health_fn *on_health; /* may be NULL */
 	void *on_health_arg;
 };
@@ -165,6 +172,9 @@ void engine_cancel(struct engine_call *call);
 enum engine_health engine_health(const struct engine *e);
 /* Why it is unhealthy, printable ASCII, or "". */
 const char *engine_health_reason(const struct engine *e);
+
+/* Podman's version, when the engine is one; NULL: it is Docker's, or not known yet. */
+const char *engine_podman(const struct engine *e);
 
 struct engine_counts {
 	unsigned calls;      /* everything under way but waits for the ends of containers */

@@ -65,6 +65,28 @@ same_single(const struct report *r, const char *what, const char *want, const ch
 	return same_text(r, what, want, got[0]);
 }
 
+/*
+ * Podman writes an image's whole name: with the registry, or its own word for "none", and a tag. Which registry
+ * that is its configuration decides; a policy that wants it one way only has the whole name itself.
+ */
+static bool
+same_image(const struct report *r, const struct engine_container_spec *s,
+    const struct engine_container *c)
+{
+	static const char *const before[] = { "", "localhost/", "docker.io/", "docker.io/library/" };
+	char full[ENGINE_IMAGE_MAX + 64];
+
+	for (size_t i = 0; c->podman && i < SP_ARRAY_LEN(before); i++) {
+		for (int tag = 0; tag < 2; tag++) {
+			(void)snprintf(full, sizeof(full), "%s%s%s", before[i], s->image,
+			    tag != 0 ? ":latest" : "");
+			if (strcmp(full, c->image) == 0)
+				return true;
+		}
+	}
+	return same_text(r, "Image", s->image, c->image);
+}
+
 static bool
 same_identity(const struct report *r, const struct engine_container_spec *s,
     const struct engine_container *c)
@@ -72,10 +94,43 @@ same_identity(const struct report *r, const struct engine_container_spec *s,
 	char user[64];
 
 	(void)snprintf(user, sizeof(user), "%lu:%lu", (unsigned long)s->uid, (unsigned long)s->gid);
-	return same_text(r, "Name", s->name, c->name) &&
-	    same_text(r, "Image", s->image, c->image) && same_text(r, "User", user, c->user) &&
+	return same_text(r, "Name", s->name, c->name) && same_image(r, s, c) &&
+	    same_text(r, "User", user, c->user) &&
 	    (s->hostname == NULL || same_text(r, "Hostname", s->hostname, c->hostname)) &&
 	    (s->workdir == NULL || same_text(r, "WorkingDir", s->workdir, c->workdir));
+}
+
+static bool
+same_words(const struct report *r, const char *what, const char *const *want, size_t n,
+    const char *const *got, size_t n_got)
+{
+	if (n != n_got)
+		return differ(r, "%s has %zu words instead of %zu", what, n_got, n);
+	for (size_t i = 0; i < n; i++)
+		if (!same_text(r, what, want[i], got[i]))
+			return false;
+	return true;
+}
+
+/* Podman writes the words of an entrypoint with blanks between them, and a program without arguments as its own. */
+static bool
+same_program_podman(const struct report *r, const char *const *want, size_t n,
+    const struct engine_container *c)
+{
+	char joined[ENGINE_PATH_MAX] = "";
+	const char *const text[] = { joined };
+	size_t used = 0;
+
+	if (c->n_entrypoint == n && !same_words(r, "Entrypoint", want, n, c->entrypoint, n))
+		return false;
+	for (size_t i = 0; i < n && used < sizeof(joined); i++)
+		used += (size_t)snprintf(joined + used, sizeof(joined) - used, "%s%s",
+		    i > 0 ? " " : "", want[i]);
+	if (c->n_entrypoint != n &&
+	    !same_words(r, "Entrypoint", text, 1, c->entrypoint, c->n_entrypoint))
+		return false;
+	return n == 1 && c->n_args == 1 ? same_words(r, "Args", want, 1, c->args, 1)
+					: same_words(r, "Args", want + 1, n - 1, c->args, c->n_args);
 }
 
 /* The program twice: as configured, and as what the engine says it is going to run. */
@@ -83,21 +138,24 @@ static bool
 same_program(const struct report *r, const struct engine_container_spec *s,
     const struct engine_container *c)
 {
+	const char *const *want = s->entrypoint;
 	size_t n = 0;
 
-	while (s->entrypoint[n] != NULL)
+	while (want[n] != NULL)
 		n++;
-	if (n == 0 || c->n_entrypoint != n || c->n_args != n - 1)
-		return differ(r, "Entrypoint has %zu arguments and Args %zu instead of %zu",
-		    c->n_entrypoint, c->n_args, n);
+	if (n == 0)
+		return differ(r, "no program was asked for");
 	if (c->n_cmd != 0)
 		return differ(r, "Cmd has %zu arguments instead of none", c->n_cmd);
-	if (!same_text(r, "Path", s->entrypoint[0], c->path))
+	if (!same_text(r, "Path", want[0], c->path))
 		return false;
-	for (size_t i = 0; i < n; i++)
-		if (!same_text(r, "Entrypoint", s->entrypoint[i], c->entrypoint[i]) ||
-		    (i > 0 && !same_text(r, "Args", s->entrypoint[i], c->args[i - 1])))
+	if (c->podman) {
+		if (!same_program_podman(r, want, n, c))
 			return false;
+	} else if (!same_words(r, "Entrypoint", want, n, c->entrypoint, c->n_entrypoint) ||
+	    !same_words(r, "Args", want + 1, n - 1, c->args, c->n_args)) {
+		return false;
+	}
 	if (c->stdio)
 		return differ(r, "a terminal or standard stream is open");
 	return same_single(r, "Healthcheck", "NONE", c->healthcheck, c->n_healthcheck);
@@ -143,17 +201,33 @@ same_swap(const struct report *r, const struct engine_container_spec *s,
 }
 
 static bool
-same_limits(const struct report *r, const struct engine_container_spec *s,
+same_cpus(const struct report *r, const struct engine_container_spec *s,
     const struct engine_container *c)
 {
-	return same_number(r, "Memory", s->memory, c->memory) && same_swap(r, s, c) &&
-	    same_number(r, "NanoCpus", s->nano_cpus, c->nano_cpus) &&
-	    same_number(r, "PidsLimit", s->pids, c->pids) &&
-	    same_number(r, "Ulimits", 2, (int64_t)c->n_ulimits) &&
+	if (c->podman && c->nano_cpus > 0 && (uint64_t)c->nano_cpus <= s->nano_cpus &&
+	    s->nano_cpus - (uint64_t)c->nano_cpus <= ENGINE_PODMAN_CPU_UNIT)
+		return true;
+	return same_number(r, "NanoCpus", s->nano_cpus, c->nano_cpus);
+}
+
+static bool
+same_ulimits(const struct report *r, const struct engine_container_spec *s,
+    const struct engine_container *c)
+{
+	return same_number(r, "Ulimits", 2, (int64_t)c->n_ulimits) &&
 	    same_number(r, "the nofile limit", s->nofile, c->nofile_soft) &&
 	    same_number(r, "the hard nofile limit", s->nofile, c->nofile_hard) &&
 	    same_number(r, "the core limit", 0, c->core_soft) &&
 	    same_number(r, "the hard core limit", 0, c->core_hard);
+}
+
+static bool
+same_limits(const struct report *r, const struct engine_container_spec *s,
+    const struct engine_container *c)
+{
+	return same_number(r, "Memory", s->memory, c->memory) && same_swap(r, s, c) &&
+	    same_cpus(r, s, c) && same_number(r, "PidsLimit", s->pids, c->pids) &&
+	    (c->podman || same_ulimits(r, s, c));
 }
 
 static bool
@@ -186,8 +260,6 @@ same_masks(const struct report *r, const struct engine_container *c)
 		return differ(r, "MaskedPaths does not hide /proc/kcore");
 	if (!has(c->readonly_paths, c->n_readonly_paths, "/proc/sys"))
 		return differ(r, "ReadonlyPaths does not protect /proc/sys");
-	if (strcmp(c->apparmor, "unconfined") == 0)
-		return differ(r, "AppArmorProfile is \"unconfined\"");
 	return true;
 }
 
@@ -208,25 +280,55 @@ same_dns(const struct report *r, const struct engine_container_spec *s,
 	return true;
 }
 
+/* In its own words: "shareable" is a namespace of its own that others could be let into. */
+static bool
+same_namespaces_podman(const struct report *r, const struct engine_container_spec *s,
+    const struct engine_container *c)
+{
+	bool none = s->network == ENGINE_NETWORK_NONE;
+
+	if (c->n_networks != (none ? 0U : 1U))
+		return differ(r, "it is in %zu networks", c->n_networks);
+	return same_text(r, "NetworkMode", none ? "none" : "bridge", c->network_mode) &&
+	    (s->network != ENGINE_NETWORK_NAMED ||
+		same_text(r, "the network", s->network_name, c->networks[0])) &&
+	    (strcmp(c->ipc_mode, "private") == 0 ||
+		same_text(r, "IpcMode", "shareable", c->ipc_mode)) &&
+	    same_text(r, "CgroupMode", "private", c->cgroupns_mode) &&
+	    (none ? same_number(r, "Dns", 0, (int64_t)c->n_dns) : same_dns(r, s, c));
+}
+
+static bool
+same_namespaces(const struct report *r, const struct engine_container_spec *s,
+    const struct engine_container *c)
+{
+	return same_flag(r, "NetworkDisabled", s->network == ENGINE_NETWORK_NONE,
+		   c->network_disabled) &&
+	    same_text(r, "NetworkMode", engine_spec_network_mode(s), c->network_mode) &&
+	    same_text(r, "IpcMode", "private", c->ipc_mode) &&
+	    same_text(r, "CgroupnsMode", "private", c->cgroupns_mode) && same_dns(r, s, c);
+}
+
 static bool
 same_confinement(const struct report *r, const struct engine_container_spec *s,
     const struct engine_container *c)
 {
 	if (c->surplus[0] != '\0')
 		return differ(r, "%s is set and should not be", c->surplus);
+	if (strcmp(c->apparmor, "unconfined") == 0)
+		return differ(r, "AppArmorProfile is \"unconfined\"");
 	return same_flag(r, "Privileged", false, c->privileged) &&
 	    same_flag(r, "ReadonlyRootfs", s->read_only_root, c->read_only_root) &&
 	    same_flag(r, "AutoRemove", false, c->auto_remove) &&
 	    same_flag(r, "PublishAllPorts", false, c->publish_all_ports) &&
-	    same_flag(r, "NetworkDisabled", s->network == ENGINE_NETWORK_NONE, c->network_disabled) &&
-	    same_text(r, "NetworkMode", engine_spec_network_mode(s), c->network_mode) &&
-	    same_text(r, "IpcMode", "private", c->ipc_mode) &&
-	    same_text(r, "CgroupnsMode", "private", c->cgroupns_mode) &&
 	    same_text(r, "LogConfig", "none", c->log_driver) &&
 	    same_text(r, "RestartPolicy", "no", c->restart_policy) &&
 	    (s->runtime == NULL || same_text(r, "Runtime", s->runtime, c->runtime)) &&
-	    same_single(r, "CapDrop", "ALL", c->cap_drop, c->n_cap_drop) &&
-	    same_no_new_privileges(r, c) && same_masks(r, c) && same_dns(r, s, c);
+	    same_no_new_privileges(r, c) &&
+	    (c->podman ? same_namespaces_podman(r, s, c)
+		       : same_namespaces(r, s, c) &&
+			same_single(r, "CapDrop", "ALL", c->cap_drop, c->n_cap_drop) &&
+			same_masks(r, c));
 }
 
 static const char *
@@ -272,10 +374,27 @@ same_mount(const struct report *r, const char *where, const struct engine_mount 
 	return true;
 }
 
+/* Its list has what has a source. The kernel is asked about the others. */
+static bool
+same_mounts_podman(const struct report *r, const struct engine_container_spec *s,
+    const struct engine_container *c)
+{
+	for (size_t i = 0; i < s->n_mounts; i++) {
+		const struct engine_mount *want = &s->mounts[i];
+
+		if (want->kind != ENGINE_MOUNT_TMPFS &&
+		    !same_mount(r, "Mounts", want, find_mount(c->made, c->n_made, want->target)))
+			return false;
+	}
+	return true;
+}
+
 static bool
 same_mounts(const struct report *r, const struct engine_container_spec *s,
     const struct engine_container *c)
 {
+	if (c->podman)
+		return same_mounts_podman(r, s, c);
 	if (c->n_asked != s->n_mounts)
 		return differ(r, "HostConfig.Mounts has %zu entries instead of %zu", c->n_asked,
 		    s->n_mounts);

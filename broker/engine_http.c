@@ -13,6 +13,7 @@
 #include <strings.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include <curl/curl.h>
@@ -40,8 +41,8 @@ struct engine_http_call {
 	bool once;
 	/* why one of our own callbacks ended the transfer */
 	enum engine_http_outcome stopped;
-	char api_version[16];
-	bool podman;
+	char api_version[ENGINE_HTTP_VERSION_MAX];
+	char podman[ENGINE_HTTP_VERSION_MAX];
 	/* upgrade: the connection is ours, not curl's, from its begin */
 	bool upgrade;
 	int fd;
@@ -116,10 +117,9 @@ header_is(const char *data, size_t n, const char *name)
 }
 
 static void
-take_version(struct engine_http_call *c, const char *data, size_t n)
+take_version(char out[ENGINE_HTTP_VERSION_MAX], const char *name, const char *data, size_t n)
 {
-	static const char name[] = "Api-Version";
-	size_t skip = sizeof(name); /* and the colon */
+	size_t skip = strlen(name) + 1; /* and the colon */
 
 	if (!header_is(data, n, name))
 		return;
@@ -132,10 +132,10 @@ take_version(struct engine_http_call *c, const char *data, size_t n)
 	while (n > 0 && (data[n - 1] == '\r' || data[n - 1] == '\n' || data[n - 1] == ' '))
 		n--;
 	/* Cut rather than refused: whoever wants the version parses it and sees nonsense. */
-	if (n >= sizeof(c->api_version))
-		n = sizeof(c->api_version) - 1;
-	memcpy(c->api_version, data, n);
-	c->api_version[n] = '\0';
+	if (n >= ENGINE_HTTP_VERSION_MAX)
+		n = ENGINE_HTTP_VERSION_MAX - 1;
+	memcpy(out, data, n);
+	out[n] = '\0';
 }
 
 /*
@@ -168,8 +168,8 @@ on_header(char *data, size_t size, size_t n, void *arg)
 		return 0;
 	}
 	watch_upgrade(c, data, n);
-	take_version(c, data, n);
-	c->podman = c->podman || header_is(data, n, "Libpod-Api-Version");
+	take_version(c->api_version, "Api-Version", data, n);
+	take_version(c->podman, "Libpod-Api-Version", data, n);
 	return n;
 }
 
@@ -309,7 +309,7 @@ finish(struct engine_http_call *c, CURLcode code)
 			reply.len = c->len;
 		}
 		memcpy(reply.api_version, c->api_version, sizeof(reply.api_version));
-		reply.podman = c->podman;
+		memcpy(reply.podman, c->podman, sizeof(reply.podman));
 		if (c->upgraded)
 			reply.fd = &c->fd;
 	}
@@ -724,6 +724,14 @@ engine_http_cancel(struct engine_http_call *call)
 		return;
 	unlink_call(call);
 	call_free(call);
+}
+
+uid_t
+engine_http_owner(const struct engine_http *h)
+{
+	struct stat st;
+
+	return stat(h->socket, &st) == 0 ? st.st_uid : (uid_t)-1;
 }
 
 uint64_t

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "attr.h"
 
@@ -16,8 +17,9 @@ struct event_base;
 struct engine_http;
 struct engine_http_call;
 
-#define ENGINE_HTTP_HEADER_MAX 65536 /* bytes of one answer's headers */
-#define ENGINE_HTTP_DETAIL_MAX 128
+#define ENGINE_HTTP_HEADER_MAX  65536 /* bytes of one answer's headers */
+#define ENGINE_HTTP_DETAIL_MAX  128
+#define ENGINE_HTTP_VERSION_MAX 16 /* with the NUL */
 
 enum engine_http_method {
 	ENGINE_HTTP_GET,
@@ -49,8 +51,9 @@ struct engine_http_reply {
 	unsigned status;
 	const char *body; /* len bytes and a NUL behind them; never NULL */
 	size_t len;
-	char api_version[16]; /* the Api-Version header, "" without one */
-	bool podman;          /* it has the header by which Podman's clients know it */
+	char api_version[ENGINE_HTTP_VERSION_MAX]; /* the Api-Version header, "" without one */
+	/* The Libpod-Api-Version header, by which Podman's clients know it; the same. */
+	char podman[ENGINE_HTTP_VERSION_MAX];
 	/*
 	 * After an upgrade that was granted (status 101, no byte behind it): the connection, which nothing but
 	 * the stream goes over any more. The callee takes it with fd_steal(), or it is closed. Else -1.
@@ -75,6 +78,9 @@ SP_MUST_CHECK int engine_http_start(struct engine_http *h, const struct engine_h
     engine_http_done_fn *done, void *arg, struct engine_http_call **ret_call);
 /* No callback after this; the connection of a request under way is closed. NULL is fine. */
 void engine_http_cancel(struct engine_http_call *call);
+
+/* Whose its socket is; (uid_t)-1: there is none. */
+uid_t engine_http_owner(const struct engine_http *h);
 
 /* Connections opened so far, for statistics and tests. */
 uint64_t engine_http_connections(const struct engine_http *h);

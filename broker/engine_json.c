@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -187,6 +188,148 @@ config(const struct engine_container_spec *s)
 	return o;
 }
 
+/* --- the same for Podman's own API, whose requests say what the other leaves to chance --------------------- */
+
+static json_t *
+podman_bind(const struct engine_mount *m)
+{
+	bool read_only = m->kind == ENGINE_MOUNT_BIND || m->read_only;
+
+	/* "bind": without what is mounted below it. */
+	return json_pack("{s:s, s:s, s:s, s:[s, s, s]}", "type", "bind", "source", m->source,
+	    "destination", m->target, "options", read_only ? "ro" : "rw", "rprivate", "bind");
+}
+
+static json_t *
+podman_tmpfs(const struct engine_mount *m)
+{
+	char size[32];
+
+	(void)snprintf(size, sizeof(size), "size=%llu", (unsigned long long)m->size);
+	return json_pack("{s:s, s:s, s:s, s:[s, s, s, s, s, s]}", "type", "tmpfs", "source",
+	    "tmpfs", "destination", m->target, "options", size, "mode=1777", "nosuid", "nodev",
+	    "noexec", "notmpcopyup");
+}
+
+static json_t *
+podman_mounts(const struct engine_container_spec *s)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; array != NULL && i < s->n_mounts; i++) {
+		const struct engine_mount *m = &s->mounts[i];
+
+		if (m->kind == ENGINE_MOUNT_VOLUME)
+			continue;
+		if (!add(array, m->kind == ENGINE_MOUNT_TMPFS ? podman_tmpfs(m) : podman_bind(m))) {
+			json_decref(array);
+			return NULL;
+		}
+	}
+	return array;
+}
+
+static json_t *
+podman_volumes(const struct engine_container_spec *s)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; array != NULL && i < s->n_mounts; i++) {
+		const struct engine_mount *m = &s->mounts[i];
+
+		if (m->kind == ENGINE_MOUNT_VOLUME &&
+		    !add(array,
+			json_pack("{s:s, s:s, s:[s]}", "Name", m->source, "Dest", m->target,
+			    "Options", m->read_only ? "ro" : "rw"))) {
+			json_decref(array);
+			return NULL;
+		}
+	}
+	return array;
+}
+
+static json_t *
+podman_ulimit(const char *name, uint32_t value)
+{
+	return json_pack("{s:s, s:I, s:I}", "type", name, "soft", (json_int_t)value, "hard",
+	    (json_int_t)value);
+}
+
+static json_t *
+podman_limits(const struct engine_container_spec *s)
+{
+	return json_pack("{s:{s:o?, s:o?}, s:{s:o?, s:i}, s:{s:o?}}", "memory", "limit",
+	    number(s->memory), "swap", number(s->memory + s->swap), "cpu", "quota",
+	    number(s->nano_cpus / (1000000000 / ENGINE_PODMAN_CPU_UNIT)), "period",
+	    ENGINE_PODMAN_CPU_UNIT, "pids", "limit", number(s->pids));
+}
+
+/* What is of the host does not get in: not its names, and not its servers of names without a network. */
+static bool
+set_podman_network(json_t *o, const struct engine_container_spec *s)
+{
+	bool none = s->network == ENGINE_NETWORK_NONE;
+
+	return set(o, "netns", json_pack("{s:s}", "nsmode", none ? "none" : "bridge")) &&
+	    (s->network != ENGINE_NETWORK_NAMED ||
+		set(o, "networks", json_pack("{s:{}}", s->network_name))) &&
+	    set(o, "use_image_hosts", json_true()) &&
+	    set(o, "use_image_resolve_conf", json_boolean(none)) &&
+	    (none || s->dns == NULL || s->dns[0] == NULL || set(o, "dns_server", strings(s->dns)));
+}
+
+static json_t *
+podman_private(const char *kind)
+{
+	return json_pack("{s:s}", "nsmode", kind);
+}
+
+static bool
+set_podman_confinement(json_t *o, const struct engine_container_spec *s)
+{
+	return set(o, "privileged", json_false()) && set(o, "cap_add", json_array()) &&
+	    set(o, "cap_drop", single("all")) && set(o, "no_new_privileges", json_true()) &&
+	    set(o, "read_only_filesystem", json_boolean(s->read_only_root)) &&
+	    set(o, "pidns", podman_private("private")) &&
+	    set(o, "utsns", podman_private("private")) &&
+	    set(o, "ipcns", podman_private("private")) &&
+	    set(o, "cgroupns", podman_private("private")) &&
+	    set(o, "userns", podman_private("host")) && set(o, "env_host", json_false()) &&
+	    set(o, "httpproxy", json_false()) && set(o, "systemd", json_string("false")) &&
+	    set(o, "manage_password", json_false()) && set(o, "resource_limits", podman_limits(s)) &&
+	    set(o, "r_limits",
+		json_pack("[o?, o?]", podman_ulimit("NOFILE", s->nofile), podman_ulimit("CORE", 0))) &&
+	    set(o, "mounts", podman_mounts(s)) && set(o, "volumes", podman_volumes(s));
+}
+
+static json_t *
+podman_config(const struct engine_container_spec *s)
+{
+	json_t *o = json_object();
+	char user[64];
+
+	(void)snprintf(user, sizeof(user), "%lu:%lu", (unsigned long)s->uid, (unsigned long)s->gid);
+	if (o == NULL || !set(o, "name", json_string(s->name)) ||
+	    !set(o, "image", json_string(s->image)) || !set(o, "user", json_string(user)) ||
+	    !set(o, "entrypoint", strings(s->entrypoint)) || !set(o, "command", json_array()) ||
+	    !set(o, "labels", labels_object(s)) ||
+	    (s->hostname != NULL && !set(o, "hostname", json_string(s->hostname))) ||
+	    (s->workdir != NULL && !set(o, "work_dir", json_string(s->workdir))) ||
+	    (s->runtime != NULL && !set(o, "oci_runtime", json_string(s->runtime))) ||
+	    !set(o, "terminal", json_false()) || !set(o, "stdin", json_false()) ||
+	    !set(o, "remove", json_false()) ||
+	    !set(o, "log_configuration", json_pack("{s:s}", "driver", "none")) ||
+	    !set(o, "restart_policy", json_string("no")) ||
+	    !set(o, "healthconfig", json_pack("{s:[s]}", "Test", "NONE")) ||
+	    !set(o, "stop_signal", json_integer(SIGKILL)) ||
+	    !set(o, "stop_timeout", number(s->stop_timeout)) || !set_podman_network(o, s) ||
+	    !set_podman_confinement(o, s)) {
+		json_decref(o);
+		return NULL;
+	}
+	return o;
+}
+
 /* jansson refuses text that is not UTF-8 and says the same as without memory. */
 static bool
 is_utf8(const char *text)
@@ -224,11 +367,25 @@ dump(json_t *value, char **ret)
 }
 
 int
+engine_json_check(const struct engine_container_spec *spec)
+{
+	return all_utf8(spec) ? 0 : -EINVAL;
+}
+
+int
 engine_json_create(const struct engine_container_spec *spec, char **ret)
 {
 	if (!all_utf8(spec))
 		return -EINVAL;
 	return dump(config(spec), ret);
+}
+
+int
+engine_json_create_podman(const struct engine_container_spec *spec, char **ret)
+{
+	if (!all_utf8(spec))
+		return -EINVAL;
+	return dump(podman_config(spec), ret);
 }
 
 int
@@ -476,6 +633,22 @@ get_list(struct parse *p, const json_t *o, const char *key, size_t *ret_n)
 	return list;
 }
 
+/* The same; one string is a list of one. */
+static const char **
+get_words(struct parse *p, const json_t *o, const char *key, size_t *ret_n)
+{
+	const json_t *value = json_object_get(o, key);
+	const char **list;
+
+	if (!json_is_string(value))
+		return get_list(p, o, key, ret_n);
+	list = allocate(p, 1, sizeof(*list));
+	*ret_n = list != NULL ? 1 : 0;
+	if (list != NULL)
+		list[0] = json_string_value(value);
+	return list;
+}
+
 /*
  * Labels whose name starts with prefix, into out[]; returns how many. out may be NULL: only count.
  * After a failure nothing is written: the count that sized out[] may have stopped early.
@@ -561,7 +734,8 @@ read_config(struct parse *p, const json_t *root, struct engine_container *c)
 	json_t *labels = json_object_get(o, "Labels");
 	struct engine_label *list;
 
-	c->entrypoint = get_list(p, o, "Entrypoint", &c->n_entrypoint);
+	c->entrypoint = c->podman ? get_words(p, o, "Entrypoint", &c->n_entrypoint)
+				  : get_list(p, o, "Entrypoint", &c->n_entrypoint);
 	c->cmd = get_list(p, o, "Cmd", &c->n_cmd);
 	c->user = get_text(p, o, "User");
 	c->workdir = get_text(p, o, "WorkingDir");
@@ -585,6 +759,14 @@ static const char *const must_be_empty[] = { "Annotations", "Binds", "CapAdd", "
 	"PidMode", "PortBindings", "StorageOpt", "Sysctls", "Tmpfs", "UTSMode", "UsernsMode",
 	"VolumeDriver", "VolumesFrom" };
 
+/* Podman puts into these what was asked for in another way, which is compared. */
+static const char *const podman_fills[] = { "Binds", "CpuPeriod", "CpuQuota", "Tmpfs" };
+/* And says of these that they are the container's own, where another engine says nothing. */
+static const char *const podman_private_modes[] = { "PidMode", "UTSMode" };
+/* Keys of Podman's, beside HostConfig: whose namespaces it shares, and what it can do. */
+static const char *const podman_must_be_empty[] = { "BoundingCaps", "Dependencies", "EffectiveCaps",
+	"Pod", "Rootfs" };
+
 /* Zero in any type. What one engine writes as null another writes as [] or "". */
 static bool
 is_empty(const json_t *value)
@@ -598,6 +780,36 @@ is_empty(const json_t *value)
 	if (json_is_array(value))
 		return json_array_size(value) == 0;
 	return json_is_object(value) && json_object_size(value) == 0;
+}
+
+static bool
+is_one_of(const char *key, const char *const *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(key, list[i]) == 0)
+			return true;
+	return false;
+}
+
+static bool
+is_podmans_own(const char *key, const json_t *value)
+{
+	if (is_one_of(key, podman_fills, SP_ARRAY_LEN(podman_fills)))
+		return true;
+	return is_one_of(key, podman_private_modes, SP_ARRAY_LEN(podman_private_modes)) &&
+	    json_is_string(value) && strcmp(json_string_value(value), "private") == 0;
+}
+
+static const char *
+find_surplus(const json_t *o, bool podman)
+{
+	for (size_t i = 0; i < SP_ARRAY_LEN(must_be_empty); i++) {
+		const json_t *value = json_object_get(o, must_be_empty[i]);
+
+		if (!is_empty(value) && !(podman && is_podmans_own(must_be_empty[i], value)))
+			return must_be_empty[i];
+	}
+	return "";
 }
 
 static void
@@ -699,16 +911,38 @@ read_host_config(struct parse *p, const json_t *root, struct engine_container *c
 	c->memory_swap = get_number(p, o, "MemorySwap");
 	c->nano_cpus = get_number(p, o, "NanoCpus");
 	c->pids = get_number(p, o, "PidsLimit");
-	c->surplus = "";
-	for (size_t i = 0; i < SP_ARRAY_LEN(must_be_empty) && c->surplus[0] == '\0'; i++)
-		if (!is_empty(json_object_get(o, must_be_empty[i])))
-			c->surplus = must_be_empty[i];
+	c->surplus = find_surplus(o, c->podman);
+	if (c->podman)
+		return;
 	read_ulimits(p, o, c);
 	read_asked(p, o, c);
 }
 
-int
-engine_json_inspect(const char *text, size_t len, struct engine_container **ret, char *why, size_t cap)
+static void
+read_podman(struct parse *p, const json_t *root, struct engine_container *c)
+{
+	json_t *networks = json_object_get(get_object(p, root, "NetworkSettings"), "Networks");
+	const json_t *o = get_object(p, root, "HostConfig");
+	const char *name;
+	json_t *value;
+
+	c->runtime = get_text(p, root, "OCIRuntime");
+	c->cgroupns_mode = get_text(p, o, "CgroupMode");
+	/* Without these the limits would be of no cgroup. */
+	if (strcmp(get_text(p, o, "Cgroups"), "default") != 0)
+		c->surplus = "Cgroups";
+	for (size_t i = 0; i < SP_ARRAY_LEN(podman_must_be_empty); i++)
+		if (!is_empty(json_object_get(root, podman_must_be_empty[i])))
+			c->surplus = podman_must_be_empty[i];
+	c->networks = allocate(p, json_object_size(networks), sizeof(*c->networks));
+	if (c->networks == NULL)
+		return;
+	json_object_foreach(networks, name, value) c->networks[c->n_networks++] = name;
+}
+
+static int
+inspect(const char *text, size_t len, bool podman, struct engine_container **ret, char *why,
+    size_t cap)
 {
 	struct parse p = { .why = why, .cap = cap };
 	SP_CLEANUP(engine_container_freep) struct engine_container *c = NULL;
@@ -722,6 +956,7 @@ engine_json_inspect(const char *text, size_t len, struct engine_container **ret,
 		return -ENOMEM;
 	}
 	c->memory_tree = root;
+	c->podman = podman;
 	get_id(&p, root, c->id);
 	c->name = strip_slash(need_text(&p, root, "Name"));
 	c->path = get_text(&p, root, "Path");
@@ -732,11 +967,26 @@ engine_json_inspect(const char *text, size_t len, struct engine_container **ret,
 	read_image_id(root, c);
 	read_host_config(&p, root, c);
 	read_made(&p, root, c);
+	if (podman)
+		read_podman(&p, root, c);
 	if (p.failed)
 		return ended(&p);
 	*ret = c;
 	c = NULL;
 	return 0;
+}
+
+int
+engine_json_inspect(const char *text, size_t len, struct engine_container **ret, char *why, size_t cap)
+{
+	return inspect(text, len, false, ret, why, cap);
+}
+
+int
+engine_json_inspect_podman(const char *text, size_t len, struct engine_container **ret, char *why,
+    size_t cap)
+{
+	return inspect(text, len, true, ret, why, cap);
 }
 
 struct engine_container *
@@ -754,6 +1004,7 @@ engine_container_free(struct engine_container *c)
 	free(c->security_opt);
 	free(c->masked_paths);
 	free(c->readonly_paths);
+	free(c->networks);
 	free(c->asked);
 	free(c->made);
 	json_decref(c->memory_tree);
@@ -911,14 +1162,29 @@ engine_json_array(const char *text, size_t len, char *why, size_t cap)
 	return ended(&p);
 }
 
-void
-engine_json_message(const char *text, size_t len, char *out, size_t cap)
+static void
+copy_text(const char *text, size_t len, const char *key, char *out, size_t cap)
 {
 	char why[64];
 	struct parse p = { .why = why, .cap = sizeof(why) };
 	json_t *root = load(&p, text, len, JSON_OBJECT);
-	const char *message = json_string_value(json_object_get(root, "message"));
+	const char *value = json_string_value(json_object_get(root, key));
 
-	(void)snprintf(out, cap, "%s", message != NULL ? message : "");
+	(void)snprintf(out, cap, "%s", value != NULL ? value : "");
 	json_decref(root);
+}
+
+void
+engine_json_message(const char *text, size_t len, char *out, size_t cap)
+{
+	copy_text(text, len, "message", out, cap);
+}
+
+bool
+engine_json_is_no_image(const char *text, size_t len)
+{
+	char cause[32];
+
+	copy_text(text, len, "cause", cause, sizeof(cause));
+	return strcmp(cause, "image not known") == 0;
 }

@@ -6,6 +6,7 @@
 #ifndef SP_ENGINE_JSON_H
 #define SP_ENGINE_JSON_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,11 +19,16 @@
 #define ENGINE_JSON_DEPTH_MAX 32      /* nesting of arrays and objects */
 #define ENGINE_JSON_NODES_MAX 1048576 /* values: bounds what a small text can make us allocate */
 
+/* Whether it can be sent: all text in it is UTF-8. The rest is engine_spec_check()'s. 0 or -EINVAL. */
+SP_MUST_CHECK int engine_json_check(const struct engine_container_spec *spec);
+
 /*
  * The body of a create request. The caller frees *ret. 0, -EINVAL (a string is not UTF-8; the rest is
  * engine_spec_check()'s) or -ENOMEM.
  */
 SP_MUST_CHECK int engine_json_create(const struct engine_container_spec *spec, char **ret);
+/* The same for Podman's own API. */
+SP_MUST_CHECK int engine_json_create_podman(const struct engine_container_spec *spec, char **ret);
 /* The body of an exec create request, with all three streams and without a terminal. As above. */
 SP_MUST_CHECK int engine_json_exec(const struct engine_exec_spec *spec, char **ret);
 /* The filters value that selects a label, with any value when value is NULL. As above. */
@@ -41,6 +47,10 @@ SP_MUST_CHECK int engine_json_created(const char *text, size_t len, struct engin
 /* The caller frees with engine_container_free(). */
 SP_MUST_CHECK int engine_json_inspect(const char *text, size_t len, struct engine_container **ret,
     char *why, size_t cap);
+
+/* The same of Podman's own account of a container. */
+SP_MUST_CHECK int engine_json_inspect_podman(const char *text, size_t len,
+    struct engine_container **ret, char *why, size_t cap);
 
 struct engine_list {
 	struct engine_list_item *items;
@@ -63,5 +73,7 @@ SP_MUST_CHECK int engine_json_array(const char *text, size_t len, char *why, siz
 
 /* The "message" of an error answer, cut to cap; "" when there is none. Never fails. */
 void engine_json_message(const char *text, size_t len, char *out, size_t cap);
+/* Whether it is Podman's way to say that there is no such image. */
+bool engine_json_is_no_image(const char *text, size_t len);
 
 #endif

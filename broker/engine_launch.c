@@ -24,6 +24,7 @@ struct engine_launch_call {
 	struct engine_call *step;
 	struct event *patience; /* while queued */
 	bool cancelled;         /* in flight without an owner: clean up, say nothing */
+	bool podman;            /* compared by Podman's account */
 	engine_done_fn *done;
 	void *arg;
 };
@@ -130,6 +131,9 @@ on_running(void *arg, const struct engine_result *from)
 	l->step = NULL;
 	if (from->error != ENGINE_OK || l->cancelled) {
 		end_failed(l, from);
+	} else if (c->podman != l->podman) {
+		/* What was compared one way would go unasked the other way: direct_path.c. */
+		end_with(l, ENGINE_E_DIFFERENT, "the engine has become another one");
 	} else if (!c->running || c->pid <= 0) {
 		end_with(l, ENGINE_E_FAILED, "the container ended at once with code %lld: %.200s",
 		    (long long)c->exit_code, c->error);
@@ -190,6 +194,7 @@ on_read_back(void *arg, const struct engine_result *from)
 		end_with(l, ENGINE_E_DIFFERENT, "the engine made something else: %s", why);
 		return;
 	}
+	l->podman = from->container->podman;
 	start_it(l);
 }
 

@@ -118,7 +118,10 @@ path_launched(struct data_path *d, const struct engine_container *seen)
 	int none = -1;
 
 	memcpy(d->id, seen->id, sizeof(d->id));
-	if (seen->running)
+	/* What Podman does not say of it the kernel is asked about, on the direct path. */
+	if (seen->podman)
+		d->events.failed(d->events.arg, "the data path \"engine\" does not work with Podman");
+	else if (seen->running)
 		d->events.ready(d->events.arg, &none);
 	else
 		d->events.failed(d->events.arg, "the container ended as soon as it was started");

@@ -37,7 +37,9 @@ struct engine {
 	unsigned n_requests; /* without those that wait for an end */
 	unsigned n_waits;
 	struct engine_http_call *ping;
-	unsigned minor; /* API 1.minor; 0: not negotiated */
+	unsigned minor;                       /* API 1.minor; 0: not negotiated */
+	char podman[ENGINE_HTTP_VERSION_MAX]; /* its version; "": Docker */
+	char *no_podman;
 
 	enum engine_health health;
 	char reason[ENGINE_REASON_MAX];

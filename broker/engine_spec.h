@@ -101,6 +101,9 @@ SP_MUST_CHECK int engine_spec_copy(const struct engine_container_spec *spec,
 /* NULL is fine. Always returns NULL. */
 struct engine_container_spec *engine_spec_free(struct engine_container_spec *spec);
 
+/* How much less than asked for Podman may give: its unit is 10 us in each 100 ms, and it counts in fractions. */
+#define ENGINE_PODMAN_CPU_UNIT 100000u
+
 /* HostConfig.NetworkMode for the spec: what is asked for is what is compared with. */
 const char *engine_spec_network_mode(const struct engine_container_spec *spec);
 
@@ -127,6 +130,9 @@ struct engine_seen_mount {
  * dropped or changed a field, not one that stores it and does something else.
  */
 struct engine_container {
+	/* By Podman's own account, which has other words for some things and none for others: the kernel is
+	 * asked about those (kernel_account.h). */
+	bool podman;
 	char id[ENGINE_ID_LEN + 1];
 	const char *name; /* without the leading '/' */
 
@@ -188,6 +194,8 @@ struct engine_container {
 	int64_t nofile_soft, nofile_hard; /* -1: not set */
 	int64_t core_soft, core_hard;
 	size_t n_ulimits;
+	const char **networks; /* Podman: their names */
+	size_t n_networks;
 	struct engine_seen_mount *asked;
 	size_t n_asked;
 	struct engine_seen_mount *made;

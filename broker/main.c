@@ -27,6 +27,7 @@
 #include "clock.h"
 #include "config.h"
 #include "container.h"
+#include "container_plan.h"
 #include "control.h"
 #include "diag.h"
 #include "doctor.h"
@@ -36,6 +37,7 @@
 #include "image_watch.h"
 #include "ipc_chan.h"
 #include "keep_mark.h"
+#include "kernel_account.h"
 #include "listener.h"
 #include "log.h"
 #include "notify.h"
@@ -80,6 +82,7 @@ struct service {
 	struct event *tick;
 	int64_t stop_since; /* ms */
 	bool told_to_end;
+	bool podman_said; /* what is different with it */
 	int exit_code;
 };
 
@@ -176,6 +179,20 @@ audit_policy(const struct service *s)
 	    AUDIT_TEXT("sha256", policy_digest(s->broker.policy)));
 }
 
+/* What Podman cannot do, before somebody logs in. */
+static void
+say_podman(const struct service *s)
+{
+	const struct policy_profile *p;
+
+	if (engine_podman(s->broker.engine) == NULL)
+		return;
+	for (size_t i = 0; (p = policy_profile_at(s->broker.policy, i)) != NULL; i++) {
+		if (p->image != NULL && !container_plan_suits_podman(p))
+			log_error("profile \"%s\": " CONTAINER_NOT_WITH_PODMAN, p->name);
+	}
+}
+
 /* A policy with errors, which are in *diags then, leaves the old one in force. */
 static int
 reload(void *arg, struct diag_list *diags)
@@ -200,6 +217,7 @@ reload(void *arg, struct diag_list *diags)
 		log_info("policy generation %u (sha256 %.12s) is in force", s->broker.generation,
 		    policy_digest(policy));
 		audit_policy(s);
+		say_podman(s);
 		pool_policy_changed(s->broker.pool);
 		user_containers_policy_changed(s->broker.user_containers);
 	}
@@ -348,6 +366,12 @@ on_engine_health(void *arg, enum engine_health health, const char *reason)
 		user_containers_not_found(s->broker.user_containers);
 	if (health == ENGINE_HEALTHY) {
 		log_info("container engine is healthy");
+		if (engine_podman(s->broker.engine) != NULL && !s->podman_said)
+			log_warn("the engine is Podman %s: " ENGINE_PODMAN_SENTENCE,
+			    engine_podman(s->broker.engine));
+		if (!s->podman_said)
+			say_podman(s);
+		s->podman_said = engine_podman(s->broker.engine) != NULL;
 		/* What an earlier run, or the engine's own absence, left behind. */
 		sweep_containers(&s->broker);
 		pool_kick(s->broker.pool);
@@ -483,6 +507,7 @@ make_events(struct service *s)
 static int
 make_engine(struct service *s)
 {
+	char why[WHY_MAX], no_podman[WHY_MAX + 128];
 	struct engine_options options = {
 		.socket = s->config->engine.socket,
 		.call_timeout_ms = s->config->engine.call_timeout_ms,
@@ -493,6 +518,10 @@ make_engine(struct service *s)
 		.on_health_arg = s,
 	};
 
+	if (kernel_account_available(why, sizeof(why)) < 0) {
+		(void)snprintf(no_podman, sizeof(no_podman), ENGINE_PODMAN_UNSEEN ": %s", why);
+		options.no_podman = no_podman;
+	}
 	return engine_new(s->broker.base, &options, &s->broker.engine);
 }
 

@@ -4,6 +4,7 @@
  * for. The first byte says which call the rest answers.
  *
  * Covers: engine_json_created engine_json_inspect engine_json_list engine_json_image engine_json_wait
+ * Covers: engine_json_inspect_podman same_program_podman same_mounts_podman
  * Covers: engine_json_array engine_json_message engine_compare engine_container_free
  * Floor: 41
  */
@@ -20,6 +21,7 @@ enum call {
 	IMAGE,
 	WAIT,
 	ARRAY,
+	PODMAN, /* inspect, in its words */
 	N_CALLS,
 };
 
@@ -33,8 +35,10 @@ static void
 check_confined(const struct engine_container *c)
 {
 	FUZZ_CHECK(!c->privileged && !c->auto_remove && !c->publish_all_ports && !c->stdio);
-	FUZZ_CHECK(c->surplus[0] == '\0' && c->n_cap_drop == 1 && strcmp(c->cap_drop[0], "ALL") == 0);
-	FUZZ_CHECK(strcmp(c->network_mode, "none") == 0 && strcmp(c->ipc_mode, "private") == 0);
+	FUZZ_CHECK(c->surplus[0] == '\0' && strcmp(c->network_mode, "none") == 0);
+	FUZZ_CHECK(c->podman || (c->n_cap_drop == 1 && strcmp(c->cap_drop[0], "ALL") == 0));
+	FUZZ_CHECK(c->podman ? strcmp(c->cgroupns_mode, "private") == 0 && c->n_networks == 0
+			     : strcmp(c->ipc_mode, "private") == 0);
 	FUZZ_CHECK(strcmp(c->user, "1000:100") == 0 && c->read_only_root);
 	FUZZ_CHECK(c->memory == (int64_t)good.memory && c->pids == good.pids);
 	FUZZ_CHECK(strcmp(c->path, entrypoint[0]) == 0 && strcmp(c->image, good.image) == 0);
@@ -42,10 +46,11 @@ check_confined(const struct engine_container *c)
 }
 
 static int
-inspect(const char *text, size_t len, char *why, size_t cap)
+inspect(const char *text, size_t len, bool podman, char *why, size_t cap)
 {
 	struct engine_container *c = NULL;
-	int r = engine_json_inspect(text, len, &c, why, cap);
+	int r = podman ? engine_json_inspect_podman(text, len, &c, why, cap)
+		       : engine_json_inspect(text, len, &c, why, cap);
 
 	if (r == 0) {
 		char difference[256] = "";
@@ -92,7 +97,7 @@ judge(enum call call, const char *text, size_t len, char *why, size_t cap)
 		FUZZ_CHECK(r != 0 || engine_id_valid(created.id));
 		return r;
 	case INSPECT:
-		return inspect(text, len, why, cap);
+		return inspect(text, len, false, why, cap);
 	case LIST:
 		return list(text, len, why, cap);
 	case IMAGE:
@@ -101,6 +106,8 @@ judge(enum call call, const char *text, size_t len, char *why, size_t cap)
 		return r;
 	case WAIT:
 		return engine_json_wait(text, len, &code, why, cap);
+	case PODMAN:
+		return inspect(text, len, true, why, cap);
 	case ARRAY:
 	case N_CALLS:
 		break;
@@ -142,6 +149,7 @@ fuzz_seeds(void)
 	seed(CREATED, "{\"Id\":\"" ID "\",\"Warnings\":null}");
 	seed(CREATED, "{\"message\":\"No such image: x\"}");
 	seed(INSPECT, inspected);
+	seed(PODMAN, inspected_podman);
 	seed(LIST,
 	    "[{\"Id\":\"" ID "\",\"Names\":[\"/sallyport-1\"],\"State\":\"running\","
 	    "\"Labels\":{\"sallyport.instance\":\"x\",\"maintainer\":\"y\"}}]");

@@ -202,6 +202,13 @@ engine_error_name(enum engine_error error)
 	return error == ENGINE_OK ? "ok" : "error";
 }
 
+const char *
+engine_podman(const struct engine *e)
+{
+	(void)e;
+	return NULL;
+}
+
 /* ---- the data path ---- */
 
 static int

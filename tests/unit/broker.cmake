@@ -8,6 +8,9 @@ sp_add_test(NAME test_activity LABEL unit SIDE broker SOURCES unit/test_activity
 sp_add_test(NAME test_ceilings LABEL unit SIDE broker SOURCES unit/test_ceilings.c LIBS sp_broker)
 sp_add_test(NAME test_user_containers LABEL unit SIDE broker
   SOURCES unit/test_user_containers.c support/fake_engine.c LIBS sp_broker Threads::Threads)
+target_link_options(test_user_containers PRIVATE -Wl,--wrap=kernel_account_check_power)
+sp_add_test(NAME test_kernel_account LABEL unit SIDE broker SOURCES unit/test_kernel_account.c
+  LIBS sp_broker)
 sp_add_test(NAME test_admission LABEL unit SIDE broker SOURCES unit/test_admission.c LIBS sp_broker)
 sp_add_test(NAME test_proxy_header LABEL unit SIDE broker SOURCES unit/test_proxy_header.c
   LIBS sp_broker)

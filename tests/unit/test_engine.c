@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <event2/event.h>
 
@@ -302,7 +303,6 @@ versions_are_negotiated(void **state)
 		{ "api-version:1.44\r\n", ENGINE_OK, "GET /v1.44/images/" },
 		{ "Api-Version: 1.55\r\n", ENGINE_OK, "GET /v1.44/images/" },
 		{ "Api-Version: 1.40\r\n", ENGINE_E_VERSION, NULL },
-		{ "Api-Version: 1.41\r\nLibpod-Api-Version: 4.3.1\r\n", ENGINE_E_VERSION, NULL },
 		{ "Api-Version: 1.9\r\n", ENGINE_E_VERSION, NULL },
 		{ "Api-Version: 2.0\r\n", ENGINE_E_BROKEN, NULL },
 		{ "Api-Version: 1.41x\r\n", ENGINE_E_BROKEN, NULL },
@@ -402,6 +402,139 @@ bad_arguments_are_never_sent(void **state)
 	assert_int_equal(engine_create(e, &bad, never, NULL, NULL), -EINVAL);
 	run_for(f, 50);
 	assert_int_equal(fake_seen(f->fake, NULL, "containers"), 0);
+	tear_down(f);
+}
+
+#define PODMAN_PING                                        \
+	{                                                  \
+		.path = "/_ping", .status = 200,           \
+		.headers = "Api-Version: 1.41\r\n"         \
+			   "Libpod-Api-Version: 4.3.1\r\n" \
+	}
+#define PODMAN_CREATED                                                                 \
+	{                                                                              \
+		.method = "POST", .path = "*/libpod/containers/create", .status = 201, \
+		.body = "{\"Id\":\"" ID "\"}"                                          \
+	}
+
+static void
+podman_is_asked_in_its_own_words(void **state)
+{
+	struct fake_rule rules[] = { PODMAN_PING, NETWORKS, PODMAN_CREATED, STARTED,
+		{ .path = "*/libpod/containers/" ID "/json", .status = 200, .body = inspected_podman } };
+	struct fixture *f;
+	struct outcome o;
+
+	(void)state;
+	/* With a socket of another user's it is rootless. */
+	if (geteuid() != 0)
+		skip();
+	f = set_up(rules, SP_ARRAY_LEN(rules), NULL);
+	assert_null(engine_podman(f->engine));
+	CALL(f, o, engine_launch(f->engine, &good, on_done, &o, NULL));
+	/* All went well but that it does not run, as the fixture says. */
+	assert_int_equal(o.error, ENGINE_E_FAILED);
+	assert_non_null(strstr(o.sentence, "ended at once"));
+	assert_int_equal(fake_seen(f->fake, "POST", "/v4.0.0/libpod/containers/create"), 1);
+	assert_int_equal(fake_seen(f->fake, "GET", "/v4.0.0/libpod/containers/" ID "/json"), 2);
+	assert_int_equal(fake_seen(f->fake, "POST", "/v1.41/containers/" ID "/start"), 1);
+	await_seen(f, "DELETE", "/v1.41" OUR_NAME, 1);
+	assert_string_equal(engine_podman(f->engine), "4.3.1");
+	tear_down(f);
+}
+
+static void
+a_podman_that_cannot_be_used_gets_no_question(void **state)
+{
+	static const struct {
+		const char *no_podman;
+		uid_t owner;
+		const char *says;
+	} cases[] = {
+		{ NULL, 4242, "rootless" },
+		{ "it is not seen", 0, "it is not seen" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(cases); i++) {
+		struct fake_rule rules[] = { PODMAN_PING, NETWORKS, PODMAN_CREATED, CREATED };
+		struct engine_options options = { .no_podman = cases[i].no_podman };
+		struct fixture *f;
+		struct outcome o;
+
+		if (geteuid() != 0)
+			skip();
+		f = set_up(rules, SP_ARRAY_LEN(rules), &options);
+		assert_int_equal(chown(fake_path(f->fake), cases[i].owner, 0), 0);
+		CALL(f, o, engine_create(f->engine, &good, on_done, &o, NULL));
+		assert_int_equal(o.error, ENGINE_E_VERSION);
+		if (strstr(o.sentence, cases[i].says) == NULL)
+			fail_msg("%s", o.sentence);
+		RUN_UNTIL(f, f->health_changes != 0);
+		assert_int_equal(f->health, ENGINE_UNHEALTHY);
+		assert_non_null(strstr(f->reason, cases[i].says));
+		assert_int_equal(fake_seen(f->fake, NULL, "create"), 0);
+		assert_null(engine_podman(f->engine));
+		tear_down(f);
+	}
+}
+
+static void
+podman_has_no_such_image(void **state)
+{
+	struct fake_rule rules[] = { PODMAN_PING, NETWORKS,
+		{ .method = "POST",
+		    .path = "*/create",
+		    .status = 500,
+		    .body = "{\"cause\":\"image not known\",\"message\":\"x: image not known\"}" } };
+	struct fixture *f;
+	struct outcome o;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	f = set_up(rules, SP_ARRAY_LEN(rules), NULL);
+	CALL(f, o, engine_create(f->engine, &good, on_done, &o, NULL));
+	assert_int_equal(o.error, ENGINE_E_NO_IMAGE);
+	tear_down(f);
+}
+
+/*
+ * Compared as Podman's, whose account says less, it would have to be asked of the kernel; it does not get away by
+ * becoming Docker's in between.
+ */
+static void
+an_engine_that_changes_is_caught(void **state)
+{
+	struct fake_rule rules[] = {
+		{ .path = "/_ping",
+		    .status = 200,
+		    .headers = "Api-Version: 1.41\r\nLibpod-Api-Version: 4.3.1\r\n",
+		    .times = 1 },
+		PING,
+		NETWORKS,
+		PODMAN_CREATED,
+		{ .path = "*/libpod/containers/" ID "/json", .status = 200, .body = inspected_podman },
+		{ .method = "POST", .path = "*/start", .status = 204, .delay_ms = 300 },
+		{ .path = "/images/", .act = FAKE_CLOSE },
+		LOOK_2,
+		REMOVED,
+	};
+	struct outcome lost, o = { 0 };
+	struct fixture *f;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	o.f = f = set_up(rules, SP_ARRAY_LEN(rules), NULL);
+	assert_int_equal(engine_launch(f->engine, &good, on_done, &o, NULL), 0);
+	await_seen(f, "POST", "/start", 1);
+	CALL(f, lost, engine_image_inspect(f->engine, "a", on_done, &lost, NULL));
+	assert_int_equal(lost.error, ENGINE_E_UNREACHABLE);
+	finish(&o);
+	assert_int_equal(o.error, ENGINE_E_DIFFERENT);
+	assert_string_equal(o.sentence, "the engine has become another one");
+	await_seen(f, "DELETE", OUR_NAME, 1);
 	tear_down(f);
 }
 
@@ -849,6 +982,10 @@ main(void)
 		cmocka_unit_test(a_container_that_differs_never_starts),
 		cmocka_unit_test(a_container_that_ends_at_once_is_a_failure),
 		cmocka_unit_test(versions_are_negotiated),
+		cmocka_unit_test(podman_is_asked_in_its_own_words),
+		cmocka_unit_test(a_podman_that_cannot_be_used_gets_no_question),
+		cmocka_unit_test(podman_has_no_such_image),
+		cmocka_unit_test(an_engine_that_changes_is_caught),
 		cmocka_unit_test(calls_say_what_they_mean),
 		cmocka_unit_test(bad_arguments_are_never_sent),
 		cmocka_unit_test(errors_have_classes),

@@ -201,9 +201,9 @@ copy_is_deep(void **state)
 
 /* The inspected document with one value replaced, or taken away when value is NULL. */
 static char *
-changed(const char *path, const char *value)
+changed(const char *document, const char *path, const char *value)
 {
-	json_t *root = json_loads(inspected, 0, NULL);
+	json_t *root = json_loads(document, 0, NULL);
 	json_t *at = root, *new_value = NULL;
 	char copy[128], *part, *next, *text, *rest = NULL;
 
@@ -245,7 +245,7 @@ inspect_is_understood(void **state)
 {
 	struct engine_container *c;
 	char why[256] = "";
-	char *text = changed("State",
+	char *text = changed(inspected, "State",
 	    "{\"Status\":\"exited\",\"Running\":false,\"OOMKilled\":true,\"Pid\":0,\"ExitCode\":137,"
 	    "\"Error\":\"e\",\"StartedAt\":\"2026-01-01T00:00:00Z\"}");
 
@@ -274,7 +274,7 @@ static const struct difference differences[] = {
 	{ "Name", "\"/other\"", "Name is" },
 	{ "Path", "\"/bin/sh\"", "Path is" },
 	{ "Args", "[\"-y\"]", "Args is" },
-	{ "Args", "[]", "Args 0" },
+	{ "Args", "[]", "Args has 0" },
 	{ "AppArmorProfile", "\"unconfined\"", "AppArmorProfile" },
 	{ "Config.User", "\"\"", "User is" },
 	{ "Config.User", "\"0:0\"", "User is" },
@@ -371,6 +371,205 @@ static const struct difference differences[] = {
 	{ "Mounts.5", "{\"Type\":\"tmpfs\",\"Destination\":\"/tmp\",\"RW\":true}", "twice" },
 };
 
+/* What Podman's own account has to say, in as far as it is another one. */
+static const struct difference podman_differences[] = {
+	{ "Name", "\"sallyport-f\"", "Name is" },
+	{ "Config.Image", "\"quay.io/team/shell:1.2\"", "Image is" },
+	{ "Config.User", "\"0:0\"", "User is" },
+	{ "Config.Entrypoint", "\"/.sallyport/guest/sallyport-guest -y\"", "Entrypoint is" },
+	{ "Config.Entrypoint", "null", "Entrypoint has 0" },
+	{ "Config.Cmd", "[\"x\"]", "Cmd has 1" },
+	{ "Args", "[\"-x\",\"-y\"]", "Args has 2" },
+	{ "Path", "\"/bin/sh\"", "Path is" },
+	{ "Config.Healthcheck", "null", "Healthcheck" },
+	{ "Config.Labels.sallyport/x", "\"1\"", "brings a label" },
+	{ "AppArmorProfile", "\"unconfined\"", "AppArmorProfile" },
+	{ "HostConfig.Privileged", "true", "Privileged" },
+	{ "HostConfig.ReadonlyRootfs", "false", "ReadonlyRootfs" },
+	{ "HostConfig.CapAdd", "[\"CAP_SYS_ADMIN\"]", "CapAdd is set" },
+	{ "HostConfig.SecurityOpt", "[]", "SecurityOpt" },
+	{ "HostConfig.NetworkMode", "\"host\"", "NetworkMode is" },
+	{ "NetworkSettings.Networks", "{\"podman\":{}}", "it is in 1 networks" },
+	{ "HostConfig.IpcMode", "\"host\"", "IpcMode is" },
+	{ "HostConfig.CgroupMode", "\"host\"", "CgroupMode is" },
+	{ "HostConfig.CgroupMode", NULL, "CgroupMode is" },
+	{ "HostConfig.Cgroups", "\"disabled\"", "Cgroups is set" },
+	{ "HostConfig.Cgroups", NULL, "Cgroups is set" },
+	{ "HostConfig.PidMode", "\"host\"", "PidMode is set" },
+	{ "HostConfig.UTSMode", "\"host\"", "UTSMode is set" },
+	{ "HostConfig.UsernsMode", "\"private\"", "UsernsMode is set" },
+	{ "HostConfig.Devices", "[{}]", "Devices is set" },
+	{ "HostConfig.Dns", "[\"192.0.2.53\"]", "Dns is 1" },
+	{ "HostConfig.Memory", "0", "Memory is 0" },
+	{ "HostConfig.MemorySwap", "-1", "swapaccount" },
+	{ "HostConfig.NanoCpus", "0", "NanoCpus is 0" },
+	{ "HostConfig.NanoCpus", "1500000001", "NanoCpus is" },
+	{ "HostConfig.NanoCpus", "1499000000", "NanoCpus is" },
+	{ "HostConfig.PidsLimit", "0", "PidsLimit is" },
+	{ "HostConfig.LogConfig.Type", "\"journald\"", "LogConfig" },
+	{ "HostConfig.RestartPolicy.Name", "\"always\"", "RestartPolicy" },
+	{ "Pod", "\"" ID "\"", "Pod is set" },
+	{ "Dependencies", "[\"" ID "\"]", "Dependencies is set" },
+	{ "BoundingCaps", "[\"CAP_CHOWN\"]", "BoundingCaps is set" },
+	{ "EffectiveCaps", "[\"CAP_CHOWN\"]", "EffectiveCaps is set" },
+	{ "Rootfs", "\"/\"", "Rootfs is set" },
+	{ "Mounts.0", NULL, "has nothing at" },
+	{ "Mounts.0.RW", "true", "writable" },
+	{ "Mounts.1.Name", "\"other\"", "something else" },
+	{ "Mounts.3.Source", "\"/srv/www\"", "something else" },
+	{ "Mounts.4", "{\"Type\":\"bind\",\"Source\":\"/\",\"Destination\":\"/host\",\"RW\":true}",
+	    "nobody asked for" },
+	{ "Mounts.4", "{\"Type\":\"volume\",\"Name\":\"" ID "\",\"Destination\":\"/v\",\"RW\":true}",
+	    "image declares a volume at /v" },
+};
+
+static void
+every_difference_of_podman_is_found(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(podman_differences); i++) {
+		const struct difference *d = &podman_differences[i];
+		struct engine_container *c = NULL;
+		char *text = changed(inspected_podman, d->path, d->value);
+		char why[512] = "";
+
+		if (engine_json_inspect_podman(text, strlen(text), &c, why, sizeof(why)) != 0)
+			fail_msg("%s = %s: %s", d->path, d->value, why);
+		if (engine_compare(&good, c, why, sizeof(why)) != ENGINE_COMPARE_E_DIFFERS ||
+		    strstr(why, d->says) == NULL)
+			fail_msg("%s = %s: \"%s\"", d->path, d->value, why);
+		engine_container_free(c);
+		free(text);
+	}
+}
+
+static void
+check_podman(const struct engine_container_spec *s, const char *path, const char *value, bool same)
+{
+	struct engine_container *c = NULL;
+	char *text = changed(inspected_podman, path, value);
+	char why[512] = "";
+
+	assert_int_equal(engine_json_inspect_podman(text, strlen(text), &c, why, sizeof(why)), 0);
+	if ((engine_compare(s, c, why, sizeof(why)) == 0) != same)
+		fail_msg("%s = %s: \"%s\"", path, value, why);
+	engine_container_free(c);
+	free(text);
+}
+
+/* And the other way round: what it writes in its own way is what was asked for. */
+static void
+podman_has_words_of_its_own(void **state)
+{
+	static const char *const alone[] = { "/.sallyport/guest/sallyport-guest", NULL };
+	struct engine_container_spec s = good;
+
+	(void)state;
+	check_podman(&good, "Name", "\"sallyport-0123456789abcdef\"", true);
+	check_podman(&good, "Config.Entrypoint", "[\"/.sallyport/guest/sallyport-guest\",\"-x\"]",
+	    true);
+	check_podman(&good, "HostConfig.IpcMode", "\"private\"", true);
+	check_podman(&good, "HostConfig.NanoCpus", "1499990000", true);
+	s.entrypoint = alone;
+	check_podman(&s, "Config.Entrypoint", "\"/.sallyport/guest/sallyport-guest\"", false);
+	s = good;
+	s.image = "shell";
+	check_podman(&s, "Config.Image", "\"localhost/shell:latest\"", true);
+	check_podman(&s, "Config.Image", "\"docker.io/library/shell:latest\"", true);
+	check_podman(&s, "Config.Image", "\"evil.example/shell:latest\"", false);
+	check_podman(&s, "Config.Image", "\"localhost/shell:1\"", false);
+	s = good;
+	s.runtime = "crun";
+	check_podman(&s, "OCIRuntime", "\"crun\"", true);
+	check_podman(&s, "OCIRuntime", "\"runc\"", false);
+	/* Docker has no such words. */
+	check_podman(&good, "Name", "\"/sallyport-0123456789abcdef\"", true);
+}
+
+static void
+podman_networks_are_compared(void **state)
+{
+	struct engine_container_spec s = good;
+	struct engine_container *c = NULL;
+	char *a, *b, why[512];
+
+	(void)state;
+	s.network = ENGINE_NETWORK_NAMED;
+	s.network_name = "tenant-a";
+	s.dns = NULL;
+	a = changed(inspected_podman, "HostConfig.NetworkMode", "\"bridge\"");
+	b = changed(a, "NetworkSettings.Networks", "{\"tenant-a\":{}}");
+	assert_int_equal(engine_json_inspect_podman(b, strlen(b), &c, why, sizeof(why)), 0);
+	assert_int_equal(engine_compare(&s, c, why, sizeof(why)), 0);
+	s.network_name = "tenant-b";
+	assert_int_equal(engine_compare(&s, c, why, sizeof(why)), ENGINE_COMPARE_E_DIFFERS);
+	assert_non_null(strstr(why, "the network is \"tenant-a\""));
+	s.network = ENGINE_NETWORK_BRIDGE;
+	assert_int_equal(engine_compare(&s, c, why, sizeof(why)), 0);
+	engine_container_free(c);
+	free(a);
+	free(b);
+}
+
+/* In Podman's own words everything is said: nothing is left to what it would do by itself. */
+static void
+podman_is_asked_for_all_of_it(void **state)
+{
+	static const char *const said[] = { "\"image\":\"registry.example:5000/team/shell:1.2\"",
+		"\"user\":\"1000:100\"", "\"cap_drop\":[\"all\"]", "\"cap_add\":[]",
+		"\"no_new_privileges\":true", "\"read_only_filesystem\":true",
+		"\"privileged\":false", "\"netns\":{\"nsmode\":\"none\"}",
+		"\"ipcns\":{\"nsmode\":\"private\"}", "\"cgroupns\":{\"nsmode\":\"private\"}",
+		"\"pidns\":{\"nsmode\":\"private\"}", "\"utsns\":{\"nsmode\":\"private\"}",
+		"\"use_image_hosts\":true", "\"use_image_resolve_conf\":true", "\"env_host\":false",
+		"\"httpproxy\":false", "\"systemd\":\"false\"", "\"manage_password\":false",
+		"\"memory\":{\"limit\":536870912,\"swap\":536871936}",
+		"\"cpu\":{\"quota\":150000,\"period\":100000}", "\"pids\":{\"limit\":256}",
+		"{\"type\":\"NOFILE\",\"soft\":1024,\"hard\":1024}",
+		"{\"type\":\"CORE\",\"soft\":0,\"hard\":0}",
+		"{\"type\":\"bind\",\"source\":\"/srv/guest\",\"destination\":\"/.sallyport/guest\","
+		"\"options\":[\"ro\",\"rprivate\",\"bind\"]}",
+		"\"destination\":\"/tmp\",\"options\":[\"size=1048576\",\"mode=1777\",\"nosuid\","
+		"\"nodev\",\"noexec\",\"notmpcopyup\"]",
+		"{\"Name\":\"home\",\"Dest\":\"/home\",\"Options\":[\"rw\"]}",
+		"{\"Name\":\"tools\",\"Dest\":\"/opt\",\"Options\":[\"ro\"]}",
+		"\"destination\":\"/www\",\"options\":[\"rw\"", "\"driver\":\"none\"",
+		"\"restart_policy\":\"no\"", "\"remove\":false", "\"Test\":[\"NONE\"]" };
+	struct engine_container_spec s = good;
+	char *text;
+
+	(void)state;
+	assert_int_equal(engine_json_create_podman(&good, &text), 0);
+	for (size_t i = 0; i < SP_ARRAY_LEN(said); i++)
+		if (strstr(text, said[i]) == NULL)
+			fail_msg("%s is not in %s", said[i], text);
+	/* Without a network there are no servers of names. */
+	assert_null(strstr(text, "dns_server"));
+	assert_null(strstr(text, "\"networks\""));
+	free(text);
+	s.network = ENGINE_NETWORK_NAMED;
+	s.network_name = "tenant-a";
+	assert_int_equal(engine_json_create_podman(&s, &text), 0);
+	assert_non_null(strstr(text, "\"netns\":{\"nsmode\":\"bridge\"}"));
+	assert_non_null(strstr(text, "\"networks\":{\"tenant-a\":{}}"));
+	assert_non_null(strstr(text, "\"use_image_resolve_conf\":false"));
+	assert_non_null(strstr(text, "\"dns_server\":[\"192.0.2.53\",\"2001:db8::53\"]"));
+	free(text);
+	s.workdir = "/\xff";
+	assert_int_equal(engine_json_create_podman(&s, &text), -EINVAL);
+	assert_int_equal(engine_json_check(&s), -EINVAL);
+	assert_int_equal(engine_json_check(&good), 0);
+}
+
+static void
+podman_has_a_word_for_no_image(void **state)
+{
+	(void)state;
+	assert_true(engine_json_is_no_image("{\"cause\":\"image not known\"}", 27));
+	assert_false(engine_json_is_no_image("{\"cause\":\"image\"}", 17));
+	assert_false(engine_json_is_no_image("<", 1));
+}
+
 static void
 every_difference_is_found(void **state)
 {
@@ -378,7 +577,7 @@ every_difference_is_found(void **state)
 	for (size_t i = 0; i < SP_ARRAY_LEN(differences); i++) {
 		const struct difference *d = &differences[i];
 		struct engine_container *c = NULL;
-		char *text = changed(d->path, d->value);
+		char *text = changed(inspected, d->path, d->value);
 		char why[512] = "";
 
 		if (engine_json_inspect(text, strlen(text), &c, why, sizeof(why)) != 0)
@@ -409,7 +608,8 @@ every_surplus_is_found(void **state)
 		(void)snprintf(path, sizeof(path), "HostConfig.%s", keys[k]);
 		for (size_t i = 0; i < SP_ARRAY_LEN(full) + SP_ARRAY_LEN(empty) - 1; i++) {
 			bool is_full = i < SP_ARRAY_LEN(full);
-			char *text = changed(path, is_full ? full[i] : empty[i - SP_ARRAY_LEN(full)]);
+			char *text = changed(inspected, path,
+			    is_full ? full[i] : empty[i - SP_ARRAY_LEN(full)]);
 			struct engine_container *c = NULL;
 
 			assert_int_equal(engine_json_inspect(text, strlen(text), &c, why, sizeof(why)),
@@ -429,7 +629,7 @@ image_volumes_may_be_allowed(void **state)
 {
 	struct engine_container_spec s = good;
 	struct engine_container *c;
-	char *text = changed("Mounts.5",
+	char *text = changed(inspected, "Mounts.5",
 	    "{\"Type\":\"volume\",\"Name\":\"" ID "\",\"Destination\":\"/v\",\"RW\":true}");
 	char why[512];
 
@@ -502,7 +702,7 @@ wrong_types_are_broken(void **state)
 	(void)state;
 	for (size_t i = 0; i < SP_ARRAY_LEN(wrong); i++) {
 		struct engine_container *c = NULL;
-		char *text = changed(wrong[i].path, wrong[i].value);
+		char *text = changed(inspected, wrong[i].path, wrong[i].value);
 		char why[512] = "";
 		int r = engine_json_inspect(text, strlen(text), &c, why, sizeof(why));
 
@@ -754,6 +954,11 @@ main(void)
 		cmocka_unit_test(copy_is_deep),
 		cmocka_unit_test(inspect_is_understood),
 		cmocka_unit_test(every_difference_is_found),
+		cmocka_unit_test(every_difference_of_podman_is_found),
+		cmocka_unit_test(podman_has_words_of_its_own),
+		cmocka_unit_test(podman_networks_are_compared),
+		cmocka_unit_test(podman_is_asked_for_all_of_it),
+		cmocka_unit_test(podman_has_a_word_for_no_image),
 		cmocka_unit_test(every_surplus_is_found),
 		cmocka_unit_test(image_volumes_may_be_allowed),
 		cmocka_unit_test(wrong_types_are_broken),
