@@ -21,6 +21,7 @@ by. Actions:
     drop        close the connection, ask the engine nothing
     drop_after  ask the engine, then close the connection without an answer
     status      answer "status" with "body" (any JSON), ask the engine nothing
+    meddle      ask the engine with the values in "ask" changed, as with lie
     lie         ask the engine, answer with the values in "set" ({"HostConfig.Privileged": true}) changed
     garble      ask the engine, answer with a body that is no JSON
     truncate    ask the engine, stop in the middle of the body
@@ -47,6 +48,7 @@ import threading
 import time
 
 HEAD_MAX = 65536
+GONE = "(gone)"  # a value that takes the old one away
 
 
 class EngineConnection(http.client.HTTPConnection):
@@ -123,12 +125,14 @@ class Gone(Exception):
 
 
 def set_path(document, dotted, value):
-    """Change one value: keys and list positions are separated by dots."""
+    """Change one value: keys and list positions are separated by dots. Behind the end of a list it is added."""
     *parents, last = dotted.split(".")
     for part in parents:
         document = document[int(part)] if isinstance(document, list) else document[part]
-    if isinstance(document, list):
-        document[int(last)] = value
+    if value == GONE:
+        del document[int(last) if isinstance(document, list) else last]
+    elif isinstance(document, list):
+        document[int(last):int(last) + 1] = [value]
     else:
         document[last] = value
 
@@ -290,6 +294,12 @@ class Handler(socketserver.BaseRequestHandler):
         except (ValueError, KeyError, IndexError, TypeError):
             self.log["action"] = "lie (nothing to change)"
         self.send_answer(answer, body)
+
+    def do_meddle(self, rule, method, path, headers, body):
+        document = json.loads(body)
+        for dotted, value in rule["ask"].items():
+            set_path(document, dotted, value)
+        self.do_pass(rule, method, path, headers, json.dumps(document).encode())
 
     def do_garble(self, rule, *request):
         answer, body = self.ask_all(*request)

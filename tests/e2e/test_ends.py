@@ -10,7 +10,7 @@ from kit.docker import LABEL
 from kit.proc import alive, descendants, wait_for, with_command
 from kit.target import PATIENCE
 
-pytestmark = pytest.mark.data_path
+pytestmark = [pytest.mark.data_path, pytest.mark.podman]
 
 # By this the processes of this run are known on the host.
 MARK = f"7{os.getpid():08d}"
