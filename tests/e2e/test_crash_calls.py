@@ -21,8 +21,6 @@ from kit.proc import alive, stat_fields, wait_for
 from kit.target import PATIENCE
 from test_crash import exactly, where
 
-pytestmark = pytest.mark.data_path
-
 EVERY = "SALLYPORT_EVERY_POINT" in os.environ
 SEED = os.environ.get("SP_TEST_SEED", str(os.getpid()))
 IMAGE = "sallyport-test/busybox:latest"
@@ -206,6 +204,7 @@ def kill_at(day, log, point):
     return True
 
 
+@pytest.mark.data_path
 @pytest.mark.timeout(7200 if EVERY else 300)
 def test_broker(day, tmp_path):
     log = f"{tmp_path}/calls"
@@ -222,6 +221,7 @@ def test_broker(day, tmp_path):
     assert sum(reached) > len(reached) // 2
 
 
+@pytest.mark.data_path
 @pytest.mark.quick
 @pytest.mark.timeout(1800 if EVERY else 180)
 def test_broker_at_its_first_start(day, tmp_path):
@@ -268,6 +268,7 @@ def finish(client, sent):
 WORK, SENT = "cat; exit 3", b"0123456789abcdef\n" * 100
 
 
+@pytest.mark.data_path
 @pytest.mark.quick
 @pytest.mark.timeout(3600 if EVERY else 180)
 @pytest.mark.parametrize("user", ["dev", "onebin"])
@@ -303,7 +304,10 @@ def test_worker(day, tmp_path, user):
 
 @pytest.mark.timeout(3600 if EVERY else 180)
 def test_guest(day, tmp_path):
-    """The first process of a kept container, while somebody comes back to it: the client is told."""
+    """
+    The first process of a kept container, while somebody comes back to it: the client is told. By the engine it
+    does nothing but wait.
+    """
     b = day.broker
     b.policy["profiles"]["busy"]["container"]["pool"] = 0
     b.start()
@@ -331,6 +335,7 @@ def test_guest(day, tmp_path):
     assert any(reached)
 
 
+@pytest.mark.data_path
 @pytest.mark.quick
 @pytest.mark.timeout(3600 if EVERY else 180)
 def test_spawner(day, tmp_path):
