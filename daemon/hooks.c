@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "attr.h"
+#include "no_kerberos.h"
 
 #define EXPORT __attribute__((__visibility__("default")))
 
@@ -26,7 +27,6 @@ static __typeof__(EVP_DigestVerify) *real_verify;
 static __typeof__(EVP_DigestUpdate) *real_update;
 static __typeof__(EVP_PKEY_new_raw_private_key) *real_new_private;
 static __typeof__(ssh_buffer_get_data) *real_get_data;
-static uint32_t (*empty_oid_set)(uint32_t *minor, void **set);
 
 /* libssh calls without context: this is the one file with state of its own. */
 static struct {
@@ -56,10 +56,9 @@ resolve(void)
 	real_new_private =
 	    (__typeof__(real_new_private))dlsym(RTLD_NEXT, "EVP_PKEY_new_raw_private_key");
 	real_get_data = (__typeof__(real_get_data))dlsym(RTLD_NEXT, "ssh_buffer_get_data");
-	empty_oid_set = (__typeof__(empty_oid_set))dlsym(RTLD_DEFAULT, "gss_create_empty_oid_set");
 	real_update = (__typeof__(real_update))dlsym(RTLD_NEXT, "EVP_DigestUpdate");
 	if (real_sign == NULL || real_verify == NULL || real_new_private == NULL ||
-	    real_update == NULL || real_get_data == NULL || empty_oid_set == NULL)
+	    real_update == NULL || real_get_data == NULL)
 		abort();
 }
 
@@ -196,20 +195,6 @@ EVP_PKEY_new_raw_private_key(int type, ENGINE *engine, const unsigned char *key,
 }
 
 /* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
-
-/*
- * An unadvertised "gssapi-with-mic" request steers libssh into the Kerberos library, which opens files,
- * before anybody is logged in. This is the first thing it asks there: which mechanisms are there? None.
- * The types are those of RFC 2744 section 3.
- */
-EXPORT uint32_t gss_indicate_mechs(uint32_t *minor, void **mechanisms);
-
-uint32_t
-gss_indicate_mechs(uint32_t *minor, void **mechanisms)
-{
-	resolve();
-	return empty_oid_set(minor, mechanisms);
-}
 
 static const void **
 find_cut(const void *at)

@@ -9,8 +9,7 @@ bad() { echo "FAIL: $*"; rc=1; }
 # One call site each: a second would be a signature that nobody has looked at.
 taken_over='EVP_DigestSign EVP_DigestVerify'
 imported='EVP_DigestSign EVP_DigestVerify EVP_DigestUpdate'
-exported='EVP_DigestSign EVP_DigestVerify EVP_DigestUpdate EVP_PKEY_new_raw_private_key gss_indicate_mechs
-	ssh_buffer_get_data'
+exported='EVP_DigestSign EVP_DigestVerify EVP_DigestUpdate EVP_PKEY_new_raw_private_key ssh_buffer_get_data'
 # The library's own, which it must call as a program would: through its table of imports.
 its_own='ssh_buffer_get_data'
 # Other ways of OpenSSL to make or check a signature.
@@ -49,6 +48,17 @@ check_program() {
 	done
 }
 
+# All that libssh wants of the Kerberos library comes from the program, in whose place it is not loaded.
+check_no_kerberos() {
+	library=$(imports "$2" | grep -i '^gss_' | sort)
+	[ -n "$library" ] || bad "${2##*/} imports nothing of Kerberos: is no_kerberos.c still needed?"
+	for f in $library; do
+		exports "$1" | grep -qx "$f" || bad "${1##*/} does not export $f, and cannot be loaded with ${2##*/}"
+	done
+	loaded=$(ldd "$1" | grep -E 'gssapi|krb5|k5crypto|com_err|keyutils|resolv')
+	[ -z "$loaded" ] || bad "${1##*/} loads" $loaded
+}
+
 self_test() {
 	work=$(mktemp -d) || exit 1
 	trap 'rm -rf "$work"' EXIT
@@ -83,6 +93,9 @@ self_test() {
 	rc=0
 	check_program "$work/GOOD.so" >/dev/null
 	[ $rc = 1 ] || { echo "FAIL: a program without the hooks passes"; exit 1; }
+	rc=0
+	check_no_kerberos "$work/GOOD.so" "$work/GOOD.so" >/dev/null
+	[ $rc = 1 ] || { echo "FAIL: a library without Kerberos passes as libssh"; exit 1; }
 	exit 0
 }
 
@@ -91,5 +104,6 @@ library=$(ldd "$1" | awk '$1 ~ /^libssh\.so/ { print $3 }')
 [ -n "$library" ] || { echo "FAIL: $1 loads no libssh"; exit 1; }
 check_library "$(readlink -f "$library")"
 check_program "$1"
+check_no_kerberos "$1" "$(readlink -f "$library")"
 [ $rc = 0 ] && echo "ok: $(readlink -f "$library")"
 exit $rc
