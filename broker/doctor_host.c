@@ -46,6 +46,13 @@ wait_for_child(pid_t pid)
 	return WEXITSTATUS(status);
 }
 
+static int
+nothing_more(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
 /* As the spawner does it, when it is the broker's child. */
 static void
 examine_namespaces(struct doctor *d)
@@ -53,11 +60,9 @@ examine_namespaces(struct doctor *d)
 	SP_CLEANUP_FD int pidfd = -1;
 	uid_t uid = d->config != NULL ? d->config->worker.uid : NOBODY;
 	gid_t gid = d->config != NULL && d->config->worker.n_uids == 0 ? d->config->worker.gid : uid;
-	pid_t pid = worker_clone(uid, gid, false, &pidfd);
+	pid_t pid = worker_clone(uid, gid, false, nothing_more, NULL, &pidfd);
 	int error = errno;
 
-	if (pid == 0)
-		_exit(0);
 	if (wait_for_child(pid) == 0)
 		doctor_say(d, DOCTOR_OK, "kernel.namespaces", NULL,
 		    "a worker can have namespaces of its own");

@@ -95,22 +95,33 @@ report(enum record kind, uint32_t token, uint32_t value, int fd)
 		_exit(1);
 }
 
-static void
-worker_limits(const struct spawner_options *o)
+static bool
+set_limits(const struct spawner_options *o)
 {
 	if (o->memory != 0 && lockdown_rlimit(RLIMIT_AS, o->memory) < 0)
-		_exit(125);
-	if (lockdown_rlimit(RLIMIT_CORE, 0) < 0)
-		_exit(125);
+		return false;
+	return lockdown_rlimit(RLIMIT_CORE, 0) == 0;
 }
 
+struct worker_start {
+	const struct spawner *spawner;
+	const struct child *child;
+	int ipc_fd;
+	int log_fd;
+};
+
 /*
- * In the new process: descriptors 0 and 1 are /dev/null already, 2 is the log, 3 the pair with the
- * broker, and nothing else is open when the worker's program starts.
+ * In the new process, which may have the spawner's memory (worker_clone.h): descriptors 0 and 1 are /dev/null
+ * already, 2 is the log, 3 the pair with the broker, and nothing else is open when the worker's program starts.
+ * Returns if that cannot be run.
  */
-static void
-exec_worker(const struct spawner_options *o, const struct child *child, int ipc_fd, int log_fd)
+static int
+exec_worker(void *arg)
 {
+	const struct worker_start *start = arg;
+	const struct spawner_options *o = &start->spawner->options;
+	int ipc_fd = fcntl(start->ipc_fd, F_DUPFD_CLOEXEC, 10);
+	int log_fd = fcntl(start->log_fd, F_DUPFD_CLOEXEC, 10);
 	char uid[24];
 	char gid[24];
 	char program_name[] = "sallyportd";
@@ -126,24 +137,25 @@ exec_worker(const struct spawner_options *o, const struct child *child, int ipc_
 	char *envp[] = { no_openssl_conf, lang, NULL, NULL };
 	sigset_t none;
 
-	(void)snprintf(uid, sizeof(uid), "%u", (unsigned)uid_of(o, child));
-	(void)snprintf(gid, sizeof(gid), "%u", (unsigned)gid_of(o, child));
-	/* The two may sit on each other's place: move both out of the way first. */
-	ipc_fd = fcntl(ipc_fd, F_DUPFD_CLOEXEC, 10);
-	log_fd = fcntl(log_fd, F_DUPFD_CLOEXEC, 10);
+	if (start->spawner->priority == PRIORITY_LOW)
+		worker_priority_lower();
+	(void)snprintf(uid, sizeof(uid), "%u", (unsigned)uid_of(o, start->child));
+	(void)snprintf(gid, sizeof(gid), "%u", (unsigned)gid_of(o, start->child));
+	/* The two may have sat on each other's place: they are out of the way now. */
 	if (ipc_fd < 0 || log_fd < 0 || dup2(ipc_fd, IPC_FD) < 0 || dup2(log_fd, IPC_LOG_FD) < 0 ||
 	    lockdown_close_from(IPC_FD + 1) < 0)
-		_exit(125);
+		return 125;
 	if (sigemptyset(&none) < 0 || sigprocmask(SIG_SETMASK, &none, NULL) < 0)
-		_exit(125);
-	worker_limits(o);
+		return 125;
+	if (!set_limits(o))
+		return 125;
 	if (asan != NULL && strlen(asan) < sizeof(asan_env) - strlen(asan_env)) {
 		strcat(asan_env, asan);
 		envp[2] = asan_env;
 	}
 	execve(o->program, argv, envp);
 	dprintf(STDERR_FILENO, "cannot run %s: %s\n", o->program, strerror(errno));
-	_exit(126);
+	return 126;
 }
 
 /* A uid that no living worker has, or 0 when all share one. false: none is left. */
@@ -178,18 +190,15 @@ static int
 start_worker(struct spawner *s, struct child *child, int ipc_fd, int log_fd, int *ret_pidfd)
 {
 	const struct spawner_options *o = &s->options;
+	struct worker_start start = { .spawner = s, .child = child, .ipc_fd = ipc_fd, .log_fd = log_fd };
 	pid_t pid;
 
 	if (!take_uid(s, &child->uid_slot))
 		return -EUSERS;
-	pid = worker_clone(uid_of(o, child), gid_of(o, child), false, ret_pidfd);
+	pid = worker_clone(uid_of(o, child), gid_of(o, child), false, exec_worker, &start, ret_pidfd);
 	if (pid < 0 && o->best_effort)
-		pid = worker_clone(uid_of(o, child), gid_of(o, child), true, ret_pidfd);
-	if (pid == 0) {
-		if (s->priority == PRIORITY_LOW)
-			worker_priority_lower();
-		exec_worker(o, child, ipc_fd, log_fd);
-	}
+		pid = worker_clone(uid_of(o, child), gid_of(o, child), true, exec_worker, &start,
+		    ret_pidfd);
 	if (pid < 0) {
 		int r = -errno;
 

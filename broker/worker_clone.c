@@ -11,29 +11,26 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "fd.h"
 #include "lockdown.h"
 
 /* Mounts are its own so that it can leave the tree. */
-static const unsigned long namespaces = CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
-    CLONE_NEWPID;
+#define NAMESPACES \
+	((unsigned long)(CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWPID))
+#define SHARED_MEMORY ((unsigned long)(CLONE_VM | CLONE_VFORK))
+#define STACK_SIZE    65536 /* of one process at a time: the caller waits, or has given it a copy */
 
 /* What a worker needs in its own user namespace: to mount its empty root, and to give the rest up. */
 static const int own_capabilities[] = { CAP_SYS_ADMIN, CAP_SETPCAP };
 
-/*
- * clone(2), not clone3(2): a service manager's filter that allows some namespaces and not others can
- * read these flags, and refuses the call whose flags it cannot read.
- */
-static pid_t
-fork_with_pidfd(unsigned long flags, /* NOLINTNEXTLINE(readability-non-const-parameter) */
-    int *ret_pidfd)
-{
-	return (pid_t)syscall(SYS_clone, flags | CLONE_PIDFD | SIGCHLD, NULL, ret_pidfd, NULL, NULL);
-}
+struct job {
+	int (*run)(void *arg);
+	void *arg;
+	uid_t uid;
+	gid_t gid;
+};
 
 static int
 write_once(const char *path, const char *text)
@@ -71,30 +68,50 @@ become(uid_t uid, gid_t gid)
 	return lockdown_pass_caps(own_capabilities, SP_ARRAY_LEN(own_capabilities));
 }
 
+static int
+run_as_itself(void *arg)
+{
+	const struct job *job = arg;
+	int r = become(job->uid, job->gid);
+
+	if (r == 0)
+		return job->run(job->arg);
+	dprintf(STDERR_FILENO, "cannot set up a worker's user namespace: %s\n", strerror(-r));
+	return 125;
+}
+
 /*
- * The kernel lets the creator of a user namespace write its own effective ids into it, without any
- * capability: so the spawner has the worker's for the moment of the clone.
+ * clone(2), not clone3(2): a service manager's filter that allows some namespaces and not others can
+ * read these flags, and refuses the call whose flags it cannot read.
  */
 static pid_t
-clone_in_user_namespace(uid_t uid, gid_t gid, int *ret_pidfd)
+clone_with_pidfd(unsigned long flags, int (*run)(void *arg), void *arg, int *ret_pidfd)
+{
+	static uint8_t stack[STACK_SIZE] __attribute__((__aligned__(16)));
+
+#ifdef SP_SANITIZE
+	flags &= ~SHARED_MEMORY; /* their notes on a stack are not undone by an exec */
+#endif
+	return clone(run, stack + sizeof(stack), (int)(flags | CLONE_PIDFD | SIGCHLD), arg,
+	    ret_pidfd);
+}
+
+/*
+ * The kernel lets the creator of a user namespace write its own effective ids into it, without any
+ * capability: so the spawner has the worker's for the moment of the clone. Memory of its own, because
+ * become() makes the process dumpable, and that is said of the memory.
+ */
+static pid_t
+clone_in_user_namespace(struct job *job, int *ret_pidfd)
 {
 	uid_t own_uid = geteuid();
 	gid_t own_gid = getegid();
 	pid_t pid = -1;
-	int error = 0;
+	int error;
 
-	if (setegid(gid) == 0 && seteuid(uid) == 0)
-		pid = fork_with_pidfd(CLONE_NEWUSER | namespaces, ret_pidfd);
-	if (pid == 0) {
-		int r = become(uid, gid);
-
-		if (r == 0)
-			return 0;
-		dprintf(STDERR_FILENO, "cannot set up a worker's user namespace: %s\n", strerror(-r));
-		_exit(125);
-	}
-	if (pid < 0)
-		error = errno;
+	if (setegid(job->gid) == 0 && seteuid(job->uid) == 0)
+		pid = clone_with_pidfd(CLONE_NEWUSER | NAMESPACES, run_as_itself, job, ret_pidfd);
+	error = errno;
 	if (seteuid(own_uid) < 0 || setegid(own_gid) < 0)
 		_exit(1);
 	errno = error;
@@ -102,13 +119,15 @@ clone_in_user_namespace(uid_t uid, gid_t gid, int *ret_pidfd)
 }
 
 pid_t
-worker_clone(uid_t uid, gid_t gid, bool bare, int *ret_pidfd)
+worker_clone(uid_t uid, gid_t gid, bool bare, int (*run)(void *arg), void *arg, int *ret_pidfd)
 {
+	struct job job = { .run = run, .arg = arg, .uid = uid, .gid = gid };
+
 	if (bare)
-		return fork_with_pidfd(0, ret_pidfd);
+		return clone_with_pidfd(SHARED_MEMORY, run, arg, ret_pidfd);
 	if (lockdown_has_cap(CAP_SYS_ADMIN))
-		return fork_with_pidfd(namespaces, ret_pidfd);
-	return clone_in_user_namespace(uid, gid, ret_pidfd);
+		return clone_with_pidfd(SHARED_MEMORY | NAMESPACES, run, arg, ret_pidfd);
+	return clone_in_user_namespace(&job, ret_pidfd);
 }
 
 void

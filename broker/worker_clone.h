@@ -16,11 +16,18 @@
 #include "attr.h"
 
 /*
- * Like fork(), with a pidfd (the caller owns it) for the parent. uid and gid: whom the process will
- * run as; in a user namespace it already does when this returns, and holds until its exec is through
- * just what leaving the root takes. bare: no namespaces at all. -1 with errno.
+ * Run run(arg) in a new process, whose exit status is what it returns; the caller owns the pidfd. uid and gid:
+ * whom the process will run as; in a user namespace it already does when run() begins, and holds until its exec
+ * is through just what leaving the root takes. bare: no namespaces at all.
+ *
+ * Outside of a user namespace this is like vfork(2): the caller waits until the process executes a program or
+ * ends, which has the caller's memory until then. A copy of that memory that is thrown away at once would be a
+ * good part of what a worker costs.
+ *
+ * The pid, or -1 with errno.
  */
-SP_MUST_CHECK pid_t worker_clone(uid_t uid, gid_t gid, bool bare, int *ret_pidfd);
+SP_MUST_CHECK pid_t worker_clone(uid_t uid, gid_t gid, bool bare, int (*run)(void *arg), void *arg,
+    int *ret_pidfd);
 
 /* SIGKILL for a child that runs as uid. Errors do not matter: it is gone already. */
 void worker_kill(pid_t pid, uid_t uid);

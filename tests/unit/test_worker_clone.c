@@ -46,10 +46,17 @@ read_namespaces(char links[][64])
 	}
 }
 
+struct lock_down {
+	uid_t id;
+	char before[SP_ARRAY_LEN(unshared)][64];
+};
+
 /* What sallyportd does with what it was given: leave the tree, give the rest up, prove it. */
-static void
-lock_down(uid_t id, char before[][64])
+static int
+lock_down(void *arg)
 {
+	const struct lock_down *job = arg;
+	uid_t id = job->id;
 	struct lockdown_expect expect = { .no_capabilities = true,
 		.check_ids = true,
 		.uid = id,
@@ -60,7 +67,7 @@ lock_down(uid_t id, char before[][64])
 
 	read_namespaces(after);
 	for (size_t i = 0; i < SP_ARRAY_LEN(unshared); i++)
-		CHILD_CHECK(strcmp(before[i], after[i]) != 0);
+		CHILD_CHECK(strcmp(job->before[i], after[i]) != 0);
 	CHILD_CHECK(getpid() == 1);
 	CHILD_CHECK(lockdown_empty_root() == 0);
 	CHILD_CHECK(access("/etc", F_OK) < 0 && errno == ENOENT);
@@ -70,25 +77,22 @@ lock_down(uid_t id, char before[][64])
 		_exit(1);
 	}
 	CHILD_CHECK(setresuid(SPAWNER_ID + 5, SPAWNER_ID + 5, SPAWNER_ID + 5) < 0);
+	return 42;
 }
 
 /* Clone one worker and wait for it; then the parent is who it was. */
 static void
 clone_and_lock_down(uid_t id)
 {
-	char before[SP_ARRAY_LEN(unshared)][64];
+	struct lock_down job = { .id = id };
 	uid_t own = geteuid();
 	int pidfd = -1;
 	int status = -1;
 	pid_t pid;
 
-	read_namespaces(before);
-	pid = worker_clone(id, id, false, &pidfd);
+	read_namespaces(job.before);
+	pid = worker_clone(id, id, false, lock_down, &job, &pidfd);
 	CHILD_CHECK(pid >= 0);
-	if (pid == 0) {
-		lock_down(id, before);
-		_exit(42);
-	}
 	CHILD_CHECK(pidfd >= 0 && fcntl(pidfd, F_GETFD) == FD_CLOEXEC);
 	CHILD_CHECK(waitpid(pid, &status, 0) == pid);
 	CHILD_CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 42);
@@ -117,6 +121,16 @@ with_nothing(void)
 	clone_and_lock_down(SPAWNER_ID);
 }
 
+/* arg: where to say that it is there */
+static int
+wait_for_end(void *arg)
+{
+	const int *ready = arg;
+
+	CHILD_CHECK(write(*ready, "", 1) == 1);
+	return pause();
+}
+
 /* Without CAP_SETUID there is no other uid to be had, and that is an error and not our own uid. */
 static void
 other_uid_without_setuid(void)
@@ -124,7 +138,7 @@ other_uid_without_setuid(void)
 	int pidfd = -1;
 
 	be_spawner(NULL, 0);
-	CHILD_CHECK(worker_clone(WORKER_ID, WORKER_ID, false, &pidfd) == -1);
+	CHILD_CHECK(worker_clone(WORKER_ID, WORKER_ID, false, wait_for_end, NULL, &pidfd) == -1);
 	CHILD_CHECK(errno == EPERM && pidfd == -1);
 	CHILD_CHECK(geteuid() == SPAWNER_ID && getegid() == SPAWNER_ID);
 }
@@ -141,13 +155,8 @@ kill_of_another_uid(void)
 
 	be_spawner(keep, SP_ARRAY_LEN(keep));
 	CHILD_CHECK(pipe2(ready, O_CLOEXEC) == 0);
-	pid = worker_clone(WORKER_ID, WORKER_ID, false, &pidfd);
+	pid = worker_clone(WORKER_ID, WORKER_ID, false, wait_for_end, &ready[1], &pidfd);
 	CHILD_CHECK(pid >= 0);
-	if (pid == 0) {
-		CHILD_CHECK(write(ready[1], "", 1) == 1);
-		(void)pause();
-		_exit(0);
-	}
 	CHILD_CHECK(read(ready[0], &byte, 1) == 1);
 	CHILD_CHECK(kill(pid, SIGKILL) < 0 && errno == EPERM);
 	worker_kill(pid, WORKER_ID);
