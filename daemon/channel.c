@@ -93,10 +93,17 @@ channel_drain(struct channel *ch)
 	    clock_now_ms() + (ch->stream != NULL ? CHANNEL_DRAIN_ENGINE_MS : CHANNEL_DRAIN_MS);
 }
 
+/* A program that closed its streams and goes on: see eof_is_due(). */
+bool
+channel_waits_for_exit(const struct channel *ch)
+{
+	return ch->kind == CHANNEL_PROGRAM && ch->state == CHANNEL_RUNNING && ch->closed && ch->eof_sent;
+}
+
 void
 channel_finish(struct channel *ch, const struct guest_ctl *exit, unsigned code)
 {
-	if (ch->ssh != NULL && !ch->closed) {
+	if (ch->ssh != NULL && (!ch->closed || channel_waits_for_exit(ch))) {
 		if (exit != NULL && exit->exited.signaled)
 			(void)ssh_channel_request_send_exit_signal(ch->ssh,
 			    ssh_signal_name(exit->exited.value), exit->exited.core, "", "");
@@ -294,9 +301,10 @@ drained(const struct channel *ch)
 }
 
 /*
- * A program that ends closes its streams a moment before its exit is known, and a client that sees EOF
- * and has sent its own may close the channel at once: then the exit status would come too late. So EOF
- * waits for it a little. A program that closed its streams and goes on does not come to harm.
+ * A program that ends closes its streams a moment before its exit is known, so EOF waits for that a little, and the
+ * client hears it all in one. A program that closed its streams and goes on has its EOF sent; a client that has sent
+ * its own then closes the channel at once (OpenSSH's master does), and still has to hear of the exit: our CLOSE
+ * waits for it, as under sshd.
  */
 static bool
 eof_is_due(struct channel *ch)
@@ -321,7 +329,7 @@ channel_wants_time(const struct channel *ch)
 	if (ch->ssh == NULL)
 		return false;
 	if (ch->closed)
-		return !channel_is_connection(ch) || ch->in < 0;
+		return (!channel_is_connection(ch) || ch->in < 0) && !channel_waits_for_exit(ch);
 	if (ch->close_sent)
 		return false;
 	if (ch->eof_at != 0 && !ch->eof_sent)
@@ -336,6 +344,8 @@ send_close(struct channel *ch)
 {
 	if (ch->close_sent)
 		return true;
+	if (channel_waits_for_exit(ch))
+		return false;
 	if (channel_is_connection(ch) && ch->closed && ch->in >= 0) {
 		/* Nobody reads any more, but what the client had sent is still on its way. */
 		fd_close(&ch->out);

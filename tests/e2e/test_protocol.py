@@ -144,6 +144,17 @@ def close_of_a_running_program(c):
     c.said[0] = [s for s in c.said[0] if s == "close"]
 
 
+def close_after_both_ends_of_streams(c):
+    """What OpenSSH's master does: all has been said, but how the program ends, which is still to be heard."""
+    c.begin(0)
+    c.send(c.ask(0, "exec", True, "exec >/dev/null 2>&1; n=$(wc -c); sleep 1; exit $n"),
+           c.to(CHANNEL_DATA, 0, b"seven.."))
+    c.until(lambda: "eof" in c.said.get(0, []))
+    c.send(c.to(CHANNEL_DATA, 0, b"ten bytes."), c.to(CHANNEL_EOF, 0), c.to(CHANNEL_CLOSE, 0))
+    c.finish(0)
+    assert (b"exit-status", b"\0" + (17).to_bytes(4, "big")) in c.said[0]
+
+
 def window_change_without_terminal(c):
     c.begin(0)
     c.send(c.ask(0, "window-change", True, 80, 24, 0, 0), c.ask(0, "exec", True, "echo on"),
@@ -188,8 +199,8 @@ def number_is_free_again(c):
 
 SCRIPTS = [replies_of_two_channels, nobody_asked_for_a_reply,
            program_after_what_failed, requests_of_a_running_program, signal_while_output_is_blocked,
-           close_of_a_running_program, window_change_without_terminal, window_change_before_shell,
-           global_requests, end_before_the_program, number_is_free_again]
+           close_of_a_running_program, close_after_both_ends_of_streams, window_change_without_terminal,
+           window_change_before_shell, global_requests, end_before_the_program, number_is_free_again]
 
 
 def accounts(both, script, *args):
