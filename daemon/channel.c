@@ -97,7 +97,8 @@ channel_drain(struct channel *ch)
 bool
 channel_waits_for_exit(const struct channel *ch)
 {
-	return ch->kind == CHANNEL_PROGRAM && ch->state == CHANNEL_RUNNING && ch->closed && ch->eof_sent;
+	return ch->kind == CHANNEL_PROGRAM && ch->state == CHANNEL_RUNNING && ch->closed &&
+	    ch->eof_sent;
 }
 
 void

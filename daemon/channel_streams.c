@@ -156,7 +156,8 @@ channel_pump_input(struct channel *ch)
 {
 	/* What was sent before the close still belongs to who is connected. */
 	if (ch->state != CHANNEL_RUNNING || channel_input_fd(ch) < 0 ||
-	    (ch->closed && !channel_is_connection(ch) && !channel_waits_for_exit(ch)) || size_waits(ch))
+	    (ch->closed && !channel_is_connection(ch) && !channel_waits_for_exit(ch)) ||
+	    size_waits(ch))
 		return;
 	while (!ch->no_more_input) {
 		if (ch->input.len > 0 && !write_held(ch))
