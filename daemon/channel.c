@@ -207,6 +207,10 @@ channel_add_callbacks(struct channel *ch)
 void
 channel_begin(struct channel *ch, struct connection *c, uint32_t number, enum channel_kind kind)
 {
+	unsigned slot = (unsigned)(ch - c->channels);
+
+	if (slot >= c->n_channels)
+		c->n_channels = slot + 1;
 	memset(ch, 0, sizeof(*ch));
 	ch->connection = c;
 	ch->kind = kind;

@@ -135,7 +135,7 @@ acknowledge_at_once(const struct connection *c)
 static bool
 any_running(const struct connection *c)
 {
-	for (int i = 0; i < IPC_CHANNEL_MAX; i++) {
+	for (unsigned i = 0; i < c->n_channels; i++) {
 		if (c->channels[i].state == CHANNEL_RUNNING)
 			return true;
 	}
@@ -218,7 +218,7 @@ read_client(struct connection *c)
 static void
 say_to_all(struct connection *c, const char *text)
 {
-	for (int i = 0; i < IPC_CHANNEL_MAX; i++) {
+	for (unsigned i = 0; i < c->n_channels; i++) {
 		if (c->channels[i].state != CHANNEL_UNUSED)
 			channel_say(&c->channels[i], text);
 	}
@@ -311,22 +311,11 @@ next_timeout(const struct connection *c)
 				timeout = FLUSH_LOOK_MS;
 		}
 	}
-	for (int i = 0; i < IPC_CHANNEL_MAX; i++) {
+	for (unsigned i = 0; i < c->n_channels; i++) {
 		if (channel_wants_time(&c->channels[i]) && (timeout < 0 || timeout > CLOSE_RETRY_MS))
 			timeout = CLOSE_RETRY_MS;
 	}
 	return (int)(timeout > INT_MAX ? INT_MAX : timeout);
-}
-
-/* One more than the highest number in use: what poll() has to look at. */
-static unsigned
-channels_end(const struct connection *c)
-{
-	unsigned n = IPC_CHANNEL_MAX;
-
-	while (n > 0 && c->channels[n - 1].state == CHANNEL_UNUSED)
-		n--;
-	return n;
 }
 
 /*
@@ -347,8 +336,10 @@ serve_channels(struct connection *c, unsigned n, struct pollfd (*pfds)[CHANNEL_F
 			c->first = at + 1;
 	}
 	/* One that was opened just now may have been closed in the same breath. */
-	for (unsigned i = 0; i < channels_end(c); i++)
+	for (unsigned i = 0; i < c->n_channels; i++)
 		channel_settle(&c->channels[i]);
+	while (c->n_channels > 0 && c->channels[c->n_channels - 1].state == CHANNEL_UNUSED)
+		c->n_channels--;
 }
 
 static void
@@ -417,7 +408,7 @@ turn(struct connection *c)
 {
 	static struct pollfd pfds[2 + IPC_CHANNEL_MAX * CHANNEL_FDS + CONNECTION_STREAMS * EXEC_STREAM_FDS];
 	bool pending = (ssh_get_status(c->session) & SSH_WRITE_PENDING) != 0;
-	unsigned n = channels_end(c);
+	unsigned n = c->n_channels;
 	unsigned n_streams = c->n_streams;
 	struct pollfd(*channels)[CHANNEL_FDS] = (struct pollfd(*)[CHANNEL_FDS]) & pfds[2];
 	struct pollfd(*streams)[EXEC_STREAM_FDS] = (struct pollfd(*)[EXEC_STREAM_FDS]) & channels[n];
@@ -519,7 +510,7 @@ static enum worker_exit
 finish(struct connection *c)
 {
 	(void)!activity_tell(&c->activity, &c->ask, true);
-	for (int i = 0; i < IPC_CHANNEL_MAX; i++)
+	for (unsigned i = 0; i < c->n_channels; i++)
 		channel_drop(&c->channels[i]);
 	if (c->goodbye[0] != '\0')
 		(void)ssh_session_set_disconnect_message(c->session, c->goodbye);

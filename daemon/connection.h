@@ -72,6 +72,7 @@ struct connection {
 
 	struct activity activity;
 	struct channel channels[IPC_CHANNEL_MAX];
+	unsigned n_channels; /* one more than the highest slot in use; memory behind it has not been touched, mostly */
 	/* The listener of a tcpip-forward or an x11-req that is not answered yet: the client is not heard until
 	 * it is. libssh answers other global requests by itself, the client knows all of them apart by their order
 	 * alone, and a program that starts after an x11-req is told its display. */

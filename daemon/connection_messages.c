@@ -17,7 +17,7 @@ open_channels(const struct connection *c)
 {
 	unsigned n = 0;
 
-	for (int i = 0; i < IPC_CHANNEL_MAX; i++) {
+	for (unsigned i = 0; i < c->n_channels; i++) {
 		const struct channel *ch = &c->channels[i];
 
 		if (ch->state != CHANNEL_UNUSED && !channel_is_gone(ch))
@@ -101,7 +101,7 @@ on_channel_request(struct connection *c, ssh_message m)
 {
 	ssh_channel ssh = ssh_message_channel_request_channel(m);
 
-	for (int i = 0; i < IPC_CHANNEL_MAX; i++) {
+	for (unsigned i = 0; i < c->n_channels; i++) {
 		if (c->channels[i].ssh == ssh && ssh != NULL)
 			return channel_request(&c->channels[i], m);
 	}

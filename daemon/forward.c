@@ -193,7 +193,7 @@ forward_cancel(struct connection *c, ssh_message m)
 	const char *host = ssh_message_global_request_address(m);
 	int port = ssh_message_global_request_port(m);
 
-	for (int i = 0; host != NULL && port > 0 && i < IPC_CHANNEL_MAX; i++) {
+	for (unsigned i = 0; host != NULL && port > 0 && i < c->n_channels; i++) {
 		struct channel *ch = &c->channels[i];
 
 		if (ch->state != CHANNEL_RUNNING || ch->kind != CHANNEL_LISTENER ||
@@ -252,7 +252,7 @@ forward_x11(struct channel *program, ssh_message m)
 static struct channel *
 listener_of(const struct channel *program)
 {
-	for (int i = 0; i < IPC_CHANNEL_MAX; i++) {
+	for (unsigned i = 0; i < program->connection->n_channels; i++) {
 		struct channel *ch = &program->connection->channels[i];
 
 		if (ch->kind == CHANNEL_LISTENER && ch->state == CHANNEL_RUNNING &&
