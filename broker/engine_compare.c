@@ -8,29 +8,14 @@
  */
 #include "engine_spec.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Where the sentence goes; every check ends in same() or differ(). */
-struct report {
-	char *why;
-	size_t cap;
-};
-
-static bool SP_PRINTF(2, 3) differ(const struct report *r, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	(void)vsnprintf(r->why, r->cap, format, args);
-	va_end(args);
-	return false;
-}
+#include "difference.h"
 
 static bool
-same_text(const struct report *r, const char *what, const char *want, const char *got)
+same_text(const struct difference *r, const char *what, const char *want, const char *got)
 {
 	if (strcmp(want, got) == 0)
 		return true;
@@ -38,7 +23,7 @@ same_text(const struct report *r, const char *what, const char *want, const char
 }
 
 static bool
-same_number(const struct report *r, const char *what, uint64_t want, int64_t got)
+same_number(const struct difference *r, const char *what, uint64_t want, int64_t got)
 {
 	if (got >= 0 && (uint64_t)got == want)
 		return true;
@@ -47,7 +32,7 @@ same_number(const struct report *r, const char *what, uint64_t want, int64_t got
 }
 
 static bool
-same_flag(const struct report *r, const char *what, bool want, bool got)
+same_flag(const struct difference *r, const char *what, bool want, bool got)
 {
 	if (want == got)
 		return true;
@@ -57,7 +42,7 @@ same_flag(const struct report *r, const char *what, bool want, bool got)
 
 /* A list of exactly one string. */
 static bool
-same_single(const struct report *r, const char *what, const char *want, const char *const *got,
+same_single(const struct difference *r, const char *what, const char *want, const char *const *got,
     size_t n)
 {
 	if (n != 1)
@@ -70,7 +55,7 @@ same_single(const struct report *r, const char *what, const char *want, const ch
  * that is its configuration decides; a policy that wants it one way only has the whole name itself.
  */
 static bool
-same_image(const struct report *r, const struct engine_container_spec *s,
+same_image(const struct difference *r, const struct engine_container_spec *s,
     const struct engine_container *c)
 {
 	static const char *const before[] = { "", "localhost/", "docker.io/", "docker.io/library/" };
@@ -88,7 +73,7 @@ same_image(const struct report *r, const struct engine_container_spec *s,
 }
 
 static bool
-same_identity(const struct report *r, const struct engine_container_spec *s,
+same_identity(const struct difference *r, const struct engine_container_spec *s,
     const struct engine_container *c)
 {
 	char user[64];
@@ -101,7 +86,7 @@ same_identity(const struct report *r, const struct engine_container_spec *s,
 }
 
 static bool
-same_words(const struct report *r, const char *what, const char *const *want, size_t n,
+same_words(const struct difference *r, const char *what, const char *const *want, size_t n,
     const char *const *got, size_t n_got)
 {
 	if (n != n_got)
@@ -114,7 +99,7 @@ same_words(const struct report *r, const char *what, const char *const *want, si
 
 /* Podman writes the words of an entrypoint with blanks between them, and a program without arguments as its own. */
 static bool
-same_program_podman(const struct report *r, const char *const *want, size_t n,
+same_program_podman(const struct difference *r, const char *const *want, size_t n,
     const struct engine_container *c)
 {
 	char joined[ENGINE_PATH_MAX] = "";
@@ -135,7 +120,7 @@ same_program_podman(const struct report *r, const char *const *want, size_t n,
 
 /* The program twice: as configured, and as what the engine says it is going to run. */
 static bool
-same_program(const struct report *r, const struct engine_container_spec *s,
+same_program(const struct difference *r, const struct engine_container_spec *s,
     const struct engine_container *c)
 {
 	const char *const *want = s->entrypoint;
@@ -163,7 +148,7 @@ same_program(const struct report *r, const struct engine_container_spec *s,
 
 /* Every label of ours as given, and none under our prefix that an image brought along. */
 static bool
-same_labels(const struct report *r, const struct engine_container_spec *s,
+same_labels(const struct difference *r, const struct engine_container_spec *s,
     const struct engine_container *c)
 {
 	for (size_t i = 0; i < s->n_labels; i++) {
@@ -191,7 +176,7 @@ same_labels(const struct report *r, const struct engine_container_spec *s,
 
 /* -1 is no limit; without accounting for swap the kernel has none, whatever the engine is asked for. */
 static bool
-same_swap(const struct report *r, const struct engine_container_spec *s,
+same_swap(const struct difference *r, const struct engine_container_spec *s,
     const struct engine_container *c)
 {
 	if (c->memory_swap == -1)
@@ -201,7 +186,7 @@ same_swap(const struct report *r, const struct engine_container_spec *s,
 }
 
 static bool
-same_cpus(const struct report *r, const struct engine_container_spec *s,
+same_cpus(const struct difference *r, const struct engine_container_spec *s,
     const struct engine_container *c)
 {
 	if (c->podman && c->nano_cpus > 0 && (uint64_t)c->nano_cpus <= s->nano_cpus &&
@@ -211,7 +196,7 @@ same_cpus(const struct report *r, const struct engine_container_spec *s,
 }
 
 static bool
-same_ulimits(const struct report *r, const struct engine_container_spec *s,
+same_ulimits(const struct difference *r, const struct engine_container_spec *s,
     const struct engine_container *c)
 {
 	return same_number(r, "Ulimits", 2, (int64_t)c->n_ulimits) &&
@@ -222,7 +207,7 @@ same_ulimits(const struct report *r, const struct engine_container_spec *s,
 }
 
 static bool
-same_limits(const struct report *r, const struct engine_container_spec *s,
+same_limits(const struct difference *r, const struct engine_container_spec *s,
     const struct engine_container *c)
 {
 	return same_number(r, "Memory", s->memory, c->memory) && same_swap(r, s, c) &&
@@ -231,7 +216,7 @@ same_limits(const struct report *r, const struct engine_container_spec *s,
 }
 
 static bool
-same_no_new_privileges(const struct report *r, const struct engine_container *c)
+same_no_new_privileges(const struct difference *r, const struct engine_container *c)
 {
 	static const char *const spellings[] = { "no-new-privileges", "no-new-privileges:true",
 		"no-new-privileges=true" };
@@ -254,7 +239,7 @@ has(const char *const *list, size_t n, const char *text)
 
 /* One well-known member each tells the defaults from an emptied list. */
 static bool
-same_masks(const struct report *r, const struct engine_container *c)
+same_masks(const struct difference *r, const struct engine_container *c)
 {
 	if (!has(c->masked_paths, c->n_masked_paths, "/proc/kcore"))
 		return differ(r, "MaskedPaths does not hide /proc/kcore");
@@ -265,7 +250,7 @@ same_masks(const struct report *r, const struct engine_container *c)
 
 /* Whom it asks for names: exactly those, in this order. */
 static bool
-same_dns(const struct report *r, const struct engine_container_spec *s,
+same_dns(const struct difference *r, const struct engine_container_spec *s,
     const struct engine_container *c)
 {
 	size_t n = 0;
@@ -282,7 +267,7 @@ same_dns(const struct report *r, const struct engine_container_spec *s,
 
 /* In its own words: "shareable" is a namespace of its own that others could be let into. */
 static bool
-same_namespaces_podman(const struct report *r, const struct engine_container_spec *s,
+same_namespaces_podman(const struct difference *r, const struct engine_container_spec *s,
     const struct engine_container *c)
 {
 	bool none = s->network == ENGINE_NETWORK_NONE;
@@ -299,7 +284,7 @@ same_namespaces_podman(const struct report *r, const struct engine_container_spe
 }
 
 static bool
-same_namespaces(const struct report *r, const struct engine_container_spec *s,
+same_namespaces(const struct difference *r, const struct engine_container_spec *s,
     const struct engine_container *c)
 {
 	return same_flag(r, "NetworkDisabled", s->network == ENGINE_NETWORK_NONE,
@@ -310,7 +295,7 @@ same_namespaces(const struct report *r, const struct engine_container_spec *s,
 }
 
 static bool
-same_confinement(const struct report *r, const struct engine_container_spec *s,
+same_confinement(const struct difference *r, const struct engine_container_spec *s,
     const struct engine_container *c)
 {
 	if (c->surplus[0] != '\0')
@@ -356,7 +341,7 @@ find_mount(const struct engine_seen_mount *list, size_t n, const char *target)
 }
 
 static bool
-same_mount(const struct report *r, const char *where, const struct engine_mount *want,
+same_mount(const struct difference *r, const char *where, const struct engine_mount *want,
     const struct engine_seen_mount *got)
 {
 	bool read_only = want->kind == ENGINE_MOUNT_BIND ||
@@ -376,7 +361,7 @@ same_mount(const struct report *r, const char *where, const struct engine_mount 
 
 /* Its list has what has a source. The kernel is asked about the others. */
 static bool
-same_mounts_podman(const struct report *r, const struct engine_container_spec *s,
+same_mounts_podman(const struct difference *r, const struct engine_container_spec *s,
     const struct engine_container *c)
 {
 	for (size_t i = 0; i < s->n_mounts; i++) {
@@ -390,7 +375,7 @@ same_mounts_podman(const struct report *r, const struct engine_container_spec *s
 }
 
 static bool
-same_mounts(const struct report *r, const struct engine_container_spec *s,
+same_mounts(const struct difference *r, const struct engine_container_spec *s,
     const struct engine_container *c)
 {
 	if (c->podman)
@@ -418,7 +403,7 @@ same_mounts(const struct report *r, const struct engine_container_spec *s,
 
 /* What is mounted and was not asked for: only volumes of the image, and only when they may. */
 static bool
-no_other_mounts(const struct report *r, const struct engine_container_spec *s,
+no_other_mounts(const struct difference *r, const struct engine_container_spec *s,
     const struct engine_container *c)
 {
 	for (size_t i = 0; i < c->n_made; i++) {
@@ -448,7 +433,7 @@ int
 engine_compare(const struct engine_container_spec *spec, const struct engine_container *seen,
     char *why, size_t cap)
 {
-	const struct report r = { why, cap };
+	const struct difference r = { why, cap };
 
 	if (same_identity(&r, spec, seen) && same_program(&r, spec, seen) &&
 	    same_labels(&r, spec, seen) && same_confinement(&r, spec, seen) &&

@@ -6,11 +6,11 @@
 #include "kernel_account.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "difference.h"
 #include "engine_spec.h"
 
 #define FIELDS_MAX  24                   /* of a line of mountinfo; it has some eleven */
@@ -22,11 +22,6 @@ const char *const kernel_account_paths[KERNEL_ACCOUNT_PATHS] = { "/proc/acpi", "
 	"/proc/timer_stats", "/sys/firmware", "/proc/asound", "/proc/bus", "/proc/fs", "/proc/irq",
 	"/proc/sys", "/proc/sysrq-trigger" };
 
-struct report {
-	char *why;
-	size_t cap;
-};
-
 /* One line of mountinfo. */
 struct seen {
 	const char *device; /* "0:57" */
@@ -36,16 +31,6 @@ struct seen {
 	const char *type;
 	const char *super; /* options of the filesystem */
 };
-
-static bool SP_PRINTF(2, 3) differ(const struct report *r, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	(void)vsnprintf(r->why, r->cap, format, args);
-	va_end(args);
-	return false;
-}
 
 /* ---- status, limits ---- */
 
@@ -80,8 +65,8 @@ line_of(const char *text, const char *key, char *out, size_t cap)
 
 /* Whether the line has so many numbers, and all are this one. */
 static bool
-only_number(const struct report *r, const char *text, const char *key, unsigned min, unsigned max,
-    unsigned long want)
+only_number(const struct difference *r, const char *text, const char *key, unsigned min,
+    unsigned max, unsigned long want)
 {
 	char value[256], expected[32];
 	char *rest = value;
@@ -100,7 +85,7 @@ only_number(const struct report *r, const char *text, const char *key, unsigned 
 }
 
 static bool
-no_capabilities(const struct report *r, const char *status)
+no_capabilities(const struct difference *r, const char *status)
 {
 	static const char *const sets[] = { "CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:" };
 	char value[64];
@@ -115,14 +100,14 @@ no_capabilities(const struct report *r, const char *status)
 }
 
 static bool
-is_powerless(const struct report *r, const char *status)
+is_powerless(const struct difference *r, const char *status)
 {
 	return no_capabilities(r, status) && only_number(r, status, "NoNewPrivs:", 1, 1, 1);
 }
 
 /* The first one of a process id namespace below ours. */
 static bool
-own_processes(const struct report *r, const char *status)
+own_processes(const struct difference *r, const char *status)
 {
 	char value[256];
 	const char *last;
@@ -136,7 +121,7 @@ own_processes(const struct report *r, const char *status)
 }
 
 static bool
-same_limit(const struct report *r, const char *limits, const char *name, uint32_t want)
+same_limit(const struct difference *r, const char *limits, const char *name, uint32_t want)
 {
 	char value[128], expected[32], soft[32], hard[32];
 
@@ -162,13 +147,13 @@ has_host_users(const struct kernel_account *a)
 int
 kernel_account_judge_power(const struct kernel_account *a, char *why, size_t cap)
 {
-	const struct report r = { why, cap };
+	const struct difference r = { why, cap };
 
 	return !has_host_users(a) || is_powerless(&r, a->status) ? 0 : KERNEL_ACCOUNT_E_DIFFERS;
 }
 
 static bool
-same_process(const struct report *r, const struct kernel_account *a,
+same_process(const struct difference *r, const struct kernel_account *a,
     const struct engine_container_spec *s)
 {
 	if (!is_powerless(r, a->status) || !only_number(r, a->status, "Seccomp:", 1, 1, 2) ||
@@ -271,7 +256,7 @@ is_below(const char *path, const char *directory)
 }
 
 static bool
-is_asked(const struct report *r, const struct engine_mount *want, const struct seen *got)
+is_asked(const struct difference *r, const struct engine_mount *want, const struct seen *got)
 {
 	if (want->kind == ENGINE_MOUNT_TMPFS) {
 		uint64_t size = size_of(got);
@@ -344,7 +329,7 @@ is_own_file(const struct seen *m, const struct engine_container_spec *s)
 }
 
 static bool
-is_system(const struct report *r, const struct engine_container_spec *s, const struct seen *m)
+is_system(const struct difference *r, const struct engine_container_spec *s, const struct seen *m)
 {
 	const struct system_mount *system = find_system(m);
 	bool read_only = has_option(m->options, "ro");
@@ -388,7 +373,7 @@ struct tally {
 };
 
 static bool
-take_asked(const struct report *r, struct tally *t, const struct engine_container_spec *s,
+take_asked(const struct difference *r, struct tally *t, const struct engine_container_spec *s,
     const struct seen *m, bool *ret_taken)
 {
 	*ret_taken = false;
@@ -406,7 +391,7 @@ take_asked(const struct report *r, struct tally *t, const struct engine_containe
 }
 
 static bool
-take_system(const struct report *r, const struct kernel_account *a, struct tally *t,
+take_system(const struct difference *r, const struct kernel_account *a, struct tally *t,
     const struct engine_container_spec *s, const struct seen *m)
 {
 	const struct system_mount *system = find_system(m);
@@ -429,7 +414,7 @@ take_system(const struct report *r, const struct kernel_account *a, struct tally
 }
 
 static bool
-take_mount(const struct report *r, const struct kernel_account *a, struct tally *t,
+take_mount(const struct difference *r, const struct kernel_account *a, struct tally *t,
     const struct engine_container_spec *s, const struct seen *m)
 {
 	bool taken;
@@ -446,7 +431,7 @@ take_mount(const struct report *r, const struct kernel_account *a, struct tally 
 }
 
 static bool
-is_complete(const struct report *r, const struct kernel_account *a, const struct tally *t,
+is_complete(const struct difference *r, const struct kernel_account *a, const struct tally *t,
     const struct engine_container_spec *s)
 {
 	if (t->roots != 1 || !t->proc)
@@ -464,7 +449,7 @@ is_complete(const struct report *r, const struct kernel_account *a, const struct
 }
 
 static bool
-same_mounts(const struct report *r, const struct kernel_account *a,
+same_mounts(const struct difference *r, const struct kernel_account *a,
     const struct engine_container_spec *s)
 {
 	size_t len = strlen(a->mountinfo);
@@ -494,7 +479,7 @@ int
 kernel_account_judge(const struct kernel_account *a, const struct engine_container_spec *spec,
     char *why, size_t cap)
 {
-	const struct report r = { why, cap };
+	const struct difference r = { why, cap };
 
 	if (same_process(&r, a, spec) && same_mounts(&r, a, spec))
 		return 0;
