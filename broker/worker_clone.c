@@ -16,11 +16,12 @@
 #include "fd.h"
 #include "lockdown.h"
 
+#define STACK_SIZE 65536 /* of one process at a time: the caller waits, or has given it a copy */
+
 /* Mounts are its own so that it can leave the tree. */
-#define NAMESPACES \
-	((unsigned long)(CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWPID))
-#define SHARED_MEMORY ((unsigned long)(CLONE_VM | CLONE_VFORK))
-#define STACK_SIZE    65536 /* of one process at a time: the caller waits, or has given it a copy */
+static const unsigned long namespaces = CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
+    CLONE_NEWPID;
+static const unsigned long shared_memory = CLONE_VM | CLONE_VFORK;
 
 /* What a worker needs in its own user namespace: to mount its empty root, and to give the rest up. */
 static const int own_capabilities[] = { CAP_SYS_ADMIN, CAP_SETPCAP };
@@ -90,7 +91,7 @@ clone_with_pidfd(unsigned long flags, int (*run)(void *arg), void *arg, int *ret
 	static uint8_t stack[STACK_SIZE] __attribute__((__aligned__(16)));
 
 #ifdef SP_SANITIZE
-	flags &= ~SHARED_MEMORY; /* their notes on a stack are not undone by an exec */
+	flags &= ~shared_memory; /* their notes on a stack are not undone by an exec */
 #endif
 	return clone(run, stack + sizeof(stack), (int)(flags | CLONE_PIDFD | SIGCHLD), arg,
 	    ret_pidfd);
@@ -110,7 +111,7 @@ clone_in_user_namespace(struct job *job, int *ret_pidfd)
 	int error;
 
 	if (setegid(job->gid) == 0 && seteuid(job->uid) == 0)
-		pid = clone_with_pidfd(CLONE_NEWUSER | NAMESPACES, run_as_itself, job, ret_pidfd);
+		pid = clone_with_pidfd(CLONE_NEWUSER | namespaces, run_as_itself, job, ret_pidfd);
 	error = errno;
 	if (seteuid(own_uid) < 0 || setegid(own_gid) < 0)
 		_exit(1);
@@ -124,9 +125,9 @@ worker_clone(uid_t uid, gid_t gid, bool bare, int (*run)(void *arg), void *arg, 
 	struct job job = { .run = run, .arg = arg, .uid = uid, .gid = gid };
 
 	if (bare)
-		return clone_with_pidfd(SHARED_MEMORY, run, arg, ret_pidfd);
+		return clone_with_pidfd(shared_memory, run, arg, ret_pidfd);
 	if (lockdown_has_cap(CAP_SYS_ADMIN))
-		return clone_with_pidfd(SHARED_MEMORY | NAMESPACES, run, arg, ret_pidfd);
+		return clone_with_pidfd(shared_memory | namespaces, run, arg, ret_pidfd);
 	return clone_in_user_namespace(&job, ret_pidfd);
 }
 

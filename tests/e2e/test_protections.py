@@ -101,7 +101,7 @@ PROTECTIONS = {
     "priority-of-a-login": ("test_admission.py::test_strangers_have_what_is_left", {
         "r = worker_priority_raise(c->pid);": "r = 0;"}),
     "priority-of-strangers": ("test_admission.py::test_strangers_have_what_is_left", {
-        "if (s->priority == PRIORITY_LOW)\n\t\t\tworker_priority_lower();": ""}),
+        "if (start->spawner->priority == PRIORITY_LOW)\n\t\tworker_priority_lower();": ""}),
     # the lock-down
     "system-call-filter": (EVIL + "test_neighbour_with_the_filter[ptrace]", {
         "r = lockdown_seccomp(rules, SP_ARRAY_LEN(rules), LOCKDOWN_KILL);\n\t}\n":
