@@ -116,7 +116,10 @@ prepare(void)
 	if (wire_get_u8(&r) != IPC_HELLO || ipc_get_hello(&r, &hello) != 0 ||
 	    hello.version != IPC_VERSION)
 		return complain("the broker is of another release");
-	if (OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) != 1 || ssh_init() != SSH_OK)
+	/* Sentences for its errors are a seventh of our heap, and nobody is shown them: the log has their numbers. */
+	if (OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS,
+		NULL) != 1 ||
+	    ssh_init() != SSH_OK)
 		return complain("the cryptographic library does not start");
 	if (!library_is_supported())
 		return complain("libssh is not a version between 0.10.6 and 0.12");
