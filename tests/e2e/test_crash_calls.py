@@ -54,6 +54,7 @@ class Day:
         self.engine = engine
         self.promised = None  # the kept container that somebody was in
         self.ended = None     # the one of which somebody was told that it ends
+        self.mounts = mounts(engine)  # what other tests left, and their engine has forgotten
 
     def dead(self, seconds=0.0):
         try:
@@ -150,7 +151,7 @@ class Day:
         assert self.promised == found
         self.until(lambda: self.status("pool")["ready"] == POOL, "the pool is full")
         exactly(b, self.engine, 1 + POOL)
-        nothing_mounted(self.engine)
+        nothing_mounted(self.engine, self.mounts)
         where(b, "dev")
         where(b, "busy")
 
@@ -172,13 +173,19 @@ def nobody_left(pid):
     wait_for(lambda: not of_session(pid), 20 * PATIENCE, "all of its processes are gone")
 
 
-def nothing_mounted(engine):
-    """No container's files are mounted but those of containers that run."""
-    def mounted():
-        with open("/proc/self/mounts", encoding="utf-8") as f:
-            places = [line.split()[1] for line in f]
-        return sum(p.startswith(f"{engine.directory}/") and p.endswith("/merged") for p in places)
-    wait_for(lambda: mounted() == len(engine.listed()), 20 * PATIENCE, "nothing else is mounted")
+def mounts(engine):
+    """Where files of containers are mounted."""
+    with open("/proc/self/mounts", encoding="utf-8") as f:
+        places = [line.split()[1] for line in f]
+    return {p for p in places if p.startswith(f"{engine.directory}/") and p.endswith("/merged")}
+
+
+def nothing_mounted(engine, before):
+    """No container's files are mounted but those of containers that run, and what was there before."""
+    def surplus():
+        return len(mounts(engine) - before) - len(engine.listed())
+    wait_for(lambda: surplus() == 0, 20 * PATIENCE,
+             f"nothing else is mounted: {surplus()} more than {engine.listed()}")
 
 
 @pytest.fixture
