@@ -89,16 +89,29 @@ take_created(struct answer *a, const struct engine_http_reply *reply, char *why,
 	return r;
 }
 
+/* r: what its parser says. */
 static int
-take_container(struct answer *a, const struct engine_http_reply *reply, char *why, size_t cap)
+give_container(struct answer *a, int r)
 {
-	int r = engine_json_inspect(reply->body, reply->len, &a->container, why, cap);
-
 	if (r == 0) {
 		a->result.container = a->container;
 		a->result.id = a->container->id;
 	}
 	return r;
+}
+
+static int
+take_container(struct answer *a, const struct engine_http_reply *reply, char *why, size_t cap)
+{
+	return give_container(a,
+	    engine_json_inspect(reply->body, reply->len, &a->container, why, cap));
+}
+
+static int
+take_podman_container(struct answer *a, const struct engine_http_reply *reply, char *why, size_t cap)
+{
+	return give_container(a,
+	    engine_json_inspect_podman(reply->body, reply->len, &a->container, why, cap));
 }
 
 static int
@@ -143,18 +156,6 @@ take_array(struct answer *a, const struct engine_http_reply *reply, char *why, s
 {
 	(void)a;
 	return engine_json_array(reply->body, reply->len, why, cap);
-}
-
-static int
-take_podman_container(struct answer *a, const struct engine_http_reply *reply, char *why, size_t cap)
-{
-	int r = engine_json_inspect_podman(reply->body, reply->len, &a->container, why, cap);
-
-	if (r == 0) {
-		a->result.container = a->container;
-		a->result.id = a->container->id;
-	}
-	return r;
 }
 
 /* clang-format off */
