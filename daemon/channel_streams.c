@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "connection.h"
 #include "fd.h"
+#include "read_ahead.h"
 
 static uint8_t chunk[CHANNEL_CHUNK]; /* one loop, one chunk at a time */
 
@@ -77,6 +78,9 @@ channel_on_data(ssh_session session, ssh_channel ssh, void *data, uint32_t len, 
 	}
 	if (ch->state != CHANNEL_RUNNING || ch->input.len > 0 || channel_input_fd(ch) < 0 ||
 	    size_waits(ch))
+		return 0;
+	/* One write for what comes in one piece: what stays in libssh's buffer has its turn after all of it. */
+	if (len < CHANNEL_CHUNK && read_ahead_holds())
 		return 0;
 	n = write(channel_input_fd(ch), data, len);
 	if (n <= 0)
@@ -154,10 +158,7 @@ take_input(struct channel *ch)
 void
 channel_pump_input(struct channel *ch)
 {
-	/* What was sent before the close still belongs to who is connected. */
-	if (ch->state != CHANNEL_RUNNING || channel_input_fd(ch) < 0 ||
-	    (ch->closed && !channel_is_connection(ch) && !channel_waits_for_exit(ch)) ||
-	    size_waits(ch))
+	if (ch->state != CHANNEL_RUNNING || channel_input_fd(ch) < 0 || size_waits(ch))
 		return;
 	while (!ch->no_more_input) {
 		if (ch->input.len > 0 && !write_held(ch))

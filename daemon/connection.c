@@ -23,11 +23,13 @@
 #include "forward.h"
 #include "hooks.h"
 #include "log.h"
+#include "read_ahead.h"
 
 #define READS_PER_TURN 64 /* of 4096 bytes each, libssh's own size */
 #define READ_SIZE      4096
 #define FLUSH_MS       2000 /* for the last packets */
 #define CLOSE_RETRY_MS 50
+#define MOMENT_NS      120000
 #define FLUSH_LOOK_MS  500 /* streams that are flushed have little time */
 #define KEXINIT_COOKIE 16
 #define KEXINIT_LISTS  10 /* RFC 4253 section 7.1 */
@@ -403,6 +405,24 @@ wait_for_listener(struct connection *c)
 		channel_serve(ch, &pfds[1]);
 }
 
+/*
+ * pfds[0] is the client's. One that sends without a pause is let run ahead for a moment: to wake up for each of its
+ * packets would cost more than to take them, and the most to who sends them. All else is served at once.
+ */
+static int
+wait_for_events(struct pollfd *pfds, nfds_t n, int timeout)
+{
+	struct timespec moment = { .tv_nsec = MOMENT_NS };
+	short asked = pfds[0].events;
+
+	if (timeout != 0 && (asked & POLLIN) != 0 && read_ahead_flows()) {
+		pfds[0].events &= (short)~POLLIN;
+		(void)ppoll(pfds, n, &moment, NULL);
+		pfds[0].events = asked;
+	}
+	return read_ahead_poll(pfds, n, timeout);
+}
+
 static void
 turn(struct connection *c)
 {
@@ -425,7 +445,8 @@ turn(struct connection *c)
 		channel_want(&c->channels[i], !pending, channels[i]);
 	for (unsigned i = 0; i < n_streams; i++)
 		exec_stream_want(c->streams[i], streams[i]);
-	if (poll(pfds, 2 + n * CHANNEL_FDS + n_streams * EXEC_STREAM_FDS, next_timeout(c)) < 0)
+	if (wait_for_events(pfds, 2 + n * CHANNEL_FDS + n_streams * EXEC_STREAM_FDS,
+		next_timeout(c)) < 0)
 		return;
 	limit_cpu(c);
 	if (pfds[0].revents != 0)
@@ -545,6 +566,7 @@ connection_serve(struct connection *c, int fd)
 	connection_look_again(c);
 	(void)connection_take_messages(c);
 	c->last_heard = clock_now_ms();
+	read_ahead_start(fd);
 	while (!c->ending) {
 		if (c->asking != NULL)
 			wait_for_listener(c);

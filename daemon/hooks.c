@@ -14,8 +14,6 @@
 #include "attr.h"
 #include "no_kerberos.h"
 
-#define EXPORT __attribute__((__visibility__("default")))
-
 #define QUEUE_MAX      4 /* signed requests that a client may send without waiting */
 #define ED25519_MAX    2
 #define SK_DATA_LEN    69  /* sha256(application), flags, counter, sha256(data) */
@@ -28,7 +26,7 @@ static __typeof__(EVP_DigestUpdate) *real_update;
 static __typeof__(EVP_PKEY_new_raw_private_key) *real_new_private;
 static __typeof__(ssh_buffer_get_data) *real_get_data;
 
-/* libssh calls without context: this is the one file with state of its own. */
+/* libssh calls without context: this file and read_ahead.c are the ones with state of their own. */
 static struct {
 	hooks_sign_fn *sign;
 	void *sign_arg;
@@ -90,7 +88,7 @@ forget_transcript(void)
 /* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): OpenSSL's names are not ours. */
 
 /* The exchange hash is one update with the whole transcript, which begins with V_C. */
-EXPORT int
+SP_EXPORT int
 EVP_DigestUpdate(EVP_MD_CTX *ctx, const void *data, size_t len)
 {
 	resolve();
@@ -134,7 +132,7 @@ algorithm_of(EVP_MD_CTX *ctx)
 }
 
 /* Every private-key operation of this process becomes a question to the broker. */
-EXPORT int
+SP_EXPORT int
 EVP_DigestSign(EVP_MD_CTX *ctx, unsigned char *sig, size_t *sig_len, const unsigned char *data,
     size_t len)
 {
@@ -156,7 +154,7 @@ EVP_DigestSign(EVP_MD_CTX *ctx, unsigned char *sig, size_t *sig_len, const unsig
  * Remember, and say yes: a no makes libssh drop the request without any reply, and the client would
  * wait for ever. Saying yes decides nothing: the login code asks the broker, which verifies.
  */
-EXPORT int
+SP_EXPORT int
 EVP_DigestVerify(EVP_MD_CTX *ctx, const unsigned char *sig, size_t sig_len,
     const unsigned char *data, size_t len)
 {
@@ -182,7 +180,7 @@ EVP_DigestVerify(EVP_MD_CTX *ctx, const unsigned char *sig, size_t sig_len,
 }
 
 /* libssh 0.12 derives an Ed25519 key's public half from its seed: ours has none, so give it. */
-EXPORT EVP_PKEY *
+SP_EXPORT EVP_PKEY *
 EVP_PKEY_new_raw_private_key(int type, ENGINE *engine, const unsigned char *key, size_t len)
 {
 	resolve();
@@ -217,7 +215,7 @@ has_nul_inside(const char *text, size_t len)
  * By this libssh takes each field out of a packet, a text into memory that it has allocated for it. Fields that
  * lie elsewhere (numbers, most of the data of channels) are of no interest.
  */
-EXPORT uint32_t
+SP_EXPORT uint32_t
 ssh_buffer_get_data(ssh_buffer buffer, void *data, uint32_t len)
 {
 	const void **cut;

@@ -11,7 +11,7 @@
  */
 #include "no_kerberos.h"
 
-#define EXPORT __attribute__((__visibility__("default")))
+#include "attr.h"
 
 #define GSS_S_COMPLETE    0u
 #define GSS_S_UNAVAILABLE (16u << 16)
@@ -20,8 +20,8 @@
 static struct oid_set no_mechanisms;
 
 /* Named in calls that are never made. */
-extern EXPORT void *GSS_C_NT_HOSTBASED_SERVICE;
-extern EXPORT void *GSS_C_NT_USER_NAME;
+extern SP_EXPORT void *GSS_C_NT_HOSTBASED_SERVICE;
+extern SP_EXPORT void *GSS_C_NT_USER_NAME;
 void *GSS_C_NT_HOSTBASED_SERVICE;
 void *GSS_C_NT_USER_NAME;
 
@@ -33,10 +33,10 @@ give_none(uint32_t *minor, struct oid_set **set)
 	return GSS_S_COMPLETE;
 }
 
-EXPORT uint32_t gss_indicate_mechs(uint32_t *minor, struct oid_set **ret_set);
-EXPORT uint32_t gss_create_empty_oid_set(uint32_t *minor, struct oid_set **set);
-EXPORT uint32_t gss_release_oid_set(uint32_t *minor, struct oid_set **set);
-EXPORT uint32_t gss_test_oid_set_member(uint32_t *minor, void *member, struct oid_set *set,
+SP_EXPORT uint32_t gss_indicate_mechs(uint32_t *minor, struct oid_set **ret_set);
+SP_EXPORT uint32_t gss_create_empty_oid_set(uint32_t *minor, struct oid_set **set);
+SP_EXPORT uint32_t gss_release_oid_set(uint32_t *minor, struct oid_set **set);
+SP_EXPORT uint32_t gss_test_oid_set_member(uint32_t *minor, void *member, struct oid_set *set,
     int *present);
 
 uint32_t
@@ -70,12 +70,12 @@ gss_test_oid_set_member(uint32_t *minor, void *member, struct oid_set *set, int 
 }
 
 /* What is left needs a mechanism, a name or a credential. All of it has the place for the minor status first. */
-#define UNAVAILABLE(name)                      \
-	EXPORT uint32_t name(uint32_t *minor); \
-	uint32_t name(uint32_t *minor)         \
-	{                                      \
-		*minor = 0;                    \
-		return GSS_S_UNAVAILABLE;      \
+#define UNAVAILABLE(name)                         \
+	SP_EXPORT uint32_t name(uint32_t *minor); \
+	uint32_t name(uint32_t *minor)            \
+	{                                         \
+		*minor = 0;                       \
+		return GSS_S_UNAVAILABLE;         \
 	}
 
 UNAVAILABLE(gss_accept_sec_context)

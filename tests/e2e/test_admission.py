@@ -528,6 +528,8 @@ def failures_until_refused(b, source, user, key):
         assert r.returncode == 255 and r.stdout == b""
         if b"Permission denied" not in r.stderr:
             return n
+        # What it cost is known once the worker is reaped.
+        wait_for(lambda: b.log().count(" ended: ") == b.log().count(" accepted"), 20 * PATIENCE, "its worker is gone")
     return None
 
 

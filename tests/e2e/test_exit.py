@@ -14,8 +14,9 @@ def test_every_exit_code(target):
     """All 256 in one connection; what we see are the codes themselves, not their number."""
     async def work(connection):
         codes = []
-        for first in range(0, 256, 8):
-            batch = [connection.run(f"exit {n}") for n in range(first, first + 8)]
+        # sshd counts those of the last batch until it has read their CLOSE: with them there are ten at most.
+        for first in range(0, 256, 5):
+            batch = [connection.run(f"exit {n}") for n in range(first, min(first + 5, 256))]
             codes += [r.exit_status for r in await asyncio.gather(*batch)]
         return codes
     assert target.asyncssh(work, seconds=60) == list(range(256))

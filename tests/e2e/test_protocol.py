@@ -4,11 +4,12 @@ Details of RFC 4254 that no stock client shows: one scripted client says the sam
 comes back is compared, message by message.
 """
 import socket
+import uuid
 
 import pytest
 
 from kit.raw import (CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_EOF, CHANNEL_FAILURE, CHANNEL_OPEN, CHANNEL_REQUEST,
-                     CHANNEL_SUCCESS, EXTENDED_DATA, GLOBAL_REQUEST, OPEN_CONFIRMATION, OPEN_FAILURE,
+                     CHANNEL_SUCCESS, EXTENDED_DATA, GLOBAL_REQUEST, IGNORE, OPEN_CONFIRMATION, OPEN_FAILURE,
                      REQUEST_FAILURE, REQUEST_SUCCESS, WINDOW_ADJUST, RawClient, Reader, message, string)
 
 pytestmark = pytest.mark.data_path
@@ -155,6 +156,21 @@ def close_after_both_ends_of_streams(c):
     assert (b"exit-status", b"\0" + (17).to_bytes(4, "big")) in c.said[0]
 
 
+def close_right_behind_the_data(c):
+    """In one write, and more than what is read at once: all that was sent before the close reaches the program."""
+    there = f"/tmp/behind-{uuid.uuid4()}"
+    c.begin(0, 1)
+    c.send(c.ask(0, "exec", True, f"trap '' HUP TERM; echo runs; wc -c >{there}.new; mv {there}.new {there}"))
+    c.until(lambda: c.output)
+    c.send(*(c.to(CHANNEL_DATA, 0, bytes(30000)) for _ in range(3)), c.to(CHANNEL_CLOSE, 0),
+           c.ask(1, "exec", True, f"until [ -e {there} ]; do sleep 0.1; done; cat {there}; rm {there}"),
+           message(IGNORE, bytes(20000)))
+    c.finish(1)
+    assert c.output[1].split() == [b"90000"]
+    c.until(c.closed(0))
+    c.said[0] = [s for s in c.said[0] if s == "close"]
+
+
 def window_change_without_terminal(c):
     c.begin(0)
     c.send(c.ask(0, "window-change", True, 80, 24, 0, 0), c.ask(0, "exec", True, "echo on"),
@@ -199,8 +215,8 @@ def number_is_free_again(c):
 
 SCRIPTS = [replies_of_two_channels, nobody_asked_for_a_reply,
            program_after_what_failed, requests_of_a_running_program, signal_while_output_is_blocked,
-           close_of_a_running_program, close_after_both_ends_of_streams, window_change_without_terminal,
-           window_change_before_shell, global_requests, end_before_the_program, number_is_free_again]
+           close_of_a_running_program, close_after_both_ends_of_streams, close_right_behind_the_data,
+           window_change_without_terminal, window_change_before_shell, global_requests, end_before_the_program, number_is_free_again]
 
 
 def accounts(both, script, *args):

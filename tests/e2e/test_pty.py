@@ -123,20 +123,21 @@ def test_interrupt_of_a_command(target):
 
 def test_job_control(target):
     with start_shell(target) as t:
-        t.send(b"cat\r")
-        t.expect(rb"cat\r\n")
+        # In the foreground, as in test_interrupt: until then the terminal is the shell's line editor's.
+        t.send(b"sh -c 'echo go''ing; exec cat'\r")
+        t.expect(rb"\ngoing\r\n")
         t.send(b"one\r")
         t.expect(rb"one\r\none\r\n")
         t.send(b"\x1a")
-        t.expect(rb"Stopped +cat\r\n> ")
+        t.expect(rb"Stopped +sh .*cat'\r\n> ")
         t.send(b"jobs\r")
-        t.expect(rb"\[1\]\+ +Stopped +cat\r\n> ")
+        t.expect(rb"\[1\]\+ +Stopped +sh .*cat'\r\n> ")
         t.send(b"fg\r")
-        t.expect(rb"\ncat\r\n")
+        t.expect(rb"\nsh .*cat'\r\n")
         t.send(b"two\r")
         t.expect(rb"two\r\ntwo\r\n")
         t.send(b"\x1a")
-        t.expect(rb"Stopped +cat\r\n> ")
+        t.expect(rb"Stopped +sh .*cat'\r\n> ")
         # In the background it is stopped again, by its wish to read, and a shell does not leave stopped jobs.
         t.send(b"bg; while kill -9 %1 2>/dev/null; do :; done; exit 9\r")
         seen, code = t.finish()

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The worker's recv() and poll(), called as libssh calls them: the bytes are those of the kernel, in their order. */
+#include "test.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "fd.h"
+#include "read_ahead.h"
+
+#define PIECE 4096 /* as libssh asks for */
+
+struct fixture {
+	int client;
+	int server;
+};
+
+static int
+set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	int size = 1 << 20;
+	int pair[2];
+
+	assert_non_null(f);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
+	assert_int_equal(fd_set_nonblock(pair[0]), 0);
+	assert_int_equal(fd_set_nonblock(pair[1]), 0);
+	f->client = pair[0];
+	f->server = pair[1];
+	read_ahead_start(f->server);
+	*state = f;
+	return 0;
+}
+
+/* There is one of it in a process, so nothing may be left for the next test. */
+static int
+tear_down(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t buf[PIECE];
+
+	while (recv(f->server, buf, sizeof(buf), 0) > 0)
+		;
+	assert_false(read_ahead_holds());
+	(void)close(f->client);
+	(void)close(f->server);
+	free(f);
+	return 0;
+}
+
+static void
+send_zeros(const struct fixture *f, size_t n)
+{
+	static uint8_t zeros[200000];
+
+	assert_true(n <= sizeof(zeros));
+	assert_int_equal(write(f->client, zeros, n), n);
+}
+
+static void
+expect_piece(const struct fixture *f, size_t n)
+{
+	uint8_t buf[PIECE];
+
+	assert_int_equal(recv(f->server, buf, sizeof(buf), 0), n);
+}
+
+/* What poll() says of one descriptor at once. */
+static int
+told(int fd, short events)
+{
+	struct pollfd p = { .fd = fd, .events = events };
+	int r = poll(&p, 1, 0);
+
+	assert_int_equal(r, p.revents != 0);
+	return p.revents;
+}
+
+/* Any sizes on both ends, and pauses: nothing is lost, doubled or moved. */
+static void
+test_the_same_bytes(void **state)
+{
+	const struct fixture *f = *state;
+	uint32_t given = 0, got = 0, end = 3u << 20;
+	uint8_t buf[2 * PIECE];
+
+	srand(1);
+	while (got < end) {
+		size_t n = (size_t)rand() % (rand() % 4 == 0 ? 200000 : 3 * PIECE);
+		int reads = rand() % 60;
+
+		for (uint32_t sent = 0; sent < n && given < end;) {
+			uint32_t len = (uint32_t)(n - sent) < 1024 ? (uint32_t)(n - sent) : 1024;
+			uint8_t piece[1024];
+			ssize_t w;
+
+			len = len < end - given ? len : end - given;
+			for (uint32_t i = 0; i < len; i++)
+				piece[i] = (uint8_t)((given + i) * 2654435761u >> 24);
+			w = write(f->client, piece, len);
+			if (w < 0)
+				break;
+			given += (uint32_t)w;
+			sent += (uint32_t)w;
+		}
+		for (int i = 0; i < reads; i++) {
+			size_t len = i % 5 == 0 ? (size_t)rand() % sizeof(buf) + 1 : PIECE;
+			ssize_t r;
+
+			assert_int_equal((told(f->server, POLLIN) & POLLIN) != 0, got < given);
+			r = recv(f->server, buf, len, 0);
+			if (got == given) {
+				assert_int_equal(r, -1);
+				assert_int_equal(errno, EAGAIN);
+				break;
+			}
+			assert_in_range(r, 1, len);
+			for (ssize_t k = 0; k < r; k++, got++)
+				assert_int_equal(buf[k], (uint8_t)(got * 2654435761u >> 24));
+		}
+	}
+	assert_int_equal(got, end);
+}
+
+/* Who types: nothing is taken that was not asked for, so that nothing is ever held. */
+static void
+test_small_ones_are_not_held(void **state)
+{
+	const struct fixture *f = *state;
+
+	for (int i = 0; i < 10; i++) {
+		send_zeros(f, PIECE - 1);
+		expect_piece(f, PIECE - 1);
+		assert_false(read_ahead_holds());
+		assert_false(read_ahead_flows());
+		assert_int_equal(told(f->server, POLLIN), 0);
+	}
+}
+
+static void
+test_what_is_held_is_told(void **state)
+{
+	const struct fixture *f = *state;
+	struct pollfd two[2];
+
+	send_zeros(f, 4 * PIECE);
+	expect_piece(f, PIECE);
+	assert_false(read_ahead_holds());
+	expect_piece(f, PIECE);
+	assert_true(read_ahead_holds()); /* and the kernel has nothing any more */
+	assert_int_equal(told(f->server, POLLIN), POLLIN);
+	assert_int_equal(told(f->server, POLLOUT), POLLOUT);
+	/* With what is held to take first, and then with both. */
+	assert_int_equal(told(f->server, POLLIN | POLLOUT), POLLIN);
+	two[0] = (struct pollfd){ .fd = f->client, .events = POLLIN | POLLOUT };
+	two[1] = (struct pollfd){ .fd = f->server, .events = POLLIN | POLLOUT };
+	assert_int_equal(read_ahead_poll(two, 2, -1), 2); /* and does not wait */
+	assert_int_equal(two[0].revents, POLLOUT);
+	assert_int_equal(two[1].revents, POLLIN | POLLOUT);
+	two[0] = (struct pollfd){ .fd = f->client, .events = POLLIN };
+	two[1] = (struct pollfd){ .fd = f->server, .events = POLLIN };
+	assert_int_equal(read_ahead_poll(two, 2, -1), 1);
+	assert_int_equal(two[0].revents, 0);
+	assert_int_equal(two[1].revents, POLLIN);
+	/* Who does not want to read now is not told. */
+	two[1].events = 0;
+	assert_int_equal(read_ahead_poll(two, 2, 1), 0);
+	expect_piece(f, PIECE);
+	expect_piece(f, PIECE);
+	assert_false(read_ahead_holds());
+	assert_int_equal(told(f->server, POLLIN | POLLOUT), POLLOUT);
+}
+
+/* The end comes after all that was sent before it, and is not told earlier. */
+static void
+test_the_end_comes_last(void **state)
+{
+	const struct fixture *f = *state;
+
+	send_zeros(f, 3 * PIECE + 7);
+	assert_int_equal(shutdown(f->client, SHUT_WR), 0);
+	for (int i = 0; i < 3; i++)
+		expect_piece(f, PIECE);
+	assert_int_equal(told(f->server, POLLIN), POLLIN);
+	expect_piece(f, 7);
+	assert_int_equal(told(f->server, POLLIN), POLLIN);
+	expect_piece(f, 0);
+}
+
+/* A stream flows once large pieces come, and as soon as one has been given out the next one may be waited for. */
+static void
+test_it_flows(void **state)
+{
+	const struct fixture *f = *state;
+	uint8_t buf[PIECE];
+
+	send_zeros(f, 60000);
+	expect_piece(f, PIECE);
+	assert_false(read_ahead_flows());
+	expect_piece(f, PIECE);
+	assert_false(read_ahead_flows());
+	while (read_ahead_holds())
+		assert_in_range(recv(f->server, buf, sizeof(buf), 0), 1, PIECE);
+	assert_true(read_ahead_flows());
+	send_zeros(f, PIECE);
+	expect_piece(f, PIECE);
+	assert_false(read_ahead_flows());
+	assert_int_equal(recv(f->server, buf, sizeof(buf), 0), -1);
+}
+
+/* Other descriptors, and other ways to read, are the kernel's. */
+static void
+test_others_are_left_alone(void **state)
+{
+	const struct fixture *f = *state;
+	uint8_t buf[3 * PIECE] = { 0 };
+
+	send_zeros(f, 2 * PIECE);
+	assert_int_equal(recv(f->server, buf, sizeof(buf), MSG_PEEK), 2 * PIECE);
+	assert_int_equal(recv(f->server, buf, sizeof(buf), MSG_PEEK), 2 * PIECE);
+	assert_int_equal(write(f->server, buf, sizeof(buf)), sizeof(buf));
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(recv(f->client, buf, PIECE, 0), PIECE);
+	assert_false(read_ahead_holds());
+	assert_int_equal(recv(-1, buf, PIECE, 0), -1);
+	assert_int_equal(errno, EBADF);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_the_same_bytes, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_small_ones_are_not_held, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_what_is_held_is_told, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_the_end_comes_last, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_it_flows, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_others_are_left_alone, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
