@@ -44,8 +44,9 @@ struct engine_call;
 #define ENGINE_PODMAN_SENTENCE                                                                      \
 	"the kernel is asked how its containers are confined; it has no data path \"engine\", and " \
 	"/etc/hosts in containers is the image's"
-#define ENGINE_PODMAN_UNSEEN \
-	"the engine is Podman, and what the kernel says of its containers is not seen"
+#define ENGINE_PODMAN_UNSEEN                                                                       \
+	"the engine is Podman, and what the kernel says of its containers is not seen (PODMAN in " \
+	"sallyport-broker.json(5) says more)"
 #define ENGINE_PODMAN_ROOTLESS \
 	"the engine is a rootless Podman, which is not supported: its socket is not root's"
 

@@ -507,7 +507,7 @@ make_events(struct service *s)
 static int
 make_engine(struct service *s)
 {
-	char why[WHY_MAX], no_podman[WHY_MAX + 128];
+	char why[WHY_MAX], no_podman[WHY_MAX + 192];
 	struct engine_options options = {
 		.socket = s->config->engine.socket,
 		.call_timeout_ms = s->config->engine.call_timeout_ms,

@@ -8,7 +8,9 @@ import time
 
 import pytest
 
+from kit.broker import TREE
 from kit.machine import IMAGE, Machine, build_package
+from kit.podman import files as podman_files
 from kit.proc import wait_for
 from kit.target import PATIENCE
 
@@ -391,6 +393,62 @@ def test_flood_while_it_cannot_start(service):
     answers(service)
     for unit in ("sallyport.socket", "sallyport-spawner.socket"):
         assert service.show(unit, "TriggerLimitIntervalUSec") == "0"
+
+
+# ----- another engine -----
+
+@pytest.fixture
+def podman(service):
+    """Podman's own units, started; the service is to use it from its next start on, and gets Docker back."""
+    service.run("mkdir", "-p", "/etc/containers")
+    for name, text in podman_files("/etc/containers").items():
+        service.put(f"/etc/containers/{name}", text)
+    service.run("chmod", "755", "/etc/containers/runtime")
+    service.put_json(CONFIGURATION, {**CONFIG, "engine": {"socket": "/run/podman/podman.sock"}})
+    try:
+        yield service
+    finally:
+        service.put_json(CONFIGURATION, CONFIG)
+        service.sh("rm -rf /run/systemd/system/{podman.socket,sallyport.service}.d/podman.conf")
+        service.run("systemctl", "daemon-reload")
+        service.run("systemctl", "stop", "podman.socket", "podman.service", seconds=60)
+        service.run("systemctl", "restart", "sallyport.service", seconds=60)
+
+
+def edit(m, *units):
+    """As sallyport-broker.json(5) says, word by word."""
+    with open(f"{TREE}/broker/sallyport-broker.json.5", encoding="utf-8") as f:
+        said = dict(re.findall(r"^# systemctl edit (\S+)\n(.*?)(?=^# |^\.Ed)", f.read(), re.S | re.M))
+    assert list(said) == ["podman.socket", "sallyport.service"]
+    for unit in units:
+        m.run("mkdir", "-p", f"/run/systemd/system/{unit}.d")
+        m.put(f"/run/systemd/system/{unit}.d/podman.conf", said[unit])
+    m.run("systemctl", "daemon-reload")
+    m.run("systemctl", "restart", *units, "sallyport.service", seconds=60)
+
+
+def test_podman_in_its_place(podman):
+    """With its socket alone it is said what else is missing, and nobody gets a container; then all works."""
+    edit(podman, "podman.socket")
+    podman.load("podman")
+    r = podman.ssh("true")
+    assert r.returncode == 255 and "not responding" in r.stderr, r.stderr + podman.journal()
+    assert re.search("Podman.*cannot read /proc", podman.journal()), podman.journal()
+    edit(podman, "sallyport.service")
+    r = podman.ssh("id -u; exit 7")
+    assert (r.stdout, r.returncode) == ("1000\n", 7), r.stderr + podman.journal()
+    assert "Podman" in podman.out("sallyport", "doctor", check=False)
+    p = subprocess.Popen(podman.ssh_argv("echo up; read x"), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert p.stdout.readline() == b"up\n"
+    label = ["--filter", "label=sallyport.instance"]
+    assert len(podman.out("podman", "ps", "-q", *label).split()) == 1
+    assert podman.containers() == []
+    # Its service ends by itself when it has nothing to do, and is there again when it is asked.
+    podman.run("systemctl", "stop", "podman.service", seconds=60)
+    p.communicate(b"x\n", timeout=20 * PATIENCE)
+    assert p.returncode == 0
+    assert podman.ssh("echo again").stdout == "again\n"
+    wait_for(lambda: podman.out("podman", "ps", "-aq", *label) == "", 30 * PATIENCE, "its containers are gone")
 
 
 # ----- the package's own life -----

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-A Debian that has booted systemd, with a Docker Engine of its own and our package installed: a container
+A Debian that has booted systemd, with engines of its own and our package installed: a container
 of the private engine, in which everything is as on a host. No network but its own loopback.
 """
 import json
@@ -15,7 +15,7 @@ from kit.target import PATIENCE
 INIT = "mount --make-rshared / && exec /sbin/init"
 SANDBOX = ["--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--cap-add",
            "SYS_PTRACE", "--cap-add", "SYS_NICE", "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined", "--tmpfs", "/run",
-           "--tmpfs", "/tmp", "-v", "/var/lib/docker", "-v", "/var/lib/containerd", "-v",
+           "--tmpfs", "/tmp", "-v", "/var/lib/docker", "-v", "/var/lib/containerd", "-v", "/var/lib/containers", "-v",
            "/sys/fs/cgroup:/sys/fs/cgroup", "--cgroupns=host", "--network", "none",
            "-e", "container=docker"]
 IMAGE = "sallyport-test/busybox:latest"
@@ -41,10 +41,14 @@ class Machine:
                         "sallyport-test/machine:latest", "/bin/sh", "-c", INIT, seconds=60)
         wait_for(lambda: self.run("systemctl", "is-system-running", check=False).stdout.strip()
                  in ("running", "degraded"), 60 * PATIENCE, "systemd has booted")
+        self.load("docker")
+        return self
+
+    def load(self, engine):
+        """The test image, into one of its own engines."""
         image = subprocess.run(["docker", "-H", f"unix://{self.engine.socket}", "save", IMAGE],
                                capture_output=True, timeout=60, check=True).stdout
-        self.run("docker", "load", stdin=image, seconds=60)
-        return self
+        self.run(engine, "load", stdin=image, seconds=60)
 
     def install(self, package):
         with open(package, "rb") as f:

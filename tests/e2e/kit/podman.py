@@ -31,6 +31,11 @@ exec runc "$@"
 """
 
 
+def files(home):
+    """What a Podman needs in there, by name, to work in a container."""
+    return {"containers.conf": CONFIG.format(home=home), "runtime": RUNTIME}
+
+
 class Podman(Engine):
     """start() it, with these images in it; stop() leaves nothing of it."""
 
@@ -43,7 +48,7 @@ class Podman(Engine):
 
     def start(self):
         home = self.directory
-        for name, text in (("containers.conf", CONFIG.format(home=home)), ("runtime", RUNTIME)):
+        for name, text in files(home).items():
             with open(f"{home}/{name}", "w", encoding="ascii") as f:
                 f.write(text)
         os.chmod(f"{home}/runtime", 0o755)
