@@ -56,10 +56,14 @@ channel_close_streams(struct channel *ch)
 	fd_close(&ch->in);
 	fd_close(&ch->out);
 	fd_close(&ch->err);
-	/* On the direct path what was written to a connection is the kernel's to deliver. */
+	/*
+	 * On the direct path what was written is the kernel's to deliver. A program whose client has left ends anyway,
+	 * and is not waited for.
+	 */
 	if (ch->stream != NULL)
 		exec_stream_let_go(ch->stream,
-		    channel_is_connection(ch) && connection_may_flush(ch->connection));
+		    (channel_is_connection(ch) || !ch->connection->ending) &&
+			connection_may_flush(ch->connection));
 	ch->stream = NULL;
 }
 

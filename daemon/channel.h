@@ -29,7 +29,9 @@ struct exec_stream;
 /* libssh 0.10 announces 1.3 MB, later ones 2 MiB; 0.10 does not enforce it: beyond this, and a packet, the
  * client ignores its window. */
 #define CHANNEL_INPUT_MAX (2 * 1024 * 1024 + 65536)
-#define CHANNEL_FDS       4
+/* More than a packet of a client that keeps to what libssh announces: 35000 bytes, and what goes around them. */
+#define CHANNEL_PACKET 36864
+#define CHANNEL_FDS    4
 
 enum channel_state {
 	CHANNEL_UNUSED,
@@ -100,6 +102,7 @@ struct channel {
 	int in;  /* stdin; with a terminal's master -1: it is both */
 	int out; /* stdout, or the pty master */
 	int err;
+	uint32_t left;      /* of what the client has sent, still libssh's */
 	struct held input;  /* to the program */
 	struct held output; /* to the client */
 	struct held errors;
@@ -144,6 +147,12 @@ void channel_want(const struct channel *ch, bool may_send, struct pollfd *pfds);
 
 /* Act on what poll() found. */
 void channel_serve(struct channel *ch, const struct pollfd *pfds);
+
+/* Whether something that libssh has could go to the program now. */
+bool channel_has_left(const struct channel *ch);
+
+/* If so, it goes. Nothing is read from the client for it. */
+void channel_give_left(struct channel *ch);
 
 /* Move what can be moved from the program to the client: one chunk. Whether there was any. */
 bool channel_send_output(struct channel *ch, const struct pollfd *pfds);

@@ -76,15 +76,18 @@ channel_on_data(ssh_session session, ssh_channel ssh, void *data, uint32_t len, 
 		note_data(ch, len, 0);
 		return (int)len;
 	}
+	ch->left = len;
 	if (ch->state != CHANNEL_RUNNING || ch->input.len > 0 || channel_input_fd(ch) < 0 ||
 	    size_waits(ch))
 		return 0;
-	/* One write for what comes in one piece: what stays in libssh's buffer has its turn after all of it. */
-	if (len < CHANNEL_CHUNK && read_ahead_holds())
+	/* More is here already, and is written with it; or in this turn's end, should it be for somebody else. */
+	if (len < CHANNEL_CHUNK && read_ahead_held() >= CHANNEL_PACKET &&
+	    ch->connection->asking == NULL)
 		return 0;
 	n = write(channel_input_fd(ch), data, len);
 	if (n <= 0)
 		return 0;
+	ch->left -= (uint32_t)n;
 	note_data(ch, (size_t)n, 0);
 	return (int)n;
 }
@@ -124,16 +127,17 @@ write_held(struct channel *ch)
 /*
  * Take all that libssh has buffered in one read, and nothing before it is written: libssh 0.10 opens
  * the window again with each read whatever it still holds, so that small reads would let a client
- * fill our memory.
+ * fill our memory. What is known to be there is taken without a look at the socket, where the client's end may be.
  */
 static bool
 take_input(struct channel *ch)
 {
-	int n;
+	int n = (int)ch->left;
 
 	if (!connection_may_read(ch->connection))
 		return false;
-	n = ssh_channel_poll(ch->ssh, 0);
+	if (n == 0)
+		n = ssh_channel_poll(ch->ssh, 0);
 	if (n <= 0)
 		return false;
 	if (n > CHANNEL_INPUT_MAX) {
@@ -145,7 +149,8 @@ take_input(struct channel *ch)
 		connection_end(ch->connection, WORKER_EXIT_INTERNAL, "out of memory");
 		return false;
 	}
-	n = ssh_channel_read_nonblocking(ch->ssh, ch->input.data, (uint32_t)n, 0);
+	ch->left = 0;
+	n = ssh_channel_read_timeout(ch->ssh, ch->input.data, (uint32_t)n, 0, 0);
 	if (n <= 0) {
 		channel_held_clear(&ch->input);
 		return false;
@@ -155,17 +160,41 @@ take_input(struct channel *ch)
 	return true;
 }
 
+static bool
+may_take(const struct channel *ch)
+{
+	return ch->state == CHANNEL_RUNNING && channel_input_fd(ch) >= 0 && !ch->no_more_input &&
+	    !size_waits(ch);
+}
+
+bool
+channel_has_left(const struct channel *ch)
+{
+	return ch->left > 0 && ch->input.len == 0 && may_take(ch) &&
+	    connection_may_read(ch->connection);
+}
+
+void
+channel_give_left(struct channel *ch)
+{
+	if (channel_has_left(ch) && take_input(ch))
+		(void)write_held(ch);
+}
+
 void
 channel_pump_input(struct channel *ch)
 {
 	if (ch->state != CHANNEL_RUNNING || channel_input_fd(ch) < 0 || size_waits(ch))
 		return;
-	while (!ch->no_more_input) {
+	/* What is there, and what comes with a look whether more is: the rest has its turn in the next round. */
+	for (int i = 0; i < 2 && may_take(ch); i++) {
 		if (ch->input.len > 0 && !write_held(ch))
 			return;
 		if (!take_input(ch))
 			break;
 	}
+	if (ch->input.len > 0 && !write_held(ch))
+		return;
 	/* A terminal has no end of input but the one that is typed: as sshd, the client's EOF means
 	 * nothing there. */
 	if (!ch->pty && !ch->input_closed && ch->input.len == 0 &&

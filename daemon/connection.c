@@ -190,11 +190,19 @@ client_gone(struct connection *c)
 }
 
 static void
+give_left(struct connection *c)
+{
+	for (unsigned i = 0; i < c->n_channels; i++)
+		channel_give_left(&c->channels[i]);
+}
+
+static void
 read_client(struct connection *c)
 {
 	uint64_t others = connection_other_packets(c);
 	uint64_t before;
 	int turns = 0;
+	int r;
 
 	/* Who sends, and takes nothing of what waits for it, is as good as silent. */
 	if ((ssh_get_status(c->session) & SSH_WRITE_PENDING) == 0 ||
@@ -205,13 +213,20 @@ read_client(struct connection *c)
 	c->taken_bytes = c->socket.out_bytes;
 	do {
 		before = c->socket.in_bytes;
-		if (ssh_event_dopoll(c->event, 0) == SSH_ERROR || session_is_closed(c)) {
+		read_ahead_only((ssh_get_status(c->session) & SSH_WRITE_PENDING) == 0);
+		r = ssh_event_dopoll(c->event, 0);
+		read_ahead_only(false);
+		if (r == SSH_ERROR || session_is_closed(c)) {
 			client_gone(c);
 			return;
 		}
+		/* The next read may find the end of the client, and after that libssh gives nothing any more. */
+		if (read_ahead_held() == 0)
+			give_left(c);
 	} while (c->socket.in_bytes - before >= READ_SIZE && ++turns < READS_PER_TURN &&
 	    connection_other_packets(c) - others < CONNECTION_MESSAGES_PER_TURN && !c->ending &&
 	    connection_may_read(c));
+	give_left(c);
 	if (!any_running(c))
 		acknowledge_at_once(c);
 	(void)connection_take_messages(c);
@@ -314,6 +329,8 @@ next_timeout(const struct connection *c)
 		}
 	}
 	for (unsigned i = 0; i < c->n_channels; i++) {
+		if (channel_has_left(&c->channels[i]))
+			return 0;
 		if (channel_wants_time(&c->channels[i]) && (timeout < 0 || timeout > CLOSE_RETRY_MS))
 			timeout = CLOSE_RETRY_MS;
 	}

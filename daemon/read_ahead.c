@@ -16,7 +16,8 @@
 static struct {
 	int fd;
 	bool sends_on; /* the last read brought all that the caller asked for, or more: there may be more */
-	bool flows;    /* it brought a good part of what can be held */
+	bool flows;   /* it brought a good part of what can be held */
+	bool reading; /* see read_ahead_only() */
 	size_t at;
 	size_t len;
 	uint8_t bytes[HELD_MAX];
@@ -50,10 +51,16 @@ give(void *buf, size_t len)
 	return (ssize_t)n;
 }
 
-bool
-read_ahead_holds(void)
+size_t
+read_ahead_held(void)
 {
-	return held() > 0;
+	return held();
+}
+
+void
+read_ahead_only(bool reading)
+{
+	ahead.reading = reading;
 }
 
 bool
@@ -126,11 +133,7 @@ read_ahead_poll(struct pollfd *fds, nfds_t n, int timeout)
 
 	if (p == NULL)
 		return ask_kernel(fds, n, timeout);
-	/*
-	 * libssh, in between two packets mostly. What else it wants to know (it goes on asking whether it may write
-	 * while data comes, though it has nothing to write) it hears once all that is held has been given out.
-	 */
-	if (n == 1) {
+	if (ahead.reading && n == 1) {
 		p->revents = POLLIN;
 		return 1;
 	}

@@ -10,6 +10,7 @@
 
 #include <poll.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 /* From now on, for the client at fd, a stream socket in non-blocking mode. Once in a process. */
 void read_ahead_start(int fd);
@@ -17,8 +18,15 @@ void read_ahead_start(int fd);
 /* poll(2), which knows of the bytes that are held. Our own waits for the client have to be by this one. */
 int read_ahead_poll(struct pollfd *fds, nfds_t n, int timeout);
 
-/* Whether there are bytes that libssh has not got yet. */
-bool read_ahead_holds(void);
+/*
+ * libssh has nothing to write, and is called to read: until this is taken back, its poll() is told of what is held
+ * without asking the kernel. (It asks whether it may write all the time while data comes.) Who would leave it on
+ * while something is to be written would let a client ask far more than it takes answers.
+ */
+void read_ahead_only(bool reading);
+
+/* Bytes that libssh has not got yet. */
+size_t read_ahead_held(void);
 
 /* Whether the last piece was a large one, and has been given out: the next one is probably on its way. */
 bool read_ahead_flows(void);

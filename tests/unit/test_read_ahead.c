@@ -47,7 +47,7 @@ tear_down(void **state)
 
 	while (recv(f->server, buf, sizeof(buf), 0) > 0)
 		;
-	assert_false(read_ahead_holds());
+	assert_int_equal(read_ahead_held(), 0);
 	(void)close(f->client);
 	(void)close(f->server);
 	free(f);
@@ -137,7 +137,7 @@ test_small_ones_are_not_held(void **state)
 	for (int i = 0; i < 10; i++) {
 		send_zeros(f, PIECE - 1);
 		expect_piece(f, PIECE - 1);
-		assert_false(read_ahead_holds());
+		assert_int_equal(read_ahead_held(), 0);
 		assert_false(read_ahead_flows());
 		assert_int_equal(told(f->server, POLLIN), 0);
 	}
@@ -151,13 +151,17 @@ test_what_is_held_is_told(void **state)
 
 	send_zeros(f, 4 * PIECE);
 	expect_piece(f, PIECE);
-	assert_false(read_ahead_holds());
+	assert_int_equal(read_ahead_held(), 0);
 	expect_piece(f, PIECE);
-	assert_true(read_ahead_holds()); /* and the kernel has nothing any more */
+	assert_int_equal(read_ahead_held(), 2 * PIECE); /* and the kernel has nothing any more */
 	assert_int_equal(told(f->server, POLLIN), POLLIN);
 	assert_int_equal(told(f->server, POLLOUT), POLLOUT);
-	/* With what is held to take first, and then with both. */
+	assert_int_equal(told(f->server, POLLIN | POLLOUT), POLLIN | POLLOUT);
+	/* Who has nothing to write takes what is held first. */
+	read_ahead_only(true);
 	assert_int_equal(told(f->server, POLLIN | POLLOUT), POLLIN);
+	assert_int_equal(told(f->server, POLLOUT), POLLOUT);
+	read_ahead_only(false);
 	two[0] = (struct pollfd){ .fd = f->client, .events = POLLIN | POLLOUT };
 	two[1] = (struct pollfd){ .fd = f->server, .events = POLLIN | POLLOUT };
 	assert_int_equal(read_ahead_poll(two, 2, -1), 2); /* and does not wait */
@@ -173,7 +177,7 @@ test_what_is_held_is_told(void **state)
 	assert_int_equal(read_ahead_poll(two, 2, 1), 0);
 	expect_piece(f, PIECE);
 	expect_piece(f, PIECE);
-	assert_false(read_ahead_holds());
+	assert_int_equal(read_ahead_held(), 0);
 	assert_int_equal(told(f->server, POLLIN | POLLOUT), POLLOUT);
 }
 
@@ -205,7 +209,7 @@ test_it_flows(void **state)
 	assert_false(read_ahead_flows());
 	expect_piece(f, PIECE);
 	assert_false(read_ahead_flows());
-	while (read_ahead_holds())
+	while (read_ahead_held() > 0)
 		assert_in_range(recv(f->server, buf, sizeof(buf), 0), 1, PIECE);
 	assert_true(read_ahead_flows());
 	send_zeros(f, PIECE);
@@ -227,7 +231,7 @@ test_others_are_left_alone(void **state)
 	assert_int_equal(write(f->server, buf, sizeof(buf)), sizeof(buf));
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(recv(f->client, buf, PIECE, 0), PIECE);
-	assert_false(read_ahead_holds());
+	assert_int_equal(read_ahead_held(), 0);
 	assert_int_equal(recv(-1, buf, PIECE, 0), -1);
 	assert_int_equal(errno, EBADF);
 }
