@@ -196,6 +196,15 @@ give_left(struct connection *c)
 		channel_give_left(&c->channels[i]);
 }
 
+static enum read_ahead_mode
+reading_mode(const struct connection *c)
+{
+	if (!connection_may_read(c))
+		return READ_AHEAD_WRITE_ONLY;
+	return (ssh_get_status(c->session) & SSH_WRITE_PENDING) != 0 ? READ_AHEAD_BOTH
+								     : READ_AHEAD_READ_FIRST;
+}
+
 static void
 read_client(struct connection *c)
 {
@@ -213,9 +222,9 @@ read_client(struct connection *c)
 	c->taken_bytes = c->socket.out_bytes;
 	do {
 		before = c->socket.in_bytes;
-		read_ahead_only((ssh_get_status(c->session) & SSH_WRITE_PENDING) == 0);
+		read_ahead_set(reading_mode(c));
 		r = ssh_event_dopoll(c->event, 0);
-		read_ahead_only(false);
+		read_ahead_set(READ_AHEAD_BOTH);
 		if (r == SSH_ERROR || session_is_closed(c)) {
 			client_gone(c);
 			return;
@@ -552,6 +561,8 @@ finish(struct connection *c)
 		channel_drop(&c->channels[i]);
 	if (c->goodbye[0] != '\0')
 		(void)ssh_session_set_disconnect_message(c->session, c->goodbye);
+	/* What the client says now is not answered any more. */
+	read_ahead_set(READ_AHEAD_WRITE_ONLY);
 	flush(c);
 	ssh_disconnect(c->session);
 	flush_streams(c);

@@ -16,8 +16,8 @@
 static struct {
 	int fd;
 	bool sends_on; /* the last read brought all that the caller asked for, or more: there may be more */
-	bool flows;   /* it brought a good part of what can be held */
-	bool reading; /* see read_ahead_only() */
+	bool flows; /* it brought a good part of what can be held */
+	enum read_ahead_mode mode;
 	size_t at;
 	size_t len;
 	uint8_t bytes[HELD_MAX];
@@ -58,9 +58,9 @@ read_ahead_held(void)
 }
 
 void
-read_ahead_only(bool reading)
+read_ahead_set(enum read_ahead_mode mode)
 {
-	ahead.reading = reading;
+	ahead.mode = mode;
 }
 
 bool
@@ -125,15 +125,27 @@ reader(struct pollfd *fds, nfds_t n)
 	return NULL;
 }
 
+static int
+poll_for_writing(struct pollfd *fds, int timeout)
+{
+	struct pollfd p = { .fd = fds->fd, .events = (short)(fds->events & ~POLLIN) };
+	int ready = ask_kernel(&p, 1, timeout);
+
+	fds->revents = p.revents;
+	return ready;
+}
+
 int
 read_ahead_poll(struct pollfd *fds, nfds_t n, int timeout)
 {
 	struct pollfd *p = reader(fds, n);
 	int ready;
 
+	if (n == 1 && fds->fd == ahead.fd && ahead.mode == READ_AHEAD_WRITE_ONLY)
+		return poll_for_writing(fds, timeout);
 	if (p == NULL)
 		return ask_kernel(fds, n, timeout);
-	if (ahead.reading && n == 1) {
+	if (ahead.mode == READ_AHEAD_READ_FIRST && n == 1) {
 		p->revents = POLLIN;
 		return 1;
 	}

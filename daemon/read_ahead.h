@@ -19,11 +19,16 @@ void read_ahead_start(int fd);
 int read_ahead_poll(struct pollfd *fds, nfds_t n, int timeout);
 
 /*
- * libssh has nothing to write, and is called to read: until this is taken back, its poll() is told of what is held
- * without asking the kernel. (It asks whether it may write all the time while data comes.) Who would leave it on
- * while something is to be written would let a client ask far more than it takes answers.
+ * What libssh's poll() is told of the client. It always asks for both, and reads whatever it was called for; it has
+ * no bound for answers that the client does not take, so who waits for those to leave lets it write alone. And it
+ * goes on asking whether it may write while data comes: who knows that it has nothing to write spares the kernel that.
  */
-void read_ahead_only(bool reading);
+enum read_ahead_mode {
+	READ_AHEAD_BOTH,
+	READ_AHEAD_READ_FIRST, /* of what is held, without a question to the kernel */
+	READ_AHEAD_WRITE_ONLY,
+};
+void read_ahead_set(enum read_ahead_mode mode);
 
 /* Bytes that libssh has not got yet. */
 size_t read_ahead_held(void);

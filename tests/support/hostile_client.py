@@ -18,6 +18,7 @@ PORT = int(sys.argv[1])
 KEY = paramiko.Ed25519Key.from_private_key_file(sys.argv[2])
 # Resident memory of one worker, whatever its client does. Sanitizers keep what is freed for a while.
 LIMIT_KB = 40000 + int(os.environ.get("SALLYPORT_SANITIZER_KB", "0"))
+IGNORE = 2
 USERAUTH_REQUEST, USERAUTH_FAILURE, USERAUTH_SUCCESS = 50, 51, 52
 GLOBAL_REQUEST, CHANNEL_OPEN, CHANNEL_DATA = 80, 90, 94
 CHANNEL_REQUEST, CHANNEL_FAILURE = 98, 100
@@ -284,6 +285,30 @@ def input_never_read():
     t.close()
 
 
+def end_right_behind_the_data():
+    """Everything in one piece, and then nobody is there any more: the program gets what was for it."""
+    t = connect()
+    c = t.open_session()
+    there = f"/tmp/behind.{os.getpid()}"
+    # In a session of its own: fake_broker ends the program's group as soon as the worker is gone.
+    c.exec_command(f"exec setsid -w sh -c 'echo up; cat >{there}.new; mv {there}.new {there}'")
+    assert line(c) == b"up\n"
+    packets = []
+    t.packetizer.write_all = packets.append
+    for _ in range(3):
+        t._send_message(message(CHANNEL_DATA, c.remote_chanid, b"x" * 20000))
+    for _ in range(2):
+        t._send_message(message(IGNORE, b"y" * 30000))
+    t.sock.sendall(b"".join(packets))
+    t.sock.shutdown(socket.SHUT_WR)
+    stop = time.time() + 30
+    while not os.path.exists(there) and time.time() < stop:
+        time.sleep(0.05)
+    size = os.path.getsize(there)
+    os.unlink(there)
+    assert size == 60000, size
+
+
 def window_ignored():
     t = connect()
     c = t.open_session()
@@ -314,11 +339,21 @@ def output_never_read():
     assert worst < LIMIT_KB, worst
 
 
-def unread(t):
-    """Bytes of ours that the worker's kernel has and the worker has not read."""
+def queue(t, end, which):
+    """Bytes in a queue of the kernel's, of our end (1) or the worker's (2): to be sent (0) or read (1)."""
     port = t.sock.getsockname()[1]
     rows = [line.split() for line in open("/proc/net/tcp")][1:]
-    return [int(r[4].split(":")[1], 16) for r in rows if int(r[2].split(":")[1], 16) == port][0]
+    return [int(r[4].split(":")[which], 16) for r in rows if int(r[end].split(":")[1], 16) == port][0]
+
+
+def unread(t):
+    """Bytes of ours that the worker's kernel has and the worker has not read."""
+    return queue(t, 2, 1)
+
+
+def waiting(t):
+    """All of ours that has not been read yet."""
+    return unread(t) + queue(t, 1, 0)
 
 
 def ask_and_never_read(t, question):
@@ -352,6 +387,35 @@ def replies_never_read_beside_a_program():
     c.exec_command("echo up; exec sleep 1000")
     assert line(c) == b"up\n"
     ask_and_never_read(t, message(GLOBAL_REQUEST, "keepalive@openssh.com", True))
+
+
+def replies_read_slowly():
+    """As much is asked as is answered and taken, and no more: what waits for a client has a bound."""
+    t = connect(receive_buffer=4096)
+    stop_reading(t)
+    packets = []
+    t.packetizer.write_all = packets.append
+    t._send_message(message(GLOBAL_REQUEST, "nothing@example.org", True))
+    size, reply = len(packets[0]), 36  # one of aes-gcm's: length, a block, tag
+    for _ in range(60000):
+        t._send_message(message(GLOBAL_REQUEST, "nothing@example.org", True))
+    data, sent, taken, worst = memoryview(b"".join(packets)), 0, 0, 0
+    t.sock.setblocking(False)
+    stop = time.time() + 10
+    while time.time() < stop:
+        try:
+            sent += t.sock.send(data[sent:])
+        except BlockingIOError:
+            pass
+        try:
+            taken += len(t.sock.recv(1500))
+        except BlockingIOError:
+            pass
+        worst = max(worst, (sent - waiting(t)) // size - taken // reply)
+        time.sleep(0.002)
+    t.sock.close()
+    assert taken > 40 * reply, taken
+    assert worst < 2500, f"{worst} requests taken whose answers were not, {taken // reply} were"
 
 
 def signals():
@@ -423,6 +487,6 @@ def nothing():
 
 CASES = [gssapi, user_change, password, none_again, pipelined_logins, channel_before_login,
          channel_flood, unknown_requests, second_program, variables_without_end, input_never_read,
-         window_ignored, output_never_read, replies_never_read, replies_never_read_beside_a_program,
+         window_ignored, output_never_read, replies_never_read, replies_never_read_beside_a_program, replies_read_slowly, end_right_behind_the_data,
          signals, window_change, small_packets, http, giant_packet, nothing]
 {f.__name__: f for f in CASES}[sys.argv[3]]()

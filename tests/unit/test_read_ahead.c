@@ -158,10 +158,16 @@ test_what_is_held_is_told(void **state)
 	assert_int_equal(told(f->server, POLLOUT), POLLOUT);
 	assert_int_equal(told(f->server, POLLIN | POLLOUT), POLLIN | POLLOUT);
 	/* Who has nothing to write takes what is held first. */
-	read_ahead_only(true);
+	read_ahead_set(READ_AHEAD_READ_FIRST);
 	assert_int_equal(told(f->server, POLLIN | POLLOUT), POLLIN);
 	assert_int_equal(told(f->server, POLLOUT), POLLOUT);
-	read_ahead_only(false);
+	/* And who waits for what it has written to leave is not told of anything to read, here or in the kernel. */
+	read_ahead_set(READ_AHEAD_WRITE_ONLY);
+	assert_int_equal(told(f->server, POLLIN | POLLOUT), POLLOUT);
+	assert_int_equal(told(f->server, POLLIN), 0);
+	send_zeros(f, 1);
+	assert_int_equal(told(f->server, POLLIN | POLLOUT), POLLOUT);
+	read_ahead_set(READ_AHEAD_BOTH);
 	two[0] = (struct pollfd){ .fd = f->client, .events = POLLIN | POLLOUT };
 	two[1] = (struct pollfd){ .fd = f->server, .events = POLLIN | POLLOUT };
 	assert_int_equal(read_ahead_poll(two, 2, -1), 2); /* and does not wait */
@@ -178,6 +184,7 @@ test_what_is_held_is_told(void **state)
 	expect_piece(f, PIECE);
 	expect_piece(f, PIECE);
 	assert_int_equal(read_ahead_held(), 0);
+	expect_piece(f, 1);
 	assert_int_equal(told(f->server, POLLIN | POLLOUT), POLLOUT);
 }
 

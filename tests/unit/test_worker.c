@@ -513,6 +513,7 @@ test_hostile_reader(void **state)
 	static const struct hostile_case cases[] = {
 		{ "replies_never_read", "exit 0" },
 		{ "replies_never_read_beside_a_program", "exit 0" },
+		{ "replies_read_slowly", "exit 0" },
 	};
 
 	(void)state;
@@ -536,6 +537,7 @@ test_hostile_clients(void **state)
 		{ "second_program", "exit 0" },
 		{ "variables_without_end", "exit 0" },
 		{ "input_never_read", "exit 0" },
+		{ "end_right_behind_the_data", "exit 0" },
 		{ "window_ignored", "exit 12" },
 		{ "output_never_read", "exit 0" },
 		{ "signals", "exit 0" },
