@@ -196,10 +196,11 @@ give_left(struct connection *c)
 		channel_give_left(&c->channels[i]);
 }
 
+/* libssh has no bound for what it has read and nobody has taken yet either. */
 static enum read_ahead_mode
 reading_mode(const struct connection *c)
 {
-	if (!connection_may_read(c))
+	if (!connection_may_read(c) || connection_left_messages(c))
 		return READ_AHEAD_WRITE_ONLY;
 	return (ssh_get_status(c->session) & SSH_WRITE_PENDING) != 0 ? READ_AHEAD_BOTH
 								     : READ_AHEAD_READ_FIRST;
