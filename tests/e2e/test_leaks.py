@@ -41,7 +41,7 @@ def nothing_left(broker, engine, before, files, memory):
     assert grown < GROWTH, f"the broker grew by {grown >> 10} KiB"
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_two_hundred_logins_in_a_row(broker, engine):
     # What is made once and kept (caches, connections to the engine) is made by these.
     for _ in range(10):
