@@ -80,7 +80,7 @@ channel_on_data(ssh_session session, ssh_channel ssh, void *data, uint32_t len, 
 	if (ch->state != CHANNEL_RUNNING || ch->input.len > 0 || channel_input_fd(ch) < 0 ||
 	    size_waits(ch))
 		return 0;
-	/* More is here already, and is written with it; or in this turn's end, should it be for somebody else. */
+	/* More is here already, and is written with it; or at this turn's end, should it be for somebody else. */
 	if (len < CHANNEL_CHUNK && read_ahead_held() >= CHANNEL_PACKET &&
 	    ch->connection->asking == NULL)
 		return 0;
@@ -186,15 +186,13 @@ channel_pump_input(struct channel *ch)
 {
 	if (ch->state != CHANNEL_RUNNING || channel_input_fd(ch) < 0 || size_waits(ch))
 		return;
-	/* What is there, and what comes with a look whether more is: the rest has its turn in the next round. */
-	for (int i = 0; i < 2 && may_take(ch); i++) {
-		if (ch->input.len > 0 && !write_held(ch))
-			return;
-		if (!take_input(ch))
-			break;
-	}
-	if (ch->input.len > 0 && !write_held(ch))
+	if (!write_held(ch))
 		return;
+	/* What is there, and what comes with a look whether more is: the rest has its turn in the next round. */
+	for (int i = 0; i < 2 && may_take(ch) && take_input(ch); i++) {
+		if (!write_held(ch))
+			return;
+	}
 	/* A terminal has no end of input but the one that is typed: as sshd, the client's EOF means
 	 * nothing there. */
 	if (!ch->pty && !ch->input_closed && ch->input.len == 0 &&
