@@ -23,9 +23,9 @@
 struct connection;
 struct exec_stream;
 
-/* The most bytes of one stream that are taken from a program at once: a multiple of what libssh puts
- * into one packet (remote maximum of 32768 less ten). */
-#define CHANNEL_CHUNK 131032
+/* The most bytes of one stream that are taken from a program at once: with what goes around their four packets no
+ * more than 128 KiB, so that libssh's queue, whose size is a power of two, need not be larger. */
+#define CHANNEL_CHUNK (131072 - 512)
 /* libssh 0.10 announces 1.3 MB, later ones 2 MiB; 0.10 does not enforce it: beyond this, and a packet, the
  * client ignores its window. */
 #define CHANNEL_INPUT_MAX (2 * 1024 * 1024 + 65536)

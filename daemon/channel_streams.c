@@ -7,10 +7,10 @@
 #include <unistd.h>
 
 #include "channel_priv.h"
+#include "client_socket.h"
 #include "clock.h"
 #include "connection.h"
 #include "fd.h"
-#include "read_ahead.h"
 
 static uint8_t chunk[CHANNEL_CHUNK]; /* one loop, one chunk at a time */
 
@@ -81,7 +81,7 @@ channel_on_data(ssh_session session, ssh_channel ssh, void *data, uint32_t len, 
 	    size_waits(ch))
 		return 0;
 	/* More is here already, and is written with it; or at this turn's end, should it be for somebody else. */
-	if (len < CHANNEL_CHUNK && read_ahead_held() >= CHANNEL_PACKET &&
+	if (len < CHANNEL_CHUNK && client_socket_held() >= CHANNEL_PACKET &&
 	    ch->connection->asking == NULL)
 		return 0;
 	n = write(channel_input_fd(ch), data, len);
@@ -127,18 +127,14 @@ write_held(struct channel *ch)
 /*
  * Take all that libssh has buffered in one read, and nothing before it is written: libssh 0.10 opens
  * the window again with each read whatever it still holds, so that small reads would let a client
- * fill our memory. What is known to be there is taken without a look at the socket, where the client's end may be.
+ * fill our memory. What is there is known, so the socket is not looked at, where the client's end may be.
  */
 static bool
 take_input(struct channel *ch)
 {
 	int n = (int)ch->left;
 
-	if (!connection_may_read(ch->connection))
-		return false;
-	if (n == 0)
-		n = ssh_channel_poll(ch->ssh, 0);
-	if (n <= 0)
+	if (n == 0 || !connection_may_read(ch->connection))
 		return false;
 	if (n > CHANNEL_INPUT_MAX) {
 		connection_end(ch->connection, WORKER_EXIT_PROTOCOL, "channel window ignored");
@@ -188,11 +184,8 @@ channel_pump_input(struct channel *ch)
 		return;
 	if (!write_held(ch))
 		return;
-	/* What is there, and what comes with a look whether more is: the rest has its turn in the next round. */
-	for (int i = 0; i < 2 && may_take(ch) && take_input(ch); i++) {
-		if (!write_held(ch))
-			return;
-	}
+	if (may_take(ch) && take_input(ch) && !write_held(ch))
+		return;
 	/* A terminal has no end of input but the one that is typed: as sshd, the client's EOF means
 	 * nothing there. */
 	if (!ch->pty && !ch->input_closed && ch->input.len == 0 &&
@@ -202,6 +195,20 @@ channel_pump_input(struct channel *ch)
 
 /* ---- to the client ---- */
 
+/* The packets of it leave together, which for a client that reads is less work as well. */
+static int
+write_as_one(struct channel *ch, const void *data, uint32_t len, bool is_stderr)
+{
+	int taken;
+
+	client_socket_allow(CLIENT_SOCKET_HOLD);
+	taken = is_stderr ? ssh_channel_write_stderr(ch->ssh, data, len)
+			  : ssh_channel_write(ch->ssh, data, len);
+	client_socket_allow(CLIENT_SOCKET_BOTH);
+	(void)connection_send(ch->connection);
+	return taken;
+}
+
 /* What could not be sent in one go, during a rekey for instance, goes first. */
 static bool
 send_held(struct channel *ch, struct held *h, bool is_stderr)
@@ -209,8 +216,7 @@ send_held(struct channel *ch, struct held *h, bool is_stderr)
 	while (h->done < h->len) {
 		uint32_t n = (uint32_t)(h->len - h->done);
 		bool window = ssh_channel_window_size(ch->ssh) > 0;
-		int sent = is_stderr ? ssh_channel_write_stderr(ch->ssh, h->data + h->done, n)
-				     : ssh_channel_write(ch->ssh, h->data + h->done, n);
+		int sent = write_as_one(ch, h->data + h->done, n, is_stderr);
 
 		connection_note_output(ch->connection, sent > 0, window);
 		if (sent <= 0)
@@ -243,7 +249,7 @@ send_stream(struct channel *ch, int *fd, struct held *h, bool is_stderr)
 	ssize_t n;
 	int sent;
 
-	if ((ssh_get_status(ch->connection->session) & SSH_WRITE_PENDING) != 0 || ch->closed)
+	if (!connection_send(ch->connection) || ch->closed)
 		return false;
 	if (h->len > 0 && !send_held(ch, h, is_stderr))
 		return false;
@@ -262,8 +268,7 @@ send_stream(struct channel *ch, int *fd, struct held *h, bool is_stderr)
 		return false;
 	}
 	channel_drain(ch);
-	sent = is_stderr ? ssh_channel_write_stderr(ch->ssh, chunk, (uint32_t)n)
-			 : ssh_channel_write(ch->ssh, chunk, (uint32_t)n);
+	sent = write_as_one(ch, chunk, (uint32_t)n, is_stderr);
 	if (sent < 0)
 		sent = 0;
 	note_data(ch, 0, (size_t)sent);

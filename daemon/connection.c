@@ -17,13 +17,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "client_socket.h"
 #include "clock.h"
 #include "exec_stream.h"
 #include "fd.h"
 #include "forward.h"
 #include "hooks.h"
 #include "log.h"
-#include "read_ahead.h"
 
 #define READS_PER_TURN 64 /* of 4096 bytes each, libssh's own size */
 #define READ_SIZE      4096
@@ -144,6 +144,13 @@ any_running(const struct connection *c)
 	return false;
 }
 
+/* Whether libssh has something that has not left yet. */
+static bool
+is_sending(const struct connection *c)
+{
+	return (ssh_get_status(c->session) & SSH_WRITE_PENDING) != 0;
+}
+
 static bool
 session_is_closed(const struct connection *c)
 {
@@ -197,13 +204,24 @@ give_left(struct connection *c)
 }
 
 /* libssh has no bound for what it has read and nobody has taken yet either. */
-static enum read_ahead_mode
-reading_mode(const struct connection *c)
+static enum client_socket_use
+allowed_use(const struct connection *c)
 {
-	if (!connection_may_read(c) || connection_left_messages(c))
-		return READ_AHEAD_WRITE_ONLY;
-	return (ssh_get_status(c->session) & SSH_WRITE_PENDING) != 0 ? READ_AHEAD_BOTH
-								     : READ_AHEAD_READ_FIRST;
+	return connection_may_read(c) && !connection_left_messages(c) ? CLIENT_SOCKET_BOTH
+								      : CLIENT_SOCKET_SEND;
+}
+
+bool
+connection_send(struct connection *c)
+{
+	if (!is_sending(c))
+		return true;
+	if (client_socket_is_full())
+		return false;
+	client_socket_allow(CLIENT_SOCKET_SEND);
+	(void)ssh_event_dopoll(c->event, 0);
+	client_socket_allow(CLIENT_SOCKET_BOTH);
+	return !is_sending(c);
 }
 
 static void
@@ -215,23 +233,22 @@ read_client(struct connection *c)
 	int r;
 
 	/* Who sends, and takes nothing of what waits for it, is as good as silent. */
-	if ((ssh_get_status(c->session) & SSH_WRITE_PENDING) == 0 ||
-	    c->socket.out_bytes != c->taken_bytes) {
+	if (!is_sending(c) || c->socket.out_bytes != c->taken_bytes) {
 		c->last_heard = clock_now_ms();
 		c->keepalives = 0;
 	}
 	c->taken_bytes = c->socket.out_bytes;
 	do {
 		before = c->socket.in_bytes;
-		read_ahead_set(reading_mode(c));
+		client_socket_allow(allowed_use(c));
 		r = ssh_event_dopoll(c->event, 0);
-		read_ahead_set(READ_AHEAD_BOTH);
+		client_socket_allow(CLIENT_SOCKET_BOTH);
 		if (r == SSH_ERROR || session_is_closed(c)) {
 			client_gone(c);
 			return;
 		}
 		/* The next read may find the end of the client, and after that libssh gives nothing any more. */
-		if (read_ahead_held() == 0)
+		if (client_socket_held() == 0)
 			give_left(c);
 	} while (c->socket.in_bytes - before >= READ_SIZE && ++turns < READS_PER_TURN &&
 	    connection_other_packets(c) - others < CONNECTION_MESSAGES_PER_TURN && !c->ending &&
@@ -442,19 +459,19 @@ wait_for_events(struct pollfd *pfds, nfds_t n, int timeout)
 	struct timespec moment = { .tv_nsec = MOMENT_NS };
 	short asked = pfds[0].events;
 
-	if (timeout != 0 && (asked & POLLIN) != 0 && read_ahead_flows()) {
+	if (timeout != 0 && (asked & POLLIN) != 0 && client_socket_flows()) {
 		pfds[0].events &= (short)~POLLIN;
 		(void)ppoll(pfds, n, &moment, NULL);
 		pfds[0].events = asked;
 	}
-	return read_ahead_poll(pfds, n, timeout);
+	return client_socket_poll(pfds, n, timeout);
 }
 
 static void
 turn(struct connection *c)
 {
 	static struct pollfd pfds[2 + IPC_CHANNEL_MAX * CHANNEL_FDS + CONNECTION_STREAMS * EXEC_STREAM_FDS];
-	bool pending = (ssh_get_status(c->session) & SSH_WRITE_PENDING) != 0;
+	bool pending = is_sending(c);
 	unsigned n = c->n_channels;
 	unsigned n_streams = c->n_streams;
 	struct pollfd(*channels)[CHANNEL_FDS] = (struct pollfd(*)[CHANNEL_FDS]) & pfds[2];
@@ -494,6 +511,7 @@ turn(struct connection *c)
 	if (!c->ending && activity_tell(&c->activity, &c->ask, false) != 0)
 		connection_end(c, WORKER_EXIT_BROKER_GONE, "service unavailable");
 	keep_alive(c);
+	(void)connection_send(c);
 }
 
 /* The key exchange: libssh makes one step each time that something arrives. */
@@ -513,8 +531,7 @@ exchange_keys(struct connection *c)
 		}
 		acknowledge_at_once(c);
 		limit_cpu(c);
-		pfds[0].events = (short)(POLLIN |
-		    ((ssh_get_status(c->session) & SSH_WRITE_PENDING) != 0 ? POLLOUT : 0));
+		pfds[0].events = (short)(POLLIN | (is_sending(c) ? POLLOUT : 0));
 		if (poll(pfds, 2, -1) < 0)
 			continue;
 		if (pfds[1].revents != 0) /* the broker says nothing before login but goodbye */
@@ -530,8 +547,7 @@ flush(struct connection *c)
 	int64_t until = clock_now_ms() + FLUSH_MS;
 	struct pollfd p = { .fd = c->fd, .events = POLLOUT };
 
-	while ((ssh_get_status(c->session) & SSH_WRITE_PENDING) != 0 && !session_is_closed(c) &&
-	    clock_now_ms() < until) {
+	while (is_sending(c) && !session_is_closed(c) && clock_now_ms() < until) {
 		if (poll(&p, 1, 100) > 0 && ssh_event_dopoll(c->event, 0) == SSH_ERROR)
 			return;
 	}
@@ -563,7 +579,7 @@ finish(struct connection *c)
 	if (c->goodbye[0] != '\0')
 		(void)ssh_session_set_disconnect_message(c->session, c->goodbye);
 	/* What the client says now is not answered any more. */
-	read_ahead_set(READ_AHEAD_WRITE_ONLY);
+	client_socket_allow(CLIENT_SOCKET_SEND);
 	flush(c);
 	ssh_disconnect(c->session);
 	flush_streams(c);
@@ -595,7 +611,7 @@ connection_serve(struct connection *c, int fd)
 	connection_look_again(c);
 	(void)connection_take_messages(c);
 	c->last_heard = clock_now_ms();
-	read_ahead_start(fd);
+	client_socket_start(fd);
 	while (!c->ending) {
 		if (c->asking != NULL)
 			wait_for_listener(c);

@@ -103,6 +103,9 @@ void connection_end(struct connection *c, enum worker_exit code, const char *goo
  */
 void connection_refused(struct connection *c, enum ipc_refused_kind kind, const char *detail);
 
+/* Have what libssh has queued leave, as far as the kernel takes it. Whether all of it has left. */
+bool connection_send(struct connection *c);
+
 /* Whether libssh took output that was held back; window: and the client had room for it. */
 void connection_note_output(struct connection *c, bool taken, bool window);
 

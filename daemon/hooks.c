@@ -26,7 +26,7 @@ static __typeof__(EVP_DigestUpdate) *real_update;
 static __typeof__(EVP_PKEY_new_raw_private_key) *real_new_private;
 static __typeof__(ssh_buffer_get_data) *real_get_data;
 
-/* libssh calls without context: this file and read_ahead.c are the ones with state of their own. */
+/* libssh calls without context: this file and client_socket.c are the ones with state of their own. */
 static struct {
 	hooks_sign_fn *sign;
 	void *sign_arg;

@@ -10,8 +10,8 @@ bad() { echo "FAIL: $*"; rc=1; }
 taken_over='EVP_DigestSign EVP_DigestVerify'
 imported='EVP_DigestSign EVP_DigestVerify EVP_DigestUpdate'
 exported='EVP_DigestSign EVP_DigestVerify EVP_DigestUpdate EVP_PKEY_new_raw_private_key ssh_buffer_get_data'
-# How it reads from the client. Were they called by other names, a stream would be slower, nothing else.
-reading='recv poll'
+# How it uses the client's socket. Were they called by other names, a stream would be slower, nothing else.
+socket='recv send poll'
 # The library's own, which it must call as a program would: through its table of imports.
 its_own='ssh_buffer_get_data'
 # Other ways of OpenSSL to make or check a signature.
@@ -30,8 +30,8 @@ check_library() {
 	for f in $imported; do
 		imports "$1" | grep -qx "$f" || bad "${1##*/} does not import $f"
 	done
-	for f in $reading; do
-		imports "$1" | grep -qx "$f" || bad "${1##*/} does not import $f: is read_ahead.c still needed?"
+	for f in $socket; do
+		imports "$1" | grep -qx "$f" || bad "${1##*/} does not import $f: is client_socket.c still needed?"
 	done
 	for f in $taken_over; do
 		n=$(call_sites "$1" "$f")
@@ -48,7 +48,7 @@ check_library() {
 }
 
 check_program() {
-	for f in $exported $reading; do
+	for f in $exported $socket; do
 		exports "$1" | grep -qx "$f" || bad "${1##*/} does not export $f"
 	done
 }
@@ -70,11 +70,11 @@ self_test() {
 	cat >"$work/lib.c" <<-'C'
 	int EVP_DigestSign(void), EVP_DigestVerify(void), EVP_DigestUpdate(void);
 	int EVP_DigestVerifyFinal(void), ssh_buffer_get_data(void);
-	int recv(void), poll(void);
+	int recv(void), send(void), poll(void);
 	int sign(void); int sign2(void); int verify(void); int update(void); int more(void);
 	int sign(void) { return 1 + EVP_DigestSign(); }
 	int verify(void) { return 1 + EVP_DigestVerify(); }
-	int update(void) { return 1 + EVP_DigestUpdate() + recv() + poll(); }
+	int update(void) { return 1 + EVP_DigestUpdate() + recv() + send() + poll(); }
 	#ifdef DIRECT
 	__attribute__((__visibility__("protected")))
 	#endif

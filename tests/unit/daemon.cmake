@@ -9,7 +9,7 @@ sp_add_test(NAME test_ssh_signal LABEL unit SIDE daemon SOURCES unit/test_ssh_si
   LIBS sp_daemon)
 sp_add_test(NAME test_x11_auth LABEL unit SIDE daemon SOURCES unit/test_x11_auth.c LIBS sp_daemon)
 sp_add_test(NAME test_hooks LABEL unit SIDE daemon SOURCES unit/test_hooks.c LIBS sp_daemon)
-sp_add_test(NAME test_read_ahead LABEL unit SIDE daemon SOURCES unit/test_read_ahead.c LIBS sp_daemon)
+sp_add_test(NAME test_client_socket LABEL unit SIDE daemon SOURCES unit/test_client_socket.c LIBS sp_daemon)
 sp_add_test(NAME test_ask LABEL unit SIDE daemon SOURCES unit/test_ask.c LIBS sp_daemon)
 sp_add_test(NAME test_exec_stream LABEL unit SIDE daemon SOURCES unit/test_exec_stream.c
   LIBS sp_daemon)
