@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "config.h"
 #include "container.h"
@@ -78,7 +79,7 @@ ask(struct talk *t, const char *path, uint32_t ms)
 	t->body = NULL;
 	t->done = false;
 	t->status = 0;
-	if (t->minor != 0)
+	if (t->minor != 0 && strncmp(path, ENGINE_PODMAN_PATH, strlen(ENGINE_PODMAN_PATH)) != 0)
 		(void)snprintf(versioned, sizeof(versioned), "/v1.%u%s", t->minor, path);
 	else
 		(void)snprintf(versioned, sizeof(versioned), "%s", path);
@@ -199,17 +200,53 @@ examine_locked_up(struct talk *t)
 /* ---- what it says of itself ---- */
 
 /* A limit that an engine may not be able to keep. */
-static void
-examine_limit(struct doctor *d, const json_t *info, const char *key, const char *check,
-    enum doctor_level without, const char *what)
+static const struct limit {
+	const char *key;        /* in the engine's information */
+	const char *controller; /* of cgroup v2, which brings it */
+	const char *check;
+	enum doctor_level without;
+	const char *what;
+} limits[] = {
+	{ "MemoryLimit", "memory", "engine.memory", DOCTOR_ERROR, "memory (CIS 5.11)" },
+	{ "PidsLimit", "pids", "engine.pids", DOCTOR_ERROR, "processes (CIS 5.29)" },
+	{ "SwapLimit", "memory", "engine.swap", DOCTOR_WARNING, "swap" },
+	{ "CpuCfsQuota", "cpu", "engine.cpu", DOCTOR_WARNING, "processor time (CIS 5.12)" },
+};
+
+static bool
+has_text(const json_t *list, const char *text)
 {
-	if (is_true(info, key))
-		doctor_say(d, DOCTOR_OK, check, NULL, "%s can be limited", what);
-	else
-		doctor_say(d, without, check,
-		    "switch the controller on (cgroup_enable=memory swapaccount=1 on the kernel's command "
-		    "line, or cgroup v2), or delegate it to a rootless engine",
-		    "the engine cannot limit %s: one session can take it all", what);
+	size_t i;
+	const json_t *entry;
+
+	json_array_foreach(list, i, entry)
+	{
+		if (json_string_value(entry) != NULL && strcmp(json_string_value(entry), text) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Of cgroup v2 Podman tells Docker's clients less than it can do: its own account has the controllers. */
+static void
+examine_limits(struct talk *t, const json_t *info)
+{
+	bool ask_podman = t->podman[0] != '\0' && strcmp(text_of(info, "CgroupVersion"), "2") == 0;
+	const json_t *controllers = NULL;
+
+	if (ask_podman && ask(t, ENGINE_PODMAN_PATH "/info", t->d->config->engine.call_timeout_ms))
+		controllers = json_object_get(json_object_get(t->body, "host"), "cgroupControllers");
+	for (size_t i = 0; i < SP_ARRAY_LEN(limits); i++) {
+		const struct limit *l = &limits[i];
+
+		if (is_true(info, l->key) || has_text(controllers, l->controller))
+			doctor_say(t->d, DOCTOR_OK, l->check, NULL, "%s can be limited", l->what);
+		else
+			doctor_say(t->d, l->without, l->check,
+			    "switch the controller on (cgroup_enable=memory swapaccount=1 on the kernel's "
+			    "command line, or cgroup v2), or delegate it to a rootless engine",
+			    "the engine cannot limit %s: one session can take it all", l->what);
+	}
 }
 
 /* An entry of SecurityOptions, "name=seccomp,profile=default"; NULL: none of that name. */
@@ -232,9 +269,42 @@ security_option(const json_t *info, const char *name)
 	return NULL;
 }
 
-static void
-examine_security(struct doctor *d, const json_t *info)
+static bool
+has_loaded_profile(void)
 {
+	FILE *f = fopen("/sys/kernel/security/apparmor/profiles", "re");
+	char line[256];
+	bool found = false;
+
+	while (f != NULL && !found && fgets(line, sizeof(line), f) != NULL)
+		found = strncmp(line, "docker-default ", 15) == 0;
+	if (f != NULL)
+		(void)fclose(f);
+	return found;
+}
+
+/* Its package merely recommends the parser, and without it Docker starts nothing. An engine elsewhere has its own. */
+static bool
+lacks_parser(const struct talk *t, const json_t *info)
+{
+	static const char *const paths[] = { "/usr/sbin/apparmor_parser", "/sbin/apparmor_parser",
+		"/usr/local/sbin/apparmor_parser", "/usr/bin/apparmor_parser" };
+	struct utsname name;
+
+	if (t->podman[0] != '\0' || uname(&name) < 0 ||
+	    strcmp(text_of(info, "Name"), name.nodename) != 0)
+		return false;
+	for (size_t i = 0; i < SP_ARRAY_LEN(paths); i++) {
+		if (access(paths[i], X_OK) == 0)
+			return false;
+	}
+	return !has_loaded_profile();
+}
+
+static void
+examine_security(const struct talk *t, const json_t *info)
+{
+	struct doctor *d = t->d;
 	static const struct doctor_pair filter = { "engine.seccomp",
 		"containers have a system call filter (CIS 5.22)", DOCTOR_ERROR,
 		"remove \"seccomp-profile\": \"unconfined\" from daemon.json, or use a kernel with seccomp",
@@ -243,7 +313,11 @@ examine_security(struct doctor *d, const json_t *info)
 	const char *seccomp = security_option(info, "seccomp");
 
 	doctor_say_either(d, seccomp != NULL && strstr(seccomp, "unconfined") == NULL, &filter);
-	if (security_option(info, "apparmor") != NULL || security_option(info, "selinux") != NULL)
+	if (security_option(info, "apparmor") != NULL && lacks_parser(t, info))
+		doctor_say(d, DOCTOR_ERROR, "engine.lsm", "apt install apparmor",
+		    "AppArmor is on, and apparmor_parser is not there, by which the engine loads its profile: "
+		    "no container starts");
+	else if (security_option(info, "apparmor") != NULL || security_option(info, "selinux") != NULL)
 		doctor_say(d, DOCTOR_OK, "engine.lsm", NULL,
 		    "containers are confined by %s (CIS 5.2, 5.3)",
 		    security_option(info, "apparmor") != NULL ? "AppArmor" : "SELinux");
@@ -258,7 +332,9 @@ examine_security(struct doctor *d, const json_t *info)
 		    "root in a container is nobody outside (CIS 2.9)");
 	else
 		doctor_say(d, DOCTOR_NOTE, "engine.users",
-		    "\"userns-remap\" in daemon.json, where nothing else on this host depends on uids",
+		    t->podman[0] != '\0'
+			? NULL
+			: "\"userns-remap\" in daemon.json, where nothing else on this host depends on uids",
 		    "uids in containers are the host's (CIS 2.9): a profile that unsafe lets run as root "
 		    "has the host's root uid");
 }
@@ -378,6 +454,7 @@ static bool
 examine_info(struct talk *t)
 {
 	struct doctor *d = t->d;
+	json_t *info;
 
 	if (!ask(t, "/info", d->config->engine.call_timeout_ms) || t->status != 200 ||
 	    !json_is_object(t->body)) {
@@ -386,16 +463,15 @@ examine_info(struct talk *t)
 		    t->outcome == ENGINE_HTTP_OK ? "not as it should" : t->detail);
 		return false;
 	}
-	examine_machine(t, t->body);
-	examine_storage(d, t->body);
-	examine_limit(d, t->body, "MemoryLimit", "engine.memory", DOCTOR_ERROR, "memory (CIS 5.11)");
-	examine_limit(d, t->body, "PidsLimit", "engine.pids", DOCTOR_ERROR, "processes (CIS 5.29)");
-	examine_limit(d, t->body, "SwapLimit", "engine.swap", DOCTOR_WARNING, "swap");
-	examine_limit(d, t->body, "CpuCfsQuota", "engine.cpu", DOCTOR_WARNING,
-	    "processor time (CIS 5.12)");
-	examine_security(d, t->body);
-	examine_authorization(d, t->body);
-	examine_habits(t, t->body);
+	info = json_incref(t->body); /* the next answer takes its place there */
+	examine_machine(t, info);
+	examine_storage(d, info);
+	examine_limits(t, info);
+	examine_security(t, info);
+	if (t->podman[0] == '\0') /* the other one has no such plugins */
+		examine_authorization(d, info);
+	examine_habits(t, info);
+	json_decref(info);
 	return true;
 }
 
@@ -416,6 +492,7 @@ uses_bridge(const struct policy *p)
 static bool
 examine_bridge(struct talk *t)
 {
+	const char *advice = t->podman[0] != '\0' ? NULL : "\"icc\": false in daemon.json";
 	const json_t *options;
 
 	if (!ask(t, "/networks/bridge", t->d->config->engine.call_timeout_ms))
@@ -428,11 +505,10 @@ examine_bridge(struct talk *t)
 		doctor_say(t->d, DOCTOR_OK, "engine.icc", NULL,
 		    "containers on the default bridge do not reach each other (CIS 2.2)");
 	else if (uses_bridge(t->d->policy))
-		doctor_say(t->d, DOCTOR_WARNING, "engine.icc", "\"icc\": false in daemon.json",
+		doctor_say(t->d, DOCTOR_WARNING, "engine.icc", advice,
 		    "sessions with \"network\": \"bridge\" reach each other (CIS 2.2)");
 	else
-		doctor_say(t->d, DOCTOR_NOTE, "engine.icc",
-		    "\"icc\": false in daemon.json, before a profile uses the bridge",
+		doctor_say(t->d, DOCTOR_NOTE, "engine.icc", advice,
 		    "containers on the default bridge reach each other (CIS 2.2); no profile uses it");
 	return true;
 }

@@ -2,6 +2,8 @@
 """sallyport doctor: what it says of hosts and engines that are well, and of those that are not."""
 import json
 import os
+import shutil
+import socket
 import subprocess
 
 import pytest
@@ -97,6 +99,24 @@ def test_engine_with_faults(fresh_broker, engine, rules, check, words):
         b.write()
         found = examine(b)
         assert level(found, check) == "error" and words in text(found, check, "error"), found[check]
+    finally:
+        fake.stop()
+
+
+@pytest.mark.parametrize("name", [socket.gethostname(), "another-host"])
+def test_apparmor_without_its_parser(fresh_broker, engine, name):
+    """Docker's package recommends it; without it each start fails. An engine of another host has its own."""
+    b = without_missing(fresh_broker)
+    fake = FakeEngine(b.dir, engine)
+    here = name == socket.gethostname() and shutil.which("apparmor_parser", path="/usr/sbin:/sbin") is None
+    try:
+        fake.rules([{"path": "^/info", "action": "lie", "set": {
+            "Name": name, "SecurityOptions": ["name=seccomp,profile=default", "name=apparmor"]}}])
+        b.config["engine"]["socket"] = fake.socket
+        b.write()
+        found = examine(b)
+        assert level(found, "engine.lsm") == ("error" if here else "ok"), found["engine.lsm"]
+        assert ("apparmor_parser is not there" in found["engine.lsm"][0]["text"]) == here
     finally:
         fake.stop()
 

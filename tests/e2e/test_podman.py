@@ -232,6 +232,23 @@ def test_what_it_cannot_do_is_said(fresh, podman):
     assert not podman.containers()
 
 
+@pytest.mark.parametrize("controllers, limited", [
+    (["cpuset", "cpu", "io", "memory", "pids"], ["swap", "processor time"]), (["cpu"], ["processor time"]),
+    (["memory", 7, None], ["swap"]), ("cpu memory", []), ({"cpu": "memory"}, []), (None, [])])
+def test_limits_on_cgroup_v2(liar, controllers, limited):
+    """There it tells Docker's clients that it can limit neither swap nor processors."""
+    b, fake = liar
+    fake.rules([{"path": "^/info", "action": "lie", "set": {"CgroupVersion": "2", "SwapLimit": False,
+                                                            "CpuCfsQuota": False}},
+                {"path": "/libpod/info", "action": "lie", "set": {"host.cgroupControllers": controllers}}])
+    said = doctor(b)
+    fake.rules([])
+    assert "cgroup version 2" in said
+    for what in ("swap", "processor time"):
+        assert (f"the engine cannot limit {what}" in said) == (what not in limited)
+    assert "daemon.json" not in said and "plugin" not in said
+
+
 # What an engine that lies asks the container runtime for, what it says then, and what the kernel says.
 LIES = {
     "capabilities": ({"cap_drop": []}, {"BoundingCaps": None, "EffectiveCaps": None}, "it has capabilities"),
