@@ -75,7 +75,7 @@ receive_all(int fd, size_t *ret_len)
 		else if (errno == EINTR)
 			continue;
 		if (n > 0 && len == cap)
-			bigger = cap < ANSWER_MAX ? realloc(text, cap * 2) : NULL;
+			bigger = cap < ANSWER_MAX ? realloc(text, cap * 2) : (errno = EMSGSIZE, NULL);
 		if (n < 0 || bigger == NULL) {
 			free(text);
 			return NULL;

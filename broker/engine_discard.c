@@ -89,7 +89,6 @@ on_removed(void *arg, const struct engine_result *result)
 	case ENGINE_OK:
 		break;
 	case ENGINE_E_REFUSED:
-	case ENGINE_E_FAILED:
 		d->refusals++;
 		if (d->refusals < REFUSALS_MAX) {
 			again(d, backoff(d));
@@ -97,6 +96,7 @@ on_removed(void *arg, const struct engine_result *result)
 		}
 		log_error("container=%.64s cannot be removed: %s", d->id, result->sentence);
 		break;
+	case ENGINE_E_FAILED: /* one that is stopping says so too, and a device may be busy for long */
 	case ENGINE_E_UNREACHABLE:
 	case ENGINE_E_TIMEOUT:
 	case ENGINE_E_UNHEALTHY:

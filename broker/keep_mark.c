@@ -112,7 +112,9 @@ keep_mark_sweep(const char *state_dir, bool (*has)(void *arg, const char *name),
 
 		if (entry->d_name[0] == '.' || (parse(entry->d_name, of, &until) && has(arg, of)))
 			continue;
-		if (unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR) < 0)
+		/* Marks are directories; what is no mark may be anything, and an empty directory at most. */
+		if (unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR) < 0 &&
+		    (errno != ENOTDIR || unlinkat(dirfd(dir), entry->d_name, 0) < 0))
 			log_warn("cannot remove the old mark %s: %s", entry->d_name, strerror(errno));
 	}
 	if (dir != NULL)

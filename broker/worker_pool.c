@@ -219,8 +219,12 @@ on_spawner(evutil_socket_t fd, short what, void *arg)
 	keep_places(pool);
 	raise_owed(pool);
 	if (r != SPAWNER_E_AGAIN) {
-		(void)event_del(pool->spawner_event);
-		pool->events.broken(pool->events.arg, "the spawner process is gone");
+		bool opener = fd == pool->opener_fd;
+
+		(void)event_del(opener ? pool->opener_event : pool->spawner_event);
+		pool->events.broken(pool->events.arg,
+		    opener ? "the process that opens the audit log is gone"
+			   : "the spawner process is gone");
 	}
 }
 
@@ -494,8 +498,10 @@ worker_pool_drain(struct worker_pool *pool, const char *text, bool end)
 	pool->draining = true;
 	for (p = TAILQ_FIRST(&pool->peers); p != NULL; p = next) {
 		next = TAILQ_NEXT(p, link);
-		if (p->state == PEER_LOGGED_IN)
-			peer_notice(p, end ? IPC_NOTICE_END : IPC_NOTICE_TEXT, text);
+		if (p->state == PEER_LOGGED_IN && end)
+			peer_dismiss(p, text, "service stopped");
+		else if (p->state == PEER_LOGGED_IN)
+			peer_notice(p, IPC_NOTICE_TEXT, text);
 		else if (p->state != PEER_ENDED)
 			peer_end(p, "service is stopping");
 	}

@@ -2,6 +2,8 @@
 /* Log lines for people, from any of our processes. What strangers wrote is escaped here. */
 #include "log.h"
 
+#include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +15,7 @@ static const char *log_program = "sallyport";
 static enum log_level log_max = LOG_LEVEL_INFO;
 static bool log_priorities;
 static uint64_t log_total;
+static unsigned log_lost; /* lines, since the last one that was written */
 
 void
 log_setup(const char *program, enum log_level max, bool priorities)
@@ -55,14 +58,58 @@ log_escape(char *out, size_t cap, const char *src, size_t n)
 	return out;
 }
 
-void
-log_msg(enum log_level level, const char *format, ...)
+/* Whether a line can be written without waiting for whoever reads the log. */
+static bool
+has_room(void)
+{
+	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	return poll(&p, 1, 0) != 0;
+}
+
+/* One write, so that lines of several processes do not mix. */
+static void
+write_line(enum log_level level, const char *text)
 {
 	static const char *const names[] = { "error", "warning", "info", "debug" };
 	static const int priorities[] = { 3, 4, 6, 7 };
+	char line[LINE_MAX_BYTES + 128];
+	int n;
+
+	if (log_priorities)
+		n = snprintf(line, sizeof(line), "<%d>%s: %s\n", priorities[level], log_program,
+		    text);
+	else
+		n = snprintf(line, sizeof(line), "%s: %s: %s\n", log_program, names[level], text);
+	_Static_assert(sizeof(line) <= PIPE_BUF, "a pipe with room may have none for this line");
+	if (n > 0 && write(STDERR_FILENO, line, (size_t)n) > 0)
+		log_total += (uint64_t)n;
+}
+
+/* A full log loses lines rather than stopping the service, and says so as soon as it is not. */
+static bool
+may_write(void)
+{
+	char text[128];
+
+	if (!has_room()) {
+		log_lost++;
+		return false;
+	}
+	if (log_lost == 0)
+		return true;
+	(void)snprintf(text, sizeof(text), "%u lines are lost: who reads this log was too slow",
+	    log_lost);
+	log_lost = 0;
+	write_line(LOG_LEVEL_WARN, text);
+	return may_write();
+}
+
+void
+log_msg(enum log_level level, const char *format, ...)
+{
 	char text[LINE_MAX_BYTES];
 	char safe[LINE_MAX_BYTES];
-	char line[LINE_MAX_BYTES + 128];
 	va_list args;
 	int n;
 
@@ -71,18 +118,9 @@ log_msg(enum log_level level, const char *format, ...)
 	va_start(args, format);
 	n = vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	if (n < 0)
+	if (n < 0 || !may_write())
 		return;
-	log_escape(safe, sizeof(safe), text, strlen(text));
-	if (log_priorities)
-		n = snprintf(line, sizeof(line), "<%d>%s: %s\n", priorities[level], log_program,
-		    safe);
-	else
-		n = snprintf(line, sizeof(line), "%s: %s: %s\n", log_program, names[level], safe);
-	/* One write, so that lines of several processes do not mix. A full log loses the line
-	 * rather than stopping the service. */
-	if (n > 0 && write(STDERR_FILENO, line, (size_t)n) > 0)
-		log_total += (uint64_t)n;
+	write_line(level, log_escape(safe, sizeof(safe), text, strlen(text)));
 }
 
 uint64_t

@@ -31,12 +31,12 @@ request_env(struct channel *ch, ssh_message m)
 	struct channel_env *e = &ch->env[ch->n_env];
 	size_t bytes;
 
-	if (ch->state != CHANNEL_OPEN || name == NULL || value == NULL || !env_allowed(ch, name))
+	if (ch->state != CHANNEL_OPEN || name == NULL || value == NULL)
 		return false;
 	bytes = strlen(name) + strlen(value);
 	if (ch->n_env == IPC_ENV_MAX || name[0] == '\0' || strchr(name, '=') != NULL ||
 	    strlen(name) > IPC_ENV_NAME_MAX || strlen(value) > IPC_ENV_VALUE_MAX ||
-	    ch->env_bytes + bytes > IPC_ENV_BYTES_MAX)
+	    ch->env_bytes + bytes > IPC_ENV_BYTES_MAX || !env_allowed(ch, name))
 		return false;
 	e->name = strdup(name);
 	e->value = strdup(value);

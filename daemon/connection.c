@@ -196,6 +196,15 @@ client_gone(struct connection *c)
 	connection_end(c, code, NULL);
 }
 
+void
+connection_cannot_go_on(struct connection *c)
+{
+	if (session_is_closed(c))
+		client_gone(c);
+	else
+		connection_end(c, WORKER_EXIT_INTERNAL, "out of memory");
+}
+
 static void
 give_left(struct connection *c)
 {

@@ -103,6 +103,9 @@ void connection_end(struct connection *c, enum worker_exit code, const char *goo
  */
 void connection_refused(struct connection *c, enum ipc_refused_kind kind, const char *detail);
 
+/* libssh did not do what was asked of it: the client has left in the same moment, or there is no memory. */
+void connection_cannot_go_on(struct connection *c);
+
 /* Have what libssh has queued leave, as far as the kernel takes it. Whether all of it has left. */
 bool connection_send(struct connection *c);
 

@@ -92,6 +92,8 @@ on_channel_open(struct connection *c, ssh_message m)
 	ssh = ssh_message_channel_request_open_reply_accept(m);
 	if (ssh != NULL)
 		channel_open(ch, c, ch->number, ssh);
+	else
+		connection_cannot_go_on(c);
 	return false;
 }
 

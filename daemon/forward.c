@@ -119,7 +119,7 @@ guest_connected(struct channel *ch, int *fds)
 	ssh_message_free(ch->opening);
 	ch->opening = NULL;
 	if (ch->ssh == NULL) {
-		connection_end(ch->connection, WORKER_EXIT_INTERNAL, "out of memory");
+		connection_cannot_go_on(ch->connection);
 		return true;
 	}
 	channel_add_callbacks(ch);

@@ -45,12 +45,56 @@ test_one_line_per_message(void **state)
 	close(saved);
 }
 
+/* Nobody reads: the service goes on, and says afterwards what is missing. */
+static void
+test_a_full_log_stops_nobody(void **state)
+{
+	static char text[1 << 17];
+	int pipe_fds[2];
+	int saved = dup(STDERR_FILENO);
+	unsigned written = 0;
+	uint64_t before = log_bytes();
+	const char *line;
+	ssize_t n;
+
+	(void)state;
+	assert_int_equal(pipe(pipe_fds), 0);
+	assert_true(dup2(pipe_fds[1], STDERR_FILENO) >= 0);
+	log_setup("prog", LOG_LEVEL_INFO, false);
+	for (int i = 0; i < 2000; i++)
+		log_info("line %d of a flood of them that would fill any pipe", i);
+	n = read(pipe_fds[0], text, sizeof(text) - 1);
+	log_error("and then");
+	assert_true(dup2(saved, STDERR_FILENO) >= 0);
+	assert_true(n > 0);
+	text[n] = '\0';
+	for (line = text; (line = strchr(line, '\n')) != NULL; line++)
+		written++;
+	assert_in_range(written, 100, 1999);
+	n = read(pipe_fds[0], text, sizeof(text) - 1);
+	assert_true(n > 0);
+	text[n] = '\0';
+	{
+		char expected[256];
+
+		(void)snprintf(expected, sizeof(expected),
+		    "prog: warning: %u lines are lost: who reads this log was too slow\nprog: error: and then\n",
+		    2000 - written);
+		assert_string_equal(text, expected);
+	}
+	assert_true(log_bytes() - before > 100 * 20);
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+	close(saved);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_escape),
 		cmocka_unit_test(test_one_line_per_message),
+		cmocka_unit_test(test_a_full_log_stops_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
