@@ -523,6 +523,23 @@ turn(struct connection *c)
 	(void)connection_send(c);
 }
 
+/*
+ * libssh sends only after it has heard that it may, once for each time, and it closes the socket at once when the two
+ * have no algorithm in common: its own list of them, by which a client says what is missing, must have left before.
+ * So it hears that it may send, sends what waited, and hears it again, before it reads.
+ */
+static int
+exchange_step(struct connection *c)
+{
+	int r = SSH_AGAIN;
+
+	client_socket_allow(CLIENT_SOCKET_SEND);
+	for (int i = 0; r == SSH_AGAIN && i < 2; i++)
+		r = ssh_handle_key_exchange(c->session);
+	client_socket_allow(CLIENT_SOCKET_BOTH);
+	return r == SSH_AGAIN ? ssh_handle_key_exchange(c->session) : r;
+}
+
 /* The key exchange: libssh makes one step each time that something arrives. */
 static bool
 exchange_keys(struct connection *c)
@@ -531,7 +548,7 @@ exchange_keys(struct connection *c)
 		{ .fd = c->ask.fd, .events = POLLIN } };
 	int r;
 
-	while ((r = ssh_handle_key_exchange(c->session)) == SSH_AGAIN) {
+	while ((r = exchange_step(c)) == SSH_AGAIN) {
 		/* Replies to what nobody knows would be queued without bound. */
 		if (c->inside.in_packets > EXCHANGE_MAX) {
 			log_info("the client sends without end and agrees on no keys");
@@ -607,6 +624,7 @@ connection_serve(struct connection *c, int fd)
 	(void)ssh_set_counters(c->session, &c->socket, &c->inside);
 	ssh_set_auth_methods(c->session, SSH_AUTH_METHOD_PUBLICKEY);
 	ssh_set_blocking(c->session, 0);
+	client_socket_start(fd);
 	if (!exchange_keys(c)) {
 		log_info("no key exchange: %s", ssh_get_error(c->session));
 		client_gone(c);
@@ -620,7 +638,6 @@ connection_serve(struct connection *c, int fd)
 	connection_look_again(c);
 	(void)connection_take_messages(c);
 	c->last_heard = clock_now_ms();
-	client_socket_start(fd);
 	while (!c->ending) {
 		if (c->asking != NULL)
 			wait_for_listener(c);
