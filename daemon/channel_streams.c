@@ -199,13 +199,17 @@ channel_pump_input(struct channel *ch)
 static int
 write_as_one(struct channel *ch, const void *data, uint32_t len, bool is_stderr)
 {
+	struct connection *c = ch->connection;
+	uint64_t before = c->inside.out_bytes;
 	int taken;
 
 	client_socket_allow(CLIENT_SOCKET_HOLD);
 	taken = is_stderr ? ssh_channel_write_stderr(ch->ssh, data, len)
 			  : ssh_channel_write(ch->ssh, data, len);
 	client_socket_allow(CLIENT_SOCKET_BOTH);
-	(void)connection_send(ch->connection);
+	if (taken > 0)
+		connection_note_written(c, (uint64_t)taken, c->inside.out_bytes - before);
+	(void)connection_send(c);
 	return taken;
 }
 
@@ -249,7 +253,8 @@ send_stream(struct channel *ch, int *fd, struct held *h, bool is_stderr)
 	ssize_t n;
 	int sent;
 
-	if (!connection_send(ch->connection) || ch->closed)
+	if (!connection_send(ch->connection) || ch->closed ||
+	    connection_is_exchanging(ch->connection))
 		return false;
 	if (h->len > 0 && !send_held(ch, h, is_stderr))
 		return false;

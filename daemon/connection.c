@@ -299,10 +299,32 @@ read_broker(struct connection *c)
 	}
 }
 
+void
+connection_note_written(struct connection *c, uint64_t written, uint64_t sent)
+{
+	if (sent >= written || connection_is_exchanging(c))
+		return;
+	c->open_exchange = c->exchanges + 1;
+	c->exchanging_since = clock_now_ms();
+}
+
+/* With our signature the client has done its part, and libssh sends what it has queued. */
+bool
+connection_is_exchanging(struct connection *c)
+{
+	if (c->open_exchange != 0 && c->open_exchange != c->exchanges + 1) {
+		c->open_exchange = 0;
+		c->exchanging_since = 0;
+	}
+	return c->open_exchange != 0;
+}
+
 /* An open window, and still libssh takes nothing: new keys are being agreed on, and nothing tells when. */
 void
 connection_note_output(struct connection *c, bool taken, bool window)
 {
+	if (connection_is_exchanging(c))
+		return;
 	if (taken || !window)
 		c->exchanging_since = 0;
 	else if (c->exchanging_since == 0)
@@ -486,8 +508,13 @@ turn(struct connection *c)
 	struct pollfd(*channels)[CHANNEL_FDS] = (struct pollfd(*)[CHANNEL_FDS]) & pfds[2];
 	struct pollfd(*streams)[EXEC_STREAM_FDS] = (struct pollfd(*)[EXEC_STREAM_FDS]) & channels[n];
 
+	/* Its descriptor is closed already, and the next one that comes may have its number. */
+	if (session_is_closed(c)) {
+		client_gone(c);
+		return;
+	}
 	if (!pending)
-		c->quiet_packets = connection_other_packets(c);
+		connection_note_quiet(c);
 	pfds[0] = (struct pollfd){ .fd = c->fd };
 	if (connection_may_read(c) && !connection_left_messages(c))
 		pfds[0].events |= POLLIN;
@@ -495,7 +522,7 @@ turn(struct connection *c)
 		pfds[0].events |= POLLOUT;
 	pfds[1] = (struct pollfd){ .fd = c->ask.fd, .events = POLLIN };
 	for (unsigned i = 0; i < n; i++)
-		channel_want(&c->channels[i], !pending, channels[i]);
+		channel_want(&c->channels[i], !pending && !connection_is_exchanging(c), channels[i]);
 	for (unsigned i = 0; i < n_streams; i++)
 		exec_stream_want(c->streams[i], streams[i]);
 	if (wait_for_events(pfds, 2 + n * CHANNEL_FDS + n_streams * EXEC_STREAM_FDS,

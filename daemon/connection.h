@@ -47,13 +47,15 @@ struct connection {
 	uint32_t keepalive_count;
 	bool openssh_client; /* sends eow@openssh.com as an unknown request */
 
-	unsigned exchanges;               /* of keys, that were signed for */
+	unsigned exchanges; /* of keys, that were signed for */
+	unsigned open_exchange; /* of those the one, from 1 on, for which libssh queues what it is given; 0: none */
 	struct ssh_counter_struct socket; /* bytes as they travel */
 	struct ssh_counter_struct inside; /* packets, and bytes before encryption */
 	uint64_t data_packets;            /* channel data, which makes no message */
 	uint64_t seen_packets;
 	uint64_t served_packets; /* received before the channels were served the last time */
 	uint64_t quiet_packets;  /* received when everything had last been sent */
+	uint64_t probed_packets; /* received when it was last looked whether answers leave */
 	uint64_t taken_bytes;    /* by the client's end when it was heard the last time */
 	int64_t last_heard;      /* ms */
 	int64_t next_keepalive;
@@ -108,6 +110,17 @@ void connection_cannot_go_on(struct connection *c);
 
 /* Have what libssh has queued leave, as far as the kernel takes it. Whether all of it has left. */
 bool connection_send(struct connection *c);
+
+/*
+ * libssh begins an exchange of keys by itself, by what has been sent, and from then on it takes all that it is given
+ * into a queue that has no bound and tells of none, until the client has done its part. It is noticed by what it does
+ * not send: written bytes of output were taken, and sent bytes of them, or more, have been counted.
+ */
+void connection_note_written(struct connection *c, uint64_t written, uint64_t sent);
+/* Whether libssh queues what it is given: then it gets nothing more. */
+bool connection_is_exchanging(struct connection *c);
+/* Everything has been sent: answers leave as well, unless they are queued. */
+void connection_note_quiet(struct connection *c);
 
 /* Whether libssh took output that was held back; window: and the client had room for it. */
 void connection_note_output(struct connection *c, bool taken, bool window);

@@ -18,7 +18,7 @@ PORT = int(sys.argv[1])
 KEY = paramiko.Ed25519Key.from_private_key_file(sys.argv[2])
 # Resident memory of one worker, whatever its client does. Sanitizers keep what is freed for a while.
 LIMIT_KB = 40000 + int(os.environ.get("SALLYPORT_SANITIZER_KB", "0"))
-IGNORE = 2
+IGNORE, KEXINIT = 2, 20
 USERAUTH_REQUEST, USERAUTH_FAILURE, USERAUTH_SUCCESS = 50, 51, 52
 GLOBAL_REQUEST, CHANNEL_OPEN, CHANNEL_DATA = 80, 90, 94
 CHANNEL_REQUEST, CHANNEL_FAILURE = 98, 100
@@ -430,6 +430,81 @@ def replies_read_slowly():
     assert worst < held + 2048, f"{worst} requests taken whose answers were not, {taken // reply} were"
 
 
+def ignore_exchanges(t):
+    """The server's own begin of an exchange is not answered. Returns what is set once it has come, and it."""
+    came, kept = threading.Event(), []
+
+    def keep(_, m):
+        kept.append(m)
+        came.set()
+
+    t._handler_table = dict(t._handler_table)
+    t._handler_table[KEXINIT] = keep
+    return came, kept
+
+
+def stays_small_until_it_ends(t, pid, meanwhile=lambda: None):
+    worst, stop = 0, time.time() + 60
+    while t.is_active() and time.time() < stop:
+        meanwhile()
+        try:
+            worst = max(worst, memory(pid))
+        except (FileNotFoundError, ProcessLookupError):
+            break
+    assert ended(t)
+    assert worst < LIMIT_KB, worst
+
+
+def exchange_never_answered():
+    """A program that writes without end, and all of it is taken."""
+    t = connect()
+    c = t.open_channel("session", window_size=2**31 - 1)
+    pid = worker_pid(t)
+    came, _ = ignore_exchanges(t)
+    c.exec_command("cat /dev/zero")
+    assert came.wait(60)
+    stays_small_until_it_ends(t, pid, lambda: time.sleep(0.05))
+
+
+def exchange_never_answered_beside_requests():
+    """Nothing is written any more, and answers are asked for without end."""
+    t = connect()
+    c = t.open_channel("session", window_size=2**31 - 1)
+    pid = worker_pid(t)
+    came, _ = ignore_exchanges(t)
+    c.exec_command("head -c 3000000 /dev/zero; exec sleep 1000")
+    assert came.wait(60)
+    question = message(GLOBAL_REQUEST, "nothing@example.org", True)
+    t.sock.settimeout(0.1)
+
+    def ask():
+        try:
+            for _ in range(500):
+                t._send_message(question)
+        except (OSError, EOFError):
+            time.sleep(0.05)
+    stays_small_until_it_ends(t, pid, ask)
+
+
+def exchange_answered_late():
+    """After a while it goes on where it was, and nothing is lost."""
+    t = connect()
+    c = t.open_channel("session", window_size=2**31 - 1)
+    came, kept = ignore_exchanges(t)
+    c.exec_command("head -c 2500000 /dev/zero | tr '\\0' x; echo end")
+    c.settimeout(60)
+    assert came.wait(60)
+    time.sleep(1)
+    del t._handler_table
+    t._negotiate_keys(kept[0])
+    got = b""
+    while piece := c.recv(65536):
+        got += piece
+    assert got == b"x" * 2500000 + b"end\n", len(got)
+    assert c.recv_exit_status() == 0
+    t.close()
+
+
 def signals():
     t = connect()
     c = t.open_session()
@@ -500,5 +575,5 @@ def nothing():
 CASES = [gssapi, user_change, password, none_again, pipelined_logins, channel_before_login,
          channel_flood, unknown_requests, second_program, variables_without_end, input_never_read,
          window_ignored, output_never_read, replies_never_read, replies_never_read_beside_a_program, replies_read_slowly, end_right_behind_the_data,
-         signals, window_change, small_packets, http, giant_packet, nothing]
+         exchange_never_answered, exchange_never_answered_beside_requests, exchange_answered_late, signals, window_change, small_packets, http, giant_packet, nothing]
 {f.__name__: f for f in CASES}[sys.argv[3]]()

@@ -52,7 +52,7 @@ read_line(char *out, size_t cap)
 }
 
 static void
-start_broker(const char *option, const char *value)
+start_broker(const char *const options[4])
 {
 	char known[512];
 	char line[512];
@@ -67,8 +67,14 @@ start_broker(const char *option, const char *value)
 	assert_true(broker >= 0);
 	if (broker == 0) {
 		(void)dup2(ends[1], STDOUT_FILENO);
-		execl(FAKE_BROKER, "fake_broker", option != NULL ? option : SALLYPORTD,
-		    option != NULL ? value : (char *)NULL, SALLYPORTD, (char *)NULL);
+		static char name[] = "fake_broker", program[] = SALLYPORTD;
+		char *argv[8] = { name };
+		int n = 1;
+
+		for (int i = 0; options != NULL && i < 4 && options[i] != NULL; i++)
+			argv[n++] = (char *)(uintptr_t)options[i];
+		argv[n] = program;
+		execv(FAKE_BROKER, argv);
 		_exit(127);
 	}
 	(void)close(ends[1]);
@@ -162,7 +168,7 @@ static int
 set_up(void **state)
 {
 	(void)state;
-	start_broker(NULL, NULL);
+	start_broker(NULL);
 	return 0;
 }
 
@@ -344,7 +350,7 @@ test_server_rekeys(void **state)
 	};
 
 	(void)state;
-	start_broker("-r", "1");
+	start_broker((const char *const[4]){ "-r", "1" });
 	play(scenes, SP_ARRAY_LEN(scenes));
 	stop_broker();
 }
@@ -432,7 +438,7 @@ test_silent_client(void **state)
 	char out[OUTPUT_MAX];
 
 	(void)state;
-	start_broker("-k", "1");
+	start_broker((const char *const[4]){ "-k", "1" });
 	/* It logs in, and is then stopped: its kernel still acknowledges everything. */
 	assert_int_equal(run("$ssh $h 'echo in; sleep 600' >in 2>&1 & c=$!; echo $c >pid; n=0; "
 			     "until [ -s in ] || [ $n = 300 ]; do sleep 0.1; n=$((n+1)); done; "
@@ -517,7 +523,23 @@ test_hostile_reader(void **state)
 	};
 
 	(void)state;
-	start_broker("-s", "4096");
+	start_broker((const char *const[4]){ "-s", "4096" });
+	play_hostile(cases, SP_ARRAY_LEN(cases));
+	stop_broker();
+}
+
+/* Who does not do its part of an exchange that we have begun is small, and has as long as one that is silent. */
+static void
+test_exchange_never_answered(void **state)
+{
+	static const struct hostile_case cases[] = {
+		{ "exchange_never_answered", "exit 13" },
+		{ "exchange_never_answered_beside_requests", "exit 13" },
+		{ "exchange_answered_late", "exit 0" },
+	};
+
+	(void)state;
+	start_broker((const char *const[4]){ "-r", "1", "-k", "1" });
 	play_hostile(cases, SP_ARRAY_LEN(cases));
 	stop_broker();
 }
@@ -575,6 +597,7 @@ main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_dropbear, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_hostile_clients, set_up, tear_down),
 		cmocka_unit_test(test_hostile_reader),
+		cmocka_unit_test(test_exchange_never_answered),
 	};
 	char out[OUTPUT_MAX];
 	int failed;
