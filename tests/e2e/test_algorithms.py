@@ -66,3 +66,15 @@ def test_not_offered(sallyport, option):
     r = sallyport.ssh("true", options=["-o", option, *extra])
     assert r.returncode == 255
     assert b"no matching" in r.stderr or b"Connection closed" in r.stderr
+
+
+@pytest.mark.parametrize("option", ["Ciphers=aes128-cbc", "KexAlgorithms=diffie-hellman-group14-sha1", "MACs=hmac-md5"])
+def test_who_has_none_in_common_is_told_which(fresh_broker, option):
+    """Each time: the server's list has to leave before the connection ends."""
+    b = fresh_broker.start()
+    what = "no matching (cipher|key exchange method|MAC) found. Their offer: "
+    ciphers = ["-o", "Ciphers=aes128-ctr"] if option.startswith("MACs") else []
+    for _ in range(40):
+        r = b.target.ssh("true", options=["-o", option, *ciphers])
+        assert r.returncode == 255 and re.search(what, r.stderr.decode()), r.stderr
+    assert "Socket error: Success" not in b.log()

@@ -49,6 +49,16 @@ def test_a_login_from_its_beginning_to_its_end(fresh_broker):
     assert b.audit(event="service.stop")
 
 
+def test_the_end_of_the_service_is_told_from_a_client_that_leaves(fresh_broker):
+    b = fresh_broker.start()
+    with b.target.popen("echo; exec sleep 1000") as p:
+        assert p.stdout.readline() == b"\n"
+        b.stop()
+        p.wait(20 * PATIENCE)
+    ended, = b.audit(event="disconnect")
+    assert ended["reason"] == "service stopped"
+
+
 def test_refusals_have_their_reason(fresh_broker):
     b = fresh_broker.start()
     b.target.ssh("true", user="refused")
