@@ -129,27 +129,13 @@ write_all(int fd, const char *text, size_t len)
 	return 0;
 }
 
-/* The name is as durable as the content only when the directory has been written too. */
-static int
-sync_directory(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	SP_CLEANUP_FD int fd = -1;
-	char name[4096];
-	int len = slash != NULL ? (int)(slash - path) + 1 : 2;
-
-	(void)snprintf(name, sizeof(name), "%.*s", len, slash != NULL ? path : "./");
-	fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd >= 0 && fsync(fd) == 0 ? 0 : -errno;
-}
-
 /* link() fails when the name exists, rename() replaces it. */
 static int
 publish(const char *temporary, const char *path, bool replace)
 {
 	int r = replace ? rename(temporary, path) : link(temporary, path);
 
-	return r < 0 ? -errno : sync_directory(path);
+	return r < 0 ? -errno : fd_sync_directory_of(path);
 }
 
 /* Make path hold text, with mode: complete, or not there at all. */

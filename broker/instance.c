@@ -165,6 +165,8 @@ read_or_make(struct secret_file files[N_FILES], uint8_t *secret, const char **re
 			log_warn("%s was damaged: it is made anew from %s", files[i].path,
 			    good->path);
 		r = write_text(files[i].fd, text);
+		if (r == 0)
+			r = fd_sync_directory_of(files[i].path);
 		/* On a full disk for instance: one is enough to be who we are, and the next start tries again. */
 		if (r < 0 && good != NULL) {
 			log_warn("cannot write %s: %s: it is not there when %s is damaged",
