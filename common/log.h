@@ -4,7 +4,7 @@
  * Under systemd each line starts with the "<N>" priority of sd-daemon(3).
  *
  * Everything a stranger wrote (user names, banners, engine errors, worker output) is escaped here,
- * not at the call sites: control characters, backslash and bytes above 0x7e become \xNN.
+ * not at the call sites: control characters, backslash and bytes above 0x7e become \xNN. Quotes stay as they are.
  */
 #ifndef SP_LOG_H
 #define SP_LOG_H
