@@ -401,7 +401,7 @@ same_mounts(const struct difference *r, const struct engine_container_spec *s,
 	return true;
 }
 
-/* What is mounted and was not asked for: only volumes of the image, and only when they may. */
+/* Nothing is mounted that was not asked for, a volume that the image declares least of all. */
 static bool
 no_other_mounts(const struct difference *r, const struct engine_container_spec *s,
     const struct engine_container *c)
@@ -417,10 +417,10 @@ no_other_mounts(const struct difference *r, const struct engine_container_spec *
 		if (strcmp(got->kind, "volume") != 0 || !engine_id_valid(got->source))
 			return differ(r, "Mounts has a %.16s at %.128s that nobody asked for",
 			    got->kind, got->target);
-		if (!s->image_volumes)
-			return differ(r,
-			    "the image declares a volume at %.128s; mount a tmpfs or a volume there",
-			    got->target);
+		/* A writable place without a limit. */
+		return differ(r,
+		    "the image declares a volume at %.128s; mount a tmpfs or a volume there",
+		    got->target);
 	}
 	/* Fewer targets than entries would mean two mounts at one place, of which we saw the first. */
 	for (size_t i = 0; i < c->n_made; i++)

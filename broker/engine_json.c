@@ -696,7 +696,6 @@ read_state(struct parse *p, const json_t *root, struct engine_container *c)
 	c->status = need_text(p, state, "Status");
 	c->running = need_flag(p, state, "Running");
 	c->exit_code = get_number(p, state, "ExitCode");
-	c->oom_killed = get_flag(p, state, "OOMKilled");
 	c->error = get_text(p, state, "Error");
 	c->started_at = get_text(p, state, "StartedAt");
 	pid = get_number(p, state, "Pid");

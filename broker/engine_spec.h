@@ -79,9 +79,6 @@ struct engine_container_spec {
 	uint32_t stop_timeout;  /* seconds the engine itself waits when it shuts down */
 	const char *runtime;    /* or NULL: the engine's default */
 	const char *const *dns; /* addresses, NULL-ended; or NULL: the engine's choice */
-	/* Volumes that the image declares become writable places without a limit (removed with the
-	 * container). false: engine_compare() refuses a container that has one. */
-	bool image_volumes;
 };
 
 /* One more process in a container: its user and confinement are the container's. */
@@ -141,7 +138,6 @@ struct engine_container {
 	bool running;
 	pid_t pid; /* on the engine's host; 0 when it does not run */
 	int64_t exit_code;
-	bool oom_killed;
 	const char *error;      /* what its last start failed with */
 	const char *started_at; /* as the engine writes it; equal strings are the same start */
 

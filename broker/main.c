@@ -76,7 +76,7 @@ struct service {
 	struct listener *listener;
 	struct control *control;
 	struct broker broker;
-	struct event *signals[4];
+	struct event *signals[3];
 	struct event *status;
 	struct event *watchdog;
 	struct event *tick;
@@ -485,6 +485,7 @@ static int
 make_events(struct service *s)
 {
 	static const int numbers[] = { SIGHUP, SIGTERM, SIGINT };
+	_Static_assert(SP_ARRAY_LEN(numbers) == SP_ARRAY_LEN(s->signals), "a place for each signal");
 	struct timeval status = { .tv_sec = STATUS_SECONDS };
 	uint64_t watchdog = notify_watchdog_usec() / 2;
 	struct timeval half = { .tv_sec = (time_t)(watchdog / 1000000),

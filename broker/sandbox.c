@@ -119,7 +119,7 @@ sandbox_broker(char *why, size_t cap)
 	if (r == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		r = -errno;
 	if (r == 0)
-		r = lockdown_seccomp(rules, SP_ARRAY_LEN(rules), LOCKDOWN_KILL);
+		r = lockdown_seccomp(rules, SP_ARRAY_LEN(rules));
 	if (r < 0) {
 		(void)snprintf(why, cap, "cannot lock the broker down: %s", strerror(-r));
 		return r;

@@ -27,7 +27,6 @@
 #define GUEST_ARGV_MAX  256
 #define GUEST_ENV_MAX   512
 #define GUEST_CTL_MAX   256 /* bytes of one ctl message */
-#define GUEST_TERM_MAX  64
 
 enum guest_order_id {
 	GUEST_SPAWN = 1,

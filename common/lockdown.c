@@ -54,10 +54,9 @@ add_rule(scmp_filter_ctx filter, const struct lockdown_rule *rule)
 }
 
 int
-lockdown_seccomp(const struct lockdown_rule *rules, size_t n, enum lockdown_default unknown)
+lockdown_seccomp(const struct lockdown_rule *rules, size_t n)
 {
-	uint32_t action = unknown == LOCKDOWN_KILL ? SCMP_ACT_KILL_PROCESS : SCMP_ACT_LOG;
-	scmp_filter_ctx filter = seccomp_init(action);
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int r = 0;
 
 	if (filter == NULL)

@@ -39,15 +39,11 @@ struct lockdown_rule {
 	struct lockdown_arg args[3];
 };
 
-/* What happens to a call that no rule names. */
-enum lockdown_default {
-	LOCKDOWN_KILL, /* SIGSYS for the whole process: the product */
-	LOCKDOWN_LOG,  /* kernel log and go on: development only */
-};
-
-/* no_new_privs, then load the filter over rules[n]. 0 or -errno. */
-SP_MUST_CHECK int lockdown_seccomp(const struct lockdown_rule *rules, size_t n,
-    enum lockdown_default unknown);
+/*
+ * no_new_privs, then load the filter over rules[n]. A call that no rule names is SIGSYS for the whole
+ * process. 0 or -errno.
+ */
+SP_MUST_CHECK int lockdown_seccomp(const struct lockdown_rule *rules, size_t n);
 
 /* Close every descriptor from first upwards. 0 or -errno. */
 SP_MUST_CHECK int lockdown_close_from(unsigned first);

@@ -163,7 +163,7 @@ sandbox_worker(const struct sandbox_options *o, char *why, size_t cap)
 	}
 	if (r == 0) {
 		what = "system call filter";
-		r = lockdown_seccomp(rules, SP_ARRAY_LEN(rules), LOCKDOWN_KILL);
+		r = lockdown_seccomp(rules, SP_ARRAY_LEN(rules));
 	}
 	if (r < 0) {
 		(void)snprintf(why, cap, "cannot lock the worker down (%s): %s", what, strerror(-r));

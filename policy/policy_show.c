@@ -192,12 +192,6 @@ policy_view_rule(const struct policy *p, size_t i, const struct policy_login *lo
 		say_failing(&w, failing, &rule->conditions, user, login);
 }
 
-const char *
-policy_user_at(const struct policy *p, size_t i)
-{
-	return i < p->n_users ? p->users[i].name : NULL;
-}
-
 int64_t
 policy_user_expires(const struct policy *p, const char *user)
 {

@@ -29,8 +29,6 @@ size_t policy_rule_count(const struct policy *p);
 void policy_view_rule(const struct policy *p, size_t i, const struct policy_login *login,
     struct policy_rule_view *ret);
 
-/* The user of this index in the order of names, or NULL. */
-const char *policy_user_at(const struct policy *p, size_t i);
 /* From when on the user is refused; INT64_MAX: never, or there is no such user. */
 int64_t policy_user_expires(const struct policy *p, const char *user);
 /* Whether the user has the key, and how it proves who one is. */

@@ -29,7 +29,7 @@ static const struct lockdown_rule rules[] = {
 static void
 load(void)
 {
-	CHILD_CHECK(lockdown_seccomp(rules, SP_ARRAY_LEN(rules), LOCKDOWN_KILL) == 0);
+	CHILD_CHECK(lockdown_seccomp(rules, SP_ARRAY_LEN(rules)) == 0);
 }
 
 static void
