@@ -513,7 +513,7 @@ container_for_channel(struct peer *p, char text[CEILING_TEXT_MAX])
 {
 	struct container *c = p->container;
 
-	(void)snprintf(text, CEILING_TEXT_MAX, "The container could not be started.");
+	(void)snprintf(text, CEILING_TEXT_MAX, CONTAINER_NOT_STARTED);
 	if (c == NULL && make_container(p, false, &c, text) != 0)
 		return NULL;
 	p->container = p->decision.profile->mode == POLICY_MODE_SESSION ? NULL : c;

@@ -32,6 +32,9 @@
 
 #define WAIT_AGAIN_SECONDS 2
 
+/* The log says why, with the same name. */
+#define NOT_STARTED_TELL CONTAINER_NOT_STARTED " Tell the administrator \"connection %s\"."
+
 static struct audit_subject
 subject_of(const struct container *c, const char *user)
 {
@@ -144,32 +147,14 @@ container_tell_down(struct container *c)
 static void
 describe_failure(const struct container *c, const struct engine_result *result, char *out, size_t cap)
 {
-	switch (result->error) {
-	case ENGINE_E_UNREACHABLE:
-	case ENGINE_E_TIMEOUT:
-	case ENGINE_E_UNHEALTHY:
-	case ENGINE_E_BUSY:
+	if (engine_is_away(result->error))
 		(void)snprintf(out, cap, CONTAINER_ENGINE_AWAY);
-		break;
-	case ENGINE_E_NO_IMAGE:
+	else if (result->error == ENGINE_E_NO_IMAGE)
 		(void)snprintf(out, cap,
 		    "The container image \"%s\" is not on this host. Ask the administrator.",
 		    container_image(c));
-		break;
-	case ENGINE_OK:
-	case ENGINE_E_VERSION:
-	case ENGINE_E_NOT_FOUND:
-	case ENGINE_E_CONFLICT:
-	case ENGINE_E_REFUSED:
-	case ENGINE_E_FAILED:
-	case ENGINE_E_BROKEN:
-	case ENGINE_E_DIFFERENT:
-	case ENGINE_E_NO_MEMORY:
-		(void)snprintf(out, cap,
-		    "The container could not be started. Tell the administrator \"connection %s\".",
-		    c->connection);
-		break;
-	}
+	else
+		(void)snprintf(out, cap, NOT_STARTED_TELL, c->connection);
 }
 
 /* The engine says that it runs. What went down meanwhile stays down: it only waits to be released. */
@@ -326,9 +311,7 @@ on_path_failed(void *arg, const char *why)
 		container_fail(c, CONTAINER_NOT_FOUND_AGAIN);
 		return;
 	}
-	(void)snprintf(text, sizeof(text),
-	    "The container could not be started. Tell the administrator \"connection %s\".",
-	    c->connection);
+	(void)snprintf(text, sizeof(text), NOT_STARTED_TELL, c->connection);
 	container_fail(c, text);
 }
 

@@ -135,6 +135,7 @@ const char *container_down_text(const struct container *c);
 
 /* For who waits for something of an engine that is away. */
 #define CONTAINER_ENGINE_AWAY "The container engine is not responding. Try again later."
+#define CONTAINER_NOT_STARTED "The container could not be started."
 #define CONTAINER_NOT_FOUND_AGAIN \
 	"The container could not be found again. Log in again for a new one."
 

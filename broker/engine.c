@@ -420,6 +420,12 @@ request_free(struct engine_request *r)
 	free(r);
 }
 
+bool
+engine_is_unsure(enum engine_error error)
+{
+	return error == ENGINE_E_TIMEOUT || error == ENGINE_E_UNREACHABLE || error == ENGINE_E_BROKEN;
+}
+
 /* Nobody waits for this create any more: what it made must not stay. */
 static void
 abandon_created(const struct engine_request *r, const struct answer *a)
@@ -427,8 +433,7 @@ abandon_created(const struct engine_request *r, const struct answer *a)
 	/* Out of memory leaves it to the clean-up by label. */
 	if (a->result.error == ENGINE_OK)
 		(void)!engine_discard(r->call.engine, r->spec->name);
-	else if (a->result.error == ENGINE_E_TIMEOUT || a->result.error == ENGINE_E_UNREACHABLE ||
-	    a->result.error == ENGINE_E_BROKEN)
+	else if (engine_is_unsure(a->result.error))
 		(void)!engine_discard_unsure(r->call.engine, r->spec->name);
 }
 

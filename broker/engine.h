@@ -70,6 +70,14 @@ enum engine_error {
 /* A short name for logs and metrics: "timeout". */
 const char *engine_error_name(enum engine_error error);
 
+/* Nothing is wrong with what was asked for: the same may work when the engine answers again. */
+static inline bool
+engine_is_away(enum engine_error error)
+{
+	return error == ENGINE_E_UNREACHABLE || error == ENGINE_E_TIMEOUT ||
+	    error == ENGINE_E_UNHEALTHY || error == ENGINE_E_BUSY;
+}
+
 struct engine_result {
 	enum engine_error error;
 	unsigned status;      /* HTTP status, 0 when there was none */

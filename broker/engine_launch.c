@@ -198,13 +198,6 @@ on_read_back(void *arg, const struct engine_result *from)
 	start_it(l);
 }
 
-/* After these the container may exist or come to exist, and nobody told us its id. */
-static bool
-is_unsure(enum engine_error error)
-{
-	return error == ENGINE_E_TIMEOUT || error == ENGINE_E_UNREACHABLE || error == ENGINE_E_BROKEN;
-}
-
 static void
 on_created(void *arg, const struct engine_result *from)
 {
@@ -214,7 +207,7 @@ on_created(void *arg, const struct engine_result *from)
 	l->step = NULL;
 	if (from->error != ENGINE_OK) {
 		/* Out of memory leaves it to the clean-up by label. */
-		if (is_unsure(from->error))
+		if (engine_is_unsure(from->error))
 			(void)!engine_discard_unsure(l->call.engine, l->spec->name);
 		end_failed(l, from);
 		return;

@@ -158,8 +158,7 @@ failed(const struct data_path_order *o, const struct engine_result *result)
 {
 	log_error("container id=%.12s an exec failed: %s: %s", o->path->id,
 	    engine_error_name(result->error), result->sentence);
-	if (result->error == ENGINE_E_UNREACHABLE || result->error == ENGINE_E_TIMEOUT ||
-	    result->error == ENGINE_E_UNHEALTHY || result->error == ENGINE_E_BUSY)
+	if (engine_is_away(result->error))
 		return DATA_PATH_E_AWAY;
 	return result->error == ENGINE_E_NO_MEMORY ? -ENOMEM : -EIO;
 }

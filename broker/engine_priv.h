@@ -65,6 +65,8 @@ unsigned engine_parse_api(const char *version);
 
 /* engine.c: copy text into out[cap] with everything but printable ASCII as '?'. */
 void engine_sanitize(char *out, size_t cap, const char *text);
+/* After these a create may have made the container or may come to make it, and nobody told us its id. */
+bool engine_is_unsure(enum engine_error error);
 /* How many of the containers to be removed were not there at the last look. */
 unsigned engine_discards_absent(const struct engine *e);
 /* Run engine_on_kick() soon, from the event loop. */

@@ -607,7 +607,7 @@ user_containers_all_found(struct user_containers *u)
 		if (r < 0) {
 			log_error("connection=%s cannot make a container: %s", k->connection,
 			    strerror(-r));
-			container_fail(k->container, "The container could not be started.");
+			container_fail(k->container, CONTAINER_NOT_STARTED);
 		} else if (container_down_text(k->container) != NULL) {
 			/* Down from its begin, and those who wait were told that it is on its way. */
 			container_tell_down(k->container);
@@ -626,8 +626,7 @@ user_containers_not_found(struct user_containers *u)
 		if (k->waiting == NULL)
 			continue;
 		k->waiting = policy_grant_unref(k->waiting);
-		container_fail(k->container,
-		    "The container engine is not responding. Try again later.");
+		container_fail(k->container, CONTAINER_ENGINE_AWAY);
 	}
 }
 
