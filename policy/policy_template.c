@@ -16,43 +16,79 @@
 
 /* ---- while the file is read ---- */
 
-static const char *
-key_of(const struct json_node *node)
+/* Whether this is a section of a file. */
+static bool
+is_section(const struct json_node *node, const char *key)
 {
-	const char *key = node == NULL ? NULL : json_node_key(node);
-	const char *dot = key == NULL ? NULL : strrchr(key, '.');
+	return json_node_key(node) != NULL && strcmp(json_node_key(node), key) == 0 &&
+	    json_node_parent(json_node_parent(node)) == NULL;
+}
 
-	/* A rule's "set" writes the whole way as one key. */
-	return key == NULL ? "" : dot != NULL ? dot + 1 : key;
+/* Whether settings are made in this object: a profile, or the "set" of a rule. */
+static bool
+has_settings(const struct json_node *node)
+{
+	const char *key = json_node_key(node);
+	const struct json_node *parent = json_node_parent(node);
+
+	if (key == NULL)
+		return false;
+	if (strcmp(key, "set") == 0 && json_node_parent(parent) != NULL &&
+	    is_section(json_node_parent(parent), "rules"))
+		return true;
+	return is_section(parent, "profiles");
+}
+
+/* Whether this is the value of the setting that way leads to; the keys of a "set" may be pieces of a way. */
+static bool
+is_setting(const struct json_node *node, const char *way)
+{
+	size_t len = strlen(way);
+
+	for (;;) {
+		const char *key = json_node_key(node);
+		size_t n = key == NULL ? 0 : strlen(key);
+
+		if (n == 0 || n > len || memcmp(way + len - n, key, n) != 0)
+			return false;
+		len -= n;
+		node = json_node_parent(node);
+		if (len == 0)
+			return has_settings(node);
+		if (way[--len] != '.')
+			return false;
+	}
 }
 
 static bool
 is_exec_argument(const struct json_node *node)
 {
-	const struct json_node *list = json_node_parent(node);
-	const struct json_node *argv = list == NULL ? NULL : json_node_parent(list);
-	const char *key = list == NULL ? NULL : json_node_key(list);
-
-	return key != NULL &&
-	    ((strcmp(key, "exec") == 0 && strcmp(key_of(argv), "argv") == 0) ||
-		strcmp(key, "container.argv.exec") == 0);
+	return json_node_key(node) == NULL && json_node_parent(node) != NULL &&
+	    is_setting(json_node_parent(node), "container.argv.exec");
 }
 
-/* Whether templates of a login may stand here. */
+/* Whether this is a value of a mount that templates may stand in. */
+static bool
+is_place_of_mount(const struct json_node *node)
+{
+	static const char *const keys[] = { "volume", "bind", "to", "tmpfs", NULL };
+	const struct json_node *list = json_node_parent(json_node_parent(node));
+	const char *const *key = keys;
+
+	while (*key != NULL && strcmp(*key, json_node_key(node)) != 0)
+		key++;
+	return *key != NULL && list != NULL && is_setting(list, "container.mounts");
+}
+
+/* Whether templates of a login may stand here: where expand_profile() fills them in. */
 static bool
 is_place(const struct json_node *node)
 {
-	const struct json_node *parent = json_node_parent(node);
-	const char *key = key_of(node);
-
-	if (json_node_key(node) == NULL || parent == NULL)
+	if (json_node_key(node) == NULL)
 		return false;
-	if (strcmp(key, "network") == 0 || strcmp(key, "workdir") == 0 ||
-	    strcmp(key, "greeting") == 0 || strcmp(key_of(parent), "env") == 0)
-		return true;
-	return strcmp(key_of(json_node_parent(parent)), "mounts") == 0 &&
-	    (strcmp(key, "volume") == 0 || strcmp(key, "bind") == 0 || strcmp(key, "to") == 0 ||
-		strcmp(key, "tmpfs") == 0);
+	return is_setting(node, "container.network") || is_setting(node, "container.workdir") ||
+	    is_setting(node, "session.greeting") ||
+	    is_setting(json_node_parent(node), "container.env") || is_place_of_mount(node);
 }
 
 /* The template that stands at text, or NULL. */

@@ -87,6 +87,19 @@ def test_check_exit_codes(tmp_path):
     assert full.returncode == 2
 
 
+def test_templates_have_no_meaning_elsewhere(tmp_path):
+    """A root of that name was filled in by nobody: each login failed."""
+    container = {"image": "debian", "mounts": [{"bind": "workdir/${user}", "to": "/home"}], "workdir": "/${user}"}
+    policy = {"sallyport_policy": 1, "bind_roots": {"workdir": "/srv/homes"}, "users": {"alice": {"keys": [KEY]}},
+              "profiles": {"p": {"container": container}},
+              "rules": [{"id": "all", "use": "p", "set": {"container": {"workdir": "/w/${user}"}}}]}
+    assert tool("check", write(tmp_path, "p.json", policy)).returncode == 0
+    for name in ("workdir", "network", "greeting", "homes"):
+        policy["bind_roots"] = {"workdir": "/srv/homes", name: "/srv/${user}"}
+        r = tool("check", write(tmp_path, "p.json", policy))
+        assert r.returncode == 1 and "templates have no meaning here [E-template]" in r.stdout, name
+
+
 def test_check_does_not_show_keys(tmp_path):
     secret = "AAAAC3NzaC1lZDI1NTE5AAAAsecret"
     path = write(tmp_path, "p.json", {"sallyport_policy": 1, "users": {
