@@ -187,27 +187,25 @@ warn_of_tag(struct json_reader *r, const struct json_node *image)
 		    json_node_string(image));
 }
 
+static bool
+uses_image(const struct policy_draft_profile *profile, const char *name)
+{
+	const struct json_node *image = policy_setting_in(profile->node, "container.image");
+
+	return image != NULL && json_node_string(image)[0] == '@' &&
+	    strcmp(json_node_string(image) + 1, name) == 0;
+}
+
 /* Whether any profile, or the "set" of any rule, uses the image of this name. */
 static bool
 is_image_used(const struct policy_draft *d, const char *name)
 {
-	const struct json_node *e;
-
 	for (size_t i = 0; i < d->n_draft_profiles; i++) {
-		const struct json_node *c = json_node_find(d->draft_profiles[i].node, "container");
-
-		e = c == NULL ? NULL : json_node_find(c, "image");
-		if (e != NULL && json_node_string(e)[0] == '@' &&
-		    strcmp(json_node_string(e) + 1, name) == 0)
+		if (uses_image(&d->draft_profiles[i], name))
 			return true;
 	}
-	for (e = policy_section_first(&d->rules); e != NULL; e = policy_section_next(&d->rules, e)) {
-		const struct json_node *set = json_node_find(e, "set");
-		const struct json_node *image =
-		    set == NULL ? NULL : json_node_find(set, "container.image");
-
-		if (image != NULL && json_node_string(image)[0] == '@' &&
-		    strcmp(json_node_string(image) + 1, name) == 0)
+	for (const struct policy_draft_profile *set = d->set_profiles; set != NULL; set = set->next) {
+		if (uses_image(set, name))
 			return true;
 	}
 	return false;
@@ -328,25 +326,30 @@ lint_data_path(struct json_reader *r, const struct policy_draft_profile *profile
 		    p->name, p->runtime);
 }
 
+/* What a profile sets itself, or what the "set" of a rule sets on top of one. */
 static void
-lint_profile(struct policy_draft *d, const struct policy_draft_profile *profile)
+lint_settings(struct json_reader *r, const struct policy_draft_profile *profile)
 {
-	struct json_reader *r = &d->reader;
-	const struct json_node *container = find(profile->node, "container");
-	const struct json_node *image = find(container, "image");
-	const struct json_node *user = find(container, "user");
+	const struct json_node *image = policy_setting_in(profile->node, "container.image");
+	const struct json_node *user = policy_setting_in(profile->node, "container.user");
 
 	if (image != NULL)
 		warn_of_tag(r, image);
 	if (user != NULL && profile->profile.uid == 0)
 		json_read_diag(r, DIAG_W_ROOT_USER, user, JSON_AT_VALUE, NULL,
-		    "profile \"%s\" runs as root in its container", json_node_key(profile->node));
-	lint_exec(r, find(find(profile->node, "session"), "exec"));
-	lint_mounts(r, find(container, "mounts"));
+		    "profile \"%s\" runs as root in its container", profile->profile.name);
+	lint_exec(r, policy_setting_in(profile->node, "session.exec"));
+	lint_mounts(r, policy_setting_in(profile->node, "container.mounts"));
+}
+
+static void
+lint_profile(struct policy_draft *d, const struct policy_draft_profile *profile)
+{
+	lint_settings(&d->reader, profile);
 	if (profile->used)
 		lint_limits(d, profile);
 	if (profile->used || !profile->extended)
-		lint_data_path(r, profile);
+		lint_data_path(&d->reader, profile);
 }
 
 /* Each target has a container of its own, and whoever logs in may think of any that fits. */
@@ -383,10 +386,6 @@ lint_rule(struct policy_draft *d, const struct json_node *node, const struct pol
 	if (past > 0 && past == rule->conditions.n_times)
 		json_read_diag(r, DIAG_W_TIME_PAST, find(find(node, "if"), "time"), JSON_AT_VALUE,
 		    NULL, "rule \"%s\" will not match any more: its time is over", rule->id);
-	if (find(node, "set") != NULL)
-		lint_exec(r, find(find(node, "set"), "session.exec"));
-	if (find(node, "set") != NULL)
-		lint_mounts(r, find(find(node, "set"), "container.mounts"));
 	lint_kept(d, node, rule);
 }
 
@@ -453,8 +452,10 @@ policy_lint(struct policy_draft *d, int64_t now)
 	lint_images(d);
 	for (size_t i = 0; i < d->n_draft_profiles; i++)
 		lint_profile(d, &d->draft_profiles[i]);
-	for (const struct policy_draft_profile *set = d->set_profiles; set != NULL; set = set->next)
+	for (const struct policy_draft_profile *set = d->set_profiles; set != NULL; set = set->next) {
+		lint_settings(&d->reader, set);
 		lint_data_path(&d->reader, set);
+	}
 	for (size_t i = 0; i < p->n_rules; i++, e = policy_section_next(&d->rules, e))
 		lint_rule(d, e, &p->rules[i], now);
 	for (size_t i = 0; i < p->n_users; i++)

@@ -248,6 +248,11 @@ const struct policy_profile *policy_set(struct policy_draft *d, const struct pol
 const char *policy_find_image(struct policy_draft *d, const struct json_node *value);
 struct policy_draft_profile *policy_find_profile(struct policy_draft *d, const char *name);
 /*
+ * The member that a way of keys and dots leads to, in a profile or in a "set", whose keys may be ways; the last
+ * one, which is in force; or NULL.
+ */
+const struct json_node *policy_setting_in(const struct json_node *node, const char *way);
+/*
  * The member of the first of these ways ("container.runtime", NULL-ended) that the profile, or the "set" that
  * made it, goes itself; or all of it, when it inherits them.
  */

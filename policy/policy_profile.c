@@ -335,23 +335,25 @@ check_image(struct policy_draft *d, const struct policy_draft_profile *profile, 
 	    json_node_key(profile->node));
 }
 
-/* The member that a way of keys and dots leads to, in a profile or in a "set", whose keys are ways; or NULL. */
-static const struct json_node *
-find_setting(const struct json_node *node, const char *way)
+const struct json_node *
+policy_setting_in(const struct json_node *node, const char *way)
 {
 	const struct json_node *found = NULL;
 	const struct json_node *m = json_node_kind(node) == JSON_KIND_OBJECT ? json_node_first(node)
 									     : NULL;
 
-	for (; found == NULL && m != NULL; m = json_node_next(m)) {
+	for (; m != NULL; m = json_node_next(m)) {
+		const struct json_node *inner = NULL;
 		size_t len = strlen(json_node_key(m));
 
 		if (strncmp(json_node_key(m), way, len) != 0)
 			continue;
 		if (way[len] == '\0')
-			found = m;
+			inner = m;
 		else if (way[len] == '.')
-			found = find_setting(m, way + len + 1);
+			inner = policy_setting_in(m, way + len + 1);
+		if (inner != NULL)
+			found = inner;
 	}
 	return found;
 }
@@ -362,7 +364,7 @@ policy_find_setting(const struct policy_draft_profile *profile, const char *cons
 	const struct json_node *found = NULL;
 
 	for (; found == NULL && *ways != NULL; ways++)
-		found = find_setting(profile->node, *ways);
+		found = policy_setting_in(profile->node, *ways);
 	return found != NULL ? found : profile->node;
 }
 

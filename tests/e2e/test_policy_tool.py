@@ -100,6 +100,28 @@ def test_templates_have_no_meaning_elsewhere(tmp_path):
         assert r.returncode == 1 and "templates have no meaning here [E-template]" in r.stdout, name
 
 
+def test_settings_of_rules_are_judged_however_they_are_written(tmp_path):
+    settings = {"container.image": "@dev", "container.user": "0", "container.mounts": [{"bind": "r/x", "to": "/x"}],
+                "session.exec": [["/bin/sh", "-c", "*"]]}
+    policy = {"sallyport_policy": 1, "unsafe": ["root-user"], "images": {"dev": "debian:12"},
+              "bind_roots": {"r": "/srv/r"}, "users": {"alice": {"keys": [KEY]}},
+              "profiles": {"p": {"container": {"image": "debian@sha256:" + "ab" * 32,
+                                               "limits": {"memory": "1G", "cpus": 1, "pids": 64}}}}}
+    spellings = [settings,
+                 {"container": {k: settings[f"container.{k}"] for k in ("image", "user", "mounts")},
+                  "session": {"exec": settings["session.exec"]}},
+                 {**settings, "container": {"image": "@dev"}}]
+    for spelling in spellings:
+        policy["rules"] = [{"id": "all", "use": "p", "set": spelling}]
+        said, = json.loads(tool("check", "--json", write(tmp_path, "p.json", policy)).stdout)
+        assert sorted(m["code"] for m in said["messages"]) == [
+            "W-allow-list-shell", "W-image-tag", "W-root-user", "W-shared-bind", "W-unsafe"], spelling
+    policy["images"] = {}
+    policy["rules"] = [{"id": "all", "use": "p", "set": {"container.image": "debian:12"}}]
+    said, = json.loads(tool("check", "--json", write(tmp_path, "p.json", policy)).stdout)
+    assert [m["code"] for m in said["messages"]] == ["W-unsafe", "W-image-tag"]
+
+
 def test_check_does_not_show_keys(tmp_path):
     secret = "AAAAC3NzaC1lZDI1NTE5AAAAsecret"
     path = write(tmp_path, "p.json", {"sallyport_policy": 1, "users": {
