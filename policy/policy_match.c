@@ -281,14 +281,19 @@ static enum chance
 chance_of_keys(const struct policy_conditions *c, const struct policy_user *user)
 {
 	size_t n = 0;
+	size_t n_usable = 0;
 
 	for (size_t i = 0; i < user->n_keys; i++) {
 		const struct public_key *key = &user->keys[i];
+		enum policy_auth auth = policy_auth_of_key(key->blob, key->len);
 
+		if (user->verify_required && auth != POLICY_AUTH_SK_KEY)
+			continue;
+		n_usable++;
 		n += (c->keys == NULL || is_listed(c->keys, key->fingerprint)) &&
-		    (c->auth == 0 || (c->auth & 1U << policy_auth_of_key(key->blob, key->len)) != 0);
+		    (c->auth == 0 || (c->auth & 1U << auth) != 0);
 	}
-	return n == 0 ? CHANCE_NEVER : n < user->n_keys ? CHANCE_PERHAPS : CHANCE_ALWAYS;
+	return n == 0 ? CHANCE_NEVER : n < n_usable ? CHANCE_PERHAPS : CHANCE_ALWAYS;
 }
 
 static enum chance

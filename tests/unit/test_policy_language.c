@@ -120,12 +120,16 @@ test_bad_windows(void **state)
 
 /* ---- rules and profiles ---- */
 
-#define KEY         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMcNXmfMghzQoN/u3Aq15PWg9acIe9mN8ibMaMXoUVqS"
+#define KEY "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMcNXmfMghzQoN/u3Aq15PWg9acIe9mN8ibMaMXoUVqS"
+#define SK_KEY                                                                             \
+	"sk-ssh-ed25519@openssh.com "                                                      \
+	"AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZ" \
+	"GhscHR4fAAAABHNzaDo="
 #define FINGERPRINT "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 #define OF_KEY      "SHA256:1ZcT+aUFjixXu/hWuJqfo7Xz9VAeuNcgjSpdMfppyM4"
 
 static struct policy *
-parse(const char *profiles, const char *rules)
+parse_with(const char *users, const char *profiles, const char *rules)
 {
 	struct diag_list diags = DIAG_LIST_INIT;
 	struct policy *p = NULL;
@@ -133,16 +137,23 @@ parse(const char *profiles, const char *rules)
 	int r;
 
 	(void)snprintf(text, sizeof(text),
-	    "{ \"sallyport_policy\": 1,\n\"users\": { \"a\": { \"keys\": [\"" KEY "\"] }, \"b\": { "
-	    "\"keys\": [\"" KEY "\"], \"groups\": [\"ops\"], \"expires\": \"2026-11-23T00:00Z\" } },\n"
+	    "{ \"sallyport_policy\": 1,\n\"users\": { %s },\n"
 	    "\"profiles\": { %s },\n\"rules\": [ %s ] }",
-	    profiles, rules);
+	    users, profiles, rules);
 	r = policy_parse("p.json", text, strlen(text), &p, &diags);
 	if (r != 0)
 		diag_print(&diags, stderr);
 	assert_int_equal(r, 0);
 	diag_list_clear(&diags);
 	return p;
+}
+
+static struct policy *
+parse(const char *profiles, const char *rules)
+{
+	return parse_with("\"a\": { \"keys\": [\"" KEY "\"] }, \"b\": { \"keys\": [\"" KEY "\"], "
+			  "\"groups\": [\"ops\"], \"expires\": \"2026-11-23T00:00Z\" }",
+	    profiles, rules);
 }
 
 #define PLAIN "\"p\": { \"container\": { \"image\": \"debian:12\" } }"
@@ -255,6 +266,26 @@ test_logins_that_may_come(void **state)
 	check_may_get(p, "b", "db", MONDAY - 1, "");
 	check_may_get(p, "b", "dbx", MONDAY - 1, "any ");
 	check_may_get(p, "b", NULL, MONDAY, "");
+	check_may_get(p, "c", NULL, MONDAY, "");
+	policy_unref(p);
+}
+
+/* A key that is no security key lets nobody in who has to be verified, so no rule is for it. */
+static void
+test_logins_that_may_come_verified(void **state)
+{
+	struct policy *p = parse_with("\"a\": { \"keys\": [\"" KEY "\", \"" SK_KEY "\"] },"
+				      "\"b\": { \"keys\": [\"" KEY "\", \"" SK_KEY
+				      "\"], \"verify_required\": true },"
+				      "\"c\": { \"keys\": [\"" KEY "\"], \"verify_required\": true }",
+	    PLAIN,
+	    "{ \"id\": \"plain\", \"if\": { \"auth\": { \"any\": [\"key\"] } }, \"use\": \"p\" },"
+	    "{ \"id\": \"sk\", \"if\": { \"auth\": { \"any\": [\"sk-key\"] } }, \"use\": \"p\" },"
+	    "{ \"id\": \"behind\", \"use\": \"p\" }");
+
+	(void)state;
+	check_may_get(p, "a", NULL, MONDAY, "plain sk behind ");
+	check_may_get(p, "b", NULL, MONDAY, "sk ");
 	check_may_get(p, "c", NULL, MONDAY, "");
 	policy_unref(p);
 }
@@ -682,6 +713,7 @@ main(void)
 		cmocka_unit_test(test_templates),
 		cmocka_unit_test(test_templates_are_judged_again),
 		cmocka_unit_test(test_logins_that_may_come),
+		cmocka_unit_test(test_logins_that_may_come_verified),
 		cmocka_unit_test(test_split),
 		cmocka_unit_test(test_patterns),
 		cmocka_unit_test(test_directory),
