@@ -77,6 +77,7 @@ static const struct json_field case_fields[] = {
 	{ .key = "from", .read = json_read_string, AT(from), .max = NAME_MAX_BYTES },
 	{ .key = "key", .read = json_read_string, AT(key), .max = NAME_MAX_BYTES },
 	{ .key = "auth", .read = json_read_string, AT(auth), .max = NAME_MAX_BYTES },
+	{ .key = "verified", .read = json_read_bool, AT(verified) },
 	{ .key = "time", .read = json_read_string, AT(time), .max = NAME_MAX_BYTES },
 	{ .key = "request", .read = json_read_string, AT(request), .max = NAME_MAX_BYTES },
 	{ .key = "command", .read = read_any, AT(command) },

@@ -20,6 +20,7 @@ struct test_case {
 	const char *from;
 	const char *key;
 	const char *auth;
+	bool verified;
 	const char *time;
 	const char *request;
 	const char *command;

@@ -23,6 +23,7 @@ struct said {
 	bool allowed;
 	const char *rule;
 	const char *message;
+	const char *why; /* it never came before the rules; or NULL */
 	const struct policy_profile *profile;
 	const struct policy_ceiling *ceiling; /* of the rule; NULL: none */
 };
@@ -108,7 +109,7 @@ same_profiles(struct comparison *c, const struct policy_profile *before,
 	return pairs[c->n_pairs++].same;
 }
 
-/* A key that the policy does not have for the user lets nobody in. */
+/* A key that the policy does not have for the user lets nobody in, nor one that has not done what it wants. */
 static struct said
 ask(const struct policy *p, const struct policy_login *login)
 {
@@ -117,16 +118,19 @@ ask(const struct policy *p, const struct policy_login *login)
 	int r;
 
 	if (!policy_user_has_key(p, l.user, l.fingerprint, &l.auth))
-		return (struct said){ .allowed = false };
+		return (struct said){ .why = "the user does not have this key" };
+	if (!policy_is_verified(p, &l))
+		return (struct said){ .why = POLICY_NOT_VERIFIED };
 	r = policy_decide(p, &l, &d);
-	return (struct said){ r == 0, d.rule, d.message, d.profile, d.ceiling };
+	return (struct said){ r == 0, d.rule, d.message, NULL, d.profile, d.ceiling };
 }
 
 static bool
 same_said(const struct said *a, const struct said *b)
 {
 	return a->allowed == b->allowed && a->profile == b->profile && a->ceiling == b->ceiling &&
-	    same_text(a->rule, b->rule) && same_text(a->message, b->message);
+	    same_text(a->rule, b->rule) && same_text(a->message, b->message) &&
+	    same_text(a->why, b->why);
 }
 
 static void
@@ -162,9 +166,9 @@ compare_login(struct comparison *c, const struct policy_login *login, size_t n_u
 		add_change(c, &before, &after, login, n_users);
 }
 
-/* With one key of the user, from everywhere, to every target, at every time. */
+/* With one key of the user, verified or not, from everywhere, to every target, at every time. */
 static void
-compare_key(struct comparison *c, struct policy_login *login, size_t n_users)
+compare_facts(struct comparison *c, struct policy_login *login, size_t n_users)
 {
 	const struct policy_facts *f = &c->facts;
 	const int64_t ends[] = { policy_user_expires(c->before, login->user),
@@ -184,24 +188,34 @@ compare_key(struct comparison *c, struct policy_login *login, size_t n_users)
 }
 
 static void
+compare_key(struct comparison *c, struct policy_login *login, size_t n_users)
+{
+	login->verified = false;
+	compare_facts(c, login, n_users);
+	if (login->auth != POLICY_AUTH_SK_KEY)
+		return;
+	login->verified = true;
+	compare_facts(c, login, n_users);
+}
+
+static void
 compare_user(struct comparison *c, size_t i)
 {
 	struct policy_login login = { .user = c->facts.users[i] };
-	enum policy_auth auth;
 
 	for (size_t k = 0; k < c->n_changes; k++)
 		c->changes[k].counted = false;
 	for (size_t k = 0;; k++) {
-		login.fingerprint = policy_user_key_at(c->before, login.user, k, &auth);
+		login.fingerprint = policy_user_key_at(c->before, login.user, k, &login.auth);
 		if (login.fingerprint == NULL)
 			break;
 		compare_key(c, &login, c->facts.n_alike[i]);
 	}
 	for (size_t k = 0;; k++) {
-		login.fingerprint = policy_user_key_at(c->after, login.user, k, &auth);
+		login.fingerprint = policy_user_key_at(c->after, login.user, k, &login.auth);
 		if (login.fingerprint == NULL)
 			break;
-		if (!policy_user_has_key(c->before, login.user, login.fingerprint, &auth))
+		if (!policy_user_has_key(c->before, login.user, login.fingerprint, &login.auth))
 			compare_key(c, &login, c->facts.n_alike[i]);
 	}
 }
@@ -229,6 +243,8 @@ print_said(const struct said *s)
 		printf(" rule \"%s\"", s->rule);
 	if (s->profile != NULL)
 		printf(" profile \"%s\"", s->profile->name);
+	if (s->why != NULL)
+		printf(": %s", s->why);
 }
 
 struct settings {
@@ -329,8 +345,9 @@ print_change(const struct comparison *all, const struct change *c)
 	print_said(&c->before);
 	(void)fputs(" -> ", stdout);
 	print_said(&c->after);
-	printf("\n    for example from %s at %s\n", address_text(c->login.source, address),
-	    times_format(c->login.time, when));
+	printf("\n    for example from %s at %s%s\n", address_text(c->login.source, address),
+	    times_format(c->login.time, when),
+	    c->login.verified ? ", verified by a security key" : "");
 	if (!same_text(c->before.message, c->after.message)) {
 		(void)fputs("    message: ", stdout);
 		print_plain(stdout, c->before.message != NULL ? c->before.message : "none");
@@ -349,6 +366,7 @@ write_said(struct json_writer *w, const char *key, const struct said *s)
 	json_write_string(w, "rule", s->rule);
 	json_write_string(w, "profile", s->profile != NULL ? s->profile->name : NULL);
 	json_write_string(w, "message", s->message);
+	json_write_string(w, "why", s->why);
 	json_write_close(w, '}');
 }
 
@@ -364,6 +382,7 @@ write_change(struct json_writer *w, const struct comparison *all, const struct c
 	json_write_string(w, "from", address_text(c->login.source, address));
 	json_write_string(w, "at", times_format(c->login.time, when));
 	json_write_string(w, "key", c->login.fingerprint);
+	json_write_bool(w, "verified", c->login.verified);
 	json_write_number(w, "users", c->n_users);
 	write_said(w, "before", &c->before);
 	write_said(w, "after", &c->after);

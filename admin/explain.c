@@ -13,7 +13,7 @@
 
 static const char usage[] =
     "usage: sallyport policy explain [--json] FILE --user NAME[+TARGET] [--group GROUP]...\n"
-    "           [--from ADDRESS] [--key FINGERPRINT | --auth key|sk-key] [--at TIME]\n"
+    "           [--from ADDRESS] [--key FINGERPRINT | --auth key|sk-key] [--verified] [--at TIME]\n"
     "           [--request shell|exec|subsystem|forward|listen|agent|x11]\n"
     "           [--command COMMAND] [--pty] [--to HOST:PORT]\n";
 

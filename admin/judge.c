@@ -159,6 +159,8 @@ facts_check(const struct facts *f)
 
 	if (!f->has_user)
 		return "a user is needed";
+	if (f->login.verified && !f->has_key && f->login.auth != POLICY_AUTH_SK_KEY)
+		return "only a security key verifies its user: \"sk-key\", or a key that is one";
 	if (words && f->request.command == NULL)
 		return "\"exec\" needs a command, and \"subsystem\" its name as one";
 	if (!words && f->request.command != NULL)
@@ -237,6 +239,10 @@ judge(struct policy *p, struct facts *f, struct verdict *ret)
 	if (f->has_key &&
 	    !policy_user_has_key(p, f->login.user, f->login.fingerprint, &f->login.auth)) {
 		refuse(ret, "the user does not have this key");
+		return 0;
+	}
+	if (!policy_is_verified(p, &f->login)) {
+		refuse(ret, POLICY_NOT_VERIFIED);
 		return 0;
 	}
 	if (policy_decide(p, &f->login, &ret->decision) != 0) {

@@ -73,6 +73,10 @@ command_take_fact(struct facts *f, int option, const char *value)
 		f->request.pty = true;
 		return true;
 	}
+	if (option == 'v') {
+		f->login.verified = true;
+		return true;
+	}
 	while (i < SP_ARRAY_LEN(setters) && setters[i].option != option)
 		i++;
 	if (i == SP_ARRAY_LEN(setters))

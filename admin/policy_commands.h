@@ -39,8 +39,9 @@ struct policy *command_load(const char *path);
 	    { "auth", required_argument, NULL, 'a' }, { "at", required_argument, NULL, 't' },    \
 	    { "request", required_argument, NULL, 'r' },                                         \
 	    { "command", required_argument, NULL, 'c' }, { "to", required_argument, NULL, 'o' }, \
+	    { "pty", no_argument, NULL, 'p' },                                                   \
 	{                                                                                        \
-		"pty", no_argument, NULL, 'p'                                                    \
+		"verified", no_argument, NULL, 'v'                                               \
 	}
 /* Whether the option is one of them and its value is right; if it is not, says so. */
 bool command_take_fact(struct facts *f, int option, const char *value);

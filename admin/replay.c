@@ -20,6 +20,7 @@ struct login {
 	char name[160]; /* with its target */
 	char from[64];
 	char key[80];
+	bool verified;
 	char time[40];
 };
 
@@ -52,6 +53,14 @@ is(const struct json_node *event, const char *key, const char *value)
 	const char *text = text_of(event, key);
 
 	return text != NULL && strcmp(text, value) == 0;
+}
+
+static bool
+is_true(const struct json_node *event, const char *key)
+{
+	const struct json_node *e = json_node_find(event, key);
+
+	return e != NULL && json_node_kind(e) == JSON_KIND_BOOLEAN && json_node_boolean(e);
 }
 
 static bool
@@ -92,7 +101,7 @@ take_login(struct login *l, const struct json_node *event)
 	const char *user = text_of(event, "user");
 	int n = 0;
 
-	*l = (struct login){ .name = "" };
+	*l = (struct login){ .verified = is_true(event, "verified") };
 	if (is(event, "outcome", "accepted") && user != NULL)
 		n = snprintf(l->name, sizeof(l->name), "%s%s%s", user, target != NULL ? "+" : "",
 		    target != NULL ? target : "");
@@ -227,6 +236,7 @@ static bool
 take_facts(struct facts *f, const struct login *l)
 {
 	facts_init(f, 0);
+	f->login.verified = l->verified;
 	return facts_set_user(f, l->name) == NULL && facts_set_from(f, l->from) == NULL &&
 	    facts_set_key(f, l->key) == NULL && facts_set_time(f, l->time) == NULL;
 }
@@ -281,14 +291,12 @@ static void
 on_request(struct replay *r, const struct json_node *event)
 {
 	const struct login *l = find_login(r, text_of(event, "connection"));
-	const struct json_node *pty = json_node_find(event, "pty");
 	const char *kind = text_of(event, "kind");
 
 	if (l == NULL || kind == NULL || json_node_find(event, "command_escaped") != NULL)
 		r->left_out++;
 	else
-		compare(r, l, kind, text_of(event, "command"),
-		    pty != NULL && json_node_kind(pty) == JSON_KIND_BOOLEAN && json_node_boolean(pty));
+		compare(r, l, kind, text_of(event, "command"), is_true(event, "pty"));
 }
 
 /* kind: "forward" or "listen". */

@@ -66,6 +66,7 @@ take_facts(struct outcome *o, struct facts *f, const struct test_case *c)
 	take(o, f, facts_set_command, "command", c->command);
 	take(o, f, facts_set_to, "to", c->to);
 	f->request.pty = c->pty;
+	f->login.verified = c->verified;
 	fault = facts_check(f);
 	if (fault != NULL)
 		differ(o, "%s", fault);

@@ -25,6 +25,7 @@
 #include "peer.h"
 #include "session_time.h"
 #include "shadow.h"
+#include "ssh_key.h"
 #include "ssh_version.h"
 #include "userauth.h"
 #include "worker_pool.h"
@@ -225,6 +226,13 @@ decide(struct peer *p, const struct policy_login *login)
 	return NULL;
 }
 
+/* Whether the key says that it has verified its user: what a good signature says is so. */
+static bool
+is_verified(const struct ipc_req_auth *m)
+{
+	return (m->sk_flags & SSH_KEY_SK_VERIFIED) != 0;
+}
+
 /* Why this is no login, or NULL with everything about it in p. */
 static const char *
 judge(struct peer *p, const struct ipc_req_auth *m)
@@ -245,6 +253,7 @@ judge(struct peer *p, const struct ipc_req_auth *m)
 		return why;
 	login.fingerprint = fingerprint;
 	login.auth = policy_auth_of_key(m->blob.data, m->blob.len);
+	login.verified = is_verified(m);
 	take_name(p, m->user, &login);
 	why = decide(p, &login);
 	shadow_judge_login(p, m, &login, why == NULL);
@@ -285,12 +294,13 @@ audit_refusal(const struct peer *p, const struct ipc_req_auth *m, const char *wh
 {
 	/* Nobody has proven to be this user: it is what was claimed. */
 	struct audit_subject who = { .connection = p->id, .from = p->source_text };
+	bool proven = p->fingerprint[0] != '\0';
 
 	audit_note(p->broker->audit, "login", &who, AUDIT_TEXT("outcome", "refused"),
 	    AUDIT_TEXT("method", "publickey"), AUDIT_BYTES("claimed", m->user.data, m->user.len),
-	    AUDIT_TEXT("key", p->fingerprint[0] != '\0' ? p->fingerprint : NULL),
-	    AUDIT_TEXT("reason", why), AUDIT_TEXT("rule", p->decision.rule),
-	    AUDIT_NUMBER("generation", p->broker->generation));
+	    AUDIT_TEXT("key", proven ? p->fingerprint : NULL),
+	    AUDIT_BOOL("verified", proven && is_verified(m)), AUDIT_TEXT("reason", why),
+	    AUDIT_TEXT("rule", p->decision.rule), AUDIT_NUMBER("generation", p->broker->generation));
 }
 
 /* What was decided is none after all; the rule is still named. */
@@ -327,6 +337,7 @@ audit_login(struct peer *p, const struct ipc_req_auth *m)
 
 	if (audit_event(p->broker->audit, "login", &who, AUDIT_TEXT("outcome", "accepted"),
 		AUDIT_TEXT("method", "publickey"), AUDIT_TEXT("key", p->fingerprint),
+		AUDIT_BOOL("verified", is_verified(m)),
 		AUDIT_TEXT("target", len < m->user.len ? p->user + len + 1 : NULL),
 		AUDIT_TEXT("rule", p->decision.rule), AUDIT_TEXT("profile", p->decision.profile->name),
 		AUDIT_NUMBER("generation", p->broker->generation),

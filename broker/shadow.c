@@ -17,8 +17,6 @@
 #include "policy.h"
 #include "session.h"
 
-#define SK_USER_VERIFIED 0x04 /* PROTOCOL.u2f of OpenSSH */
-
 struct shadow {
 	const char *path;
 	struct policy *policy; /* NULL: none is loaded */
@@ -121,8 +119,8 @@ decide_login(struct policy *policy, const struct ipc_req_auth *m, struct policy_
 	if (!policy_find_key(policy, m->user.data, m->user.len, m->blob.data, m->blob.len,
 		&login->fingerprint, &verify_required))
 		return (struct verdict){ false, "unknown user or key", NULL };
-	if (verify_required && (m->sk_flags & SK_USER_VERIFIED) == 0)
-		return (struct verdict){ false, "the user was not verified by the key", NULL };
+	if (verify_required && !login->verified)
+		return (struct verdict){ false, POLICY_NOT_VERIFIED, NULL };
 	if (policy_decide(policy, login, &d) != 0)
 		return (struct verdict){ false,
 			d.expired            ? "the user has expired"

@@ -6,6 +6,7 @@
 #include "userauth.h"
 
 #include "host_key.h"
+#include "policy.h"
 #include "ssh_key.h"
 #include "transcript.h"
 
@@ -61,7 +62,7 @@ userauth_verify(const struct transcript_state *s, const struct ipc_req_auth *m, 
 	if (ssh_key_is_sk(key) && (m->sk_flags & SSH_KEY_SK_PRESENT) == 0)
 		return "nobody touched the security key";
 	if (verify_required && (!ssh_key_is_sk(key) || (m->sk_flags & SSH_KEY_SK_VERIFIED) == 0))
-		return "the security key did not verify its user";
+		return POLICY_NOT_VERIFIED;
 	if (!verify(s, m, key, false) && !verify(s, m, key, true))
 		return "the signature is wrong";
 	return NULL;

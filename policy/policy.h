@@ -174,6 +174,7 @@ struct policy_login {
 	const struct sockaddr_storage *source; /* client's address; NULL: in no network */
 	const char *fingerprint;               /* of the key that was used; NULL: none of ours */
 	enum policy_auth auth;
+	bool verified;             /* by a security key, which has asked for a PIN or fingerprint */
 	int64_t time;              /* seconds since 1970 */
 	const char *const *groups; /* beyond those of the policy, NULL-ended; or NULL */
 };
@@ -235,6 +236,9 @@ bool policy_user_valid(const void *name, size_t len);
  * such name; *ret_target is where the target begins, or len.
  */
 size_t policy_split_name(const void *name, size_t len, size_t *ret_target);
+
+/* Why a login is refused, before any rule, that is not verified although its user has to be. */
+#define POLICY_NOT_VERIFIED "the security key did not verify its user"
 
 /* How a login with this public key is proven. */
 enum policy_auth policy_auth_of_key(const void *blob, size_t len);

@@ -212,7 +212,7 @@ compare_alike(const void *a, const void *b)
 	return order != 0 ? order : strcmp(x->name, y->name);
 }
 
-/* What rules of p can look at in the user: groups, keys, the end of it, and the name if one asks. */
+/* What p can look at in the user: groups, keys, what is asked of them, the end of it. */
 static const char *
 sign_in(struct arena *a, const struct policy *p, const char *name)
 {
@@ -221,7 +221,7 @@ sign_in(struct arena *a, const struct policy *p, const char *name)
 
 	if (user == NULL)
 		return "nobody";
-	sign = arena_format(a, "%lld", (long long)user->expires);
+	sign = arena_format(a, "%lld%s", (long long)user->expires, user->verify_required ? "!" : "");
 	for (const char *const *g = user->groups; sign != NULL && *g != NULL; g++)
 		sign = arena_format(a, "%s %s", sign, *g);
 	for (size_t i = 0; sign != NULL && i < user->n_keys; i++) {

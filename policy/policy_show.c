@@ -227,6 +227,15 @@ policy_user_has_key(const struct policy *p, const char *user, const char *finger
 	return false;
 }
 
+bool
+policy_is_verified(const struct policy *p, const struct policy_login *login)
+{
+	const struct policy_user *user = policy_find_user(p, login->user, strlen(login->user));
+
+	return user == NULL || !user->verify_required ||
+	    (login->auth == POLICY_AUTH_SK_KEY && login->verified);
+}
+
 /* ---- settings ---- */
 
 struct listing {

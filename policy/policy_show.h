@@ -34,6 +34,8 @@ int64_t policy_user_expires(const struct policy *p, const char *user);
 /* Whether the user has the key, and how it proves who one is. */
 bool policy_user_has_key(const struct policy *p, const char *user, const char *fingerprint,
     enum policy_auth *ret);
+/* Whether the login is verified, if its user has to be; asked before any rule is. */
+bool policy_is_verified(const struct policy *p, const struct policy_login *login);
 /* The fingerprint of one of the user's keys, or NULL. */
 const char *policy_user_key_at(const struct policy *p, const char *user, size_t i,
     enum policy_auth *ret);

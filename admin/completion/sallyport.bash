@@ -28,7 +28,7 @@ _sallyport()
 	elif [ -z "$words" ] && [[ $current == -* ]]; then
 		case ${COMP_WORDS[2]} in
 		check) words="--json --strict --help" ;;
-		explain) words="--json --user --group --from --key --auth --at --request --command --pty --to --help" ;;
+		explain) words="--json --user --group --from --key --auth --verified --at --request --command --pty --to --help" ;;
 		test) words="--json --quiet --cases --help" ;;
 		show) words="--json --effective --profile --help" ;;
 		diff) words="--json --replay --help" ;;

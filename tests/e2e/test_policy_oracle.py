@@ -213,6 +213,8 @@ class Maker:
                 user["groups"] = self.some(GROUPS)
             if self.maybe(0.15):
                 user["expires"] = self.rng.choice(["2026-06-15T00:00Z", "2099-01-01T00:00:01+01:00"])
+            if self.maybe(0.15):
+                user["verify_required"] = self.maybe(0.8)
             self.users[name] = user
         self.profiles = {}
         for i in range(self.rng.randint(1, 5)):
@@ -250,6 +252,8 @@ class Maker:
             own = keys.get(user, [])
             f["key"] = fingerprint(self.rng.choice(KEYS)) if self.maybe(0.1) or not own \
                 else self.rng.choice(own)
+        if self.maybe(0.5) and ("key" in f or f["auth"] == "sk-key"):
+            f["verified"] = True
         if self.maybe(0.2):
             f["groups"] = self.some(GROUPS)
         f["time"] = (f"2026-{self.rng.randint(1, 12):02}-{self.rng.randint(1, 28):02}"
@@ -325,6 +329,8 @@ def explained(path, c, *more):
     for option in ("from", "key", "auth"):
         if option in c:
             args += [f"--{option}", c[option]]
+    if c.get("verified"):
+        args.append("--verified")
     for group in c.get("groups", []):
         args += ["--group", group]
     r = run("explain", "--json", path, *args)

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.quick
 
 PROGRAM = f"{BUILD}/admin/sallyport"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMcNXmfMghzQoN/u3Aq15PWg9acIe9mN8ibMaMXoUVqS alice@laptop"
+SK_KEY = "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4fAAAABHNzaDo= alice@token"
 DATA = f"{TREE}/tests/data/policy"
 EXAMPLES = ["hoster", "bastion", "git-only"]
 
@@ -172,6 +173,8 @@ def test_explain_names_each_place():
     (["--user", "alice", "--at", "yesterday"], "is no point in time"),
     (["--user", "alice", "--auth", "magic"], "is no way to log in"),
     (["--user", "alice", "--key", "MD5:1"], "is no fingerprint"),
+    (["--user", "alice", "--verified"], "only a security key verifies its user"),
+    (["--user", "alice", "--auth", "key", "--verified"], "only a security key verifies its user"),
     (["--user", "alice", "--request", "x"], "is no request"),
     (["--user", "alice", "--request", "forward"], "needs a host and port"),
     (["--user", "alice", "--request", "shell", "--to", "localhost:1"], "go with the request"),
@@ -264,6 +267,97 @@ def test_explain_listeners(tmp_path):
     r = tool("explain", path, "--user", "alice", "--request", "x11")
     assert r.returncode == 1 and "X11 forwarding is not allowed" in r.stdout.splitlines()[0]
     assert tool("test", path, "--cases", f"{tmp_path}/cases.json").stdout.splitlines()[-1] == "1 passed, 3 failed"
+
+
+# ----- users who have to be verified -----
+
+UNVERIFIED = "the security key did not verify its user"
+
+
+def verifying(tmp_path, name, required):
+    policy = {"sallyport_policy": 1,
+              "users": {n: {"keys": [KEY, SK_KEY], "verify_required": required} for n in ("alice", "bob")},
+              "profiles": {"p": {"container": {"image": "debian"}}}, "rules": [{"id": "all", "use": "p"}]}
+    return write(tmp_path, name, policy)
+
+
+# What proves the login, and whether that is enough for who has to be verified.
+PROOFS = [([], False), (["--key", fingerprint_of(KEY)], False), (["--key", fingerprint_of(KEY), "--verified"], False),
+          (["--key", fingerprint_of(SK_KEY)], False), (["--key", fingerprint_of(SK_KEY), "--verified"], True),
+          (["--auth", "sk-key"], False), (["--auth", "sk-key", "--verified"], True)]
+
+
+@pytest.mark.parametrize("proof, enough", PROOFS)
+def test_explain_who_has_to_be_verified(tmp_path, proof, enough):
+    path = verifying(tmp_path, "p.json", True)
+    r = tool("explain", path, "--user", "alice", *proof)
+    assert r.returncode == (not enough)
+    assert r.stdout.startswith('ALLOW  rule "all"' if enough else f"DENY  {UNVERIFIED}\n"), r.stdout
+    said = json.loads(tool("explain", "--json", path, "--user", "alice", *proof).stdout)
+    assert (said["allowed"], said["why"], said["rule"]) == ((True, None, "all") if enough else (False, UNVERIFIED, None))
+    path = verifying(tmp_path, "any.json", False)
+    assert tool("explain", path, "--user", "alice", *proof).returncode == 0
+
+
+def test_cases_of_who_has_to_be_verified(tmp_path):
+    facts = [({}, False), ({"key": fingerprint_of(KEY)}, False), ({"auth": "sk-key"}, False),
+             ({"auth": "sk-key", "verified": True}, True), ({"key": fingerprint_of(SK_KEY), "verified": True}, True)]
+    cases = write(tmp_path, "cases.json", {"sallyport_cases": 1, "cases": [
+        {"user": "alice", **f, "expect": {"allow": allow, "rule": "all" if allow else "", "message": ""}}
+        for f, allow in facts]})
+    r = tool("test", verifying(tmp_path, "p.json", True), "--cases", cases)
+    assert r.returncode == 0 and r.stdout.splitlines()[-1] == "5 passed, 0 failed", r.stdout
+    r = tool("test", verifying(tmp_path, "any.json", False), "--cases", cases)
+    assert r.stdout.splitlines()[-1] == "2 passed, 3 failed", r.stdout
+
+
+def test_diff_of_who_has_to_be_verified(tmp_path):
+    """Without having verified its user no key lets in any more; with, nothing changes."""
+    before, after = verifying(tmp_path, "before.json", False), verifying(tmp_path, "after.json", True)
+    for old, new in ((before, after), (after, before)):
+        r = tool("diff", "--json", old, new)
+        assert r.returncode == 1
+        change, = json.loads(r.stdout)
+        assert (change["user"], change["users"], change["verified"]) == ("alice", 2, False)
+        assert {s["allowed"]: (s["rule"], s["why"]) for s in (change["before"], change["after"])} == {
+            True: ("all", None), False: (None, UNVERIFIED)}
+        assert tool("diff", old, old).returncode == 0
+    assert tool("diff", before, after).stdout.startswith(
+        f'alice and 1 more: ALLOW rule "all" profile "p" -> DENY: {UNVERIFIED}\n    for example from ')
+    # Who is verified is asked about as well.
+    with open(after, encoding="utf-8") as f:
+        policy = json.load(f)
+    policy["rules"] = [{"id": "device", "if": {"auth": {"any": ["sk-key"]}}, "deny": "No device."}, *policy["rules"]]
+    r = tool("diff", "--json", after, write(tmp_path, "denied.json", policy))
+    change, = json.loads(r.stdout)
+    assert change["verified"] and change["key"] == fingerprint_of(SK_KEY) and change["after"]["rule"] == "device"
+    assert ", verified by a security key\n" in tool("diff", after, f"{tmp_path}/denied.json").stdout
+
+
+def test_diff_tells_apart_who_has_to_be_verified(tmp_path):
+    """One of two who are alike in everything else stands for nobody but herself."""
+    before, after = verifying(tmp_path, "before.json", False), verifying(tmp_path, "after.json", True)
+    with open(after, encoding="utf-8") as f:
+        policy = json.load(f)
+    policy["users"]["alice"]["verify_required"] = False
+    change, = json.loads(tool("diff", "--json", before, write(tmp_path, "bob.json", policy)).stdout)
+    assert (change["user"], change["users"]) == ("bob", 1)
+
+
+def test_replay_of_who_has_to_be_verified(tmp_path):
+    before, after = verifying(tmp_path, "before.json", False), verifying(tmp_path, "after.json", True)
+    login = {"outcome": "accepted", "user": "alice"}
+    request = {"kind": "exec", "command": "id", "pty": False, "outcome": "allowed"}
+    log = write(tmp_path, "audit.log", "".join([
+        event("login", 1, **login, key=fingerprint_of(KEY), verified=False),  # changes
+        event("request", 2, **request),  # changes
+        event("login", 3, **login, key=fingerprint_of(SK_KEY), verified=False),  # changes
+        event("login", 4, **login, key=fingerprint_of(SK_KEY), verified=True),
+        event("request", 5, **request)]))
+    r = tool("diff", "--replay", log, before, after)
+    assert r.returncode == 1 and "3 of 5 logins and requests would change; 0 cannot" in r.stderr
+    assert all(line.endswith(f"-> DENY: {UNVERIFIED}") for line in r.stdout.splitlines())
+    assert tool("diff", "--replay", log, after, after).returncode == 0
 
 
 # ----- diff --replay -----

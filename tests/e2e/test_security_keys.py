@@ -3,6 +3,7 @@
 Logins with security keys, by the stock client. The device is software (tests/support/sk_provider.c)
 that claims what SP_SK_FLAGS tells it to: whether it was touched, whether it asked for a PIN.
 """
+import json
 import os
 import subprocess
 
@@ -74,6 +75,21 @@ def test_not_verified(broker, sk):
     assert "the security key did not verify its user" in broker.log(since)
     r = broker.target.ssh("echo in", user="careful")
     assert (r.returncode, r.stdout) == (255, b"") and r.stderr.endswith(DENIED)
+
+
+@pytest.mark.parametrize("user", ["toucher", "careful"])
+@pytest.mark.parametrize("flags", [TOUCHED, BOTH])
+def test_as_the_tool_explains_it(broker, sk, user, flags):
+    """Also afterwards: the log says whether the user was verified."""
+    login = ["--user", user, "--auth", "sk-key", "--from", "127.0.0.1"] + ["--verified"] * (flags == BOTH)
+    policy = f"{broker.dir}/policy.json"
+    r = subprocess.run([f"{BUILD}/admin/sallyport", "policy", "explain", "--json", policy, *login],
+                       capture_output=True, text=True, timeout=30 * PATIENCE, check=False)
+    said = json.loads(r.stdout)
+    assert (log_in(broker, sk, user, flags).returncode == 0) == said["allowed"]
+    event = broker.audit(event="login")[-1]
+    assert event.get("reason") == said["why"]
+    assert event["verified"] == (said["allowed"] and flags == BOTH)
 
 
 def test_somebody_elses_device(broker, tmp_path):

@@ -194,6 +194,8 @@ def decide(policy, facts):
     user = policy["users"].get(name)
     if user is None or ("key" in facts and facts["key"] not in facts["keys"].get(name, [])):
         return "", None, ""
+    if user.get("verify_required") and not (facts["auth"] == "sk-key" and facts.get("verified")):
+        return "", None, ""
     messages = policy.get("messages", {})
     if "expires" in user and instant(facts["time"]) >= instant(user["expires"]):
         return "", None, messages.get("expired", EXPIRED)
