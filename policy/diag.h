@@ -73,6 +73,7 @@
 	X(DIAG_W_SHADOWED_RULE, "W-shadowed-rule")         \
 	X(DIAG_W_UNUSED_PROFILE, "W-unused-profile")       \
 	X(DIAG_W_USER_WITHOUT_KEYS, "W-user-without-keys") \
+	X(DIAG_W_PLAIN_KEY, "W-plain-key")                 \
 	X(DIAG_W_GROUP_OF_NOBODY, "W-group-of-nobody")     \
 	X(DIAG_W_IMAGE_TAG, "W-image-tag")                 \
 	X(DIAG_W_UNUSED_IMAGE, "W-unused-image")           \

@@ -420,6 +420,30 @@ is_group_used(const struct policy *p, const char *group)
 	return false;
 }
 
+/* Keys by which nobody can log in, as only a security key verifies its user. */
+static void
+lint_keys(struct json_reader *r, const struct policy_user *user)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < user->n_keys; i++)
+		n += policy_auth_of_key(user->keys[i].blob, user->keys[i].len) != POLICY_AUTH_SK_KEY;
+	if (!user->verify_required || n == 0)
+		return;
+	if (n == user->n_keys)
+		json_read_diag(r, DIAG_W_PLAIN_KEY, find(user->node, "verify_required"),
+		    JSON_AT_KEY, NULL,
+		    "user \"%s\" can never log in: only a security key verifies its user, and none of the "
+		    "keys is one",
+		    user->name);
+	else
+		json_read_diag(r, DIAG_W_PLAIN_KEY, find(user->node, "verify_required"),
+		    JSON_AT_KEY, NULL,
+		    "user \"%s\" can never log in with %zu of %zu keys: only a security key verifies its "
+		    "user",
+		    user->name, n, user->n_keys);
+}
+
 static void
 lint_user(struct policy_draft *d, const struct policy_user *user, int64_t now)
 {
@@ -430,6 +454,7 @@ lint_user(struct policy_draft *d, const struct policy_user *user, int64_t now)
 	if (user->expires <= now)
 		json_read_diag(r, DIAG_W_TIME_PAST, find(user->node, "expires"), JSON_AT_VALUE,
 		    NULL, "user \"%s\" has expired", user->name);
+	lint_keys(r, user);
 	if (!is_user_reached(d->policy, user))
 		json_read_diag(r, DIAG_W_UNUSED_USER, user->node, JSON_AT_KEY, NULL,
 		    "no rule lets user \"%s\" in", user->name);
