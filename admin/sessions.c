@@ -340,6 +340,10 @@ print_status(const json_t *s)
 	printf("policy       generation %s, %s\n", text_of(policy, "generation", a, sizeof(a)),
 	    text_of(policy, "file", b, sizeof(b)));
 	print_shadow(json_object_get(s, "shadow"));
+	printf("listens on  ");
+	json_array_foreach(json_object_get(s, "listen"), i, one) printf("%s %s", i > 0 ? "," : "",
+	    log_escape(a, sizeof(a), json_string_value(one), json_string_length(one)));
+	(void)putchar('\n');
 	printf("engine       %s%s%s", text_of(engine, "state", a, sizeof(a)),
 	    json_is_string(json_object_get(engine, "reason")) ? ": " : "",
 	    json_is_string(json_object_get(engine, "reason"))

@@ -19,6 +19,7 @@ struct engine;
 struct event_base;
 struct host_key_set;
 struct image_watch;
+struct listener;
 struct policy;
 struct pool;
 struct shadow;
@@ -51,6 +52,7 @@ struct broker {
 	struct pool *pool;                       /* NULL: there is none */
 	struct user_containers *user_containers; /* NULL: no profile can have mode "user" */
 	struct worker_pool *workers;
+	const struct listener *listener; /* NULL: nobody is accepted yet */
 	struct broker_counters counters;
 	unsigned late_looks; /* sweep.c: for containers of an earlier run, still to be made */
 	bool look_is_due;    /* and a timer runs for the next of them */

@@ -16,6 +16,7 @@
 #include "containers_json.h"
 #include "diag.h"
 #include "engine.h"
+#include "listener.h"
 #include "peer.h"
 #include "policy.h"
 #include "shadow.h"
@@ -254,6 +255,19 @@ shadow_json(const struct broker *b)
 }
 
 static json_t *
+listen_json(const struct broker *b)
+{
+	char address[LISTENER_ADDRESS_MAX];
+	json_t *list = json_array();
+
+	for (unsigned i = 0; b->listener != NULL &&
+	     listener_address(b->listener, i, address, sizeof(address)) != NULL;
+	     i++)
+		(void)json_array_append_new(list, json_string(address));
+	return list;
+}
+
+static json_t *
 answer_status(const struct control_context *x, const json_t *request)
 {
 	const struct broker *b = x->broker;
@@ -262,15 +276,16 @@ answer_status(const struct control_context *x, const json_t *request)
 	int64_t age = clock_now_ms() - x->started_at;
 
 	(void)request;
-	return json_pack("{s:s, s:i, s:o, s:I, s:b, s:{s:i, s:s, s:s}, s:o, s:o, s:i, s:o, s:i, s:o, s:o, s:{s:i, s:i}, s:o, s:o}",
+	return json_pack("{s:s, s:i, s:o, s:I, s:b, s:{s:i, s:s, s:s}, s:o, s:o, s:i, s:o, s:i, s:o, s:o, s:{s:i, s:i}, s:o, s:o, s:o}",
 	    "version", SP_VERSION, "pid", (int)getpid(), "since", utc(age), "seconds",
 	    (json_int_t)(age / 1000), "stopping", (int)b->draining, "policy", "generation",
 	    (int)b->generation, "sha256", policy_digest(b->policy), "file", b->config->policy,
 	    "shadow", shadow_json(b), "engine", engine_json(b->engine), "connections",
 	    (int)counts.connections, "admission", admission_json(&counts), "containers",
 	    (int)container_set_count(b->containers), "pool", containers_json_pool(b), "kept",
-	    containers_json_kept(b), "workers", "all", (int)workers.all, "spare", (int)workers.spare,
-	    "counters", counters_json(&b->counters), "ceilings", ceilings_json(b->ceilings));
+	    containers_json_kept(b), "workers", "all", (int)workers.all, "spare",
+	    (int)workers.spare, "counters", counters_json(&b->counters), "ceilings",
+	    ceilings_json(b->ceilings), "listen", listen_json(b));
 }
 
 /* What the policy's reader has to say, as it would print it. */

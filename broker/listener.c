@@ -5,6 +5,7 @@
  */
 #include "listener.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <netdb.h>
@@ -41,6 +42,7 @@ struct listener {
 	struct event *pause;
 	struct log_budget pauses;
 	struct balancer_set *balancers;
+	bool inherited; /* from the service manager */
 	unsigned n;
 };
 
@@ -155,8 +157,33 @@ listener_inherit(const struct notify_socket *sockets, int n, struct listener **r
 		}
 		l->fds[l->n++] = sockets[i].fd;
 	}
+	l->inherited = true;
 	*ret = l;
 	return 0;
+}
+
+/* No getnameinfo(): for some addresses it opens a socket, which this process may not. */
+char *
+listener_address(const struct listener *l, unsigned i, char *out, size_t cap)
+{
+	struct sockaddr_storage address = { 0 };
+	const struct sockaddr_in *in4 = (const struct sockaddr_in *)&address;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address;
+	socklen_t len = sizeof(address);
+	char host[INET6_ADDRSTRLEN] = "";
+
+	if (i >= l->n)
+		return NULL;
+	(void)getsockname(l->fds[i], (struct sockaddr *)&address, &len);
+	if (address.ss_family == AF_INET &&
+	    inet_ntop(AF_INET, &in4->sin_addr, host, sizeof(host)) != NULL)
+		(void)snprintf(out, cap, "%s:%u", host, ntohs(in4->sin_port));
+	else if (address.ss_family == AF_INET6 &&
+	    inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host)) != NULL)
+		(void)snprintf(out, cap, "[%s]:%u", host, ntohs(in6->sin6_port));
+	else
+		(void)snprintf(out, cap, "a socket without an address");
+	return out;
 }
 
 static void
@@ -235,6 +262,8 @@ on_connection(evutil_socket_t fd, short what, void *arg)
 int
 listener_run(struct listener *l, struct broker *b)
 {
+	char address[LISTENER_ADDRESS_MAX];
+
 	l->broker = b;
 	l->pauses = (struct log_budget){ .burst = 1, .interval_ms = PAUSE_LOG_MS };
 	l->pause = evtimer_new(b->base, on_pause_over, l);
@@ -245,6 +274,10 @@ listener_run(struct listener *l, struct broker *b)
 		if (l->events[i] == NULL || event_add(l->events[i], NULL) < 0)
 			return -ENOMEM;
 	}
+	b->listener = l;
+	for (unsigned i = 0; i < l->n; i++)
+		log_info("listening on %s%s", listener_address(l, i, address, sizeof(address)),
+		    l->inherited ? ", by the service manager's socket" : "");
 	return 0;
 }
 

@@ -26,8 +26,12 @@ SP_MUST_CHECK int listener_open(const char *const *addresses, struct listener **
 SP_MUST_CHECK int listener_inherit(const struct notify_socket *sockets, int n,
     struct listener **ret, char *why, size_t cap);
 
-/* Begin to accept on the broker's loop. 0 or -errno. */
+/* Begin to accept on the broker's loop, which is logged. 0 or -errno. */
 SP_MUST_CHECK int listener_run(struct listener *l, struct broker *b);
+
+/* "address:port" of the i-th socket, for people: out, or NULL behind the last. */
+#define LISTENER_ADDRESS_MAX 96
+char *listener_address(const struct listener *l, unsigned i, char *out, size_t cap);
 
 /* Every socket listens still, and its connections are waited for: for the watchdog. */
 bool listener_is_well(const struct listener *l);

@@ -472,6 +472,11 @@ open_listeners(struct service *s)
 		log_error("LISTEN_FDS does not make sense: %s", strerror(-n));
 		return n;
 	}
+	if (n == 0 && s->config->listen[0] == NULL) {
+		log_error(
+		    "no socket to listen on: \"listen\" is empty, and the service manager has passed none");
+		return -EINVAL;
+	}
 	if (n > 0)
 		r = listener_inherit(inherited, n, &s->listener, why, sizeof(why));
 	else

@@ -72,6 +72,7 @@ def test_status(broker):
     text = sallyport_command(broker, "status").stdout
     assert f"process {broker.pid}," in text and "engine       ok, 0 failures, API 1." in text
     assert f"generation 1, {broker.dir}/policy.json" in text
+    assert f"listens on   127.0.0.1:{broker.port}\n" in text
     answer = json.loads(sallyport_command(broker, "status", "--json").stdout)
     assert answer["pid"] == broker.pid and answer["policy"] == broker.ask("status")["policy"]
 

@@ -108,6 +108,8 @@ def test_status(broker):
     assert status["policy"]["file"] == f"{broker.dir}/policy.json"
     assert status["engine"]["state"] == "ok" and status["engine"]["api"].startswith("1.")
     assert status["connections"] == 0 and status["containers"] == 0
+    assert status["listen"] == [f"127.0.0.1:{broker.port}"]
+    assert f"info: listening on 127.0.0.1:{broker.port}\n" in broker.log()
 
 
 def test_reload(fresh_broker):
