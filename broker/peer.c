@@ -132,7 +132,7 @@ free_event(struct event **e)
 static void
 free_peer(struct peer *p)
 {
-	bool was_ready = (p->used & 1U << IPC_READY) != 0;
+	bool was_ready = p->proven;
 
 	free_event(&p->ipc_event);
 	free_event(&p->log_event);
@@ -252,6 +252,8 @@ peer_violation(struct peer *p, const char *what)
 		 "killed",
 	    p->id, p->source_text[0] != '\0' ? p->source_text : "-",
 	    p->user[0] != '\0' ? p->user : "-", what);
+	if (!p->proven)
+		worker_pool_not_ready(p->broker->workers, what);
 	audit_end(p, "violation", what);
 	p->facts.violation = true;
 	p->broker->counters.violations++;
@@ -446,6 +448,8 @@ on_log(evutil_socket_t fd, short what, void *arg)
 		if (*line == '\0')
 			continue;
 		said = true;
+		if (!p->proven)
+			worker_pool_not_ready(p->broker->workers, line);
 		if (log_allowed(p))
 			log_info("connection=%s worker: %s", p->id, line);
 	}
@@ -475,6 +479,7 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	switch (p->state) {
 	case PEER_STARTING:
+		worker_pool_not_ready(p->broker->workers, "it was not locked down in time");
 		peer_end(p, "its worker was not locked down in time");
 		kill_process(p);
 		break;
@@ -770,6 +775,7 @@ answer_ready(struct peer *p, struct wire_reader *body, const char **ret_fault)
 		return ANSWER_E_PEER_FAULT;
 	}
 	peer_enter(p, PEER_IDLE);
+	p->proven = true;
 	(void)set_deadline(p, 0);
 	worker_pool_peer_ready(p->broker->workers, p);
 	if (p->client_fd >= 0)
@@ -827,14 +833,19 @@ peer_exited(struct peer *p, int status)
 		peer_end(p, why_closed(p));
 	if (p->log_event != NULL)
 		on_log(p->log_fd, EV_READ, p);
+	if (!p->proven)
+		worker_pool_exited_unready(p->broker->workers, status);
 	free_peer(p);
 }
 
 void
 peer_not_started(struct peer *p, int error)
 {
-	log_error("connection=%s cannot start a worker: %s", p->id,
-	    error == EUSERS ? "every uid of worker.uids has a worker that lives" : strerror(error));
+	const char *why = error == EUSERS ? "every uid of worker.uids has a worker that lives"
+					  : strerror(error);
+
+	log_error("connection=%s cannot start a worker: %s", p->id, why);
+	worker_pool_not_ready(p->broker->workers, why);
 	p->exited = true;
 	if (p->state != PEER_ENDED)
 		peer_end(p, "no worker");

@@ -115,6 +115,7 @@ struct peer {
 	int record_credit;      /* records that may come at once; below 0 after what cost more */
 	int64_t write_credit; /* bytes that it may make us write into the logs at once; the same */
 	int64_t record_ms;    /* when the credits were counted last */
+	bool proven;          /* it has said that it is locked down */
 	bool exited;
 	bool owed_priority; /* it is to be raised, and the spawner could not be asked yet */
 

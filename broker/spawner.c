@@ -154,7 +154,7 @@ exec_worker(void *arg)
 		envp[2] = asan_env;
 	}
 	execve(o->program, argv, envp);
-	dprintf(STDERR_FILENO, "cannot run %s: %s\n", o->program, strerror(errno));
+	dprintf(STDERR_FILENO, "cannot run %s (worker.program): %s\n", o->program, strerror(errno));
 	return 126;
 }
 

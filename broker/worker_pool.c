@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "audit.h"
 #include "broker.h"
@@ -42,7 +44,8 @@ struct worker_pool {
 	struct admission_counts reported; /* what the last summary said */
 	struct log_budget strangers;
 	uint32_t next_token;
-	bool proven; /* at least one worker has become ready */
+	bool proven;   /* at least one worker has become ready */
+	char why[512]; /* until then: what the last of them has said; empty: nothing */
 	bool draining;
 };
 
@@ -462,6 +465,42 @@ worker_pool_peer_logged_in(struct worker_pool *pool, struct peer *p)
 }
 
 void
+worker_pool_not_ready(struct worker_pool *pool, const char *text)
+{
+	if (!pool->proven)
+		(void)snprintf(pool->why, sizeof(pool->why), "%s", text);
+}
+
+/* What it said tells more. */
+void
+worker_pool_exited_unready(struct worker_pool *pool, int status)
+{
+	char text[128];
+
+	if (pool->why[0] != '\0')
+		return;
+	if (WIFSIGNALED(status))
+		(void)snprintf(text, sizeof(text),
+		    "it was killed by signal %d%s before it was locked down", WTERMSIG(status),
+		    WTERMSIG(status) == SIGSYS ? " (forbidden system call)" : "");
+	else
+		(void)snprintf(text, sizeof(text), "it exited with %d before it was locked down",
+		    WEXITSTATUS(status));
+	worker_pool_not_ready(pool, text);
+}
+
+static void
+tell_broken(struct worker_pool *pool)
+{
+	char text[sizeof(pool->why) + 64];
+
+	(void)snprintf(text, sizeof(text), "no worker came up: %s",
+	    pool->why[0] != '\0' ? pool->why : "it was ended");
+	pool->draining = true; /* the others that fail have no other end to tell */
+	pool->events.broken(pool->events.arg, text);
+}
+
+void
 worker_pool_peer_gone(struct worker_pool *pool, struct peer *p, bool was_ready)
 {
 	TAILQ_REMOVE(&pool->peers, p, link);
@@ -469,7 +508,7 @@ worker_pool_peer_gone(struct worker_pool *pool, struct peer *p, bool was_ready)
 	if (pool->draining)
 		return;
 	if (!was_ready && !pool->proven)
-		pool->events.broken(pool->events.arg, "no worker could be started and locked down");
+		tell_broken(pool);
 	else if (!was_ready)
 		retry_later(pool);
 	else

@@ -125,6 +125,51 @@ def test_secret(b, deed, words):
     refuses(b, words)
 
 
+@pytest.mark.parametrize("deed, words", [
+    ("theirs", "belongs to another user"),
+    ("writable", "can be written by group or others; remove that with chmod go-w"),
+    ("linked", "has another name"),
+    ("fifo", "is not a regular file"),
+])
+def test_audit_log(b, deed, words):
+    path = f"{b.dir}/audit.log"
+    if deed == "fifo":
+        os.mkfifo(path, 0o600)
+        held = os.open(path, os.O_RDWR)  # without a reader it cannot be opened at all
+    else:
+        held = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
+    if deed == "theirs":
+        os.chown(path, STRANGER, -1)
+    elif deed == "writable":
+        os.fchmod(held, 0o620)
+    elif deed == "linked":
+        os.link(path, f"{b.dir}/another")
+    refuses(b, f"the audit log {path} {words}")
+    os.close(held)
+
+
+@pytest.mark.parametrize("program, words", [
+    ("/nonexistent", "cannot run /nonexistent (worker.program): No such file or directory"),
+    ("/bin/true", "it exited with 0 before it was locked down"),
+    ("/bin/ls", "Try 'sallyportd --help'"),
+])
+def test_worker_program(b, program, words):
+    """The line that ends it names what is wrong."""
+    b.config["worker"]["program"] = program
+    b.write()
+    r = subprocess.run([PROGRAM, "-c", f"{b.dir}/broker.json"], capture_output=True, text=True,
+                       timeout=60, check=False)
+    assert r.returncode != 0
+    [line] = [line for line in r.stderr.splitlines() if "cannot go on" in line]
+    assert "error: cannot go on: no worker came up: " in line and words in line, r.stderr
+
+
+def test_no_socket(b):
+    b.config["listen"] = []
+    b.write()
+    refuses(b, 'error: no socket to listen on: "listen" is empty', "not started")
+
+
 def test_links_to_directories_are_fine(b):
     """As a Kubernetes volume has them: ..data is a link to the version in force."""
     os.mkdir(f"{b.dir}/..2026", 0o755)
