@@ -257,8 +257,9 @@ explain(struct engine_http_call *c, CURLcode code, struct engine_http_reply *rep
 	case ENGINE_HTTP_OK:
 		break;
 	case ENGINE_HTTP_E_CONNECT:
-		(void)snprintf(out, cap, "cannot connect to the engine's socket: %s",
-		    error != 0 ? strerror((int)error) : "no reason given");
+		(void)snprintf(out, cap, "cannot connect to the engine's socket %s: %s%s",
+		    c->http->socket, error != 0 ? strerror((int)error) : "no reason given",
+		    error == EACCES ? "; the broker's user needs the group that owns it" : "");
 		break;
 	case ENGINE_HTTP_E_LOST:
 		(void)snprintf(out, cap, "the connection ended before the answer was complete");

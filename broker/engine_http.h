@@ -18,7 +18,7 @@ struct engine_http;
 struct engine_http_call;
 
 #define ENGINE_HTTP_HEADER_MAX  65536 /* bytes of one answer's headers */
-#define ENGINE_HTTP_DETAIL_MAX  128
+#define ENGINE_HTTP_DETAIL_MAX  320
 #define ENGINE_HTTP_VERSION_MAX 16 /* with the NUL */
 
 enum engine_http_method {
