@@ -193,6 +193,20 @@ on_launched(void *arg, const struct engine_result *result)
 }
 
 static void
+out_of_memory(struct container *c, const char *text)
+{
+	log_error("connection=%s container=%s is given up: out of memory", c->connection, c->name);
+	container_fail(c, text);
+}
+
+static bool
+is_in_pool(const struct container *c)
+{
+	return strcmp(c->connection, NOBODY) == 0 && c->grant != NULL &&
+	    policy_grant_profile(c->grant)->pool > 0;
+}
+
+static void
 on_ended(evutil_socket_t fd, short what, void *arg)
 {
 	struct container *c = arg;
@@ -203,7 +217,8 @@ on_ended(evutil_socket_t fd, short what, void *arg)
 		discard(c);
 		return;
 	}
-	log_warn("connection=%s container=%s ended while it was in use", c->connection, c->name);
+	log_warn("connection=%s container=%s ended while it %s", c->connection, c->name,
+	    is_in_pool(c) ? "waited in the pool" : "was in use");
 	container_fail(c, "The container has ended. Log in again for a new one.");
 }
 
@@ -218,7 +233,7 @@ wait_again(struct container *c)
 		.tv_usec = (suseconds_t)(strtoul(c->id + ENGINE_ID_LEN - 5, NULL, 16) % 1000000) };
 
 	if (event_add(c->ended, &tv) < 0)
-		container_fail(c, "The container cannot be watched: out of memory.");
+		out_of_memory(c, "The container cannot be watched: out of memory.");
 }
 
 static void
@@ -285,7 +300,7 @@ on_ready(void *arg, int *pidfd)
 
 	c->pidfd = fd_steal(pidfd);
 	if (watch_end(c) < 0) {
-		container_fail(c, "The container could not be started: out of memory.");
+		out_of_memory(c, "The container could not be started: out of memory.");
 		return;
 	}
 	c->state = CONTAINER_UP;

@@ -102,7 +102,7 @@ on_down(void *arg, struct container *c, const char *text)
 	struct pool *pool = shelf->pool;
 	int64_t now = clock_now_ms();
 
-	(void)c;
+	(void)text; /* for a user, and nobody has it */
 	if (item->up_at != 0 && now - item->up_at >= PROVEN_MS)
 		shelf->wait_ms = 0;
 	/* Those that fail together are one failure: one that was begun before the last is none of its own. */
@@ -112,8 +112,10 @@ on_down(void *arg, struct container *c, const char *text)
 		    : shelf->wait_ms < WAIT_MAX_MS / 2 ? 2 * shelf->wait_ms
 						       : WAIT_MAX_MS;
 		shelf->retry_at = now + shelf->wait_ms;
-		log_warn("profile=%s a container of the pool failed (%s): the next one in %u s",
-		    policy_grant_profile(shelf->grant)->name, text, shelf->wait_ms / 1000);
+		log_warn("profile=%s container=%s a container of the pool failed (its line before this one "
+			 "says why): the next one in %u s",
+		    policy_grant_profile(shelf->grant)->name, container_name(c),
+		    shelf->wait_ms / 1000);
 	}
 	drop(item);
 	pool_kick(pool);

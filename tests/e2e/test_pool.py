@@ -254,6 +254,8 @@ def test_guests_that_die_in_the_pool(pool, engine):
     starts = len(pool.audit(event="container.create"))
     assert SIZE <= starts <= 3 * SIZE, f"{starts} starts in 12 seconds"
     assert re.search("a container of the pool failed .*: the next one in [24] s", pool.log())
+    assert re.search("connection=- container=.* ended while it waited in the pool\n", pool.log())
+    assert "Log in again" not in pool.log()
 
 
 def test_missing_image_does_not_spin(pool):
@@ -261,6 +263,9 @@ def test_missing_image_does_not_spin(pool):
     pool.start()
     time.sleep(8)
     assert len(pool.audit(event="container.create")) <= 8
+    failed = re.search("profile=busy container=(\\S+) a container of the pool failed", pool.log())
+    assert f"container={failed[1]} image=sallyport-test/not-there:latest failed to start: " in pool.log()
+    assert "Ask the administrator" not in pool.log()
     assert pool.target.ssh("echo unharmed").stdout == b"unharmed\n"
 
 
