@@ -19,6 +19,7 @@
 #include "host_key_file.h"
 #include "host_key_write.h"
 #include "ipc.h"
+#include "log.h"
 #include "read_file.h"
 #include "ssh_key.h"
 
@@ -234,20 +235,38 @@ read_key(const char *path, EVP_PKEY **ret, char *why, size_t cap)
 	return r;
 }
 
+/* Whoever connects for the first time is asked about just this. */
+static void
+say_made(const char *path, const struct host_key *key)
+{
+	uint8_t hash[32];
+	uint8_t text[4 * 11 + 1];
+
+	if (EVP_Q_digest(NULL, "SHA256", NULL, key->blob, key->blob_len, hash, NULL) != 1)
+		return;
+	(void)EVP_EncodeBlock(text, hash, sizeof(hash));
+	log_info("made host key %s: %s SHA256:%.43s", path, key->type, (const char *)text);
+}
+
 static int
 load_one(struct host_key_set *set, const char *path, bool make, char *why, size_t cap)
 {
 	EVP_PKEY *pkey = NULL;
 	struct stat st;
+	bool made = false;
 	int r = 0;
 
 	/* Whatever stands there, a dangling link too, is not replaced: reading it says what is wrong. */
-	if (make && host_key_credential(path) == NULL && lstat(path, &st) < 0 && errno == ENOENT)
+	if (make && host_key_credential(path) == NULL && lstat(path, &st) < 0 && errno == ENOENT) {
 		r = host_key_generate(path, NULL, why, cap);
+		made = true;
+	}
 	if (r == 0)
 		r = read_key(path, &pkey, why, cap);
 	if (r == 0)
 		r = add(set, path, &pkey, why, cap);
+	if (r == 0 && made)
+		say_made(path, &set->keys[set->n - 1]);
 	EVP_PKEY_free(pkey);
 	return r;
 }

@@ -255,6 +255,7 @@ def test_host_keys_are_made_when_told(fresh_broker):
     assert os.stat(made).st_mode & 0o777 == 0o600
     text = subprocess.run(["ssh-keygen", "-lf", made], capture_output=True, text=True, check=True)
     assert "(ECDSA)" in text.stdout
+    assert f"info: made host key {made}: ecdsa-sha2-nistp256 {text.stdout.split()[1]}\n" in b.log()
     assert b.target.ssh("echo ok").stdout == b"ok\n"
 
 
@@ -285,6 +286,7 @@ def test_inherited_socket(fresh_broker):
                                           "-c", f"{b.dir}/broker.json"], pass_fds=[s.fileno()],
                                          stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     wait_for(lambda: "ready: policy" in b.log(), 20 * PATIENCE, "the broker becomes ready")
+    assert f"info: listening on 127.0.0.1:{b.port}, by the service manager's socket" in b.log()
     assert b.target.ssh("echo through it").stdout == b"through it\n"
 
 
