@@ -33,11 +33,27 @@ audit_text_length(const char *text)
 	return text != NULL ? strlen(text) : 0;
 }
 
+/* NULL, or half a sentence. */
+static const char *
+why_unfit(const struct stat *st)
+{
+	if (!S_ISREG(st->st_mode))
+		return "is not a regular file; move it away";
+	if (st->st_uid != geteuid())
+		return "belongs to another user; it must belong to the user that the broker runs as: chown it";
+	if ((st->st_mode & 022) != 0)
+		return "can be written by group or others; remove that with chmod go-w";
+	if (st->st_nlink != 1)
+		return "has another name (a hard link); remove that one, or move the file away";
+	return NULL;
+}
+
 int
 audit_open_file(const char *path, char *why, size_t cap)
 {
 	SP_CLEANUP_FD int fd = open(path,
 	    O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0600);
+	const char *problem;
 	struct stat st;
 	int r;
 
@@ -46,13 +62,10 @@ audit_open_file(const char *path, char *why, size_t cap)
 		(void)snprintf(why, cap, "cannot open the audit log %s: %s", path, strerror(-r));
 		return r;
 	}
-	if (S_ISREG(st.st_mode) && st.st_uid == geteuid() && (st.st_mode & 022) == 0 &&
-	    st.st_nlink == 1)
+	problem = why_unfit(&st);
+	if (problem == NULL)
 		return fd_steal(&fd);
-	(void)snprintf(why, cap,
-	    "the audit log %s must be a regular file of this user that nobody else can write, under one "
-	    "name",
-	    path);
+	(void)snprintf(why, cap, "the audit log %s %s", path, problem);
 	return -EPERM;
 }
 
