@@ -793,8 +793,10 @@ static int
 usage(FILE *out)
 {
 	fprintf(out,
-	    "usage: sallyport-broker [-D | -t] [-v] [-V] [-c FILE] [-w SOCKET | -W]\n"
+	    "usage: sallyport-broker [-D | -t] [-v] [-c FILE] [-w SOCKET | -W]\n"
+	    "       sallyport-broker -h | -V\n"
 	    "  -c FILE  configuration, default " DEFAULT_CONFIG "\n"
+	    "  -h       print this; --help does as well\n"
 	    "  -D       examine this host and the engine, print findings as JSON; sallyport doctor does\n"
 	    "  -t       check configuration and policy, then exit 0 or 1\n"
 	    "  -v       log debug messages\n"
@@ -808,10 +810,15 @@ usage(FILE *out)
 static int
 parse_options(int argc, char **argv, struct options *ret)
 {
+	static const struct option long_options[] = {
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ 0 },
+	};
 	int c;
 
 	ret->config = DEFAULT_CONFIG;
-	while ((c = getopt(argc, argv, "c:DtvVhw:W")) != -1) {
+	while ((c = getopt_long(argc, argv, "c:DtvVhw:W", long_options, NULL)) != -1) {
 		switch (c) {
 		case 'c':
 			ret->config = optarg;
@@ -840,7 +847,14 @@ parse_options(int argc, char **argv, struct options *ret)
 			return usage(stderr);
 		}
 	}
-	return optind == argc && !(ret->be_spawner && ret->spawner != NULL) ? -1 : usage(stderr);
+	if (optind < argc)
+		fprintf(stderr, "sallyport-broker: \"%s\" is one word too many\n", argv[optind]);
+	else if (ret->be_spawner && ret->spawner != NULL)
+		fprintf(stderr,
+		    "sallyport-broker: -w and -W exclude each other: one is the other's spawner\n");
+	else
+		return -1;
+	return usage(stderr);
 }
 
 /* Each connection takes ten, and those on their way to workers are counted as well: as many as we may. */
