@@ -79,7 +79,9 @@ command_check(int argc, char **argv)
 	bool strict = false;
 	int option;
 
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		if (option == 'h')
+			return command_help(usage);
 		if (option != 'j' && option != 's')
 			return command_usage(usage);
 		json = json || option == 'j';
@@ -95,7 +97,8 @@ command_check(int argc, char **argv)
 		json_write_close(&writer, ']');
 		(void)putchar('\n');
 	} else {
-		printf("%zu errors, %zu warnings\n", totals.errors, totals.warnings);
+		printf("%zu error%s, %zu warning%s\n", totals.errors, totals.errors == 1 ? "" : "s",
+		    totals.warnings, totals.warnings == 1 ? "" : "s");
 	}
 	return exit_code(&totals, strict);
 }

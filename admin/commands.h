@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The commands of sallyport(1). Each gets its own name as argv[0] and returns the exit code.
+ * The commands of sallyport(1). Each gets "sallyport" and its own name as argv[0] and returns the exit code.
  */
 #ifndef SP_COMMANDS_H
 #define SP_COMMANDS_H

@@ -14,6 +14,7 @@
 #include "fd.h"
 #include "log.h"
 
+#define RUNTIME_DIR      "/run/sallyport" /* the configuration's default */
 #define PATIENCE_SECONDS 30
 #define ANSWER_MAX       (64U << 20) /* a hundred thousand sessions */
 
@@ -144,4 +145,42 @@ control_ask(const char *path, json_t *request)
 		return NULL;
 	}
 	return answer;
+}
+
+/* As the broker reads them: what is relative is so to the file's directory. */
+static bool
+join(const char *file, const char *path, const char *name, char *out, size_t cap)
+{
+	const char *slash = strrchr(file, '/');
+	int directory = path[0] != '/' && slash != NULL ? (int)(slash - file) + 1 : 0;
+
+	return (size_t)snprintf(out, cap, "%.*s%s%s", directory, file, path, name) < cap;
+}
+
+bool
+control_socket_of(const char *file, char *out, size_t cap)
+{
+	json_error_t error;
+	json_t *config = json_load_file(file, 0, &error);
+	const json_t *control = json_object_get(config, "control");
+	const char *socket = json_string_value(json_object_get(control, "socket"));
+	const char *runtime_dir = json_string_value(json_object_get(config, "runtime_dir"));
+	char safe[512];
+	bool done;
+
+	if (config == NULL) {
+		(void)fprintf(stderr, "sallyport: cannot read the configuration %s: %s\n", file,
+		    log_escape(safe, sizeof(safe), error.text, strlen(error.text)));
+		return false;
+	}
+	if (socket != NULL)
+		done = join(file, socket, "", out, cap);
+	else
+		done = join(file, runtime_dir != NULL ? runtime_dir : RUNTIME_DIR, "/control.sock",
+		    out, cap);
+	if (!done)
+		(void)fprintf(stderr,
+		    "sallyport: %s names a control socket whose path is too long\n", file);
+	json_decref(config);
+	return done;
 }

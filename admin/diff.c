@@ -447,13 +447,13 @@ command_diff(int argc, char **argv)
 	int code = EXIT_UNABLE;
 	int option;
 
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		if (option == 'r')
 			audit = optarg;
 		else if (option == 'j')
 			json = true;
 		else
-			return command_usage(usage);
+			return option == 'h' ? command_help(usage) : command_usage(usage);
 	}
 	if (optind + 2 != argc)
 		return command_usage(usage);

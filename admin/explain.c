@@ -340,9 +340,9 @@ command_explain(int argc, char **argv)
 	int option;
 
 	facts_init(&f, time(NULL));
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		if (option == 'h')
-			return command_usage(usage);
+			return command_help(usage);
 		if (option == 'j')
 			json = true;
 		else if (!command_take_fact(&f, option, optarg))

@@ -32,8 +32,9 @@ usage(FILE *out)
 		(void)fprintf(out, "  sallyport %s %s\n      %s\n", commands[i].name,
 		    commands[i].usage, commands[i].summary);
 	(void)fprintf(out,
-	    "Commands that ask the broker take --socket PATH, default " SP_CONTROL_SOCKET ".\n"
-	    "sallyport(1) tells the rest.\n");
+	    "  sallyport --version | --help\n"
+	    "Commands that ask the broker take --socket PATH, default " SP_CONTROL_SOCKET ",\n"
+	    "or --config FILE of that broker. sallyport(1) tells the rest.\n");
 	return out == stdout ? EXIT_SUCCESS : EXIT_USAGE;
 }
 
@@ -49,8 +50,14 @@ main(int argc, char **argv)
 		return EXIT_SUCCESS;
 	}
 	for (size_t i = 0; i < SP_ARRAY_LEN(commands); i++) {
-		if (strcmp(argv[1], commands[i].name) == 0)
+		if (strcmp(argv[1], commands[i].name) == 0) {
+			char name[64];
+
+			/* What getopt() begins its lines with. */
+			(void)snprintf(name, sizeof(name), "sallyport %s", commands[i].name);
+			argv[1] = name;
 			return commands[i].run(argc - 1, argv + 1);
+		}
 	}
 	(void)fprintf(stderr, "sallyport: there is no command \"%s\"\n", argv[1]);
 	return usage(stderr);

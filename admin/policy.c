@@ -36,6 +36,13 @@ command_usage(const char *text)
 	return EXIT_UNABLE;
 }
 
+int
+command_help(const char *text)
+{
+	(void)fputs(text, stdout);
+	return EXIT_FINE;
+}
+
 struct policy *
 command_load(const char *path)
 {
@@ -243,17 +250,22 @@ command_policy(int argc, char **argv)
 {
 	const char *word = argc > 1 ? argv[1] : "";
 
-	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
-		(void)fputs(usage, stdout);
-		return EXIT_FINE;
-	}
+	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+		return command_help(usage);
 	for (size_t i = 0; i < SP_ARRAY_LEN(commands); i++) {
 		if (strcmp(word, commands[i].name) == 0) {
-			int code = commands[i].run(argc - 1, argv + 1);
+			char name[64];
+			int code;
 
+			/* What getopt() begins its lines with. */
+			(void)snprintf(name, sizeof(name), "sallyport policy %s", word);
+			argv[1] = name;
+			code = commands[i].run(argc - 1, argv + 1);
 			/* An answer that nobody got is none. */
 			return fflush(stdout) != 0 || ferror(stdout) ? EXIT_UNABLE : code;
 		}
 	}
+	if (argc > 1)
+		(void)fprintf(stderr, "sallyport policy: there is no command \"%s\"\n", word);
 	return command_usage(usage);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sallyport sessions, kill, status, reload: questions to the broker, and tables for people. */
 #include <getopt.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,8 +15,19 @@
 
 #define WATCH_SECONDS 2
 
+#define SOCKET_USAGE                                                \
+	"  --config FILE  ask the broker with this configuration\n" \
+	"  --socket PATH  ask the broker on this socket, default " SP_CONTROL_SOCKET "\n"
+
+/* accepted: the short names of what this command takes. */
+struct form {
+	const char *accepted;
+	const char *usage;
+};
+
 struct options {
 	const char *socket;
+	char config_socket[PATH_MAX]; /* the one that a configuration names */
 	bool json;
 	bool watch;
 	const char *connection;
@@ -25,6 +37,8 @@ struct options {
 };
 
 static const struct option long_options[] = {
+	{ "help", no_argument, NULL, 'h' },
+	{ "config", required_argument, NULL, 'f' },
 	{ "socket", required_argument, NULL, 's' },
 	{ "json", no_argument, NULL, 'j' },
 	{ "watch", no_argument, NULL, 'w' },
@@ -34,21 +48,25 @@ static const struct option long_options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-/* accepted: the short names of what this command takes. */
-static bool
-parse(int argc, char **argv, const char *accepted, struct options *o)
+/* -1: go on; else exit with that code. */
+static int
+parse(int argc, char **argv, const struct form *form, struct options *o)
 {
+	const char *config = NULL;
 	int c;
 
-	o->socket = SP_CONTROL_SOCKET;
-	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		if (c != 's' && strchr(accepted, c) == NULL) {
+	while ((c = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
+		if (strchr("hsf", c) == NULL && strchr(form->accepted, c) == NULL) {
 			if (c != '?')
-				(void)fprintf(stderr,
-				    "sallyport %s: an option of another command\n", argv[0]);
-			return false;
+				(void)fprintf(stderr, "%s: an option of another command\n", argv[0]);
+			return EXIT_USAGE;
 		}
 		switch (c) {
+		case 'h':
+			return fputs(form->usage, stdout) >= 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+		case 'f':
+			config = optarg;
+			break;
 		case 's':
 			o->socket = optarg;
 			break;
@@ -68,15 +86,23 @@ parse(int argc, char **argv, const char *accepted, struct options *o)
 			o->message = optarg;
 			break;
 		default:
-			return false;
+			return EXIT_USAGE;
 		}
 	}
-	if (optind < argc && strchr(accepted, 'c') != NULL)
+	if (optind < argc && strchr(form->accepted, 'c') != NULL)
 		o->connection = argv[optind++];
-	if (optind < argc)
-		(void)fprintf(stderr, "sallyport %s: \"%s\" is one word too many\n", argv[0],
-		    argv[optind]);
-	return optind == argc;
+	if (optind < argc) {
+		(void)fprintf(stderr, "%s: \"%s\" is one word too many\n", argv[0], argv[optind]);
+		return EXIT_USAGE;
+	}
+	if (o->socket == NULL && config != NULL) {
+		if (!control_socket_of(config, o->config_socket, sizeof(o->config_socket)))
+			return EXIT_USAGE;
+		o->socket = o->config_socket;
+	}
+	if (o->socket == NULL)
+		o->socket = SP_CONTROL_SOCKET;
+	return -1;
 }
 
 static int
@@ -208,10 +234,17 @@ print_sessions(const json_t *answer)
 int
 command_sessions(int argc, char **argv)
 {
+	static const struct form form = {
+		"jw",
+		"usage: sallyport sessions [--json] [--watch] [--config FILE | --socket PATH]\n"
+		"  --json         print the broker's answer\n"
+		"  --watch        again every two seconds\n" SOCKET_USAGE,
+	};
 	struct options o = { .json = false };
+	int code = parse(argc, argv, &form, &o);
 
-	if (!parse(argc, argv, "jw", &o))
-		return EXIT_USAGE;
+	if (code >= 0)
+		return code;
 	for (;;) {
 		json_t *answer = control_ask(o.socket, json_pack("{s:s}", "do", "sessions"));
 		int r = EXIT_SUCCESS;
@@ -241,14 +274,22 @@ add_text(json_t *request, const char *key, const char *text)
 int
 command_kill(int argc, char **argv)
 {
+	static const struct form form = {
+		"curm",
+		"usage: sallyport kill [--user U] [--rule R] [--message TEXT] [CONNECTION] [--config FILE | --socket PATH]\n"
+		"  --user U       only logins of this user\n"
+		"  --rule R       only logins that this rule let in\n"
+		"  --message TEXT what the users are told\n" SOCKET_USAGE,
+	};
 	struct options o = { .json = false };
+	int code = parse(argc, argv, &form, &o);
 	json_t *request;
 	json_t *answer;
 	long long killed;
 	long long containers;
 
-	if (!parse(argc, argv, "curm", &o))
-		return EXIT_USAGE;
+	if (code >= 0)
+		return code;
 	if (o.connection == NULL && o.user == NULL && o.rule == NULL) {
 		(void)fprintf(stderr, "sallyport kill: whom? Name a connection, --user or --rule\n");
 		return EXIT_USAGE;
@@ -380,12 +421,18 @@ print_status(const json_t *s)
 int
 command_status(int argc, char **argv)
 {
+	static const struct form form = {
+		"j",
+		"usage: sallyport status [--json] [--config FILE | --socket PATH]\n"
+		"  --json         print the broker's answer\n" SOCKET_USAGE,
+	};
 	struct options o = { .json = false };
+	int code = parse(argc, argv, &form, &o);
 	json_t *answer;
 	int r = EXIT_SUCCESS;
 
-	if (!parse(argc, argv, "j", &o))
-		return EXIT_USAGE;
+	if (code >= 0)
+		return code;
 	answer = control_ask(o.socket, json_pack("{s:s}", "do", "status"));
 	if (answer == NULL)
 		return EXIT_FAILURE;
@@ -410,13 +457,19 @@ print_messages(const json_t *answer)
 int
 command_reload(int argc, char **argv)
 {
+	static const struct form form = {
+		"j",
+		"usage: sallyport reload [--json] [--config FILE | --socket PATH]\n"
+		"  --json         print the broker's answer\n" SOCKET_USAGE,
+	};
 	struct options o = { .json = false };
+	int code = parse(argc, argv, &form, &o);
 	json_t *answer;
 	bool done;
 	char generation[32];
 
-	if (!parse(argc, argv, "j", &o))
-		return EXIT_USAGE;
+	if (code >= 0)
+		return code;
 	answer = control_ask(o.socket, json_pack("{s:s}", "do", "reload"));
 	if (answer == NULL)
 		return EXIT_FAILURE;

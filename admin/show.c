@@ -79,7 +79,7 @@ command_show(int argc, char **argv)
 	bool all = false;
 	int option;
 
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		if (option == 'j')
 			json = true;
 		else if (option == 'e')
@@ -87,7 +87,7 @@ command_show(int argc, char **argv)
 		else if (option == 'p')
 			name = optarg;
 		else
-			return command_usage(usage);
+			return option == 'h' ? command_help(usage) : command_usage(usage);
 	}
 	if (optind + 1 != argc)
 		return command_usage(usage);
@@ -97,9 +97,12 @@ command_show(int argc, char **argv)
 int
 command_schema(int argc, char **argv)
 {
-	(void)argv;
+	static const char how[] = "usage: sallyport policy schema\n";
+
+	if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
+		return command_help(how);
 	if (argc != 1)
-		return command_usage("usage: sallyport policy schema\n");
+		return command_usage(how);
 	policy_write_schema(stdout);
 	return EXIT_FINE;
 }

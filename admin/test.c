@@ -269,7 +269,7 @@ command_test(int argc, char **argv)
 	int option;
 	int code;
 
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		if (option == 'j')
 			run.w = &writer;
 		else if (option == 'q')
@@ -277,7 +277,7 @@ command_test(int argc, char **argv)
 		else if (option == 'c' && n < CASE_FILES_MAX)
 			paths[n++] = optarg;
 		else
-			return command_usage(usage);
+			return option == 'h' ? command_help(usage) : command_usage(usage);
 	}
 	if (optind + 1 != argc || n == 0)
 		return command_usage(usage);

@@ -20,9 +20,9 @@ _sallyport()
 	fi
 	if [ -z "$words" ] && [ "${COMP_WORDS[1]}" != policy ]; then
 		case ${COMP_WORDS[1]} in
-		sessions) words="--socket --json --watch" ;;
-		kill) words="--socket --user --rule --message" ;;
-		status | reload) words="--socket --json" ;;
+		sessions) words="--config --socket --json --watch --help" ;;
+		kill) words="--config --socket --user --rule --message --help" ;;
+		status | reload) words="--config --socket --json --help" ;;
 		doctor) words="--socket --json --config --broker" ;;
 		esac
 	elif [ -z "$words" ] && [[ $current == -* ]]; then

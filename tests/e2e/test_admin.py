@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from kit.broker import BUILD
+from kit.broker import PROGRAM as BROKER
 from kit.proc import wait_for
 from kit.target import PATIENCE
 
@@ -91,12 +92,55 @@ def test_reload_shows_what_is_wrong(fresh_broker):
 @pytest.mark.parametrize("args, sentence", [
     (["kill"], "whom?"), (["sessions", "--user", "x"], "an option of another command"),
     (["sessions", "x"], "one word too many"), (["sesions"], "there is no command"),
-    (["status", "--nonsense"], "unrecognized option"), ([], "usage:"),
+    (["status", "--nonsense"], "sallyport status: unrecognized option"), ([], "usage:"),
+    (["policy", "check", "--nonsense"], "sallyport policy check: unrecognized option"),
+    (["policy", "chekc"], 'sallyport policy: there is no command "chekc"\nusage:'), (["policy"], "usage:"),
+    (["status", "--config", "/nonexistent"], "cannot read the configuration /nonexistent"),
     (["kill", "a", "b"], "one word too many")])
 def test_wrong_usage(args, sentence):
     result = subprocess.run([PROGRAM, *args], capture_output=True, check=False, text=True,
                             timeout=20 * PATIENCE)
     assert result.returncode == 2 and sentence in result.stderr
+
+
+@pytest.mark.parametrize("args", [
+    ["sessions"], ["kill"], ["status"], ["reload"], ["policy"], *(["policy", name] for name in (
+        "check", "explain", "test", "show", "schema", "diff")), []], ids=" ".join)
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help(args, option):
+    result = subprocess.run([PROGRAM, *args, option], capture_output=True, check=False, text=True,
+                            timeout=20 * PATIENCE)
+    assert result.returncode == 0 and result.stderr == ""
+    assert result.stdout.startswith(" ".join(["usage: sallyport", *args]))
+
+
+@pytest.mark.parametrize("args, code, out, err", [
+    (["--help"], 0, "usage: sallyport-broker", ""), (["-h"], 0, "usage: sallyport-broker", ""),
+    (["--version"], 0, "sallyport-broker ", ""),
+    (["extra"], 2, "", 'sallyport-broker: "extra" is one word too many\nusage:'),
+    (["-w", "x", "-W"], 2, "", "sallyport-broker: -w and -W exclude each other"),
+])
+def test_usage_of_the_broker(args, code, out, err):
+    r = subprocess.run([BROKER, *args], capture_output=True, check=False, text=True, timeout=20 * PATIENCE)
+    assert r.returncode == code
+    assert r.stdout.startswith(out) and bool(r.stdout) == bool(out)
+    assert r.stderr.startswith(err) and bool(r.stderr) == bool(err)
+
+
+def test_the_socket_of_a_configuration(fresh_broker, tmp_path):
+    """From its runtime_dir, or as it is named; a path is relative to its file."""
+    b = fresh_broker.start()
+    named = dict(b.config, control={"socket": "run/control.sock"}, runtime_dir="/nonexistent")
+    with open(f"{b.dir}/named.json", "w", encoding="utf-8") as f:
+        json.dump(named, f)
+    for name, cwd in (("broker.json", b.dir), (f"{b.dir}/broker.json", tmp_path),
+                      (f"{b.dir}/named.json", tmp_path)):
+        r = subprocess.run([PROGRAM, "status", "--config", name], capture_output=True, check=False, text=True,
+                           cwd=cwd, timeout=20 * PATIENCE)
+        assert r.returncode == 0 and f"process {b.pid}," in r.stdout, r.stderr
+    r = subprocess.run([PROGRAM, "sessions", "--config", f"{b.dir}/broker.json", "--socket", f"{tmp_path}/none"],
+                       capture_output=True, check=False, text=True, timeout=20 * PATIENCE)
+    assert r.returncode == 1 and f"{tmp_path}/none" in r.stderr
 
 
 def test_nobody_answers(tmp_path):

@@ -63,7 +63,7 @@ def test_check_prints_every_known_message():
         assert r.returncode == 1
         printed, _, last = r.stdout.rstrip("\n").rpartition("\n")
         assert printed + "\n" == wanted
-        assert re.fullmatch(r"[0-9]+ errors, [0-9]+ warnings", last)
+        assert re.fullmatch(r"[0-9]+ errors?, [0-9]+ warnings?", last)
         files = json.loads(tool("check", "--json", *part, cwd=f"{DATA}/bad").stdout)
         assert [f["policy"] for f in files] == part
         for f in files:
@@ -78,7 +78,8 @@ def test_check_exit_codes(tmp_path):
     assert tool("check", "--strict", f"{DATA}/lint/nothing.json").returncode == 0
     assert tool("check", f"{DATA}/lint/image-tag.json").returncode == 0
     assert tool("check", "--strict", f"{DATA}/lint/image-tag.json").returncode == 1
-    assert tool("check", f"{DATA}/bad/key-cut.json").returncode == 1
+    r = tool("check", f"{DATA}/bad/key-cut.json")
+    assert r.returncode == 1 and r.stdout.endswith("\n1 error, 0 warnings\n")
     assert tool("check", f"{tmp_path}/none.json").returncode == 2
     assert tool("check").returncode == 2
     assert tool("check", "--nonsense", f"{DATA}/lint/nothing.json").returncode == 2
