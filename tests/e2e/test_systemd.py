@@ -453,6 +453,19 @@ def test_podman_in_its_place(podman):
 
 # ----- the package's own life -----
 
+def test_what_is_in_the_package(package, tmp_path):
+    """As it is shipped: an audit log in the unit's own directory, and policies to begin with."""
+    subprocess.run(["dpkg-deb", "-x", package, tmp_path], check=True)
+    with open(f"{tmp_path}/etc/sallyport/broker.json", encoding="utf-8") as f:
+        shipped = json.load(f)
+    del shipped["// what"]
+    assert shipped == {key: value for key, value in CONFIG.items() if key != "limits"}
+    examples = f"{tmp_path}/usr/share/doc/sallyport/examples"
+    for name in ("hoster", "bastion", "git-only"):
+        subprocess.run([f"{tmp_path}/usr/bin/sallyport", "policy", "test", "--quiet", f"{examples}/{name}.json",
+                        "--cases", f"{examples}/{name}.cases.json"], check=True)
+
+
 def test_upgrade_keeps_the_configuration(service, package):
     pid = service.main_pid()
     service.install(package)
