@@ -22,6 +22,7 @@
 #include "attr.h"
 #include "fd.h"
 #include "ipc.h"
+#include "ipc_chan.h"
 #include "lockdown.h"
 #include "spawner.h"
 
@@ -264,6 +265,216 @@ test_nobody_outlives_the_broker(void **state)
 	fd_close(&w.pidfd);
 }
 
+/* ---- records that are none ---- */
+
+/* As in spawner.c. */
+enum {
+	SPAWN = 1,
+	STARTED = 2,
+	FAILED = 3,
+	EXITED = 4,
+	OPEN_AUDIT = 5,
+	AUDIT_OPENED = 6,
+	AUDIT_FAILED = 7,
+	RAISE = 8,
+	KINDS = 9,
+	REQUEST_LEN = 5,
+	EVENT_LEN = 9,
+	RECORD_ROOM = 64,
+};
+
+static void
+send_record(int fd, uint8_t kind, size_t len, unsigned n_fds)
+{
+	uint8_t record[RECORD_ROOM + 1] = { kind };
+	int fds[IPC_CHAN_FDS_MAX];
+
+	for (size_t i = 0; i < SP_ARRAY_LEN(fds); i++)
+		fds[i] = STDERR_FILENO;
+	assert_true(len <= sizeof(record));
+	assert_int_equal(ipc_chan_send(fd, record, len, fds, n_fds, MSG_DONTWAIT), 0);
+}
+
+/* The spawner does nothing of what it was asked, ends, and takes the worker that it has with it. */
+static void
+expect_fatal(uint8_t kind, size_t len, unsigned n_fds)
+{
+	struct pollfd p = { .events = POLLIN };
+	struct spawner_event e;
+	struct worker w;
+	int status;
+	int r;
+
+	start_spawner(FIRST, FIRST, N_UIDS);
+	assert_int_equal(start(1, &w), 0);
+	send_record(spawner, kind, len, n_fds);
+	p.fd = spawner;
+	assert_int_equal(poll(&p, 1, WAIT_MS), 1);
+	r = spawner_next_event(spawner, &e);
+	if (r != SPAWNER_E_END)
+		fail_msg("kind %u, %zu bytes, %u descriptors: %d", kind, len, n_fds, r);
+	assert_int_equal(waitpid(spawner_pid, &status, 0), spawner_pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	p.fd = w.pidfd;
+	assert_int_equal(poll(&p, 1, WAIT_MS), 1);
+	fd_close(&spawner);
+	fd_close(&w.pair);
+	fd_close(&w.pidfd);
+}
+
+/* Who holds the broker's end may be anybody by now, and the spawner has the privileges: no second chance. */
+static void
+test_requests_of_another_length(void **state)
+{
+	static const uint8_t kinds[] = { SPAWN, OPEN_AUDIT, RAISE };
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(kinds); i++) {
+		unsigned n_fds = kinds[i] == SPAWN ? 2 : 0;
+
+		expect_fatal(kinds[i], 1, n_fds);
+		expect_fatal(kinds[i], REQUEST_LEN - 1, n_fds);
+		expect_fatal(kinds[i], REQUEST_LEN + 1, n_fds);
+		expect_fatal(kinds[i], RECORD_ROOM, n_fds);
+		expect_fatal(kinds[i], RECORD_ROOM + 1, n_fds);
+	}
+}
+
+static void
+test_requests_with_other_descriptors(void **state)
+{
+	(void)state;
+	expect_fatal(SPAWN, REQUEST_LEN, 0);
+	expect_fatal(SPAWN, REQUEST_LEN, 1);
+	expect_fatal(SPAWN, REQUEST_LEN, 3);
+	expect_fatal(SPAWN, REQUEST_LEN, IPC_CHAN_FDS_MAX);
+	for (unsigned n = 1; n <= 3; n++) {
+		expect_fatal(RAISE, REQUEST_LEN, n);
+		expect_fatal(OPEN_AUDIT, REQUEST_LEN, n);
+	}
+}
+
+static void
+test_requests_of_another_kind(void **state)
+{
+	static const uint8_t kinds[] = { 0, STARTED, FAILED, EXITED, AUDIT_OPENED, AUDIT_FAILED,
+		KINDS, 255 };
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(kinds); i++) {
+		expect_fatal(kinds[i], REQUEST_LEN, 0);
+		expect_fatal(kinds[i], REQUEST_LEN, 2);
+	}
+}
+
+/* A worker that is named twice, and descriptors that are none of a worker's: no harm to anybody else. */
+static void
+test_requests_that_make_no_sense(void **state)
+{
+	struct spawner_event e;
+	struct worker a;
+	struct worker b;
+
+	(void)state;
+	start_spawner(FIRST, FIRST, N_UIDS);
+	assert_int_equal(start(1, &a), 0);
+	assert_int_equal(start(1, &b), 0);
+	assert_int_not_equal(a.uid, b.uid);
+	/* The log in the pair's place: that worker ends, having nobody to speak to. */
+	assert_int_equal(spawner_request(spawner, 2, STDERR_FILENO, STDERR_FILENO), 0);
+	e = next_event();
+	assert_int_equal(e.kind, SPAWNER_STARTED);
+	fd_close(&e.fd);
+	e = next_event();
+	assert_int_equal(e.kind, SPAWNER_EXITED);
+	assert_int_equal(e.token, 2);
+	assert_true(WIFEXITED(e.status) && WEXITSTATUS(e.status) == 1);
+	/* There is no audit log to open here. */
+	assert_int_equal(spawner_open_audit(spawner), 0);
+	e = next_event();
+	assert_int_equal(e.kind, SPAWNER_AUDIT_FAILED);
+	assert_int_equal(e.fd, -1);
+	end(&a);
+	end(&b);
+	stop_spawner();
+}
+
+/* ---- events that are none ---- */
+
+static bool
+brings_descriptor(unsigned kind)
+{
+	return kind == STARTED || kind == AUDIT_OPENED;
+}
+
+static bool
+is_event(unsigned kind)
+{
+	return kind == STARTED || kind == FAILED || kind == EXITED || kind == AUDIT_OPENED ||
+	    kind == AUDIT_FAILED;
+}
+
+/* The broker takes an event of each kind, of one length and with its descriptor; and keeps nothing of others. */
+static void
+test_events(void **state)
+{
+	struct spawner_event e;
+	int pair[2];
+	unsigned before;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	before = count_fds();
+	for (unsigned kind = 0; kind < 256; kind++) {
+		for (size_t len = 1; len <= EVENT_LEN + 1; len++) {
+			for (unsigned n = 0; n <= 1; n++) {
+				bool good = is_event(kind) && len == EVENT_LEN &&
+				    n == brings_descriptor(kind);
+
+				send_record(pair[1], (uint8_t)kind, len, n);
+				assert_int_equal(spawner_next_event(pair[0], &e), good ? 0 : -EPROTO);
+				assert_int_equal(e.fd >= 0, good && n == 1);
+				fd_close(&e.fd);
+			}
+		}
+	}
+	assert_int_equal(count_fds(), before);
+	assert_int_equal(spawner_next_event(pair[0], &e), SPAWNER_E_AGAIN);
+	fd_close_all(pair, 2);
+}
+
+/* More descriptors than one are none, as when there is no room for it; a record that is too long is the end. */
+static void
+test_oversized_events(void **state)
+{
+	struct spawner_event e;
+	int pair[2];
+	unsigned before;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	before = count_fds();
+	for (unsigned n = 2; n <= IPC_CHAN_FDS_MAX; n++) {
+		send_record(pair[1], STARTED, EVENT_LEN, n);
+		assert_int_equal(spawner_next_event(pair[0], &e), 0);
+		assert_int_equal(e.kind, SPAWNER_STARTED);
+		assert_int_equal(e.fd, -1);
+		send_record(pair[1], AUDIT_OPENED, EVENT_LEN, n);
+		assert_int_equal(spawner_next_event(pair[0], &e), 0);
+		assert_int_equal(e.kind, SPAWNER_AUDIT_FAILED);
+		assert_int_equal(e.fd, -1);
+		send_record(pair[1], EXITED, EVENT_LEN, n);
+		assert_int_equal(spawner_next_event(pair[0], &e), -EPROTO);
+		assert_int_equal(count_fds(), before);
+	}
+	for (unsigned n = 0; n <= 2; n++) {
+		send_record(pair[1], STARTED, RECORD_ROOM + 1, n);
+		assert_int_equal(spawner_next_event(pair[0], &e), SPAWNER_E_END);
+		assert_int_equal(count_fds(), before);
+	}
+	fd_close_all(pair, 2);
+}
+
 /* In the worker's place: --uid N --gid N. */
 static int
 be_worker(char **argv)
@@ -287,6 +498,12 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_priority),
 		cmocka_unit_test(test_priority_without_the_right),
 		cmocka_unit_test(test_nobody_outlives_the_broker),
+		cmocka_unit_test(test_requests_of_another_length),
+		cmocka_unit_test(test_requests_with_other_descriptors),
+		cmocka_unit_test(test_requests_of_another_kind),
+		cmocka_unit_test(test_requests_that_make_no_sense),
+		cmocka_unit_test(test_events),
+		cmocka_unit_test(test_oversized_events),
 	};
 
 	if (argc > 1)
