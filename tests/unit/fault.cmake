@@ -17,6 +17,8 @@ sp_add_test(NAME test_fault_system LABEL fault SIDE broker
 sp_add_test(NAME test_read_file LABEL fault SIDE none SOURCES unit/test_read_file.c LIBS sp_common)
 sp_add_test(NAME test_container LABEL unit SIDE broker SOURCES unit/test_container.c ${SP_SCENE}
   LIBS sp_broker sp_fuzz_checks PkgConfig::libcrypto PkgConfig::jansson)
+sp_add_test(NAME test_worker_pool LABEL unit SIDE broker SOURCES unit/test_worker_pool.c ${SP_SCENE}
+  LIBS sp_broker sp_fuzz_checks PkgConfig::libcrypto PkgConfig::jansson)
 foreach(name fault_memory fault_connection fault_system read_file)
   sp_wrap_faults(test_${name})
 endforeach()
