@@ -27,6 +27,11 @@ target_compile_definitions(test_worker PRIVATE FAKE_BROKER="$<TARGET_FILE:fake_b
   HOSTILE_CLIENT="${PROJECT_SOURCE_DIR}/tests/support/hostile_client.py")
 add_dependencies(test_worker fake_broker sallyportd)
 
+sp_add_test(NAME test_worker_start LABEL regress SIDE none SOURCES unit/test_worker_start.c
+  LIBS sp_common)
+target_compile_definitions(test_worker_start PRIVATE SALLYPORTD="$<TARGET_FILE:sallyportd>")
+add_dependencies(test_worker_start sallyportd)
+
 # A worker that has been taken over: the real broker starts it in the black-box tests. It has the
 # worker's own lock-down, from the objects of this build, and is never installed.
 add_executable(sallyportd-evil support/evil_worker.c support/evil_calls.c)
