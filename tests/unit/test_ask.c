@@ -57,8 +57,10 @@ begin(struct wire_writer *w)
 static void
 tell_fds(struct fixture *f, const struct wire_writer *w, unsigned n)
 {
-	int fds[IPC_START_FDS] = { STDIN_FILENO, STDIN_FILENO, STDIN_FILENO, STDIN_FILENO };
+	int fds[IPC_STREAM_FDS];
 
+	for (size_t i = 0; i < SP_ARRAY_LEN(fds); i++)
+		fds[i] = STDIN_FILENO;
 	assert_false(w->failed);
 	assert_int_equal(ipc_chan_send(f->broker, w->data, w->len, fds, n, MSG_DONTWAIT), 0);
 }
@@ -85,6 +87,31 @@ say_start(struct fixture *f, uint32_t channel, enum ipc_start_result result, boo
 
 	begin(&w);
 	ipc_put_ans_start(&w, &m);
+	tell_fds(f, &w, n);
+}
+
+/* The answers with the body of IPC_ANS_FORWARD. */
+static void
+put_outcome(struct wire_writer *w, uint8_t id, const struct ipc_ans_forward *m)
+{
+	if (id == IPC_ANS_FORWARD)
+		ipc_put_ans_forward(w, m);
+	else if (id == IPC_ANS_LISTEN)
+		ipc_put_ans_listen(w, m);
+	else
+		ipc_put_ans_accepted(w, m);
+}
+
+static void
+say_outcome(struct fixture *f, uint8_t id, uint32_t channel, enum ipc_start_result result, unsigned n)
+{
+	struct ipc_ans_forward m = { .channel = channel,
+		.result = result,
+		.text = { (const uint8_t *)"text", 4 } };
+	struct wire_writer w;
+
+	begin(&w);
+	put_outcome(&w, id, &m);
 	tell_fds(f, &w, n);
 }
 
@@ -226,7 +253,12 @@ test_wrong_number_of_descriptors(void **state)
 		{ IPC_START_OK, false, 3 },
 		{ IPC_START_OK, true, 0 },
 		{ IPC_START_OK, true, 4 },
+		{ IPC_START_OK, false, 5 },
+		{ IPC_START_OK, false, 8 },
+		{ IPC_START_OK, true, 8 },
 		{ IPC_START_REFUSED, false, 4 },
+		{ IPC_START_REFUSED, false, 9 },
+		{ IPC_START_FAILED, true, 9 },
 		{ IPC_START_FAILED, true, 1 },
 	};
 	struct fixture *f = *state;
@@ -236,6 +268,85 @@ test_wrong_number_of_descriptors(void **state)
 
 		say_start(f, 0, bad[i].result, bad[i].pty, bad[i].n);
 		assert_int_equal(ask_next_event(&f->ask, &e), ASK_E_GONE);
+	}
+}
+
+static void
+test_wrong_number_with_an_outcome(void **state)
+{
+	static const struct {
+		uint8_t id;
+		enum ipc_start_result result;
+		unsigned n;
+	} bad[] = {
+		{ IPC_ANS_FORWARD, IPC_START_OK, 0 },
+		{ IPC_ANS_FORWARD, IPC_START_OK, 2 },
+		{ IPC_ANS_FORWARD, IPC_START_OK, 4 },
+		{ IPC_ANS_FORWARD, IPC_START_OK, 8 },
+		{ IPC_ANS_FORWARD, IPC_START_REFUSED, 1 },
+		{ IPC_ANS_FORWARD, IPC_START_FAILED, 9 },
+		{ IPC_ANS_LISTEN, IPC_START_OK, 0 },
+		{ IPC_ANS_LISTEN, IPC_START_OK, 2 },
+		/* A listener has no stream. */
+		{ IPC_ANS_LISTEN, IPC_START_OK, 9 },
+		{ IPC_ANS_LISTEN, IPC_START_REFUSED, 1 },
+		{ IPC_ANS_LISTEN, IPC_START_FAILED, 9 },
+		/* The connection itself came from the guest. */
+		{ IPC_ANS_ACCEPTED, IPC_START_OK, 1 },
+		{ IPC_ANS_ACCEPTED, IPC_START_OK, 9 },
+		{ IPC_ANS_ACCEPTED, IPC_START_FAILED, 1 },
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < SP_ARRAY_LEN(bad); i++) {
+		struct ask_event *e;
+
+		say_outcome(f, bad[i].id, 0, bad[i].result, bad[i].n);
+		assert_int_equal(ask_next_event(&f->ask, &e), ASK_E_GONE);
+	}
+}
+
+/* Each form that an answer may have, that of the data path "engine" among them, arrives whole. */
+static void
+test_right_number_of_descriptors(void **state)
+{
+	static const struct {
+		uint8_t id;
+		enum ipc_start_result result;
+		bool pty;
+		unsigned n;
+	} good[] = {
+		{ IPC_ANS_START, IPC_START_OK, false, 4 },
+		{ IPC_ANS_START, IPC_START_OK, true, 1 },
+		{ IPC_ANS_START, IPC_START_OK, false, 9 },
+		{ IPC_ANS_START, IPC_START_OK, true, 9 },
+		{ IPC_ANS_START, IPC_START_REFUSED, false, 0 },
+		{ IPC_ANS_FORWARD, IPC_START_OK, false, 1 },
+		{ IPC_ANS_FORWARD, IPC_START_OK, false, 9 },
+		{ IPC_ANS_FORWARD, IPC_START_REFUSED, false, 0 },
+		{ IPC_ANS_LISTEN, IPC_START_OK, false, 1 },
+		{ IPC_ANS_LISTEN, IPC_START_FAILED, false, 0 },
+		{ IPC_ANS_ACCEPTED, IPC_START_OK, false, 0 },
+		{ IPC_ANS_ACCEPTED, IPC_START_FAILED, false, 0 },
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < SP_ARRAY_LEN(good); i++) {
+		struct ask_event *e;
+
+		if (good[i].id == IPC_ANS_START)
+			say_start(f, 5, good[i].result, good[i].pty, good[i].n);
+		else
+			say_outcome(f, good[i].id, 5, good[i].result, good[i].n);
+		assert_int_equal(ask_next_event(&f->ask, &e), 0);
+		assert_int_equal(e->id, good[i].id);
+		assert_int_equal(e->channel, 5);
+		assert_int_equal(e->result, good[i].result);
+		assert_int_equal(e->pty, good[i].pty);
+		assert_int_equal(e->n_fds, good[i].n);
+		for (unsigned k = 0; k < e->n_fds; k++)
+			assert_true(fcntl(e->fds[k], F_GETFD) == FD_CLOEXEC);
+		ask_event_free(e);
 	}
 }
 
@@ -273,6 +384,32 @@ test_cut_answers(void **state)
 		assert_int_equal(ipc_chan_send(f->broker, w.data, n, NULL, 0, MSG_DONTWAIT), 0);
 		assert_int_equal(ask_next_event(&f->ask, &e), n == w.len ? 0 : ASK_E_GONE);
 		ask_event_free(e);
+	}
+}
+
+static void
+test_cut_outcomes(void **state)
+{
+	static const uint8_t ids[] = { IPC_ANS_FORWARD, IPC_ANS_LISTEN, IPC_ANS_ACCEPTED };
+	struct fixture *f = *state;
+	struct ipc_ans_forward m = { .channel = 1,
+		.result = IPC_START_FAILED,
+		.text = { (const uint8_t *)"text", 4 } };
+
+	for (size_t i = 0; i < SP_ARRAY_LEN(ids); i++) {
+		uint8_t whole[256] = { 0 };
+		struct wire_writer w;
+
+		wire_writer_init(&w, whole, sizeof(whole));
+		put_outcome(&w, ids[i], &m);
+		for (size_t n = 1; n <= w.len + 1; n++) {
+			struct ask_event *e = NULL;
+
+			assert_int_equal(ipc_chan_send(f->broker, w.data, n, NULL, 0, MSG_DONTWAIT),
+			    0);
+			assert_int_equal(ask_next_event(&f->ask, &e), n == w.len ? 0 : ASK_E_GONE);
+			ask_event_free(e);
+		}
 	}
 }
 
@@ -369,8 +506,11 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_wrong_answer, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_answer_without_a_question, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_wrong_number_of_descriptors, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_wrong_number_with_an_outcome, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_right_number_of_descriptors, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_descriptors_with_an_answer, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_cut_answers, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_cut_outcomes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_cut_login_answers, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_unknown_messages, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_broker_gone, set_up, tear_down),
