@@ -205,9 +205,10 @@ carry_out_end(struct guest *g, const uint8_t *record, size_t len, int *fds, unsi
 	struct wire_reader r;
 
 	wire_reader_init(&r, record, len);
-	if (guest_get_end(&r) == 0)
+	if (guest_get_end(&r) != 0 || n_fds != 0)
+		refuse_order(fds, n_fds, EPROTO);
+	else
 		begin_to_end(g);
-	fd_close_all(fds, n_fds);
 }
 
 static void

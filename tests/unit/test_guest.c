@@ -386,6 +386,38 @@ test_malformed_orders(void **state)
 	assert_string_equal(text, "well\n");
 }
 
+/* An order to end that has more than its one byte is none: everybody goes on. */
+static void
+test_malformed_ends(void **state)
+{
+	static const uint8_t end[2] = { GUEST_END };
+	struct program_ends runs;
+	struct program_ends e;
+
+	(void)state;
+	harness_sh(&container, "cat; exit 3", &runs);
+	harness_expect_started(&runs);
+	for (unsigned n = 0; n <= 4; n++) {
+		for (size_t len = n == 0 ? 2 : 1; len <= 2; len++) {
+			if (n == 0) {
+				/* There is nobody to tell. */
+				harness_send_raw(&container, end, len, NULL, 0);
+				continue;
+			}
+			send_with_fds(end, len, n, &e);
+			expect_refused(&e, EPROTO);
+		}
+	}
+	sh_output("echo well", 0);
+	assert_string_equal(text, "well\n");
+	assert_int_equal(write(runs.in, "still here", 10), 10);
+	fd_close(&runs.in);
+	harness_read_all(runs.out, text, sizeof(text));
+	assert_string_equal(text, "still here");
+	harness_expect_exit(&runs, 3);
+	program_ends_close(&runs);
+}
+
 /* ---- connections ---- */
 
 static void
@@ -1022,6 +1054,7 @@ main(int argc, char **argv)
 		CASE(test_exec_failures),
 		CASE(test_workdir_failures),
 		CASE(test_malformed_orders),
+		CASE(test_malformed_ends),
 		CASE(test_connection),
 		CASE(test_no_connection),
 		CASE(test_malformed_connections),
