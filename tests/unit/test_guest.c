@@ -638,6 +638,198 @@ test_listener(void **state)
 	assert_string_equal(text, "well\n");
 }
 
+/* ---- a worker that breaks the protocol ---- */
+
+static const uint8_t oversized[GUEST_CTL_MAX + 1] = { GUEST_CTL_TAKEN };
+
+/* What nobody may say on the ctl of a CONNECT, and, but for a lone TAKEN, nobody on that of a LISTEN. */
+static const struct odd_record {
+	const void *data;
+	size_t len;
+	unsigned n_fds;
+} odd_records[] = {
+	{ "\10", 1, 1 },   /* TAKEN with a descriptor, */
+	{ "\10", 1, 4 },   /* with more, */
+	{ "\10\0", 2, 0 }, /* with a byte too many, */
+	{ oversized, sizeof(oversized), 0 },
+	{ "\4\0\0\0\17", 5, 0 }, /* SIGNAL, */
+	{ "\4\0\0\0\17", 5, 1 },
+	{ "\4", 1, 0 },
+	{ "\1", 1, 0 }, /* what the guest says, */
+	{ "\2\0\0\0\1\0\0\0\1", 9, 0 },
+	{ "\3\0\0\0\0\0\0", 7, 0 },
+	{ "\5", 1, 2 },
+	{ "\6\0\0\0\1", 5, 0 },
+	{ "\7\0", 2, 2 },
+	{ "\0", 1, 0 }, /* and nothing that has a name */
+	{ "\11", 1, 0 },
+	{ "\377junk", 5, 0 },
+	{ "", 0, 0 },
+};
+
+static void
+say_odd(int ctl, const struct odd_record *odd)
+{
+	int pair[2];
+
+	if (odd->n_fds == 0) {
+		assert_int_equal(send(ctl, odd->data, odd->len, MSG_NOSIGNAL), odd->len);
+		return;
+	}
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(ipc_chan_send(ctl, odd->data, odd->len,
+			     (int[]){ pair[0], pair[0], pair[0], pair[0] }, odd->n_fds, 0),
+	    0);
+	fd_close(&pair[0]);
+	harness_expect_end(pair[1]); /* and none of them is kept */
+	fd_close(&pair[1]);
+}
+
+/* Only the guest can say that the port is free again. */
+static void
+expect_port_is_free(uint32_t port)
+{
+	struct guest_listen at = { .kind = GUEST_LISTEN_TCP,
+		.n = 1,
+		.addresses = { { false, { 127, 0, 0, 1 } } },
+		.port = port };
+	struct program_ends e;
+	int fds[2] = { -1, -1 };
+
+	order_listen(&at, &e);
+	assert_int_equal(hear_listener(e.ctl, fds, 0).id, GUEST_CTL_LISTENING);
+	program_ends_close(&e);
+}
+
+/* The listener ends, and with it whoever waits for it; who was handed over stays the worker's. */
+static void
+test_malformed_listener_ctl(void **state)
+{
+	struct guest_listen at = { .kind = GUEST_LISTEN_TCP,
+		.n = 1,
+		.addresses = { { false, { 127, 0, 0, 1 } } } };
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(odd_records); i++) {
+		struct program_ends e;
+		int fds[2] = { -1, -1 };
+		uint32_t port;
+		int client;
+		char byte;
+
+		order_listen(&at, &e);
+		port = hear_listener(e.ctl, fds, 0).listening.port;
+		client = connect_here(port);
+		assert_true(client >= 0);
+		assert_int_equal(hear_listener(e.ctl, fds, 2).id, GUEST_CTL_ACCEPTED);
+		say_odd(e.ctl, &odd_records[i]);
+		harness_expect_end(e.ctl);
+		assert_int_equal(write(client, "x", 1), 1);
+		(void)poll(&(struct pollfd){ .fd = fds[1], .events = POLLIN }, 1, HARNESS_WAIT_MS);
+		assert_int_equal(read(fds[1], &byte, 1), 1);
+		fd_close_all(fds, 2);
+		fd_close(&client);
+		program_ends_close(&e);
+		expect_port_is_free(port);
+	}
+	sh_output("echo well", 0);
+	assert_string_equal(text, "well\n");
+}
+
+/* One TAKEN for each ACCEPTED: not before the first, and not one more than there were. */
+static void
+test_taken_too_often(void **state)
+{
+	struct guest_listen at = { .kind = GUEST_LISTEN_TCP,
+		.n = 1,
+		.addresses = { { false, { 127, 0, 0, 1 } } } };
+
+	(void)state;
+	for (unsigned n = 0; n <= GUEST_UNTAKEN_MAX; n++) {
+		struct program_ends e;
+		int fds[2] = { -1, -1 };
+		uint32_t port;
+
+		order_listen(&at, &e);
+		port = hear_listener(e.ctl, fds, 0).listening.port;
+		for (unsigned i = 0; i < n; i++) {
+			int client = connect_here(port);
+
+			assert_true(client >= 0);
+			assert_int_equal(hear_listener(e.ctl, fds, 2).id, GUEST_CTL_ACCEPTED);
+			fd_close_all(fds, 2);
+			fd_close(&client);
+		}
+		for (unsigned i = 0; i < n; i++)
+			say_taken(e.ctl);
+		assert_true(says_nothing(e.ctl, 50));
+		say_taken(e.ctl);
+		harness_expect_end(e.ctl);
+		program_ends_close(&e);
+		expect_port_is_free(port);
+	}
+	/* A path goes with its listener. */
+	{
+		struct guest_listen path = { .kind = GUEST_LISTEN_UNIX, .path = "/tmp/test/agent" };
+		struct program_ends e;
+		int fds[2] = { -1, -1 };
+
+		order_listen(&path, &e);
+		assert_int_equal(hear_listener(e.ctl, fds, 0).id, GUEST_CTL_LISTENING);
+		say_taken(e.ctl);
+		harness_expect_end(e.ctl);
+		program_ends_close(&e);
+		sh_output("test -e /tmp/test || echo gone", 0);
+		assert_string_equal(text, "gone\n");
+	}
+}
+
+/* A port of this machine whose queue is full: who connects to it waits. */
+static int
+listen_busy(uint32_t *ret_port, int clients[2])
+{
+	int fd = harness_listen_here(ret_port);
+
+	assert_int_equal(listen(fd, 0), 0);
+	for (int i = 0; i < 2; i++) {
+		struct sockaddr_in here = { .sin_family = AF_INET,
+			.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+			.sin_port = htons((uint16_t)*ret_port) };
+
+		clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		(void)connect(clients[i], (struct sockaddr *)&here, sizeof(here));
+	}
+	return fd;
+}
+
+/* A worker has nothing to say on the ctl of a CONNECT: whatever it says gives the connection up. */
+static void
+test_words_on_the_ctl_of_a_connection(void **state)
+{
+	static const struct odd_record taken = { "\10", 1, 0 };
+	struct guest_connect to = { .n = 2,
+		.addresses = { { false, { 127, 0, 0, 1 } }, { false, { 127, 0, 0, 1 } } } };
+	int clients[2];
+	int listener = listen_busy(&to.port, clients);
+
+	(void)state;
+	for (size_t i = 0; i <= SP_ARRAY_LEN(odd_records); i++) {
+		struct program_ends e;
+
+		order_connect(&to, &e);
+		sh_output("", 0); /* orders are carried out one after the other */
+		assert_true(says_nothing(e.ctl, 0));
+		say_odd(e.ctl, i < SP_ARRAY_LEN(odd_records) ? &odd_records[i] : &taken);
+		harness_expect_end(e.ctl);
+		program_ends_close(&e);
+		harness_expect_fds(&container, HARNESS_IDLE_FDS);
+	}
+	fd_close_all(clients, 2);
+	fd_close(&listener);
+	sh_output("echo well", 0);
+	assert_string_equal(text, "well\n");
+}
+
 static void
 test_listener_at_a_path(void **state)
 {
@@ -1059,6 +1251,9 @@ main(int argc, char **argv)
 		CASE(test_no_connection),
 		CASE(test_malformed_connections),
 		CASE(test_listener),
+		CASE(test_malformed_listener_ctl),
+		CASE(test_taken_too_often),
+		CASE(test_words_on_the_ctl_of_a_connection),
 		CASE(test_listener_at_a_path),
 		CASE(test_display),
 		CASE(test_display_for_one),
