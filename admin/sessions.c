@@ -411,7 +411,8 @@ print_status(const json_t *s)
 	json_array_foreach(kept, i, one) print_kept(one);
 	print_ceilings(json_object_get(s, "ceilings"));
 	printf("since start  %s logins,", text_of(counters, "logins", a, sizeof(a)));
-	printf(" %s refused;", text_of(counters, "logins_refused", a, sizeof(a)));
+	printf(" %s refused,", text_of(counters, "logins_refused", a, sizeof(a)));
+	printf(" %s keys refused;", text_of(counters, "keys_refused", a, sizeof(a)));
 	printf(" %s containers,", text_of(counters, "containers", a, sizeof(a)));
 	printf(" %s failed;", text_of(counters, "containers_failed", a, sizeof(a)));
 	printf(" %s requests refused;", text_of(counters, "requests_refused", a, sizeof(a)));

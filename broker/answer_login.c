@@ -22,6 +22,7 @@
 #include "host_key.h"
 #include "ipc_msg.h"
 #include "log.h"
+#include "login_refused.h"
 #include "peer.h"
 #include "session_time.h"
 #include "shadow.h"
@@ -36,6 +37,8 @@
 /* As OpenSSH: a refusal takes at least so long from the question, plus what depends on a secret and the name. */
 #define REFUSAL_US        5000
 #define REFUSAL_JITTER_US 4200
+
+static const char unknown[] = "unknown user or key"; /* which of them: for login_refused() */
 
 int
 answer_sign(struct peer *p, struct wire_reader *body, const char **ret_fault)
@@ -159,6 +162,15 @@ count_attempt(struct peer *p)
 	return NULL;
 }
 
+/* Of the question before this one. */
+static void
+forget_decision(struct peer *p)
+{
+	p->refusal[0] = '\0';
+	p->fingerprint[0] = '\0';
+	memset(&p->decision, 0, sizeof(p->decision));
+}
+
 int
 answer_query(struct peer *p, struct wire_reader *body, const char **ret_fault)
 {
@@ -175,8 +187,12 @@ answer_query(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	if (*ret_fault != NULL)
 		return ANSWER_E_PEER_FAULT;
 	if (!policy_find_key(p->broker->policy, m.user.data, m.user.len, m.blob.data, m.blob.len,
-		&fingerprint, &verify_required))
+		&fingerprint, &verify_required)) {
+		forget_decision(p);
+		login_refused(p, &(struct login_claim){ m.user, m.blob, false }, NULL);
+		p->broker->counters.keys_refused++;
 		return refuse_later(p, IPC_REQ_QUERY, m.user, asked_us);
+	}
 	wire_writer_init(&w, buf, sizeof(buf));
 	ipc_put_ans_query(&w, &(struct ipc_ans_query){ .acceptable = true });
 	(void)peer_send(p, &w, NULL, 0);
@@ -247,7 +263,7 @@ judge(struct peer *p, const struct ipc_req_auth *m)
 
 	/* Only a key that the configuration has is ever parsed: hostile blobs end here. */
 	if (!known)
-		return "unknown user or key";
+		return unknown;
 	why = userauth_verify(&p->transcript, m, verify_required);
 	if (why != NULL)
 		return why;
@@ -287,20 +303,6 @@ send_accepted(struct peer *p)
 	wire_writer_init(&w, buf, sizeof(buf));
 	ipc_put_ans_auth(&w, &m);
 	(void)peer_send(p, &w, NULL, 0);
-}
-
-static void
-audit_refusal(const struct peer *p, const struct ipc_req_auth *m, const char *why)
-{
-	/* Nobody has proven to be this user: it is what was claimed. */
-	struct audit_subject who = { .connection = p->id, .from = p->source_text };
-	bool proven = p->fingerprint[0] != '\0';
-
-	audit_note(p->broker->audit, "login", &who, AUDIT_TEXT("outcome", "refused"),
-	    AUDIT_TEXT("method", "publickey"), AUDIT_BYTES("claimed", m->user.data, m->user.len),
-	    AUDIT_TEXT("key", proven ? p->fingerprint : NULL),
-	    AUDIT_BOOL("verified", proven && is_verified(m)), AUDIT_TEXT("reason", why),
-	    AUDIT_TEXT("rule", p->decision.rule), AUDIT_NUMBER("generation", p->broker->generation));
 }
 
 /* What was decided is none after all; the rule is still named. */
@@ -361,22 +363,15 @@ answer_auth(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	*ret_fault = count_attempt(p);
 	if (*ret_fault != NULL)
 		return ANSWER_E_PEER_FAULT;
-	p->refusal[0] = '\0';
-	p->fingerprint[0] = '\0';
-	memset(&p->decision, 0, sizeof(p->decision));
+	forget_decision(p);
 	why = judge(p, &m);
 	if (why == NULL)
 		why = take_place(p);
 	if (why == NULL)
 		why = audit_login(p, &m);
 	if (why != NULL) {
-		audit_refusal(p, &m, why);
-		/* Who has proven who they are is no flood. */
-		if (p->facts.denied || p->facts.full || worker_pool_may_log(p->broker->workers))
-			log_info("connection=%s from=%s user=%.*s login refused: %s%s%s", p->id,
-			    p->source_text, (int)m.user.len, (const char *)m.user.data, why,
-			    p->decision.rule != NULL ? ", rule " : "",
-			    p->decision.rule != NULL ? p->decision.rule : "");
+		login_refused(p, &(struct login_claim){ m.user, m.blob, is_verified(&m) },
+		    why == unknown ? NULL : why);
 		p->user[0] = '\0';
 		p->broker->counters.logins_refused++;
 		return refuse_later(p, IPC_REQ_AUTH, m.user, asked_us);

@@ -30,6 +30,7 @@ struct worker_pool;
 struct broker_counters {
 	uint64_t logins;
 	uint64_t logins_refused; /* also of strangers */
+	uint64_t keys_refused;   /* that were offered, before any signature */
 	uint64_t requests_refused;
 	uint64_t violations;
 	uint64_t containers;        /* that were asked of the engine */

@@ -235,9 +235,10 @@ ceilings_json(const struct ceilings *c)
 static json_t *
 counters_json(const struct broker_counters *n)
 {
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "containers", (json_int_t)n->containers,
-	    "containers_failed", (json_int_t)n->containers_failed, "logins", (json_int_t)n->logins,
-	    "logins_refused", (json_int_t)n->logins_refused, "requests_refused",
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "containers",
+	    (json_int_t)n->containers, "containers_failed", (json_int_t)n->containers_failed,
+	    "logins", (json_int_t)n->logins, "logins_refused", (json_int_t)n->logins_refused,
+	    "keys_refused", (json_int_t)n->keys_refused, "requests_refused",
 	    (json_int_t)n->requests_refused, "violations", (json_int_t)n->violations);
 }
 

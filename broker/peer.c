@@ -32,6 +32,7 @@
 #include "ipc_chan.h"
 #include "ipc_msg.h"
 #include "log.h"
+#include "login_refused.h"
 #include "session_time.h"
 #include "worker_exit.h"
 #include "worker_pool.h"
@@ -188,6 +189,7 @@ audit_end(struct peer *p, const char *event, const char *reason)
 	int64_t ms = clock_now_ms() - p->connected_at;
 
 	refusals_end(p);
+	login_refused_end(p);
 	if (p->facts.logged_in)
 		audit_note(p->broker->audit, event, &who, AUDIT_TEXT("reason", reason),
 		    AUDIT_NUMBER("milliseconds", ms), AUDIT_NUMBER("bytes_in", p->activity.in),

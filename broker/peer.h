@@ -145,7 +145,8 @@ struct peer {
 	struct container *container; /* mode "connection": shared; mode "session": the next channel's */
 	struct peer_channel channels[IPC_CHANNEL_MAX];
 	unsigned n_channels;
-	unsigned refused; /* IPC_REFUSED so far */
+	unsigned refused;   /* IPC_REFUSED so far */
+	unsigned strangers; /* logins refused so far of who has proven nothing */
 
 	const char *dismissal; /* why it has been told to go, static text; NULL: it was not */
 	struct log_budget log_budget; /* of the worker's own lines */

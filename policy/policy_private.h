@@ -259,7 +259,6 @@ const struct json_node *policy_setting_in(const struct json_node *node, const ch
 const struct json_node *policy_find_setting(const struct policy_draft_profile *profile,
     const char *const *ways);
 #define POLICY_WAYS(...) ((const char *const[]){ __VA_ARGS__, NULL })
-const struct policy_user *policy_find_user(const struct policy *p, const char *name, size_t len);
 
 /* What kept a rule from matching. */
 enum policy_condition {

@@ -6,11 +6,12 @@ import os
 import signal
 import subprocess
 
+import paramiko
 import pytest
 
 from kit.broker import TREE
 from kit.proc import wait_for
-from kit.raw import RawClient
+from kit.raw import USERAUTH_FAILURE, RawClient
 from kit.target import PATIENCE
 from test_forward import Master
 from test_remote_forward import Service, echo, listen
@@ -69,6 +70,57 @@ def test_refusals_have_their_reason(fresh_broker):
     assert "user" not in denied, "whoever was refused has proven nothing that counts"
     assert not b.audit(event="login", outcome="accepted")
     assert not b.audit(event="container.create")
+    assert "offered" not in denied and denied["key"].startswith("SHA256:")
+
+
+def fingerprint(public):
+    r = subprocess.run(["ssh-keygen", "-l", "-f", public], capture_output=True, check=True, text=True)
+    return r.stdout.split()[1]
+
+
+def test_who_is_a_stranger_is_said(fresh_broker):
+    """OpenSSH asks before it signs, and never signs with a key that is not wanted."""
+    b = fresh_broker.start()
+    stranger = b.target.keys.stranger
+    assert b.target.ssh("true", user="mallory").returncode == 255
+    assert b.target.ssh("true", user="dev+web", key=stranger).returncode == 255
+    unknown, = b.audit(event="login", claimed="mallory")
+    assert (unknown["outcome"], unknown["method"], unknown["reason"], unknown["offered"]) == (
+        "refused", "publickey", "there is no such user", fingerprint(f"{b.target.keys.user}.pub"))
+    assert unknown["from"].startswith("127.0.0.1,") and "user" not in unknown and "key" not in unknown
+    other, = b.audit(event="login", claimed="dev+web")
+    assert (other["reason"], other["offered"]) == (
+        "the key is not one of the user's", fingerprint(f"{stranger}.pub"))
+    log = b.log()
+    assert (f"connection={unknown['connection']} from={unknown['from']} user=mallory login refused: "
+            'there is no user "mallory"\n') in log
+    assert f"user=dev+web login refused: key {other['offered']} is not one of \"dev\"'s\n" in log
+    assert (b.ask("status")["counters"]["keys_refused"], b.ask("status")["counters"]["logins"]) == (2, 0)
+    # A key before the right one: both are there, and nobody is held to have failed.
+    assert b.target.ssh("true", key=stranger, options=["-i", b.target.keys.user]).returncode == 0
+    assert [e["outcome"] for e in b.audit(event="login")[2:]] == ["refused", "accepted"]
+
+
+@pytest.mark.parametrize("how", ["offer", "signed"])
+def test_who_tries_and_tries_is_counted(fresh_broker, how):
+    b = fresh_broker
+    b.config["login"]["tries"] = 40
+    b.start()
+    stranger = paramiko.Ed25519Key(filename=b.target.keys.stranger)
+    evil = "x logged in: key"
+    with RawClient(b.target) as c:
+        c.exchange()
+        c.service()
+        for _ in range(30):
+            c.send(getattr(c, how)(evil, stranger))
+            c.expect(USERAUTH_FAILURE)
+    wait_for(lambda: b.audit(event="disconnect"), 15 * PATIENCE, "the connection has ended")
+    wait_for(lambda: " ended: " in b.log(), 15 * PATIENCE, "and that is logged")
+    refused = b.audit(event="login", outcome="refused")
+    assert [e.get("left_out") for e in refused] == [None] * 6 + [24]
+    assert refused[0]["claimed"] == evil and "claimed" not in refused[-1]
+    assert b.log().count("login refused") == 7 and "login refused: 24 more times\n" in b.log()
+    assert "user=x?logged?in:?key login refused" in b.log() and "user=x logged in" not in b.log()
 
 
 TCPIP = ("127.0.0.1", 8080, "127.0.0.1", 40000)

@@ -454,7 +454,8 @@ def test_replay(tmp_path):
         event("forward", 9, host="localhost", port=81, outcome="refused"),
         event("disconnect", 10),
         event("request", 11, kind="exec", command="x", pty=False, outcome="allowed"),
-        event("login", 12, outcome="refused", claimed="alice", reason="unknown user or key"),
+        event("login", 12, outcome="refused", claimed="alice", offered=key, reason="the key is not one"),
+        event("login", 12, outcome="refused", left_out=3),
         event("login", 13, outcome="refused", claimed="bob+web", key=key, reason="no rule allows it"),
         event("login", 40, **login),  # changes: too late
         event("login", 14, **{**login, "from": "198.51.100.1,1"}),  # changes
@@ -467,7 +468,7 @@ def test_replay(tmp_path):
     assert lines[0].startswith("2026-11-23T09:00:01Z 0badcafe alice from 192.0.2.7: shell: ALLOW ")
     assert lines[0].endswith("DENY rule \"all\" profile \"p\": Terminals are not allowed for this login.")
     assert lines[4].endswith('ALLOW rule "all" profile "p" -> DENY: no rule matches')
-    assert "6 of 11 logins and requests would change; 3 cannot be asked again, 1 lines" in r.stderr
+    assert "6 of 11 logins and requests would change; 4 cannot be asked again, 1 lines" in r.stderr
     changes = json.loads(tool("diff", "--json", "--replay", log, before, after).stdout)
     assert [c["kind"] for c in changes] == ["shell", "exec", "subsystem", "forward", "login", "login"]
     assert changes[1]["what"] == "\x1b[2J" and changes[5]["from"] == "198.51.100.1"

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Broker: see login_refused.h. Names and keys are a stranger's: they are copied, hashed and compared, no more. */
+#include "login_refused.h"
+
+#include <openssl/evp.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "audit.h"
+#include "log.h"
+#include "peer.h"
+#include "policy.h"
+#include "worker_pool.h"
+
+#define LINES_MAX \
+	6 /* of one connection's strangers, as many as it has tries by default; the rest is counted */
+#define FINGERPRINT_MAX 64
+
+/* As ssh-keygen prints it, of whatever the bytes are. */
+static void
+fingerprint_of(struct wire_span blob, char out[FINGERPRINT_MAX])
+{
+	uint8_t hash[EVP_MAX_MD_SIZE];
+	char text[2 * EVP_MAX_MD_SIZE];
+	unsigned len = 0;
+
+	out[0] = '\0';
+	if (EVP_Digest(blob.data, blob.len, hash, &len, EVP_sha256(), NULL) != 1)
+		return;
+	(void)EVP_EncodeBlock((unsigned char *)text, hash, (int)len);
+	text[strcspn(text, "=")] = '\0';
+	(void)snprintf(out, FINGERPRINT_MAX, "SHA256:%.43s", text);
+}
+
+/* One word for a line of fields, whatever it was; the audit log has all of it. */
+static void
+word_of(struct wire_span name, char out[IPC_USER_MAX + 1])
+{
+	size_t n = name.len < IPC_USER_MAX ? name.len : IPC_USER_MAX;
+
+	for (size_t i = 0; i < n; i++) {
+		bool plain = name.data[i] > ' ' && name.data[i] < 0x7f && name.data[i] != '"';
+
+		out[i] = plain ? (char)name.data[i] : '?';
+	}
+	out[n] = '\0';
+	if (n == 0)
+		(void)snprintf(out, IPC_USER_MAX + 1, "-");
+}
+
+/* Of the policy in force, and without its target. */
+static bool
+is_user(const struct peer *p, struct wire_span name)
+{
+	size_t target;
+	size_t n = policy_split_name(name.data, name.len, &target);
+
+	return n > 0 && policy_find_user(p->broker->policy, (const char *)name.data, n) != NULL;
+}
+
+/* A connection that goes on and on gets no more lines; of whom a signature has proven, each has its own. */
+static bool
+may_write(struct peer *p, bool proven)
+{
+	return proven || p->strangers++ < LINES_MAX;
+}
+
+static void
+write_log(struct peer *p, struct wire_span name, const char *offered, const char *why, bool known)
+{
+	const char *rule = p->decision.rule;
+	char user[IPC_USER_MAX + 1];
+	size_t target;
+	int n = (int)policy_split_name(name.data, name.len, &target);
+
+	word_of(name, user);
+	if (why != NULL)
+		log_info("connection=%s from=%s user=%s login refused: %s%s%s", p->id, p->source_text,
+		    user, why, rule != NULL ? ", rule " : "", rule != NULL ? rule : "");
+	else if (known)
+		log_info("connection=%s from=%s user=%s login refused: key %s is not one of \"%.*s\"'s",
+		    p->id, p->source_text, user, offered, n, user);
+	else
+		log_info("connection=%s from=%s user=%s login refused: there is no user \"%s\"",
+		    p->id, p->source_text, user, user);
+}
+
+void
+login_refused(struct peer *p, const struct login_claim *claim, const char *why)
+{
+	/* Nobody has proven to be this user: it is what was claimed. */
+	struct audit_subject who = { .connection = p->id, .from = p->source_text };
+	bool proven = p->fingerprint[0] != '\0';
+	struct wire_span user = claim->user;
+	bool known = is_user(p, user);
+	char offered[FINGERPRINT_MAX];
+	const char *reason = why;
+
+	if (!may_write(p, proven))
+		return;
+	fingerprint_of(claim->blob, offered);
+	if (reason == NULL)
+		reason = known ? "the key is not one of the user's" : "there is no such user";
+	audit_note(p->broker->audit, "login", &who, AUDIT_TEXT("outcome", "refused"),
+	    AUDIT_TEXT("method", "publickey"), AUDIT_BYTES("claimed", user.data, user.len),
+	    AUDIT_TEXT("key", proven ? p->fingerprint : NULL),
+	    AUDIT_BOOL("verified", proven && claim->verified),
+	    AUDIT_TEXT("offered", proven ? NULL : offered), AUDIT_TEXT("reason", reason),
+	    AUDIT_TEXT("rule", p->decision.rule), AUDIT_NUMBER("generation", p->broker->generation));
+	/* Who has proven who they are is no flood. */
+	if (proven || worker_pool_may_log(p->broker->workers))
+		write_log(p, user, offered, why, known);
+}
+
+void
+login_refused_end(struct peer *p)
+{
+	struct audit_subject who = { .connection = p->id, .from = p->source_text };
+	unsigned more = p->strangers > LINES_MAX ? p->strangers - LINES_MAX : 0;
+
+	if (more == 0)
+		return;
+	audit_note(p->broker->audit, "login", &who, AUDIT_TEXT("outcome", "refused"),
+	    AUDIT_TEXT("method", "publickey"), AUDIT_NUMBER("left_out", more));
+	if (worker_pool_may_log(p->broker->workers))
+		log_info("connection=%s from=%s user=- login refused: %u more times", p->id,
+		    p->source_text, more);
+}
