@@ -645,7 +645,7 @@ admission_judge(const struct admission_facts *f)
 		return ADMISSION_END_FINE;
 	if (f->violation || worker_failed(f))
 		return ADMISSION_END_CRASH;
-	if (f->logged_in || f->full)
+	if (f->logged_in || f->full || f->our_fault)
 		return ADMISSION_END_FINE;
 	if (f->overdue)
 		return ADMISSION_END_GRACE;

@@ -139,8 +139,9 @@ struct admission_facts {
 	bool violation; /* it broke the protocol with the broker */
 	bool overdue;   /* a time limit passed */
 	bool logged_in;
-	bool denied;       /* a proven user was refused by policy */
-	bool full;         /* a proven user was refused for want of a place */
+	bool denied;    /* a proven user was refused by policy */
+	bool full;      /* a proven user was refused for want of a place */
+	bool our_fault; /* the same, for what is wrong with the service: audit log, memory, profile */
 	unsigned refusals; /* keys that were refused */
 };
 

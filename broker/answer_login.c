@@ -235,8 +235,10 @@ decide(struct peer *p, const struct policy_login *login)
 	if (r == POLICY_E_REFUSED)
 		log_error("connection=%s user=%s the profile does not suit this login: %s", p->id,
 		    p->user, value);
-	if (r != 0)
+	if (r != 0) {
+		p->facts.our_fault = true;
 		return r < 0 ? strerror(-r) : "a template cannot be filled in";
+	}
 	p->decision.profile = policy_grant_profile(p->grant);
 	p->generation = p->broker->generation;
 	return NULL;
@@ -326,7 +328,10 @@ take_place(struct peer *p)
 		return NULL;
 	give_up_login(p);
 	(void)snprintf(p->refusal, sizeof(p->refusal), "%s", text);
-	p->facts.full = true;
+	if (r == CEILING_E_FULL)
+		p->facts.full = true;
+	else
+		p->facts.our_fault = true;
 	return r == CEILING_E_FULL ? "a ceiling is reached" : strerror(-r);
 }
 
@@ -348,6 +353,7 @@ audit_login(struct peer *p, const struct ipc_req_auth *m)
 	(void)snprintf(p->refusal, sizeof(p->refusal),
 	    "The audit log cannot be written, so nobody is let in. Tell the administrator.");
 	give_up_login(p);
+	p->facts.our_fault = true;
 	return "the audit log cannot be written";
 }
 

@@ -265,6 +265,29 @@ def test_a_full_disk(fresh_broker, required):
         subprocess.run(["umount", directory], check=True)
 
 
+def test_a_full_disk_is_held_against_nobody(fresh_broker):
+    """Whoever has tried meanwhile is let in as soon as it can be written again."""
+    b = fresh_broker
+    directory = full_disk(b)
+    b.config["login"], b.config["limits"]["per_source"] = {}, {}  # penalties as they are shipped
+
+    def login():
+        return b.target.ssh("echo in", options=["-b", "127.0.0.2"])
+
+    try:
+        b.start()
+        fill(directory, b, b.log_size())
+        for _ in range(6):
+            r = login()
+            assert r.returncode == 255 and b"audit log cannot be written" in r.stderr, r.stderr
+        os.unlink(f"{directory}/ballast")
+        assert login().stdout == b"in\n"
+        assert "is refused for" not in b.log()
+    finally:
+        b.stop()
+        subprocess.run(["umount", directory], check=True)
+
+
 def fill(directory, broker, since):
     """No room for one line more, which refused logins have used up."""
     with open(f"{directory}/ballast", "wb", buffering=0) as f:
