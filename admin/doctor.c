@@ -139,6 +139,33 @@ add(json_t *findings, const char *level, const char *check, const char *text, co
 		"advice", advice));
 }
 
+/* What the broker says of itself that somebody has to see to. */
+static void
+judge_running(json_t *findings, const json_t *status)
+{
+	const json_t *audit = json_object_get(status, "audit");
+	const json_t *policy = json_object_get(status, "policy");
+	bool required = json_is_true(json_object_get(audit, "required"));
+	char text[1024];
+
+	if (json_is_string(json_object_get(audit, "failing_since"))) {
+		(void)snprintf(text, sizeof(text), "the audit log cannot be written since %s: %s%s",
+		    text_of(audit, "failing_since"), text_of(audit, "reason"),
+		    required ? "; nobody is let in" : "");
+		add(findings, required ? "error" : "warning", "broker.running", text,
+		    "see to it that it can be: the broker tries again with each event, and when it is asked "
+		    "for its status");
+	}
+	if (json_is_string(json_object_get(policy, "rejected_at"))) {
+		(void)snprintf(text, sizeof(text),
+		    "the reload at %s was refused: policy generation %lld stays in force",
+		    text_of(policy, "rejected_at"),
+		    (long long)json_integer_value(json_object_get(policy, "generation")));
+		add(findings, "warning", "broker.running", text,
+		    "sallyport policy check says what is wrong with the file; reload when it is mended");
+	}
+}
+
 static void
 ask_running(json_t *findings, const char *socket)
 {
@@ -164,6 +191,7 @@ ask_running(json_t *findings, const char *socket)
 		    "the broker tries again by itself; the engine's findings here say what is wrong");
 	else
 		add(findings, "ok", "broker.running", text, NULL);
+	judge_running(findings, status);
 	json_decref(status);
 }
 

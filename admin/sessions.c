@@ -342,6 +342,38 @@ print_shadow(const json_t *shadow)
 }
 
 static void
+print_policy(const json_t *policy)
+{
+	char a[1024], b[1024];
+
+	printf("policy       generation %s, %s", text_of(policy, "generation", a, sizeof(a)),
+	    text_of(policy, "file", b, sizeof(b)));
+	if (json_is_string(json_object_get(policy, "rejected_at")))
+		printf("; the reload at %s was refused (see the log)",
+		    text_of(policy, "rejected_at", a, sizeof(a)));
+	(void)putchar('\n');
+}
+
+static void
+print_audit(const json_t *audit)
+{
+	char a[1024], b[1024];
+
+	if (!json_is_object(audit))
+		return;
+	if (!json_is_string(json_object_get(audit, "failing_since"))) {
+		printf("audit        %s\n", text_of(audit, "file", a, sizeof(a)));
+		return;
+	}
+	printf("audit        cannot be written since %s: %s;",
+	    text_of(audit, "failing_since", a, sizeof(a)), text_of(audit, "reason", b, sizeof(b)));
+	if (json_is_true(json_object_get(audit, "required")))
+		printf(" nobody is let in\n");
+	else
+		printf(" %s events are missing\n", text_of(audit, "lost", a, sizeof(a)));
+}
+
+static void
 print_ceilings(const json_t *ceilings)
 {
 	const json_t *held = json_object_get(ceilings, "held");
@@ -364,7 +396,6 @@ print_ceilings(const json_t *ceilings)
 static void
 print_status(const json_t *s)
 {
-	const json_t *policy = json_object_get(s, "policy");
 	const json_t *engine = json_object_get(s, "engine");
 	const json_t *admission = json_object_get(s, "admission");
 	const json_t *workers = json_object_get(s, "workers");
@@ -378,13 +409,13 @@ print_status(const json_t *s)
 	printf("sallyport-broker %s, process %s, up %s%s\n", text_of(s, "version", a, sizeof(a)),
 	    text_of(s, "pid", b, sizeof(b)), age_of(s, (char[32]){ 0 }, 32),
 	    json_is_true(json_object_get(s, "stopping")) ? ", stopping" : "");
-	printf("policy       generation %s, %s\n", text_of(policy, "generation", a, sizeof(a)),
-	    text_of(policy, "file", b, sizeof(b)));
+	print_policy(json_object_get(s, "policy"));
 	print_shadow(json_object_get(s, "shadow"));
 	printf("listens on  ");
 	json_array_foreach(json_object_get(s, "listen"), i, one) printf("%s %s", i > 0 ? "," : "",
 	    log_escape(a, sizeof(a), json_string_value(one), json_string_length(one)));
 	(void)putchar('\n');
+	print_audit(json_object_get(s, "audit"));
 	printf("engine       %s%s%s", text_of(engine, "state", a, sizeof(a)),
 	    json_is_string(json_object_get(engine, "reason")) ? ": " : "",
 	    json_is_string(json_object_get(engine, "reason"))

@@ -23,6 +23,8 @@ struct audit {
 	bool required;
 	bool torn;      /* the file ends in the middle of a line */
 	uint64_t lost;  /* events since the last one that could be written */
+	time_t since;   /* of the first of them */
+	int error;      /* of the last attempt */
 	uint64_t bytes; /* written in this run */
 	uint64_t count; /* events of this run, the lost ones too: a reader sees what is missing */
 };
@@ -267,6 +269,22 @@ tell_gap(struct audit *a)
 	return r;
 }
 
+struct audit_state
+audit_state(struct audit *a)
+{
+	int r = a->lost > 0 ? tell_gap(a) : 0;
+
+	if (r < 0)
+		a->error = -r;
+	return (struct audit_state){
+		.failing = a->lost > 0,
+		.required = a->required,
+		.since = a->since,
+		.error = a->error,
+		.lost = a->lost,
+	};
+}
+
 uint64_t
 audit_bytes(const struct audit *a)
 {
@@ -288,6 +306,9 @@ audit_write(struct audit *a, const char *event, const struct audit_subject *subj
 	a->count++;
 	if (r == 0)
 		return true;
+	a->error = -r;
+	if (a->lost == 0)
+		a->since = time(NULL);
 	if (a->lost++ == 0)
 		log_error("the audit log cannot be written: %s%s", strerror(-r),
 		    a->required ? "; nobody is let in until it can" : "");

@@ -79,6 +79,18 @@ void audit_reopened(struct audit *a, int *fd);
 /* NULL is fine. */
 void audit_free(struct audit *a);
 
+/* Whether it can be written. */
+struct audit_state {
+	bool failing;
+	bool required; /* then nobody is let in while it fails */
+	int64_t since; /* of time(2): the first event that is missing */
+	int error;     /* errno of the last attempt */
+	uint64_t lost; /* events since then */
+};
+
+/* As it is now: where events are missing, it is tried once more. a must not be NULL. */
+struct audit_state audit_state(struct audit *a);
+
 /* Bytes that were written into it in this run; of NULL 0. */
 uint64_t audit_bytes(const struct audit *a);
 

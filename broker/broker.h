@@ -43,6 +43,7 @@ struct broker {
 	struct host_key_set *host_keys;
 	struct policy *policy; /* current generation; sessions hold their own reference */
 	unsigned generation;   /* counts successful loads, from 1 */
+	int64_t rejected_at;   /* of time(2): the last load since had errors; 0: it had none */
 	struct shadow *shadow; /* NULL: none is configured */
 	struct instance instance;
 	struct audit *audit; /* NULL: none is configured */

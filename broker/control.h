@@ -17,7 +17,8 @@ struct control;
 struct diag_list;
 
 struct control_events {
-	/* Load the policy again, with what is to say about it in *diags. 0: a new generation is in force. */
+	/* Load the policy again, with what is to say about it in the log and in *diags. 0: a new generation is in
+	 * force. */
 	int (*reload)(void *arg, struct diag_list *diags);
 	void *arg;
 };

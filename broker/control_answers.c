@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "audit.h"
 #include "broker.h"
 #include "ceilings.h"
 #include "clock.h"
@@ -49,9 +50,8 @@ number_or_null(bool known, uint64_t n)
 }
 
 static json_t *
-utc(int64_t ms_ago)
+utc_at(time_t then)
 {
-	time_t then = time(NULL) - (time_t)(ms_ago / 1000);
 	char text[32];
 	struct tm tm;
 
@@ -59,6 +59,12 @@ utc(int64_t ms_ago)
 	    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
 		return json_null();
 	return json_string(text);
+}
+
+static json_t *
+utc(int64_t ms_ago)
+{
+	return utc_at(time(NULL) - (time_t)(ms_ago / 1000));
 }
 
 static json_t *
@@ -255,6 +261,28 @@ shadow_json(const struct broker *b)
 	    (int)s.failed, "differences", (json_int_t)s.differences);
 }
 
+/* rejected_at: when the last reload left this one in force, because of errors. */
+static json_t *
+policy_json(const struct broker *b)
+{
+	return json_pack("{s:i, s:s, s:s, s:o}", "generation", (int)b->generation, "sha256",
+	    policy_digest(b->policy), "file", b->config->policy, "rejected_at",
+	    b->rejected_at != 0 ? utc_at((time_t)b->rejected_at) : json_null());
+}
+
+static json_t *
+audit_json(const struct broker *b)
+{
+	struct audit_state s;
+
+	if (b->audit == NULL)
+		return json_null();
+	s = audit_state(b->audit);
+	return json_pack("{s:s, s:b, s:o, s:o, s:I}", "file", b->config->audit.file, "required",
+	    (int)s.required, "failing_since", s.failing ? utc_at((time_t)s.since) : json_null(),
+	    "reason", text_or_null(s.failing ? strerror(s.error) : NULL), "lost", (json_int_t)s.lost);
+}
+
 static json_t *
 listen_json(const struct broker *b)
 {
@@ -277,14 +305,13 @@ answer_status(const struct control_context *x, const json_t *request)
 	int64_t age = clock_now_ms() - x->started_at;
 
 	(void)request;
-	return json_pack("{s:s, s:i, s:o, s:I, s:b, s:{s:i, s:s, s:s}, s:o, s:o, s:i, s:o, s:i, s:o, s:o, s:{s:i, s:i}, s:o, s:o, s:o}",
+	return json_pack("{s:s, s:i, s:o, s:I, s:b, s:o, s:o, s:o, s:o, s:i, s:o, s:i, s:o, s:o, s:{s:i, s:i}, s:o, s:o, s:o}",
 	    "version", SP_VERSION, "pid", (int)getpid(), "since", utc(age), "seconds",
-	    (json_int_t)(age / 1000), "stopping", (int)b->draining, "policy", "generation",
-	    (int)b->generation, "sha256", policy_digest(b->policy), "file", b->config->policy,
-	    "shadow", shadow_json(b), "engine", engine_json(b->engine), "connections",
-	    (int)counts.connections, "admission", admission_json(&counts), "containers",
-	    (int)container_set_count(b->containers), "pool", containers_json_pool(b), "kept",
-	    containers_json_kept(b), "workers", "all", (int)workers.all, "spare",
+	    (json_int_t)(age / 1000), "stopping", (int)b->draining, "policy", policy_json(b),
+	    "shadow", shadow_json(b), "audit", audit_json(b), "engine", engine_json(b->engine),
+	    "connections", (int)counts.connections, "admission", admission_json(&counts),
+	    "containers", (int)container_set_count(b->containers), "pool", containers_json_pool(b),
+	    "kept", containers_json_kept(b), "workers", "all", (int)workers.all, "spare",
 	    (int)workers.spare, "counters", counters_json(&b->counters), "ceilings",
 	    ceilings_json(b->ceilings), "listen", listen_json(b));
 }

@@ -204,6 +204,7 @@ reload(void *arg, struct diag_list *diags)
 	notify_send("RELOADING=1\nMONOTONIC_USEC=%" PRId64, clock_now_ms() * 1000);
 	worker_pool_reopen_audit(s->broker.workers);
 	r = policy_load(s->config->policy, &policy, diags);
+	s->broker.rejected_at = r != 0 ? time(NULL) : 0;
 	if (r != 0) {
 		log_error("policy not reloaded: generation %u (sha256 %.12s) stays in force",
 		    s->broker.generation, policy_digest(s->broker.policy));
@@ -222,6 +223,8 @@ reload(void *arg, struct diag_list *diags)
 		user_containers_policy_changed(s->broker.user_containers);
 	}
 	shadow_load(s->broker.shadow, s->broker.audit, diags);
+	/* Whoever asked for it: the log has what is wrong. */
+	diag_print(diags, stderr);
 	notify_send("READY=1");
 	return r;
 }
@@ -308,7 +311,6 @@ reload_by_signal(struct service *s)
 	struct diag_list diags = DIAG_LIST_INIT;
 
 	(void)reload(s, &diags);
-	diag_print(&diags, stderr);
 	diag_list_clear(&diags);
 }
 

@@ -72,7 +72,8 @@ def test_kill_by_connection(broker, client):
 def test_status(broker):
     text = sallyport_command(broker, "status").stdout
     assert f"process {broker.pid}," in text and "engine       ok, 0 failures, API 1." in text
-    assert f"generation 1, {broker.dir}/policy.json" in text
+    assert f"generation 1, {broker.dir}/policy.json\n" in text
+    assert f"\naudit        {broker.dir}/audit.log\n" in text
     assert f"listens on   127.0.0.1:{broker.port}\n" in text
     answer = json.loads(sallyport_command(broker, "status", "--json").stdout)
     assert answer["pid"] == broker.pid and answer["policy"] == broker.ask("status")["policy"]
@@ -87,6 +88,8 @@ def test_reload_shows_what_is_wrong(fresh_broker):
     result = sallyport_command(b, "reload")
     assert result.returncode == 1 and 'unknown key "rulez"' in result.stderr
     assert "generation 2 stays in force" in result.stderr
+    line = sallyport_command(b, "status").stdout.splitlines()[1]
+    assert line.startswith("policy       generation 2, ") and line.endswith("Z was refused (see the log)")
 
 
 @pytest.mark.parametrize("args, sentence", [

@@ -9,7 +9,7 @@ import subprocess
 import paramiko
 import pytest
 
-from kit.broker import TREE
+from kit.broker import BUILD, PROGRAM, TREE
 from kit.proc import wait_for
 from kit.raw import USERAUTH_FAILURE, RawClient
 from kit.target import PATIENCE
@@ -231,6 +231,11 @@ def test_rotation_as_packaged(fresh_broker, tmp_path):
                      "kill --kill-whom=main --signal=HUP sallyport.service"] * 3
 
 
+def sallyport(broker, *args):
+    return subprocess.run([f"{BUILD}/admin/sallyport", *args, "--socket", f"{broker.dir}/run/control.sock"],
+                          capture_output=True, check=False, text=True, timeout=120 * PATIENCE).stdout
+
+
 def full_disk(broker):
     """A tiny file system under the audit log, filled up."""
     directory = f"{broker.dir}/audit"
@@ -255,7 +260,17 @@ def test_a_full_disk(fresh_broker, required):
             assert b"audit log cannot be written" in result.stderr
         else:
             assert (result.returncode, result.stdout) == (0, b"in\n")
+        said = b.ask("status")["audit"]
+        assert said["reason"] == "No space left on device" and said["lost"] > 0
+        status = sallyport(b, "status")
+        assert f"audit        cannot be written since {said['failing_since']}: No space left on device; " in status
+        assert ("; nobody is let in\n" in status) == required
+        found = [f for f in json.loads(sallyport(b, "doctor", "--json", "--broker", PROGRAM, "--config",
+                                                 f"{b.dir}/broker.json")) if f["check"] == "broker.running"]
+        assert [f["level"] for f in found] == ["ok", "error" if required else "warning"]
+        assert "the audit log cannot be written since" in found[1]["text"]
         os.unlink(f"{directory}/ballast")
+        assert b.ask("status")["audit"]["failing_since"] is None, "it is tried when somebody asks"
         assert b.target.ssh("echo in").stdout == b"in\n"
         assert "events are missing from it" in b.log(before)
         with open(f"{directory}/audit.log", encoding="ascii") as f:

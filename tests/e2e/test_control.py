@@ -2,6 +2,7 @@
 """The control socket: who may ask, what is told, and what a bad request costs."""
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -106,6 +107,9 @@ def test_status(broker):
     assert status["pid"] == broker.pid and status["stopping"] is False
     assert status["policy"]["generation"] == 1 and len(status["policy"]["sha256"]) == 64
     assert status["policy"]["file"] == f"{broker.dir}/policy.json"
+    assert status["policy"]["rejected_at"] is None
+    assert status["audit"] == {"file": f"{broker.dir}/audit.log", "required": True,
+                               "failing_since": None, "reason": None, "lost": 0}
     assert status["engine"]["state"] == "ok" and status["engine"]["api"].startswith("1.")
     assert status["connections"] == 0 and status["containers"] == 0
     assert status["listen"] == [f"127.0.0.1:{broker.port}"]
@@ -127,7 +131,13 @@ def test_reload(fresh_broker):
     assert answer["sha256"] == digest
     assert 'unknown key "rulez"' in answer["messages"] and "policy.json:" in answer["messages"]
     assert b.audit(event="policy.rejected")
-    assert b.ask("status")["policy"]["generation"] == 2
+    policy = b.ask("status")["policy"]
+    assert policy["generation"] == 2 and re.fullmatch(r"[-0-9]{10}T[:0-9]{8}Z", policy["rejected_at"])
+    assert b.log().count('unknown key "rulez"') == 1, "whoever asked for it: the log has what is wrong"
+    del b.policy["rulez"]
+    b.write()
+    assert b.ask("reload")["reloaded"] is True
+    assert b.ask("status")["policy"]["rejected_at"] is None
 
 
 def raw(broker, data):

@@ -63,6 +63,16 @@ def test_all_is_well(fresh_broker):
     assert r.returncode == 0 and r.stdout.splitlines()[-1].startswith("0 errors, ")
 
 
+def test_a_reload_that_was_refused(fresh_broker):
+    b = without_missing(fresh_broker).start()
+    b.policy["rulez"] = []
+    b.write()
+    assert b.ask("reload")["reloaded"] is False
+    found = examine(b)
+    assert level(found, "broker.running") == "warning"
+    assert "was refused: policy generation 1 stays in force" in text(found, "broker.running", "warning")
+
+
 def test_broken_files(fresh_broker):
     """The broker does not run here: what is wrong is said all the same."""
     b = without_missing(fresh_broker)

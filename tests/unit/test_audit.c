@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* audit: each event is one line of ASCII JSON, whatever is in it, and what is lost is told. */
+#include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <signal.h>
@@ -8,6 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "attr.h"
@@ -172,9 +174,11 @@ set_file_limit(rlim_t bytes)
 }
 
 static void
-check_full_disk(bool required)
+check_full_disk(bool required, bool asked)
 {
 	struct fixture f = set_up(required);
+	int64_t before = time(NULL);
+	struct audit_state s;
 	struct stat st;
 	json_t *line;
 
@@ -183,8 +187,18 @@ check_full_disk(bool required)
 	set_file_limit((rlim_t)st.st_size + 20);
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(audit_event(f.audit, "lost", NULL, AUDIT_NUMBER("n", 2)), !required);
+	s = audit_state(f.audit);
+	assert_true(s.failing && s.required == required && s.lost == 3);
+	assert_int_equal(s.error, EFBIG);
+	assert_in_range(s.since, before, time(NULL));
 	set_file_limit(RLIM_INFINITY);
+	/* To be asked is enough to try again. */
+	if (asked) {
+		s = audit_state(f.audit);
+		assert_true(!s.failing && s.lost == 0);
+	}
 	assert_true(audit_event(f.audit, "next", NULL, AUDIT_NUMBER("n", 3)));
+	assert_false(audit_state(f.audit).failing);
 	line = line_at(f.path, 0);
 	assert_text(line, "event", "first");
 	json_decref(line);
@@ -205,8 +219,9 @@ a_full_disk_loses_nothing_quietly(void **state)
 {
 	(void)state;
 	assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
-	check_full_disk(true);
-	check_full_disk(false);
+	check_full_disk(true, false);
+	check_full_disk(true, true);
+	check_full_disk(false, true);
 }
 
 static void
