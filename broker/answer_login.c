@@ -321,18 +321,22 @@ give_up_login(struct peer *p)
 static const char *
 take_place(struct peer *p)
 {
+	static char words[CEILING_TEXT_MAX];
 	char text[CEILING_TEXT_MAX] = "The service is out of memory. Try again later.";
-	int r = claim_session(p, &p->place, text);
+	struct ceiling_refusal refusal;
+	int r = claim_session(p, &p->place, &refusal);
+	bool full = r == CEILING_E_FULL;
 
 	if (r == 0)
 		return NULL;
 	give_up_login(p);
-	(void)snprintf(p->refusal, sizeof(p->refusal), "%s", text);
-	if (r == CEILING_E_FULL)
+	(void)snprintf(p->refusal, sizeof(p->refusal), "%s",
+	    full ? ceiling_sentence(&refusal, text) : text);
+	if (full)
 		p->facts.full = true;
 	else
 		p->facts.our_fault = true;
-	return r == CEILING_E_FULL ? "a ceiling is reached" : strerror(-r);
+	return full ? claim_words(&refusal, words) : strerror(-r);
 }
 
 /* Before anything of it happens: a login that cannot be written down is none. */

@@ -43,6 +43,15 @@ claim_of(const struct peer *p)
 	};
 }
 
+char *
+claim_words(const struct ceiling_refusal *refusal, char out[CEILING_TEXT_MAX])
+{
+	(void)snprintf(out, CEILING_TEXT_MAX, "the ceiling %s.%s of %llu is reached",
+	    ceiling_scope_name(refusal->scope), ceiling_kind_name(refusal->kind),
+	    (unsigned long long)refusal->most);
+	return out;
+}
+
 static void
 tell(const struct peer *p, const char *about, const struct ceiling_refusal *refusal)
 {
@@ -51,8 +60,6 @@ tell(const struct peer *p, const char *about, const struct ceiling_refusal *refu
 
 	(void)snprintf(limit, sizeof(limit), "%s.%s", ceiling_scope_name(refusal->scope),
 	    ceiling_kind_name(refusal->kind));
-	log_info("connection=%s user=%s no %s: the ceiling %s of %llu is reached, rule %s", p->id,
-	    p->user, about, limit, (unsigned long long)refusal->most, p->decision.rule);
 	audit_note(p->broker->audit, "ceiling", &who, AUDIT_TEXT("about", about),
 	    AUDIT_TEXT("limit", limit), AUDIT_NUMBER("most", refusal->most),
 	    AUDIT_TEXT("rule", p->decision.rule));
@@ -60,24 +67,21 @@ tell(const struct peer *p, const char *about, const struct ceiling_refusal *refu
 
 static int
 take(struct peer *p, enum ceiling_kind kind, const struct ceiling_claim *claim,
-    struct ceiling_hold **ret, char text[CEILING_TEXT_MAX])
+    struct ceiling_hold **ret, struct ceiling_refusal *refusal)
 {
-	struct ceiling_refusal refusal;
-	int r = ceilings_take(p->broker->ceilings, kind, claim, clock_now_ms(), ret, &refusal);
+	int r = ceilings_take(p->broker->ceilings, kind, claim, clock_now_ms(), ret, refusal);
 
 	if (r == CEILING_E_FULL && !claim->ahead)
-		tell(p, kind == CEILING_SESSIONS ? "login" : "container", &refusal);
-	if (r == CEILING_E_FULL)
-		(void)ceiling_sentence(&refusal, text);
+		tell(p, kind == CEILING_SESSIONS ? "login" : "container", refusal);
 	return r;
 }
 
 int
-claim_session(struct peer *p, struct ceiling_hold **ret, char text[CEILING_TEXT_MAX])
+claim_session(struct peer *p, struct ceiling_hold **ret, struct ceiling_refusal *refusal)
 {
 	const struct ceiling_claim claim = claim_of(p);
 
-	return take(p, CEILING_SESSIONS, &claim, ret, text);
+	return take(p, CEILING_SESSIONS, &claim, ret, refusal);
 }
 
 int
@@ -85,11 +89,21 @@ claim_container(struct peer *p, bool made, bool ahead, struct ceiling_hold **ret
     char text[CEILING_TEXT_MAX])
 {
 	struct ceiling_claim claim = claim_of(p);
+	struct ceiling_refusal refusal;
+	char words[CEILING_TEXT_MAX];
+	int r;
 
 	claim.made = made;
 	claim.ahead = ahead;
 	pool_waiting(p->broker->pool, &claim.spare[CEILING_CONTAINERS], &claim.spare[CEILING_MEMORY]);
-	return take(p, CEILING_CONTAINERS, &claim, ret, text);
+	r = take(p, CEILING_CONTAINERS, &claim, ret, &refusal);
+	if (r != CEILING_E_FULL)
+		return r;
+	if (!ahead)
+		log_info("connection=%s user=%s no container: %s, rule %s", p->id, p->user,
+		    claim_words(&refusal, words), p->decision.rule);
+	(void)ceiling_sentence(&refusal, text);
+	return r;
 }
 
 int

@@ -16,13 +16,16 @@
 struct broker;
 struct peer;
 
-/* The login of p itself, which is decided but for this: 0; CEILING_E_FULL with a sentence in text; -ENOMEM. */
+/*
+ * The login of p itself, which is decided but for this: 0; CEILING_E_FULL, and *refusal says where; -ENOMEM. The
+ * line in the log is the caller's.
+ */
 SP_MUST_CHECK int claim_session(struct peer *p, struct ceiling_hold **ret,
-    char text[CEILING_TEXT_MAX]);
+    struct ceiling_refusal *refusal);
 /*
  * A container for p. made: one that was ready before. ahead: nobody has asked for it yet, and a refusal is not
  * written. What waits in the pool stands in nobody's way: pool_give_way() is to follow, once the place is the
- * container's. As claim_session().
+ * container's. As claim_session(), with a sentence in text, and the line is written.
  */
 SP_MUST_CHECK int claim_container(struct peer *p, bool made, bool ahead, struct ceiling_hold **ret,
     char text[CEILING_TEXT_MAX]);
@@ -35,6 +38,8 @@ SP_MUST_CHECK int claim_found(struct broker *b, const char *user, uint64_t memor
  */
 SP_MUST_CHECK int claim_ready(struct broker *b, uint64_t memory, struct ceiling_hold **ret,
     struct ceiling_refusal *refusal);
+/* "the ceiling per_user.sessions of 2 is reached", for the logs. Returns out. */
+char *claim_words(const struct ceiling_refusal *refusal, char out[CEILING_TEXT_MAX]);
 /* Whether more is held than everybody together may have. */
 bool claim_is_over(const struct broker *b);
 

@@ -89,7 +89,9 @@ def test_twenty_at_once_and_five_are_let_in(limited, scope, whose):
     assert len(events) == AT_ONCE - LIMIT
     refused = b.audit(event="login", outcome="refused")
     assert {(e["reason"], e["rule"], e["claimed"]) for e in refused} == {
-        ("a ceiling is reached", "dev", "dev")}
+        (f"the ceiling {name}.sessions of {LIMIT} is reached", "dev", "dev")}
+    line = f"user=dev login refused: the ceiling {name}.sessions of {LIMIT} is reached, rule dev\n"
+    assert b.log().count(line) == AT_ONCE - LIMIT
     assert len(b.audit(event="login", outcome="accepted")) == LIMIT
     now = status(b)
     assert now["held"]["sessions"] == LIMIT
