@@ -13,8 +13,7 @@
 #include "policy.h"
 #include "worker_pool.h"
 
-#define LINES_MAX \
-	6 /* of one connection's strangers, as many as it has tries by default; the rest is counted */
+#define LINES_MAX       6 /* of one connection: its tries by default; the rest is counted */
 #define FINGERPRINT_MAX 64
 
 /* As ssh-keygen prints it, of whatever the bytes are. */

@@ -240,8 +240,9 @@ size_t policy_split_name(const void *name, size_t len, size_t *ret_target);
 /* Why a login is refused, before any rule, that is not verified although its user has to be. */
 #define POLICY_NOT_VERIFIED "the security key did not verify its user"
 
-/* The user of this name[len], which has no target behind it, or NULL. */
 struct policy_user;
+
+/* The user of this name[len], which has no target behind it, or NULL. */
 const struct policy_user *policy_find_user(const struct policy *p, const char *name, size_t len);
 
 /* How a login with this public key is proven. */
