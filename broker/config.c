@@ -132,18 +132,66 @@ draft_of(const struct json_reader *r)
 
 /* ---- values ---- */
 
+/*
+ * Append the names of text to out[*len], an absolute path without a slash at its end. Engines make the same of the
+ * paths that they get, and are held to them letter by letter. A ".." takes a name away at the beginning only, where
+ * out has no links: behind a name of text's it may lead elsewhere. False: there is one.
+ */
+static bool
+append_names(char *out, size_t *len, const char *text)
+{
+	bool named = false;
+
+	for (const char *p = text + strspn(text, "/"); *p != '\0'; p += strspn(p, "/")) {
+		size_t n = strcspn(p, "/");
+
+		if (n == 2 && strncmp(p, "..", n) == 0) {
+			if (named)
+				return false;
+			while (*len > 0 && out[--*len] != '/')
+				;
+		} else if (n != 1 || *p != '.') {
+			out[(*len)++] = '/';
+			memmove(out + *len, p, n);
+			*len += n;
+			named = true;
+		}
+		p += n;
+	}
+	return true;
+}
+
+/* The one spelling of a path, absolute; NULL after saying what is wrong. directory: of relative ones. */
+static const char *
+clean(struct json_reader *r, const struct json_node *value, const char *directory, const char *text)
+{
+	const char *start = text[0] == '/' || strcmp(directory, "/") == 0 ? "" : directory;
+	size_t len = strlen(start);
+	char *path = arena_format(r->arena, "%s/%s", start, text);
+
+	if (path == NULL)
+		return NULL;
+	if (!append_names(path, &len, text)) {
+		json_read_diag(r, DIAG_E_PATH, value, JSON_AT_VALUE, "write the path without it",
+		    "%s has a \"..\" behind a name, which leads elsewhere when that is a link",
+		    json_read_name(r, value));
+		return NULL;
+	}
+	if (len == 0)
+		path[len++] = '/';
+	path[len] = '\0';
+	return path;
+}
+
 /* A path made absolute; NULL after saying what is wrong. */
 static const char *
 absolute(struct json_reader *r, const struct json_node *value, size_t max)
 {
-	const char *path = json_read_text(r, value, 1, max);
-	const char *joined;
+	const char *text = json_read_text(r, value, 1, max);
+	const char *path = text != NULL ? clean(r, value, draft_of(r)->directory, text) : NULL;
 
-	if (path == NULL || path[0] == '/')
+	if (path == NULL || strlen(path) <= max)
 		return path;
-	joined = arena_format(r->arena, "%s/%s", draft_of(r)->directory, path);
-	if (joined == NULL || strlen(joined) <= max)
-		return joined;
 	json_read_diag(r, DIAG_E_TOO_LONG, value, JSON_AT_VALUE, NULL,
 	    "%s is too long together with the directory of this file: at most %zu bytes",
 	    json_read_name(r, value), max);
@@ -165,13 +213,16 @@ static void
 read_foreign_path(struct json_reader *r, const struct json_node *value,
     const struct json_field *field, void *target)
 {
-	const char *path = json_read_text(r, value, 1, PATH_LEN_MAX);
+	const char *text = json_read_text(r, value, 1, PATH_LEN_MAX);
+	const char *path = NULL;
 
 	(void)field;
-	if (path != NULL && path[0] != '/')
+	if (text != NULL && text[0] != '/')
 		json_read_diag(r, DIAG_E_PATH, value, JSON_AT_VALUE, NULL,
 		    "%s must be an absolute path", json_read_name(r, value));
-	else if (path != NULL)
+	else if (text != NULL)
+		path = clean(r, value, "/", text);
+	if (path != NULL)
 		*(const char **)target = path;
 }
 

@@ -351,8 +351,10 @@ same_mount(const struct difference *r, const char *where, const struct engine_mo
 		return differ(r, "%s has nothing at %.128s", where, want->target);
 	if (strcmp(got->kind, kind_name(want->kind)) != 0 ||
 	    (want->kind != ENGINE_MOUNT_TMPFS && strcmp(got->source, want->source) != 0))
-		return differ(r, "%s has something else at %.128s: %.16s \"%.128s\"", where,
-		    want->target, got->kind, got->source);
+		return differ(r,
+		    "%s has something else at %.128s: %.16s \"%.128s\" instead of %s \"%.128s\"",
+		    where, want->target, got->kind, got->source, kind_name(want->kind),
+		    want->kind != ENGINE_MOUNT_TMPFS ? want->source : "");
 	if (got->read_only != read_only)
 		return differ(r, "%s has %.128s %s", where, want->target,
 		    got->read_only ? "read-only" : "writable");

@@ -181,3 +181,17 @@ def test_links_to_directories_are_fine(b):
     r = subprocess.run([PROGRAM, "-t", "-c", f"{b.dir}/broker.json"], capture_output=True, text=True,
                        timeout=60, check=False)
     assert r.returncode == 0, r.stderr
+
+
+def test_spellings_of_directories(b):
+    """Engines clean the paths of mounts and are compared letter by letter: each spelling lets people in."""
+    b.config["runtime_dir"] = f"../{os.path.basename(b.dir)}//run/"
+    b.config["state_dir"] = f"{b.dir}/./state/."
+    guest = b.config["engine"]["guest_dir"]
+    b.config["engine"]["guest_dir"] = guest.replace("/", "//") + "/"
+    b.start()
+    assert b.target.ssh("echo in").stdout == b"in\n", b.log()
+    b.stop()
+    b.config["engine"]["guest_dir"] = f"{guest}/../bundle"
+    b.write()
+    refuses(b, "\"guest_dir\" has a \"..\" behind a name")

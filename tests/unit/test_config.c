@@ -216,8 +216,8 @@ test_every_key(void **state)
 	assert_below(c->engine.guest_dir, "guest");
 	assert_string_equal(c->engine.view_guest_dir, "/host/guest");
 	assert_string_equal(c->engine.view_runtime_dir, "/host/run");
-	assert_below(c->policy, "../policy.json");
-	assert_below(c->policy_shadow, "../shadow.json");
+	assert_string_equal(c->policy, "/tmp/policy.json");
+	assert_string_equal(c->policy_shadow, "/tmp/shadow.json");
 	assert_below(c->worker.program, "bin/sallyportd");
 	assert_int_equal(c->worker.uid, geteuid() == 0 ? 1700000000 : geteuid());
 	assert_int_equal(c->worker.gid, geteuid() == 0 ? 1700000000 : getegid());
@@ -314,6 +314,38 @@ test_worker_uids(void **state)
 	assert_int_equal(c->worker.uid, geteuid() == 0 ? 1900000000 : geteuid());
 	assert_int_equal(c->worker.gid, geteuid() == 0 ? 1900000000 : getegid());
 	assert_int_equal(c->worker.n_uids, geteuid() == 0 ? 131072 : 0);
+}
+
+/* Whoever writes a path writes it in many ways; the engine is held to one. */
+static void
+test_spellings(void **state)
+{
+	SP_CLEANUP(config_freep) struct config *c = NULL;
+	char parent[sizeof(directory)];
+
+	(void)state;
+	assert_int_equal(chdir(directory), 0);
+	c = load_text("{ \"policy\": \".//p/./q.json\", \"worker\": { \"user\": 64222 },"
+		      " \"runtime_dir\": \"//run//./sally/.\", \"state_dir\": \"state///\","
+		      " \"audit\": { \"file\": \"../../../a..b/..c\" },"
+		      " \"host_keys\": [ \"/\", \"./\", \"..\", \"/../k/\" ],"
+		      " \"engine\": { \"guest_dir\": \"../guest/\", \"host_view\": {"
+		      " \"guest_dir\": \"/host//guest/\", \"runtime_dir\": \"/./\" } } }");
+	assert_below(c->policy, "p/q.json");
+	assert_string_equal(c->runtime_dir, "/run/sally");
+	assert_string_equal(c->control.socket, "/run/sally/control.sock");
+	assert_below(c->state_dir, "state");
+	assert_string_equal(c->audit.file, "/a..b/..c");
+	memcpy(parent, directory, sizeof(parent));
+	*strrchr(parent, '/') = '\0';
+	assert_string_equal(c->host_keys[0], "/");
+	assert_string_equal(c->host_keys[1], directory);
+	assert_string_equal(c->host_keys[2], parent);
+	assert_string_equal(c->host_keys[3], "/k");
+	assert_memory_equal(c->engine.guest_dir, parent, strlen(parent));
+	assert_string_equal(c->engine.guest_dir + strlen(parent), "/guest");
+	assert_string_equal(c->engine.view_guest_dir, "/host/guest");
+	assert_string_equal(c->engine.view_runtime_dir, "/");
 }
 
 /* Paths are relative to the file, wherever we stand. */
@@ -423,6 +455,7 @@ main(void)
 		cmocka_unit_test(test_inherited_sockets_only),
 		cmocka_unit_test(test_worker_user),
 		cmocka_unit_test(test_worker_uids),
+		cmocka_unit_test(test_spellings),
 		cmocka_unit_test(test_directories),
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_mangled),
