@@ -208,6 +208,21 @@ read_path(struct json_reader *r, const struct json_node *value, const struct jso
 		*(const char **)target = path;
 }
 
+/* Docker's own tools name a socket by a URL. */
+static void
+read_engine_socket(struct json_reader *r, const struct json_node *value,
+    const struct json_field *field, void *target)
+{
+	const char *text = json_node_kind(value) == JSON_KIND_STRING ? json_node_string(value) : "";
+
+	if (strstr(text, "://") != NULL)
+		json_read_diag(r, DIAG_E_PATH, value, JSON_AT_VALUE,
+		    strncmp(text, "unix://", 7) == 0 ? "leave \"unix://\" out" : NULL,
+		    "%s must be the path of a Unix socket, and no URL", json_read_name(r, value));
+	else
+		read_path(r, value, field, target);
+}
+
 /* A path on another host, the engine's: ours say nothing about it. */
 static void
 read_foreign_path(struct json_reader *r, const struct json_node *value,
@@ -374,7 +389,7 @@ read_engine(struct json_reader *r, const struct json_node *value, const struct j
     void *target)
 {
 	static const struct json_field fields[] = {
-		{ .key = "socket", .read = read_path, AT(engine.socket), .max = UNIX_PATH_MAX },
+		{ .key = "socket", .read = read_engine_socket, AT(engine.socket), .max = UNIX_PATH_MAX },
 		{ .key = "call_timeout",
 		    .read = json_read_duration,
 		    AT(engine.call_timeout_ms),

@@ -63,12 +63,22 @@ void doctor_files(struct doctor *d);
 void doctor_audit(struct doctor *d);
 void doctor_engine(struct doctor *d);
 
+/* What else than "it is good" can be so of a host key. */
+enum doctor_key {
+	DOCTOR_KEY_NOT_YET = 1, /* a start makes it */
+	DOCTOR_KEY_UNKNOWN,     /* it cannot be tried by hand */
+};
+
 /*
- * A host key as at a start, but nothing is made. 0; 1: it cannot be tried by hand, why[cap] says why;
- * -errno with a sentence in why[cap].
+ * A host key as at a start, but nothing is made: 0, or enum doctor_key with a sentence in why[cap]; or -errno with
+ * one. And all that can be tried together, which must be of different types: 0, or -errno.
  */
 SP_MUST_CHECK int doctor_try_host_key(const struct config *c, const char *path, char *why,
     size_t cap);
+SP_MUST_CHECK int doctor_try_host_keys(const struct config *c, char *why, size_t cap);
+
+/* Why the broker would not take the file st at c->audit.file for its log, or NULL. */
+const char *doctor_audit_fault(const struct config *c, const struct stat *st);
 
 /* All of it, for the configuration at path, on standard output. The exit code: 0, or 1 with errors. */
 int doctor_run(const char *path);

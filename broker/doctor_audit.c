@@ -51,19 +51,17 @@ broker_uid(const struct config *c)
 	return stat(c->state_dir, &st) == 0 ? st.st_uid : geteuid();
 }
 
-/* Why the broker would not take the file that is there, as audit_open_file() sees it; NULL: it does. */
-static const char *
-fault_of(const struct doctor *d, const char *path, const struct stat *st)
+/* As audit_open_file() sees it. */
+const char *
+doctor_audit_fault(const struct config *c, const struct stat *st)
 {
 	if (!S_ISREG(st->st_mode))
 		return "it is no regular file";
-	if (st->st_uid != broker_uid(d->config))
+	if (st->st_uid != broker_uid(c))
 		return "it does not belong to the broker's user";
 	if ((st->st_mode & 022) != 0)
 		return "group or others can write it";
-	if (st->st_nlink != 1)
-		return "it has more than one name";
-	return faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) < 0 ? strerror(errno) : NULL;
+	return st->st_nlink != 1 ? "it has more than one name" : NULL;
 }
 
 static void
@@ -90,7 +88,9 @@ examine_file(struct doctor *d, const char *path, const struct stat *dir, const c
 	struct stat st;
 
 	if (lstat(path, &st) == 0) {
-		fault = fault_of(d, path, &st);
+		fault = doctor_audit_fault(d->config, &st);
+		if (fault == NULL && faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) < 0)
+			fault = strerror(errno);
 		examine_readers(d, path, &st, dir);
 	} else if (errno != ENOENT || faccessat(AT_FDCWD, dir_path, W_OK | X_OK, AT_EACCESS) < 0) {
 		fault = strerror(errno);

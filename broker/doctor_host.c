@@ -22,6 +22,7 @@
 #include "config.h"
 #include "fd.h"
 #include "host_key.h"
+#include "ipc.h"
 #include "policy.h"
 #include "read_file.h"
 #include "uid_range.h"
@@ -155,35 +156,58 @@ doctor_kernel(struct doctor *d)
 
 /* ---- files ---- */
 
+/* By hand there is no way to a credential. */
+static bool
+is_out_of_reach(const char *path)
+{
+	return host_key_credential(path) != NULL && getenv("CREDENTIALS_DIRECTORY") == NULL;
+}
+
 int
 doctor_try_host_key(const struct config *c, const char *path, char *why, size_t cap)
 {
 	const char *const one[] = { path, NULL };
-	struct host_key_set *set = NULL;
+	struct stat st;
 	int r;
 
-	if (host_key_credential(path) != NULL && getenv("CREDENTIALS_DIRECTORY") == NULL) {
+	if (is_out_of_reach(path)) {
 		(void)snprintf(why, cap,
 		    "host key %s is not checked: only the service manager has it", path);
-		return 1;
+		return DOCTOR_KEY_UNKNOWN;
 	}
-	if (c->make_host_keys && host_key_credential(path) == NULL && access(path, F_OK) < 0 &&
-	    errno == ENOENT)
-		return 0;
-	r = host_key_set_load(one, false, &set, why, cap);
+	r = host_key_set_try(one, c->make_host_keys, why, cap);
 	if (r != 0)
 		return r < 0 ? r : -EINVAL;
-	host_key_set_free(set);
-	return 0;
+	if (host_key_credential(path) != NULL || lstat(path, &st) == 0)
+		return 0;
+	(void)snprintf(why, cap, "host key %s is not there yet: the broker makes it at its start",
+	    path);
+	return DOCTOR_KEY_NOT_YET;
+}
+
+int
+doctor_try_host_keys(const struct config *c, char *why, size_t cap)
+{
+	const char *within_reach[IPC_HOST_KEYS_MAX + 1] = { NULL };
+	size_t n = 0;
+
+	for (const char *const *path = c->host_keys; *path != NULL; path++) {
+		if (n < IPC_HOST_KEYS_MAX && !is_out_of_reach(*path))
+			within_reach[n++] = *path;
+	}
+	return n > 0 ? host_key_set_try(within_reach, c->make_host_keys, why, cap) : 0;
 }
 
 static void
 examine_host_keys(struct doctor *d)
 {
+	char why[WHY_MAX] = "";
+	bool each_is_good = true;
+
 	for (const char *const *path = d->config->host_keys; *path != NULL; path++) {
-		char why[WHY_MAX] = "";
 		int r = doctor_try_host_key(d->config, *path, why, sizeof(why));
 
+		each_is_good = each_is_good && r >= 0;
 		if (r == 0)
 			doctor_say(d, DOCTOR_OK, "files.host-key", NULL, "%s can be used", *path);
 		else if (r > 0)
@@ -194,6 +218,9 @@ examine_host_keys(struct doctor *d)
 			    "the broker's user, with mode 0600",
 			    "%s: the broker does not start", why);
 	}
+	if (each_is_good && doctor_try_host_keys(d->config, why, sizeof(why)) < 0)
+		doctor_say(d, DOCTOR_ERROR, "files.host-key", "take it out of host_keys",
+		    "%s: the broker does not start", why);
 }
 
 bool

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "host_key_file.h"
 #include "host_key_write.h"
@@ -41,6 +42,13 @@ struct host_key {
 	EVP_PKEY *pkey;
 	uint8_t blob[HOST_KEY_BLOB_MAX];
 	size_t blob_len;
+};
+
+/* What becomes of a key whose file is not there. */
+enum missing_key {
+	MISSING_KEY_FAILS,
+	MISSING_KEY_IS_MADE,
+	MISSING_KEY_COULD_BE_MADE, /* and is not */
 };
 
 struct host_key_set {
@@ -150,6 +158,19 @@ has_type(const struct host_key_set *set, const char *type)
 	return false;
 }
 
+/* Room for a key of this type. */
+static int
+claim(struct host_key_set *set, const char *path, const char *type, char *why, size_t cap)
+{
+	if (has_type(set, type))
+		return refuse(why, cap, path,
+		    "is the second one of its type; list one file of each type");
+	if (set->n == SP_ARRAY_LEN(set->keys))
+		return refuse(why, cap, path, "is one too many");
+	set->keys[set->n++].type = type;
+	return 0;
+}
+
 /* Takes *pkey. */
 static int
 add(struct host_key_set *set, const char *path, EVP_PKEY **pkey, char *why, size_t cap)
@@ -162,15 +183,10 @@ add(struct host_key_set *set, const char *path, EVP_PKEY **pkey, char *why, size
 	if (type == NULL)
 		return refuse(why, cap, path,
 		    "is of no type that can be used: " HOST_KEY_FILE_TYPES " is needed");
-	if (has_type(set, type))
-		return refuse(why, cap, path,
-		    "is the second one of its type; list one file of each type");
-	if (set->n == SP_ARRAY_LEN(set->keys))
-		return refuse(why, cap, path, "is one too many");
+	if (claim(set, path, type, why, cap) < 0)
+		return -EINVAL;
 	key->pkey = *pkey;
 	*pkey = NULL;
-	key->type = type;
-	set->n++;
 	wire_writer_init(&w, key->blob, sizeof(key->blob));
 	host_key_file_put_public(&w, key->pkey);
 	if (w.failed)
@@ -248,8 +264,32 @@ say_made(const char *path, const struct host_key *key)
 	log_info("made host key %s: %s SHA256:%.43s", path, key->type, (const char *)text);
 }
 
+/* As if the key that host_key_generate() would make were there. */
 static int
-load_one(struct host_key_set *set, const char *path, bool make, char *why, size_t cap)
+pretend(struct host_key_set *set, const char *path, char *why, size_t cap)
+{
+	const char *slash = strrchr(path, '/');
+	const char *type = type_of_name(path);
+	char directory[PATH_MAX];
+
+	(void)snprintf(directory, sizeof(directory), "%.*s",
+	    slash != NULL ? (int)(slash - path) + 1 : 1, slash != NULL ? path : ".");
+	if (access(directory, F_OK) < 0) {
+		int r = -errno;
+
+		(void)snprintf(why, cap, "host key %s could not be made: %s: %s", path, directory,
+		    strerror(-r));
+		return r;
+	}
+	if (strcmp(type, "ed25519") == 0)
+		type = "ssh-ed25519";
+	else
+		type = strcmp(type, "rsa") == 0 ? "ssh-rsa" : "ecdsa-sha2-nistp256";
+	return claim(set, path, type, why, cap);
+}
+
+static int
+load_one(struct host_key_set *set, const char *path, enum missing_key missing, char *why, size_t cap)
 {
 	EVP_PKEY *pkey = NULL;
 	struct stat st;
@@ -257,7 +297,10 @@ load_one(struct host_key_set *set, const char *path, bool make, char *why, size_
 	int r = 0;
 
 	/* Whatever stands there, a dangling link too, is not replaced: reading it says what is wrong. */
-	if (make && host_key_credential(path) == NULL && lstat(path, &st) < 0 && errno == ENOENT) {
+	if (missing != MISSING_KEY_FAILS && host_key_credential(path) == NULL &&
+	    lstat(path, &st) < 0 && errno == ENOENT) {
+		if (missing == MISSING_KEY_COULD_BE_MADE)
+			return pretend(set, path, why, cap);
 		r = host_key_generate(path, NULL, why, cap);
 		made = true;
 	}
@@ -298,8 +341,8 @@ use_secure_heap(void)
 		(void)CRYPTO_secure_malloc_init(SECURE_HEAP, SECURE_HEAP_MIN);
 }
 
-int
-host_key_set_load(const char *const *paths, bool make, struct host_key_set **ret, char *why,
+static int
+load_all(const char *const *paths, enum missing_key missing, struct host_key_set **ret, char *why,
     size_t cap)
 {
 	struct host_key_set *set = calloc(1, sizeof(*set));
@@ -311,7 +354,7 @@ host_key_set_load(const char *const *paths, bool make, struct host_key_set **ret
 	}
 	use_secure_heap();
 	for (; r == 0 && *paths != NULL; paths++)
-		r = load_one(set, *paths, make, why, cap);
+		r = load_one(set, *paths, missing, why, cap);
 	if (r == 0 && set->n == 0) {
 		(void)snprintf(why, cap, "no host key is configured: list one in \"host_keys\"");
 		r = -EINVAL;
@@ -320,9 +363,32 @@ host_key_set_load(const char *const *paths, bool make, struct host_key_set **ret
 		host_key_set_free(set);
 		return r;
 	}
+	*ret = set;
+	return 0;
+}
+
+int
+host_key_set_load(const char *const *paths, bool make, struct host_key_set **ret, char *why,
+    size_t cap)
+{
+	struct host_key_set *set = NULL;
+	int r = load_all(paths, make ? MISSING_KEY_IS_MADE : MISSING_KEY_FAILS, &set, why, cap);
+
+	if (r < 0)
+		return r;
 	qsort(set->keys, set->n, sizeof(set->keys[0]), compare);
 	*ret = set;
 	return 0;
+}
+
+int
+host_key_set_try(const char *const *paths, bool make, char *why, size_t cap)
+{
+	struct host_key_set *set = NULL;
+	int r = load_all(paths, make ? MISSING_KEY_COULD_BE_MADE : MISSING_KEY_FAILS, &set, why, cap);
+
+	host_key_set_free(set);
+	return r;
 }
 
 void

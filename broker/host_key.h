@@ -45,6 +45,8 @@ host_key_credential(const char *path)
  */
 SP_MUST_CHECK int host_key_set_load(const char *const *paths, bool make, struct host_key_set **ret,
     char *why, size_t cap);
+/* Whether that would succeed; a file that would be made is not. */
+SP_MUST_CHECK int host_key_set_try(const char *const *paths, bool make, char *why, size_t cap);
 /* Wipes. NULL is fine. */
 void host_key_set_free(struct host_key_set *set);
 

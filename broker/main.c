@@ -47,6 +47,7 @@
 #include "sandbox.h"
 #include "shadow.h"
 #include "spawner.h"
+#include "start_check.h"
 #include "sweep.h"
 #include "user_containers.h"
 #include "worker_pool.h"
@@ -123,24 +124,6 @@ load_host_keys(struct service *s)
 	return r;
 }
 
-/* Each key as at a start, but nothing is made: one that a start would make is no error. */
-static int
-check_host_keys(const struct config *c)
-{
-	for (const char *const *path = c->host_keys; *path != NULL; path++) {
-		char why[WHY_MAX] = "";
-		int r = doctor_try_host_key(c, *path, why, sizeof(why));
-
-		if (r > 0)
-			log_warn("%s", why);
-		else if (r < 0)
-			log_error("%s", why);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
 /* A shadow with errors is no error: it decides nothing. */
 static void
 check_shadow(const struct config *c)
@@ -165,9 +148,12 @@ check_only(struct service *s)
 	}
 	policy_unref(policy);
 	check_shadow(s->config);
-	if (check_host_keys(s->config) < 0)
+	if (!start_check(s->config, s->options.spawner == NULL))
 		return 1;
-	fprintf(stderr, "%s: configuration, host keys and policy are fine\n", s->options.config);
+	fprintf(stderr,
+	    "%s: configuration, host keys and policy are fine, and what a start opens is there; sallyport "
+	    "doctor examines the rest: engine, images, programs, and who may change them\n",
+	    s->options.config);
 	return 0;
 }
 

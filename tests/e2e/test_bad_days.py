@@ -2,6 +2,7 @@
 """DESIGN section 10: what people and operators get when something else is broken."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -181,8 +182,96 @@ def test_check_reads_the_host_keys(fresh_broker):
     r = check()
     assert r.returncode == 1 and "make_host_keys" in r.stderr
     fresh_broker.config["make_host_keys"] = True
-    assert check().returncode == 0
+    r = check()
+    assert r.returncode == 0 and f"{key} is not there yet: the broker makes it" in r.stderr
     assert not os.path.exists(key)
+
+
+def same_type(b):
+    for end in ("", ".pub"):
+        shutil.copy(f"{b.dir}/host_rsa_key{end}", f"{b.dir}/again{end}")
+    b.config["host_keys"].append("again")
+
+
+def same_type_to_be_made(b):
+    b.config["host_keys"].append("ssh_host_rsa_key")
+    b.config["make_host_keys"] = True
+
+
+def key_in_no_directory(b):
+    b.config["host_keys"].append("none/key")
+    b.config["make_host_keys"] = True
+
+
+def audit_in_no_directory(b):
+    b.config["audit"]["file"] = "none/audit.log"
+
+
+def audit_that_is_a_directory(b):
+    os.mkdir(f"{b.dir}/audit.log", 0o700)
+
+
+def audit_that_others_write(b):
+    with open(f"{b.dir}/audit.log", "w", encoding="utf-8"):
+        os.chmod(f"{b.dir}/audit.log", 0o666)
+
+
+def no_worker(b):
+    b.config["worker"]["program"] = "none/sallyportd"
+
+
+def worker_that_is_no_program(b):
+    b.config["worker"]["program"] = "policy.json"
+
+
+def run_in_no_directory(b):
+    b.config["runtime_dir"] = "none/run"
+
+
+def state_that_is_a_file(b):
+    b.config["state_dir"] = "policy.json"
+
+
+def control_in_no_directory(b):
+    b.config["control"] = {"socket": "none/control.sock"}
+
+
+def engine_as_docker_writes_it(b):
+    b.config["engine"]["socket"] = f"unix://{b.config['engine']['socket']}"
+
+
+@pytest.mark.parametrize("spoil, words", [
+    (same_type, "again is the second one of its type"),
+    (same_type_to_be_made, "ssh_host_rsa_key is the second one of its type"),
+    (key_in_no_directory, "none/key could not be made"),
+    (audit_in_no_directory, "none: No such file"), (audit_that_is_a_directory, "no regular file"),
+    (audit_that_others_write, "others can write it"),
+    (no_worker, "none/sallyportd: No such file"), (worker_that_is_no_program, "is no program"),
+    (run_in_no_directory, "none: No such file"), (state_that_is_a_file, "is no directory"),
+    (control_in_no_directory, "none: No such file"),
+    (engine_as_docker_writes_it, "leave \"unix://\" out"),
+], ids=lambda v: getattr(v, "__name__", ""))
+def test_check_refuses_what_a_start_refuses(fresh_broker, spoil, words):
+    """And makes nothing."""
+    spoil(fresh_broker)
+    fresh_broker.write()
+    before = sorted(os.listdir(fresh_broker.dir))
+    r = subprocess.run([PROGRAM, "-t", "-c", f"{fresh_broker.dir}/broker.json"],
+                       capture_output=True, text=True, timeout=20, check=False)
+    assert r.returncode == 1 and words in r.stderr, r.stderr
+    assert sorted(os.listdir(fresh_broker.dir)) == before
+    with pytest.raises(AssertionError):
+        fresh_broker.start()
+
+
+def test_check_says_what_it_does_not_examine(fresh_broker):
+    """An engine elsewhere has the guest's directory: without it a start is fine, and is warned of."""
+    fresh_broker.config["engine"]["guest_dir"] = "none"
+    fresh_broker.write()
+    r = subprocess.run([PROGRAM, "-t", "-c", f"{fresh_broker.dir}/broker.json"],
+                       capture_output=True, text=True, timeout=20, check=False)
+    assert r.returncode == 0 and "nobody could log in" in r.stderr
+    assert "sallyport doctor examines the rest" in r.stderr.splitlines()[-1]
 
 
 # config, policy, the place and the words that must be in the answer
