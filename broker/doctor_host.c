@@ -198,6 +198,13 @@ doctor_try_host_keys(const struct config *c, char *why, size_t cap)
 	return n > 0 ? host_key_set_try(within_reach, c->make_host_keys, why, cap) : 0;
 }
 
+static const char key_is_bad[] =
+    "a host key is a private key without a passphrase that belongs to root or to the broker's user, with "
+    "mode 0600";
+static const char key_is_missing[] =
+    "make its directory, and the key: ssh-keygen -t ed25519 -N '' -f FILE, or \"make_host_keys\": true in "
+    "broker.json";
+
 static void
 examine_host_keys(struct doctor *d)
 {
@@ -214,8 +221,7 @@ examine_host_keys(struct doctor *d)
 			doctor_say(d, DOCTOR_NOTE, "files.host-key", NULL, "%s", why);
 		else
 			doctor_say(d, DOCTOR_ERROR, "files.host-key",
-			    "a host key is a private key without a passphrase that belongs to root or to "
-			    "the broker's user, with mode 0600",
+			    r == -ENOENT ? key_is_missing : key_is_bad,
 			    "%s: the broker does not start", why);
 	}
 	if (each_is_good && doctor_try_host_keys(d->config, why, sizeof(why)) < 0)

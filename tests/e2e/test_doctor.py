@@ -90,6 +90,27 @@ def test_broken_files(fresh_broker):
     assert level(found, "configuration") == "error" and "engine.api" not in found
 
 
+def test_host_keys_that_are_not_there_yet(fresh_broker):
+    """What the broker makes is nothing to repair, and nothing that can be used either."""
+    b = without_missing(fresh_broker)
+    b.config["make_host_keys"] = True
+    os.unlink(f"{b.dir}/host_ecdsa_key")
+    b.write()
+    found = examine(b)
+    assert level(found, "files.host-key") == "note"
+    assert text(found, "files.host-key", "note") == \
+        f"host key {b.dir}/host_ecdsa_key is not there yet: the broker makes it at its start"
+    assert "ecdsa" not in text(found, "files.host-key", "ok") and not os.path.exists(f"{b.dir}/host_ecdsa_key")
+    b.config["host_keys"][1] = "none/host_ecdsa_key"
+    b.write()
+    found = examine(b)
+    assert "none/: No such file" in text(found, "files.host-key", "error")
+    assert "make its directory" in found["files.host-key"][1]["advice"]
+    b.config["host_keys"][1] = "another_rsa_key"
+    b.write()
+    assert "second one of its type" in text(examine(b), "files.host-key", "error")
+
+
 @pytest.mark.parametrize("rules, check, words", [
     ([{"path": "^/networks", "action": "hang"}], "engine.responds", "answers a ping and then nothing"),
     ([{"path": "_ping", "action": "hang"}], "engine.reachable", "does not answer"),
