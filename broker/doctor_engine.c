@@ -17,6 +17,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "bind_source.h"
 #include "config.h"
 #include "container.h"
 #include "container_plan.h"
@@ -30,6 +31,7 @@
 #define ANSWER_MAX  (4U << 20)
 #define PATH_CAP    (3 * ENGINE_IMAGE_MAX + 128)
 #define WARNINGS    16 /* of the engine's own, at most */
+#define VOLUMES     16 /* of one image, the same */
 #define PLUGINS     16 /* the same */
 #define ROOM_WANTED (1ULL << 30)
 
@@ -45,6 +47,7 @@ struct talk {
 	char version[16];
 	char podman[ENGINE_HTTP_VERSION_MAX]; /* "": Docker */
 	json_t *body;                         /* NULL: no JSON */
+	json_t *info;                         /* what it says of itself; NULL: nothing yet */
 };
 
 /* ---- one question ---- */
@@ -454,7 +457,7 @@ static bool
 examine_info(struct talk *t)
 {
 	struct doctor *d = t->d;
-	json_t *info;
+	const json_t *info;
 
 	if (!ask(t, "/info", d->config->engine.call_timeout_ms) || t->status != 200 ||
 	    !json_is_object(t->body)) {
@@ -463,7 +466,7 @@ examine_info(struct talk *t)
 		    t->outcome == ENGINE_HTTP_OK ? "not as it should" : t->detail);
 		return false;
 	}
-	info = json_incref(t->body); /* the next answer takes its place there */
+	info = t->info = json_incref(t->body); /* the next answer takes its place there */
 	examine_machine(t, info);
 	examine_storage(d, info);
 	examine_limits(t, info);
@@ -471,7 +474,6 @@ examine_info(struct talk *t)
 	if (t->podman[0] == '\0') /* the other one has no such plugins */
 		examine_authorization(d, info);
 	examine_habits(t, info);
-	json_decref(info);
 	return true;
 }
 
@@ -529,18 +531,66 @@ examine_proxy(struct doctor *d)
 }
 
 static bool
+is_same(const char *path, const char *text, size_t len)
+{
+	return strlen(path) == len && memcmp(path, text, len) == 0;
+}
+
+/* Whether the profile mounts something at target, which an image may write with slashes at its end. */
+static bool
+mounts_at(const struct policy_profile *p, const char *target)
+{
+	size_t len = strlen(target);
+	bool found = false;
+
+	while (len > 1 && target[len - 1] == '/')
+		len--;
+	for (size_t i = 0; i < p->n_tmpfs; i++)
+		found |= is_same(p->tmpfs[i].target, target, len);
+	for (size_t i = 0; i < p->n_volumes; i++)
+		found |= is_same(p->volumes[i].target, target, len);
+	for (size_t i = 0; i < p->n_binds; i++)
+		found |= is_same(p->binds[i].target, target, len);
+	return found;
+}
+
+/* For what an image declares and nobody mounts, the engine makes a volume that nobody asked for. */
+static void
+examine_image_volumes(const struct talk *t, const struct policy_profile *p)
+{
+	json_t *volumes = json_object_get(json_object_get(t->body, "Config"), "Volumes");
+	const char *target;
+	json_t *nothing;
+	unsigned n = 0;
+
+	json_object_foreach(volumes, target, nothing)
+	{
+		(void)nothing;
+		if (mounts_at(p, target) || n++ >= VOLUMES)
+			continue;
+		doctor_say(t->d, DOCTOR_ERROR, "policy.image-volume",
+		    "mount a tmpfs, a volume or a directory there",
+		    "profile \"%s\": image %s declares a volume at %.128s, where the profile mounts "
+		    "nothing: its logins fail",
+		    p->name, p->image, target);
+	}
+}
+
+static bool
 examine_image(struct talk *t, const struct policy_profile *p)
 {
 	if (!ask_about(t, "images", p->image, "/json"))
 		return false;
-	if (t->status == 200)
+	if (t->status == 200) {
 		doctor_say(t->d, DOCTOR_OK, "policy.image", NULL,
 		    "profile \"%s\": image %s is there", p->name, p->image);
-	else
+		examine_image_volumes(t, p);
+	} else {
 		doctor_say(t->d, DOCTOR_ERROR, "policy.image",
 		    "pull or load it on the engine's host: sallyport never does",
 		    "profile \"%s\": the engine has no image %s (%u): its logins fail", p->name,
 		    p->image, t->status);
+	}
 	return true;
 }
 
@@ -599,6 +649,66 @@ examine_volumes(struct talk *t, const struct policy_profile *p)
 	return true;
 }
 
+/* containerd finds a shim by its name, in no list of the engine's. */
+static void
+examine_runtime(const struct talk *t, const struct policy_profile *p)
+{
+	const json_t *runtimes = json_object_get(t->info, "Runtimes");
+
+	if (p->runtime == NULL || !json_is_object(runtimes))
+		return;
+	if (json_object_get(runtimes, p->runtime) != NULL)
+		doctor_say(t->d, DOCTOR_OK, "policy.runtime", NULL,
+		    "profile \"%s\": the engine has runtime %s", p->name, p->runtime);
+	else if (strncmp(p->runtime, "io.containerd.", 14) == 0)
+		doctor_say(t->d, DOCTOR_NOTE, "policy.runtime", NULL,
+		    "profile \"%s\": runtime %s is a shim that the engine looks for at a start: whether it "
+		    "is there is not known",
+		    p->name, p->runtime);
+	else
+		doctor_say(t->d, DOCTOR_ERROR, "policy.runtime",
+		    "install it on the engine's host, and name it under \"runtimes\" in daemon.json",
+		    "profile \"%s\": the engine has no runtime %s: its logins fail", p->name,
+		    p->runtime);
+}
+
+/* Docker refuses more than there are. */
+static void
+examine_cpus(const struct talk *t, const struct policy_profile *p)
+{
+	json_int_t has = json_integer_value(json_object_get(t->info, "NCPU"));
+
+	if (t->podman[0] == '\0' && has > 0 && has < 1 << 20 &&
+	    p->nano_cpus > (uint64_t)has * 1000000000)
+		doctor_say(t->d, DOCTOR_ERROR, "policy.cpus",
+		    "a smaller \"cpus\" in the \"limits\" of the profile",
+		    "profile \"%s\": \"cpus\" is %g, and the engine's machine has %d: its logins fail",
+		    p->name, (double)p->nano_cpus / 1e9, (int)has);
+}
+
+/* As far as it does not depend on who logs in. */
+static void
+examine_binds(const struct talk *t, const struct policy_profile *p)
+{
+	for (size_t i = 0; i < p->n_binds; i++) {
+		struct policy_bind bind = p->binds[i];
+		char why[1024] = "";
+
+		if (is_template(bind.source)) {
+			bind.source = bind.root;
+			bind.root = "/";
+		}
+		if (bind_source_check(t->d->config, &bind, why, sizeof(why)) == 0)
+			doctor_say(t->d, DOCTOR_OK, "policy.bind", NULL,
+			    "profile \"%s\": %s can be mounted", p->name, bind.source);
+		else
+			doctor_say(t->d, DOCTOR_ERROR, "policy.bind",
+			    "make it, as root's and nobody else's to write, or name another in "
+			    "\"bind_roots\"",
+			    "profile \"%s\": %s: its logins fail", p->name, why);
+	}
+}
+
 static void
 examine_profiles(struct talk *t)
 {
@@ -609,6 +719,9 @@ examine_profiles(struct talk *t)
 		if (p->image == NULL)
 			continue;
 		examine_data_path(t, p);
+		examine_runtime(t, p);
+		examine_cpus(t, p);
+		examine_binds(t, p);
 		if (examine_image(t, p) && examine_network(t, p) && examine_volumes(t, p))
 			continue;
 		doctor_say(t->d, DOCTOR_ERROR, "engine.responds", "look into the engine's log",
@@ -631,6 +744,7 @@ doctor_engine(struct doctor *d)
 		examine_profiles(&t);
 	}
 	json_decref(t.body);
+	json_decref(t.info);
 	engine_http_free(t.http);
 	if (t.base != NULL)
 		event_base_free(t.base);

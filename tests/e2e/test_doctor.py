@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """sallyport doctor: what it says of hosts and engines that are well, and of those that are not."""
+import glob
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
+import tempfile
 
 import pytest
 
-from kit.broker import BUILD, MISSING_IMAGE, PROGRAM
+from kit.broker import BUILD, MISSING_IMAGE, PROGRAM, TREE, profile
 from kit.fake_engine import FakeEngine
 from kit.target import PATIENCE
 
@@ -150,6 +153,70 @@ def test_apparmor_without_its_parser(fresh_broker, engine, name):
         assert ("apparmor_parser is not there" in found["engine.lsm"][0]["text"]) == here
     finally:
         fake.stop()
+
+
+def test_profiles_that_let_nobody_in(fresh_broker, engine):
+    """Each of them passes every other check; what the engine refuses at a login is said before."""
+    b = without_missing(fresh_broker)
+    b.policy["runtimes"] = ["gone", "runc", "io.containerd.kata.v2"]
+    b.policy["bind_roots"] = {"homes": "/srv/sallyport-test-none"}
+    mounts = [{"tmpfs": "/tmp", "size": "64M"}]
+    for name, container in (
+            ("fine", {"runtime": "runc", "mounts": [*mounts, {"tmpfs": "/vv", "size": "1M"}]}),
+            ("gone", {"runtime": "gone"}), ("shim", {"runtime": "io.containerd.kata.v2"}),
+            ("big", {"limits": {"cpus": 2.5}}),
+            ("home", {"mounts": [*mounts, {"bind": "homes/${user}", "to": "/home/me"}]}),
+            ("shared", {"mounts": [*mounts, {"bind": "homes/all/of/us", "to": "/us", "read_only": True}]})):
+        b.policy["profiles"][name] = profile(**container)
+    fake = FakeEngine(b.dir, engine)
+    try:
+        fake.rules([{"path": "^/info", "action": "lie", "set": {"Runtimes": {"runc": {}}, "NCPU": 2}},
+                    {"path": "^/images/", "action": "lie",
+                     "set": {"Config.Volumes": {"/tmp": {}, "/vv/": {}}}}])
+        b.config["engine"]["socket"] = fake.socket
+        b.write()
+        found = examine(b)
+        assert text(found, "policy.runtime", "ok") == 'profile "fine": the engine has runtime runc'
+        assert text(found, "policy.runtime", "error") == \
+            'profile "gone": the engine has no runtime gone: its logins fail'
+        assert "io.containerd.kata.v2 is a shim" in text(found, "policy.runtime", "note")
+        assert text(found, "policy.cpus", "error") == \
+            'profile "big": "cpus" is 2.5, and the engine\'s machine has 2: its logins fail'
+        undone = text(found, "policy.image-volume", "error")
+        assert 'profile "dev"' in undone and "at /vv/, where the profile mounts nothing" in undone
+        assert 'profile "fine"' not in undone and "/tmp" not in undone
+        assert text(found, "policy.bind", "error").count("/srv/sallyport-test-none does not exist") == 2
+    finally:
+        fake.stop()
+
+
+def test_bind_roots(fresh_broker):
+    b = without_missing(fresh_broker)
+    root = tempfile.mkdtemp(prefix="sallyport-test-", dir="/srv")
+    try:
+        b.policy["bind_roots"] = {"homes": root}
+        b.policy["profiles"]["home"] = profile(mounts=[{"bind": "homes/${user}", "to": "/home/me"}])
+        b.write()
+        assert text(examine(b), "policy.bind", "ok") == f'profile "home": {root} can be mounted'
+        os.chown(root, 1234, 0)
+        os.mkdir(f"{root}/all")
+        b.policy["profiles"]["home"]["container"]["mounts"][0]["bind"] = "homes/all"
+        b.write()
+        assert "could be replaced by others" in text(examine(b), "policy.bind", "error")
+    finally:
+        shutil.rmtree(root)
+
+
+def test_the_page_names_every_check():
+    names = set()
+    for path in (*glob.glob(f"{TREE}/broker/doctor*.c"), f"{TREE}/admin/doctor.c"):
+        with open(path, encoding="utf-8") as f:
+            names |= set(re.findall(
+                r'"((?:audit|broker|engine|files|kernel|policy|worker)\.[a-z-]{2,})"', f.read()))
+    with open(f"{TREE}/admin/sallyport.1", encoding="utf-8") as f:
+        page = f.read()
+    assert len(names) > 30
+    assert [n for n in sorted(names) if not re.search(rf"{re.escape(n)}(?![a-z-])", page)] == []
 
 
 def test_engine_is_not_there(fresh_broker):
