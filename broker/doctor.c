@@ -40,17 +40,39 @@ doctor_say_either(struct doctor *d, bool is_good, const struct doctor_pair *pair
 	    "%s", is_good ? pair->good : pair->bad);
 }
 
-/* What the reader of a file has to say, each with its place. */
+/* What to do: in words to write, where the reader's own help is for who knows the language. */
+static const char *
+advice_of(const struct diag *one)
+{
+	if (one->code == DIAG_W_IMAGE_TAG)
+		return "write \"NAME@sha256:DIGEST\" as the image: docker image inspect --format "
+		       "'{{.RepoDigests}}' NAME shows it, once the image was pulled from a registry or "
+		       "pushed to one; an image that was only built or loaded on the engine has none";
+	if (one->code == DIAG_W_DEFAULT_LIMITS)
+		return "write into the profile what suits it; these are the defaults: \"container\": { "
+		       "\"limits\": { \"memory\": \"512M\", \"cpus\": 1, \"pids\": 256 } }";
+	if (one->help != NULL)
+		return one->help;
+	return one->line != 0
+	    ? "change it there; sallyport(1) explains the code"
+	    : "let the file be there, for this user to read and for nobody but root or "
+	      "the broker's user to write; or name another";
+}
+
+/* What the reader of a file has to say, each with its place, if it has one. */
 static void
 say_diags(struct doctor *d, const char *check, const struct diag_list *diags)
 {
 	for (size_t i = 0; i < diags->n; i++) {
 		const struct diag *one = &diags->items[i];
+		enum doctor_level level = diag_is_error(one->code) ? DOCTOR_ERROR : DOCTOR_WARNING;
 
-		doctor_say(d, diag_is_error(one->code) ? DOCTOR_ERROR : DOCTOR_WARNING, check,
-		    one->help != NULL ? one->help : "change it there; sallyport(1) explains the code",
-		    "%s:%u:%u: %s [%s]", one->file, one->line, one->column, one->message,
-		    diag_code_name(one->code));
+		if (one->line != 0)
+			doctor_say(d, level, check, advice_of(one), "%s:%u:%u: %s [%s]", one->file,
+			    one->line, one->column, one->message, diag_code_name(one->code));
+		else
+			doctor_say(d, level, check, advice_of(one), "%s: %s [%s]", one->file,
+			    one->message, diag_code_name(one->code));
 	}
 }
 

@@ -283,6 +283,9 @@ examine_directory(struct doctor *d, const char *check, const char *path, mode_t 
 		doctor_say(d, DOCTOR_OK, check, NULL, "%s belongs to those who may", path);
 }
 
+static const char engine_advice[] =
+    "start the engine, or name its socket in engine.socket of broker.json";
+
 static void
 examine_engine_socket(struct doctor *d)
 {
@@ -290,9 +293,14 @@ examine_engine_socket(struct doctor *d)
 	const struct group *g;
 	struct stat st;
 
-	if (stat(path, &st) < 0 || !S_ISSOCK(st.st_mode)) {
+	if (stat(path, &st) < 0) {
 		doctor_say(d, DOCTOR_ERROR, "files.engine-socket",
-		    "start the engine, or name its socket in engine.socket of broker.json",
+		    errno == EACCES ? "run this as root, or as the broker's user" : engine_advice,
+		    "%s: %s: no container can be made", path, strerror(errno));
+		return;
+	}
+	if (!S_ISSOCK(st.st_mode)) {
+		doctor_say(d, DOCTOR_ERROR, "files.engine-socket", engine_advice,
 		    "%s is no socket: no container can be made", path);
 		return;
 	}

@@ -207,6 +207,37 @@ def test_bind_roots(fresh_broker):
         shutil.rmtree(root)
 
 
+def test_who_may_not_ask_the_broker(fresh_broker):
+    """It runs, and who cannot know says nothing of it."""
+    b = without_missing(fresh_broker).start()
+    nobody = {"user": 65534, "group": 65534, "extra_groups": []}
+    if subprocess.run(["test", "-x", SALLYPORT, "-a", "-x", PROGRAM], check=False, **nobody).returncode != 0:
+        pytest.skip("others cannot run what was built here")
+    r = subprocess.run([SALLYPORT, "doctor", "--json", "--broker", PROGRAM, "--config", f"{b.dir}/none.json",
+                        "--socket", f"{b.dir}/run/control.sock"], capture_output=True, text=True,
+                       check=False, timeout=120 * PATIENCE, **nobody)
+    [of_broker] = [f for f in json.loads(r.stdout) if f["check"] == "broker.running"]
+    assert of_broker["level"] == "note" and "control.group may" in of_broker["text"], of_broker
+    assert "nobody can log in" not in r.stdout
+    [of_file] = [f for f in json.loads(r.stdout) if f["check"] == "configuration"]
+    assert of_file["text"] == f"{b.dir}/none.json: No such file or directory [E-file]"
+    assert "let the file be there" in of_file["advice"]
+
+
+def test_advice_has_the_words_to_write(fresh_broker):
+    b = without_missing(fresh_broker)
+    b.write()
+    advice = " | ".join(f["advice"] or "" for f in examine(b)["policy"])
+    assert "NAME@sha256:DIGEST" in advice and "pulled from a registry" in advice
+    [words] = {line for line in advice.split(" | ") if "these are the defaults: " in line}
+    words = json.loads("{" + words.partition("these are the defaults: ")[2] + "}")
+    for one in b.policy["profiles"].values():
+        one["container"].setdefault("limits", {})
+        one["container"]["limits"] = dict(words["container"]["limits"], **one["container"]["limits"])
+    b.write()
+    assert "these are the defaults" not in str(examine(b)["policy"])
+
+
 def test_the_page_names_every_check():
     names = set()
     for path in (*glob.glob(f"{TREE}/broker/doctor*.c"), f"{TREE}/admin/doctor.c"):
@@ -225,6 +256,7 @@ def test_engine_is_not_there(fresh_broker):
     b.write()
     found = examine(b)
     assert level(found, "engine.reachable") == level(found, "files.engine-socket") == "error"
+    assert "nobody.sock: No such file" in text(found, "files.engine-socket", "error")
     assert "policy.image" not in found
 
 
