@@ -23,7 +23,11 @@
 
 #define FINDINGS_MAX (4U << 20) /* bytes: some thousand profiles with what is said of each */
 
+static const char usage[] =
+    "usage: sallyport doctor [--json] [--config FILE] [--broker PROGRAM] [--socket PATH]\n";
+
 struct options {
+	bool help;
 	bool json;
 	const char *config; /* NULL: the broker's default */
 	const char *broker; /* program */
@@ -34,6 +38,7 @@ static bool
 parse(int argc, char **argv, struct options *o)
 {
 	static const struct option options[] = {
+		{ "help", no_argument, NULL, 'h' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "config", required_argument, NULL, 'c' },
 		{ "broker", required_argument, NULL, 'b' },
@@ -43,8 +48,10 @@ parse(int argc, char **argv, struct options *o)
 	int c;
 
 	*o = (struct options){ .broker = SP_BROKER_PATH };
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (c == 'j')
+	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		if (c == 'h')
+			o->help = true;
+		else if (c == 'j')
 			o->json = true;
 		else if (c == 'c')
 			o->config = optarg;
@@ -223,6 +230,14 @@ print_escaped(const char *text)
 }
 
 static void
+print_count(const json_t *findings, const char *level, const char *end)
+{
+	size_t n = count(findings, level);
+
+	printf("%zu %s%s%s", n, level, n == 1 ? "" : "s", end);
+}
+
+static void
 print_findings(const json_t *findings)
 {
 	size_t i;
@@ -240,8 +255,9 @@ print_findings(const json_t *findings)
 		}
 		(void)fputc('\n', stdout);
 	}
-	printf("%zu errors, %zu warnings, %zu notes\n", count(findings, "error"),
-	    count(findings, "warning"), count(findings, "note"));
+	print_count(findings, "error", ", ");
+	print_count(findings, "warning", ", ");
+	print_count(findings, "note", "\n");
 }
 
 int
@@ -255,6 +271,8 @@ command_doctor(int argc, char **argv)
 
 	if (!parse(argc, argv, &o))
 		return EXIT_USAGE;
+	if (o.help)
+		return fputs(usage, stdout) >= 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 	found = run_broker(&o);
 	if (found == NULL) {
 		(void)fprintf(stderr,

@@ -107,7 +107,7 @@ def test_wrong_usage(args, sentence):
 
 
 @pytest.mark.parametrize("args", [
-    ["sessions"], ["kill"], ["status"], ["reload"], ["policy"], *(["policy", name] for name in (
+    ["sessions"], ["kill"], ["status"], ["reload"], ["doctor"], ["policy"], *(["policy", name] for name in (
         "check", "explain", "test", "show", "schema", "diff")), []], ids=" ".join)
 @pytest.mark.parametrize("option", ["--help", "-h"])
 def test_help(args, option):
