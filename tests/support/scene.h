@@ -47,6 +47,7 @@ struct scene_channel {
 	unsigned starts, forwards, listens, accepts; /* requests without their answer */
 	bool running;
 	bool listener; /* what runs is one */
+	bool display;  /* and this is what it was asked for */
 };
 
 struct scene_worker {

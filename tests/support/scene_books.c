@@ -246,6 +246,12 @@ claim(struct scene_worker *w, uint32_t channel, uint8_t id)
 	return !busy && n < most;
 }
 
+static bool
+is_display(const struct scene_channel *ch)
+{
+	return ch->running && ch->listener && ch->display;
+}
+
 /* What is counted whatever the worker knows: the answers that the broker may owe. */
 static bool
 enter_request(struct scene_worker *w, uint8_t id, struct wire_reader *r)
@@ -255,9 +261,14 @@ enter_request(struct scene_worker *w, uint8_t id, struct wire_reader *r)
 	struct ipc_req_start start;
 
 	if (id == IPC_REQ_START)
-		return ipc_get_req_start(r, &start) == 0 && claim(w, start.channel, id);
-	if (id == IPC_REQ_LISTEN)
-		return ipc_get_req_listen(r, &listen) == 0 && claim(w, listen.channel, id);
+		return ipc_get_req_start(r, &start) == 0 && claim(w, start.channel, id) &&
+		    (!start.want_display || is_display(&w->channels[start.display.listener]));
+	if (id == IPC_REQ_LISTEN) {
+		if (ipc_get_req_listen(r, &listen) != 0 || !claim(w, listen.channel, id))
+			return false;
+		w->channels[listen.channel].display = listen.kind == IPC_LISTEN_X11;
+		return true;
+	}
 	return ipc_get_req_forward(r, &forward) == 0 && claim(w, forward.channel, id);
 }
 
