@@ -423,7 +423,8 @@ scene_end(struct scene *s)
 {
 	s->start_result = 0;
 	scene_pass(s, 20000);
-	while (scene_launched(s, 0, ENGINE_E_TIMEOUT) || scene_path_failed(s, 0))
+	while (scene_launched(s, 0, ENGINE_E_TIMEOUT) || scene_path_failed(s, 0) ||
+	    scene_ordered(s, 0))
 		continue;
 	check_answered(s);
 	worker_pool_end_all(s->broker.workers, "the scene ends");
