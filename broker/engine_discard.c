@@ -97,6 +97,11 @@ on_removed(void *arg, const struct engine_result *result)
 		log_error("container=%.64s cannot be removed: %s", d->id, result->sentence);
 		break;
 	case ENGINE_E_FAILED: /* one that is stopping says so too, and a device may be busy for long */
+		if (d->tries == REFUSALS_MAX)
+			log_error("container=%.64s cannot be removed: %s; it is tried again every %d s",
+			    d->id, result->sentence, RETRY_MAX_MS / 1000);
+		again(d, backoff(d));
+		return;
 	case ENGINE_E_UNREACHABLE:
 	case ENGINE_E_TIMEOUT:
 	case ENGINE_E_UNHEALTHY:
