@@ -7,6 +7,7 @@
 #include "audit.h"
 #include "broker.h"
 #include "clock.h"
+#include "container.h"
 #include "log.h"
 #include "peer.h"
 #include "policy.h"
@@ -65,23 +66,32 @@ tell(const struct peer *p, const char *about, const struct ceiling_refusal *refu
 	    AUDIT_TEXT("rule", p->decision.rule));
 }
 
+/* Containers in which nobody is left stand in nobody's way: what they could avert is no refusal. */
 static int
-take(struct peer *p, enum ceiling_kind kind, const struct ceiling_claim *claim,
-    struct ceiling_hold **ret, struct ceiling_refusal *refusal)
+take_place(struct broker *b, const struct ceiling_claim *claim, struct ceiling_hold **ret,
+    struct ceiling_refusal *refusal)
 {
-	int r = ceilings_take(p->broker->ceilings, kind, claim, clock_now_ms(), ret, refusal);
+	struct ceiling_claim first = *claim;
+	int r;
 
-	if (r == CEILING_E_FULL && !claim->ahead)
-		tell(p, kind == CEILING_SESSIONS ? "login" : "container", refusal);
-	return r;
+	first.ahead = true;
+	r = ceilings_take(b->ceilings, CEILING_CONTAINERS, &first, clock_now_ms(), ret, refusal);
+	if (r != CEILING_E_FULL)
+		return r;
+	container_set_give_way(b->containers);
+	return ceilings_take(b->ceilings, CEILING_CONTAINERS, claim, clock_now_ms(), ret, refusal);
 }
 
 int
 claim_session(struct peer *p, struct ceiling_hold **ret, struct ceiling_refusal *refusal)
 {
 	const struct ceiling_claim claim = claim_of(p);
+	int r = ceilings_take(p->broker->ceilings, CEILING_SESSIONS, &claim, clock_now_ms(), ret,
+	    refusal);
 
-	return take(p, CEILING_SESSIONS, &claim, ret, refusal);
+	if (r == CEILING_E_FULL)
+		tell(p, "login", refusal);
+	return r;
 }
 
 int
@@ -96,12 +106,14 @@ claim_container(struct peer *p, bool made, bool ahead, struct ceiling_hold **ret
 	claim.made = made;
 	claim.ahead = ahead;
 	pool_waiting(p->broker->pool, &claim.spare[CEILING_CONTAINERS], &claim.spare[CEILING_MEMORY]);
-	r = take(p, CEILING_CONTAINERS, &claim, ret, &refusal);
+	r = take_place(p->broker, &claim, ret, &refusal);
 	if (r != CEILING_E_FULL)
 		return r;
-	if (!ahead)
+	if (!ahead) {
+		tell(p, "container", &refusal);
 		log_info("connection=%s user=%s no container: %s, rule %s", p->id, p->user,
 		    claim_words(&refusal, words), p->decision.rule);
+	}
 	(void)ceiling_sentence(&refusal, text);
 	return r;
 }
@@ -129,7 +141,7 @@ claim_ready(struct broker *b, uint64_t memory, struct ceiling_hold **ret,
 
 	/* Rounded up: 0 is no limit. */
 	*creates = (*creates + 1) / 2;
-	return ceilings_take(b->ceilings, CEILING_CONTAINERS, &claim, clock_now_ms(), ret, refusal);
+	return take_place(b, &claim, ret, refusal);
 }
 
 bool

@@ -20,6 +20,7 @@
 #include "bind_source.h"
 #include "broker.h"
 #include "ceilings.h"
+#include "clock.h"
 #include "config.h"
 #include "container_plan.h"
 #include "engine.h"
@@ -71,6 +72,9 @@ container_forget(struct container *c)
 		event_free(c->ended);
 	if (c->grace != NULL)
 		event_free(c->grace);
+	if (c->emptied != NULL)
+		event_free(c->emptied);
+	fd_close(&c->empty_fd);
 	fd_close(&c->pidfd);
 	policy_grant_unref(c->grant);
 	ceilings_give(&c->place);
@@ -97,9 +101,8 @@ kill_first_process(struct container *c)
 		(void)syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, NULL, 0);
 }
 
-/* Nothing of ours holds on to it any more: the engine removes what is left. */
-static void
-discard(struct container *c)
+void
+container_discard(struct container *c)
 {
 	kill_first_process(c);
 	if (c->name[0] != '\0')
@@ -120,7 +123,7 @@ is_left_to_next_run(const struct container *c)
 void
 container_fail(struct container *c, const char *text)
 {
-	if (c->state == CONTAINER_DOWN || c->state == CONTAINER_LEAVING)
+	if (c->state >= CONTAINER_DOWN)
 		return;
 	c->state = CONTAINER_DOWN;
 	(void)snprintf(c->down_text, sizeof(c->down_text), "%s", text);
@@ -213,8 +216,8 @@ on_ended(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (c->state == CONTAINER_LEAVING) {
-		discard(c);
+	if (c->state >= CONTAINER_LEAVING) {
+		container_discard(c);
 		return;
 	}
 	log_warn("connection=%s container=%s ended while it %s", c->connection, c->name,
@@ -425,7 +428,7 @@ container_reserve(struct broker *b, const char *connection)
 		return NULL;
 	c->set = b->containers;
 	c->broker = b;
-	c->pidfd = -1;
+	c->pidfd = c->empty_fd = -1;
 	c->ops = &data_path_direct;
 	TAILQ_INIT(&c->members);
 	(void)snprintf(c->connection, sizeof(c->connection), "%s",
@@ -512,6 +515,8 @@ container_new(struct broker *b, const struct container_request *request,
 		container_forget(c);
 		return r;
 	}
+	if (request->connection != NULL)
+		c->set->login_at = clock_now_ms();
 	*ret = c;
 	return 0;
 }
@@ -595,18 +600,21 @@ on_grace_over(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	log_info("connection=%s container=%s did not end in its grace time and is killed",
 	    c->connection, c->name);
-	discard(c);
+	container_discard(c);
 }
 
-/* What every end begins with. */
-static void
+/* What every end begins with. As data_path_ops.hang_up. */
+static int
 leave(struct container *c)
 {
+	int empty_fd = -1;
+
 	c->state = CONTAINER_LEAVING;
 	/* In this order: who dies in between has not forgotten since when a container is kept that goes on. */
 	if (c->path != NULL)
-		c->ops->hang_up(c->path);
+		empty_fd = c->ops->hang_up(c->path);
 	drop_keeper(c, true);
+	return empty_fd;
 }
 
 void
@@ -615,17 +623,20 @@ container_end(struct container *c)
 	struct timeval tv = { .tv_sec = c->grace_ms / 1000,
 		.tv_usec = (suseconds_t)(c->grace_ms % 1000) * 1000 };
 	bool running = c->state == CONTAINER_UP;
+	SP_CLEANUP_FD int empty_fd = -1;
 
-	if (c->state == CONTAINER_LEAVING)
+	if (c->state >= CONTAINER_LEAVING)
 		return;
-	leave(c);
+	empty_fd = leave(c);
 	if (!running) {
-		discard(c);
+		container_discard(c);
 		return;
 	}
 	c->grace = evtimer_new(c->broker->base, on_grace_over, c);
 	if (c->grace == NULL || event_add(c->grace, &tv) < 0)
-		discard(c);
+		container_discard(c);
+	else
+		container_rest(c, fd_steal(&empty_fd));
 }
 
 static void
@@ -642,9 +653,12 @@ drop_member(struct container *c, const void *owner)
 void
 container_scrap(struct container *c, const void *owner)
 {
+	int empty_fd;
+
 	drop_member(c, owner);
-	leave(c);
-	discard(c);
+	empty_fd = leave(c);
+	fd_close(&empty_fd);
+	container_discard(c);
 }
 
 void
@@ -667,7 +681,7 @@ container_set_hurry(struct container_set *set)
 
 	for (c = TAILQ_FIRST(&set->list); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, link);
-		if (c->state == CONTAINER_LEAVING)
-			discard(c);
+		if (c->state >= CONTAINER_LEAVING)
+			container_discard(c);
 	}
 }

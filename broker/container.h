@@ -72,6 +72,10 @@ unsigned container_set_count(const struct container_set *set);
 bool container_set_has(const struct container_set *set, const char *name);
 /* Do not wait for any grace time any more. */
 void container_set_hurry(struct container_set *set);
+/* Those in which nobody is left do not wait until logins leave time to remove them: their places are needed. */
+void container_set_give_way(struct container_set *set);
+/* Milliseconds since a login got a container that is not kept. */
+int64_t container_set_quiet_ms(const struct container_set *set);
 
 typedef void container_visit_fn(struct container *c, void *arg);
 /* Each of them once; fn may release the one that it is given, and no other. */

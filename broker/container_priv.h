@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shared by container.c and container_set.c; nobody else includes it. */
+/* Shared by container.c, container_rest.c and container_set.c; nobody else includes it. */
 #ifndef SP_CONTAINER_PRIV_H
 #define SP_CONTAINER_PRIV_H
 
@@ -22,6 +22,7 @@ enum container_state {
 	CONTAINER_UP,
 	CONTAINER_DOWN,    /* failed or ended; the owner has been told */
 	CONTAINER_LEAVING, /* released; its processes have their grace time */
+	CONTAINER_EMPTY,   /* they are gone; it is removed when there is time for that */
 };
 
 /* One of those who have it. */
@@ -57,6 +58,9 @@ struct container {
 	struct event *ended; /* the container's first process is gone; or it is time to ask the engine again */
 	struct engine_call *waiting; /* until the engine says that it has ended, or what became of it */
 	struct event *grace;
+	int empty_fd; /* has its end when its processes are gone; -1: that is not told */
+	struct event *emptied;
+	int64_t empty_since;
 };
 
 TAILQ_HEAD(container_list, container);
@@ -64,8 +68,17 @@ TAILQ_HEAD(container_list, container);
 struct container_set {
 	struct broker *broker;
 	struct container_list list;
+	int64_t login_at; /* the last one that got a container */
+	struct event *rest;
 };
 
+/* Its processes are killed, the engine is told to remove it, and it is forgotten. */
+void container_discard(struct container *c);
+/* It is leaving, and its processes have been told to end: it is discarded after that, when there is time.
+ * empty_fd as of data_path_ops.hang_up, or -1. */
+void container_rest(struct container *c, int empty_fd);
+/* For the set's event: look who has waited long enough. */
+void container_rest_look(int fd, short what, void *set);
 /* Free it, and whatever it has; nobody is told but its keeper. */
 void container_forget(struct container *c);
 /* The member whose arg this is, or NULL. */

@@ -5,6 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <event2/event.h>
+
+#include "broker.h"
+#include "clock.h"
 #include "container_priv.h"
 #include "policy.h"
 
@@ -17,6 +21,11 @@ container_set_new(struct broker *b, struct container_set **ret)
 		return -ENOMEM;
 	set->broker = b;
 	TAILQ_INIT(&set->list);
+	set->rest = evtimer_new(b->base, container_rest_look, set);
+	if (set->rest == NULL) {
+		free(set);
+		return -ENOMEM;
+	}
 	*ret = set;
 	return 0;
 }
@@ -30,7 +39,14 @@ container_set_free(struct container_set *set)
 		return;
 	while ((c = TAILQ_FIRST(&set->list)) != NULL)
 		container_forget(c);
+	event_free(set->rest);
 	free(set);
+}
+
+int64_t
+container_set_quiet_ms(const struct container_set *set)
+{
+	return clock_now_ms() - set->login_at;
 }
 
 unsigned
@@ -115,6 +131,7 @@ container_hand_out(struct container *c, const void *from, struct policy_grant *g
 	c->grace_ms = policy_grant_profile(grant)->stop_grace_ms;
 	(void)snprintf(c->connection, sizeof(c->connection), "%s", connection);
 	c->keeper = (struct container_keeper){ 0 };
+	c->set->login_at = clock_now_ms();
 }
 
 void
@@ -157,6 +174,7 @@ container_state_name(const struct container *c)
 	case CONTAINER_DOWN:
 		return "down";
 	case CONTAINER_LEAVING:
+	case CONTAINER_EMPTY:
 		break;
 	}
 	return "leaving";

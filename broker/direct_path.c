@@ -395,29 +395,52 @@ direct_forget(struct data_path_waiter *waiter)
 	(void)waiter;
 }
 
-/* A guest that would look for another broker has to be told; who does not listen is killed later. */
-static void
-tell_to_end(struct data_path *d)
+/* False: it has not been told; it ends with the connection, or is killed later. */
+static bool
+tell_to_end(struct data_path *d, const int *fds, unsigned n_fds)
 {
 	uint8_t record[1];
 	struct wire_writer w;
 
 	wire_writer_init(&w, record, sizeof(record));
 	guest_put_end(&w);
-	if (d->order_fd >= 0 && ipc_chan_send(d->order_fd, w.data, w.len, NULL, 0, MSG_DONTWAIT) != 0)
-		log_debug("a guest does not take the order to end");
+	if (d->order_fd >= 0 &&
+	    ipc_chan_send(d->order_fd, w.data, w.len, fds, n_fds, MSG_DONTWAIT) == 0)
+		return true;
+	log_debug("a guest does not take the order to end");
+	return false;
 }
 
-static void
+/* -1: its end is not to be had. */
+static int
+tell_to_empty(struct data_path *d)
+{
+	SP_CLEANUP_FD int ours = -1;
+	SP_CLEANUP_FD int theirs = -1;
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -1;
+	ours = fds[0];
+	theirs = fds[1];
+	return tell_to_end(d, &theirs, 1) ? fd_steal(&ours) : -1;
+}
+
+/* One that is kept would look for another broker, and may be an older guest, which is told nothing but that. */
+static int
 direct_hang_up(struct data_path *d)
 {
 	bool kept = d->kept;
+	int empty_fd = -1;
 
 	d->kept = false;
 	give_up(d);
 	if (kept)
-		tell_to_end(d);
+		(void)tell_to_end(d, NULL, 0);
+	else
+		empty_fd = tell_to_empty(d);
 	fd_close(&d->order_fd);
+	return empty_fd;
 }
 
 const struct data_path_ops data_path_direct = {

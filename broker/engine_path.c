@@ -276,7 +276,7 @@ path_listen(struct data_path *d, const struct guest_listen *order, struct data_p
 }
 
 /* The first process ends the others and itself; who does not listen is killed later. */
-static void
+static int
 path_hang_up(struct data_path *d)
 {
 	if (d->directory != NULL)
@@ -285,6 +285,7 @@ path_hang_up(struct data_path *d)
 		order_free(LIST_FIRST(&d->orders));
 	if (d->id[0] != '\0' && engine_kill(d->broker->engine, d->id, SIGTERM, NULL, NULL, NULL) < 0)
 		log_debug("container id=%.12s cannot be told to end", d->id);
+	return -1;
 }
 
 const struct data_path_ops data_path_engine = {

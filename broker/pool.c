@@ -26,8 +26,8 @@
 #include "policy.h"
 
 #define LOOK_MS 50 /* while something is missing */
-#define REST_MS \
-	300 /* after a login, as long as half of the shelf is left: it has the machine first */
+#define QUIET_MS \
+	300 /* after a login, as long as a quarter of the shelf is left: it has the machine first */
 #define WAIT_MS     1000 /* after a container that failed; doubled each time */
 #define WAIT_MAX_MS 60000
 #define PROVEN_MS   10000 /* who has been up for so long is no failure */
@@ -66,7 +66,6 @@ struct pool {
 	struct broker *broker;
 	struct shelf_list shelves;
 	struct event *timer;
-	int64_t taken_at;
 };
 
 /* ---- one container ---- */
@@ -229,7 +228,8 @@ may_add(const struct shelf *shelf, int64_t now)
 
 	if (shelf->n >= shelf->want || now < shelf->retry_at || now < shelf->crowded_until)
 		return false;
-	return now - p->taken_at >= REST_MS || 2 * shelf->n < shelf->want;
+	return container_set_quiet_ms(p->broker->containers) >= QUIET_MS ||
+	    4 * shelf->n < shelf->want;
 }
 
 static void
@@ -581,7 +581,6 @@ pool_take(struct pool *p, struct policy_grant *grant, const struct audit_subject
 	container_hand_out(c, item, grant, who->connection, owner);
 	item->container = NULL;
 	drop(item);
-	p->taken_at = clock_now_ms();
 	look_again(p);
 	*ret = c;
 	return 0;

@@ -32,7 +32,7 @@ enum guest_order_id {
 	GUEST_SPAWN = 1,
 	GUEST_CONNECT = 2,
 	GUEST_LISTEN = 3,
-	GUEST_END = 9, /* end every program, then the container; no body, no descriptors */
+	GUEST_END = 9, /* end every program, then the container; no body. Descriptors: 0, or 1: held until nobody is left */
 };
 
 void guest_put_end(struct wire_writer *w);

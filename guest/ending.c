@@ -3,8 +3,17 @@
 #include "ending.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include "clock.h"
+#include "startup.h"
+
+/* Killed ones are gone soon, but for one that the kernel cannot let go of. */
+#define GONE_LOOKS   100
+#define GONE_LOOK_MS 10
 
 void
 ending_ask(void)
@@ -27,4 +36,33 @@ ending_finish(void)
 {
 	(void)kill(-1, SIGKILL);
 	_exit(0); /* what is left goes with the container's first process */
+}
+
+void
+ending_reap(void)
+{
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
+}
+
+void
+ending_rest(int signal_fd)
+{
+	struct pollfd wait = { .fd = STDIN_FILENO, .events = POLLIN };
+	int64_t until = clock_now_ms() + ENDING_REST_MS;
+	int64_t left;
+
+	(void)kill(-1, SIGKILL);
+	for (int i = 0; i < GONE_LOOKS && !ending_is_alone(); i++) {
+		ending_reap();
+		(void)poll(NULL, 0, GONE_LOOK_MS);
+	}
+	if (dup2(signal_fd, wait.fd) < 0 || startup_clean_fds() < 0)
+		_exit(0);
+	while ((left = until - clock_now_ms()) > 0) {
+		ending_reap();
+		if (poll(&wait, 1, (int)left) > 0 && startup_read_signals(wait.fd))
+			break;
+	}
+	_exit(0);
 }

@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 
 #include "clock.h"
 #include "ending.h"
@@ -23,13 +22,6 @@ parse_grace(const char *text)
 	long ms = strtol(text, &end, 10);
 
 	return end == text || *end != '\0' || ms < 0 || ms > GRACE_MAX_MS ? -1 : ms;
-}
-
-static void
-reap(void)
-{
-	while (waitpid(-1, NULL, WNOHANG) > 0)
-		;
 }
 
 void
@@ -49,7 +41,7 @@ hold_run(const char *grace)
 			end_at = clock_now_ms() + grace_ms;
 			ending_ask();
 		}
-		reap();
+		ending_reap();
 		if (ending && (ending_is_alone() || clock_now_ms() >= end_at))
 			ending_finish();
 	}

@@ -76,6 +76,7 @@ struct guest {
 	int signal_fd;
 	struct rendezvous rendezvous;
 	bool ending;
+	bool rests; /* at its end: a broker chooses when, and sees by a descriptor that nobody is left */
 	bool childless;
 	int64_t end_at; /* SIGKILL for everything that is left */
 	uint32_t grace_ms; /* the longest of the orders': before the first there is nothing to wait for */
@@ -205,10 +206,13 @@ carry_out_end(struct guest *g, const uint8_t *record, size_t len, int *fds, unsi
 	struct wire_reader r;
 
 	wire_reader_init(&r, record, len);
-	if (guest_get_end(&r) != 0 || n_fds != 0)
+	if (guest_get_end(&r) != 0 || n_fds > 1) {
 		refuse_order(fds, n_fds, EPROTO);
-	else
-		begin_to_end(g);
+		return;
+	}
+	/* The descriptor is open until everything is let go of. */
+	g->rests = n_fds == 1;
+	begin_to_end(g);
 }
 
 static void
@@ -306,8 +310,11 @@ on_deadlines(struct guest *g)
 	}
 	for (int i = 0; i < LISTENERS_MAX; i++)
 		listener_tick(&g->listeners[i], now);
-	if (g->ending && (g->childless || now >= g->end_at))
-		ending_finish();
+	if (!g->ending || (!g->childless && now < g->end_at))
+		return;
+	if (g->rests)
+		ending_rest(g->signal_fd);
+	ending_finish();
 }
 
 /* The earlier one of two deadlines; 0: none. */

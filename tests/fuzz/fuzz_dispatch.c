@@ -247,7 +247,8 @@ step_path_failed(struct step *s)
 static void
 step_container_ended(struct step *s)
 {
-	(void)scene_container_ended(&scene, s->arg);
+	if ((s->arg & 0x40) == 0 || !scene_emptied(&scene, s->arg & 0x3f, (s->arg & 0x80) != 0))
+		(void)scene_container_ended(&scene, s->arg);
 }
 
 static void

@@ -2,6 +2,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -326,6 +327,7 @@ scene_setup(void)
 	scene_make_users();
 	make_policy();
 	load_files();
+	(void)signal(SIGPIPE, SIG_IGN); /* as the broker has it */
 	/* Every line is made, escaped and written: wherever descriptor 2 goes. */
 	log_setup("scene", LOG_LEVEL_DEBUG, false);
 }

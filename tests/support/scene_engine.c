@@ -41,6 +41,7 @@ struct scene_launch {
 	enum scene_user user;
 	char id[ENGINE_ID_LEN + 1];
 	int process; /* our end of what stands for its first process's pidfd; -1: none */
+	int held;    /* by that process, until nobody is left; -1: nothing */
 	bool exists; /* in the engine; false after engine_discard() */
 };
 
@@ -69,6 +70,7 @@ forget_launch(struct scene_launch *l)
 	if (l->done != NULL || l->path != NULL || l->exists)
 		return;
 	fd_close(&l->process);
+	fd_close(&l->held);
 	l->used = false;
 }
 
@@ -156,14 +158,15 @@ engine_discard(struct engine *e, const char *id)
 	fuzz_broken(__FILE__, __LINE__, "a container is removed that does not exist");
 }
 
-/* No pool and nobody of mode "user" is in this play: whoever asks has lost the way. */
+/* It removes at once. */
 struct engine_counts
 engine_counts(const struct engine *e)
 {
 	(void)e;
-	fuzz_broken(__FILE__, __LINE__, "the pool asks the engine");
+	return (struct engine_counts){ 0 };
 }
 
+/* No pool and nobody of mode "user" is in this play: whoever asks has lost the way. */
 enum engine_health
 engine_health(const struct engine *e)
 {
@@ -232,7 +235,7 @@ path_open(struct broker *b, const char *name, enum data_path_life life,
 	}
 	memset(l, 0, sizeof(*l));
 	l->used = true;
-	l->process = -1;
+	l->process = l->held = -1;
 	(void)snprintf(l->name, sizeof(l->name), "%s", name);
 	(void)snprintf(l->id, sizeof(l->id), "%064zx", (size_t)(l - launches) + 1);
 	d->events = *events;
@@ -404,10 +407,16 @@ path_listen(struct data_path *d, const struct guest_listen *order, struct data_p
 	return scene_now->start_result == DATA_PATH_E_LATER ? -EOPNOTSUPP : open_streams(1, ret);
 }
 
-static void
+static int
 path_hang_up(struct data_path *d)
 {
+	int fds[2];
+
 	d->hung_up = true;
+	if (!d->ready || pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -1;
+	d->launch->held = fds[1];
+	return fds[0];
 }
 
 static void
@@ -439,6 +448,7 @@ enum wanted {
 	WANT_REPORT,
 	WANT_FAILURE,
 	WANT_PROCESS,
+	WANT_HELD,
 };
 
 /* Whether there is a report still to come. One can fail that comes before the engine's answer. */
@@ -459,7 +469,7 @@ fits(const struct scene_launch *l, enum wanted wanted)
 		return is_open(l->path) && l->path->launched;
 	if (wanted == WANT_FAILURE)
 		return is_open(l->path);
-	return l->process >= 0;
+	return (wanted == WANT_PROCESS ? l->process : l->held) >= 0;
 }
 
 static struct scene_launch *
@@ -550,6 +560,21 @@ scene_container_ended(struct scene *s, unsigned i)
 	if (l == NULL)
 		return false;
 	fd_close(&l->process);
+	scene_turn(s);
+	return true;
+}
+
+bool
+scene_emptied(struct scene *s, unsigned i, bool lie)
+{
+	struct scene_launch *l = pick_launch(i, WANT_HELD);
+
+	if (l == NULL)
+		return false;
+	if (lie)
+		FUZZ_CHECK(write(l->held, "", 1) == 1 || errno == EPIPE);
+	else
+		fd_close(&l->held);
 	scene_turn(s);
 	return true;
 }

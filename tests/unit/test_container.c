@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A container whose end comes before its beginning is over. */
+/* The ends of containers: one that comes before its beginning is over, and those that wait for who comes. */
 #include "test.h"
 
 #include "scene.h"
@@ -31,10 +31,137 @@ test_down_before_the_engine_has_answered(void **state)
 	scene_end(&scene);
 }
 
+/* Somebody has a container that is up. */
+static struct scene_worker *
+log_in(enum scene_user user)
+{
+	struct scene_worker *w = scene_log_in(&scene, user);
+
+	assert_non_null(w);
+	scene_send(&scene, w, buf, scene_put_start(0, false, false, "id", buf, sizeof(buf)));
+	assert_true(scene_launched(&scene, 0, 0));
+	assert_true(scene_path_ready(&scene, 0));
+	return w;
+}
+
+static void
+log_out(struct scene_worker *w)
+{
+	scene_close(&scene, w);
+	scene_turn(&scene);
+}
+
+/* Its removal waits for what a login needs of the machine. */
+static void
+test_empty_waits_for_a_login(void **state)
+{
+	(void)state;
+	scene_begin(&scene);
+	log_out(log_in(SCENE_ALICE));
+	assert_true(scene_emptied(&scene, 0, false));
+	scene_pass(&scene, 200000);
+	assert_int_equal(scene.discards, 0);
+	scene_pass(&scene, 150000);
+	assert_int_equal(scene.discards, 1);
+	scene_end(&scene);
+}
+
+/* Where nobody comes, or the service stops, it waits for nothing. */
+static void
+test_empty_waits_for_nobody(void **state)
+{
+	struct scene_worker *w;
+
+	(void)state;
+	scene_begin(&scene);
+	w = log_in(SCENE_ALICE);
+	scene_pass(&scene, 1000000);
+	log_out(w);
+	assert_int_equal(scene.discards, 0);
+	assert_true(scene_emptied(&scene, 0, false));
+	assert_int_equal(scene.discards, 1);
+	w = log_in(SCENE_ALICE);
+	log_out(w);
+	scene.broker.draining = true;
+	assert_true(scene_emptied(&scene, 0, false));
+	assert_int_equal(scene.discards, 2);
+	scene_end(&scene);
+}
+
+/* However many come. */
+static void
+test_empty_does_not_wait_for_ever(void **state)
+{
+	(void)state;
+	scene_begin(&scene);
+	log_out(log_in(SCENE_ALICE));
+	assert_true(scene_emptied(&scene, 0, false));
+	for (unsigned i = 0; i < 7; i++) {
+		scene_pass(&scene, 250000);
+		(void)log_in(i < 3 ? SCENE_ALICE : SCENE_BOB);
+	}
+	scene_pass(&scene, 200000);
+	assert_int_equal(scene.discards, 0);
+	scene_pass(&scene, 90000);
+	assert_int_equal(scene.discards, 1);
+	scene_end(&scene);
+}
+
+/* Four is what the policy lets everybody have: those in which nobody is left are not in the way of a fifth. */
+static void
+test_empty_gives_way(void **state)
+{
+	struct scene_worker *w[5];
+
+	(void)state;
+	scene_begin(&scene);
+	for (unsigned i = 0; i < 4; i++)
+		w[i] = log_in(SCENE_ALICE);
+	log_out(w[0]);
+	w[4] = scene_log_in(&scene, SCENE_ALICE);
+	scene_send(&scene, w[4], buf, scene_put_start(0, false, false, "id", buf, sizeof(buf)));
+	/* Somebody may be in there. */
+	assert_int_equal(w[4]->channels[0].starts, 0);
+	assert_int_equal(w[4]->started_programs, 0);
+	assert_int_equal(scene.discards, 0);
+	assert_true(scene_emptied(&scene, 0, false));
+	assert_int_equal(scene.discards, 0);
+	assert_int_equal(scene.launches, 4);
+	scene_send(&scene, w[4], buf, scene_put_start(1, false, false, "id", buf, sizeof(buf)));
+	assert_int_equal(scene.discards, 1);
+	assert_int_equal(scene.launches, 5);
+	scene_end(&scene);
+}
+
+/* Whatever else comes where its end is waited for is not believed: it has its grace time, and no more. */
+static void
+test_empty_by_hearsay(void **state)
+{
+	struct scene_worker *w;
+
+	(void)state;
+	scene_begin(&scene);
+	w = log_in(SCENE_ALICE);
+	scene_pass(&scene, 1000000);
+	log_out(w);
+	assert_true(scene_emptied(&scene, 0, true));
+	assert_true(scene_emptied(&scene, 0, false));
+	scene_pass(&scene, 9000000);
+	assert_int_equal(scene.discards, 0);
+	scene_pass(&scene, 1100000);
+	assert_int_equal(scene.discards, 1);
+	scene_end(&scene);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_empty_waits_for_a_login),
+		cmocka_unit_test(test_empty_waits_for_nobody),
+		cmocka_unit_test(test_empty_does_not_wait_for_ever),
+		cmocka_unit_test(test_empty_gives_way),
+		cmocka_unit_test(test_empty_by_hearsay),
 		cmocka_unit_test(test_down_before_the_engine_has_answered),
 	};
 

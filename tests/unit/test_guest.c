@@ -398,7 +398,7 @@ test_malformed_ends(void **state)
 	harness_sh(&container, "cat; exit 3", &runs);
 	harness_expect_started(&runs);
 	for (unsigned n = 0; n <= 4; n++) {
-		for (size_t len = n == 0 ? 2 : 1; len <= 2; len++) {
+		for (size_t len = n <= 1 ? 2 : 1; len <= 2; len++) {
 			if (n == 0) {
 				/* There is nobody to tell. */
 				harness_send_raw(&container, end, len, NULL, 0);

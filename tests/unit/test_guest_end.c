@@ -562,6 +562,89 @@ test_broker_lets_go_politely(void **state)
 	program_ends_close(&e);
 }
 
+/* The order to end, with a descriptor; returns what has its end when nobody is left. */
+static int
+order_end(void)
+{
+	static const uint8_t end[1] = { GUEST_END };
+	int fds[2];
+
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+	harness_send_raw(&container, end, sizeof(end), &fds[1], 1);
+	fd_close(&fds[1]);
+	return fds[0];
+}
+
+static bool
+guest_is_there(void)
+{
+	return kill(container.guest, 0) == 0;
+}
+
+static bool
+guest_has_children(void)
+{
+	char path[64];
+	FILE *f;
+	int c;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)container.guest,
+	    (int)container.guest);
+	f = fopen(path, "re");
+	assert_non_null(f);
+	c = fgetc(f);
+	assert_int_equal(fclose(f), 0);
+	return c != EOF;
+}
+
+/* It is told when nobody is left, and process 1 stays until it is killed: alone, with nothing open, obeying nothing. */
+static void
+test_rest(void **state)
+{
+	struct program_ends polite;
+	struct program_ends stubborn;
+	int64_t from;
+	int empty;
+
+	(void)state;
+	harness_sh(&container, "exec sleep 1000", &polite);
+	harness_expect_started(&polite);
+	start_stubborn(&stubborn);
+	from = harness_now_ms();
+	empty = order_end();
+	assert_true(harness_ends_within(empty, HARNESS_WAIT_MS));
+	assert_in_range(harness_now_ms() - from, 250, HARNESS_WAIT_MS);
+	harness_expect_signaled(&polite, SIGHUP);
+	assert_true(harness_ends_within(polite.out, 0));
+	assert_true(harness_ends_within(stubborn.out, 0));
+	harness_expect_fds(&container, 3);
+	assert_false(guest_has_children());
+	assert_true(guest_is_there());
+	assert_int_equal(kill(container.guest, SIGTERM), 0);
+	assert_int_equal(harness_wait(&container), 0);
+	assert_in_range(harness_now_ms() - from, 0, 4000);
+	fd_close(&empty);
+	program_ends_close(&polite);
+	program_ends_close(&stubborn);
+}
+
+/* A broker that is killed, or forgets it, leaves nothing behind for long. */
+static void
+test_rest_is_short(void **state)
+{
+	int64_t from;
+	int empty = order_end();
+
+	(void)state;
+	from = harness_now_ms();
+	assert_true(harness_ends_within(empty, HARNESS_WAIT_MS));
+	fd_close(&empty);
+	fd_close(&container.order);
+	assert_true(guest_is_there());
+	assert_int_equal(harness_wait(&container), 0);
+	assert_in_range(harness_now_ms() - from, 4000, HARNESS_WAIT_MS);
+}
+
 /* The last orders before the end are still read; they end with everything else. */
 static void
 test_orders_before_the_end(void **state)
@@ -721,6 +804,8 @@ main(int argc, char **argv)
 		CASE(test_gone_at_once),
 		CASE(test_broker_lets_go),
 		CASE(test_broker_lets_go_politely),
+		CASE(test_rest),
+		CASE(test_rest_is_short),
 		CASE(test_orders_before_the_end),
 		CASE(test_asked_to_end),
 		CASE(test_other_signals),

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Broker: containers in which nobody is left. The end of one costs the engine as much of the machine as several
+ * logins do, and nobody waits for it; so those who come have the machine first. Hostile: a guest that says
+ * that nobody is left although somebody is gains a few seconds, which its grace time bounds as ever.
+ */
+#include <errno.h>
+#include <event2/event.h>
+#include <unistd.h>
+
+#include "broker.h"
+#include "clock.h"
+#include "config.h"
+#include "container_priv.h"
+#include "engine.h"
+#include "fd.h"
+#include "log.h"
+
+#define LOOK_MS  50
+#define QUIET_MS 300 /* after a login */
+#define REST_MS \
+	2000 /* not longer, whoever comes; the guest itself waits for ENDING_REST_MS at most */
+
+static void
+look_again(struct container_set *set)
+{
+	struct timeval tv = { .tv_usec = LOOK_MS * 1000 };
+
+	if (event_add(set->rest, &tv) < 0) {
+		log_error("containers are removed at once: out of memory");
+		container_set_give_way(set);
+	}
+}
+
+/* What is not there so far is not being removed either. */
+static bool
+engine_has_time(const struct container_set *set)
+{
+	struct engine_counts counts = engine_counts(set->broker->engine);
+
+	return counts.discarding - counts.absent < set->broker->config->engine.starts;
+}
+
+void
+container_rest_look(int fd, short what, void *arg)
+{
+	struct container_set *set = arg;
+	bool quiet = container_set_quiet_ms(set) >= QUIET_MS;
+	int64_t now = clock_now_ms();
+	struct container *c;
+	struct container *next;
+	bool some = false;
+
+	(void)fd;
+	(void)what;
+	for (c = TAILQ_FIRST(&set->list); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, link);
+		if (c->state != CONTAINER_EMPTY)
+			continue;
+		if ((quiet || now - c->empty_since >= REST_MS) && engine_has_time(set))
+			container_discard(c);
+		else
+			some = true;
+	}
+	if (some)
+		look_again(set);
+}
+
+void
+container_set_give_way(struct container_set *set)
+{
+	struct container *c;
+	struct container *next;
+
+	for (c = TAILQ_FIRST(&set->list); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, link);
+		if (c->state == CONTAINER_EMPTY)
+			container_discard(c);
+	}
+}
+
+/* Nothing that could come is taken: it has its end, or is not listened to any more. */
+static void
+on_empty(evutil_socket_t fd, short what, void *arg)
+{
+	struct container *c = arg;
+	char byte;
+	ssize_t n = read(fd, &byte, 1);
+
+	(void)what;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	(void)event_del(c->emptied);
+	fd_close(&c->empty_fd);
+	if (n != 0)
+		return;
+	(void)event_del(c->grace);
+	c->state = CONTAINER_EMPTY;
+	c->empty_since = clock_now_ms();
+	if (c->broker->draining)
+		container_discard(c);
+	else
+		container_rest_look(-1, 0, c->set);
+}
+
+void
+container_rest(struct container *c, int empty_fd)
+{
+	c->empty_fd = empty_fd;
+	if (empty_fd < 0)
+		return;
+	c->emptied = event_new(c->broker->base, empty_fd, EV_READ | EV_PERSIST, on_empty, c);
+	if (c->emptied == NULL || event_add(c->emptied, NULL) < 0)
+		fd_close(&c->empty_fd);
+}
