@@ -790,6 +790,7 @@ peer_started(struct peer *p, pid_t pid, int *pidfd)
 {
 	p->pid = pid;
 	fd_close(&p->place_fd);
+	fd_close(&p->pidfd);
 	p->pidfd = fd_steal(pidfd);
 	log_debug("connection=%s worker pid=%d", p->id, (int)pid);
 	if (p->state == PEER_STARTING && !set_deadline(p, LOCK_DOWN_MS))

@@ -3,6 +3,9 @@
 #ifndef SP_KERNEL_ACCOUNT_FIXTURE_H
 #define SP_KERNEL_ACCOUNT_FIXTURE_H
 
+#include <stdio.h>
+#include <string.h>
+
 #include "engine_fixture.h"
 #include "kernel_account.h"
 
@@ -67,5 +70,130 @@ good_account(void)
 				a.there[i] = true;
 	return a;
 }
+
+/* text with the one place that says old saying new; the caller frees it. NULL: it is not there once. */
+static inline char *
+account_changed(const char *text, const char *old, const char *new)
+{
+	const char *at = strstr(text, old);
+	char *out = NULL;
+
+	if (at == NULL || strstr(at + 1, old) != NULL ||
+	    asprintf(&out, "%.*s%s%s", (int)(at - text), text, new, at + strlen(old)) < 0)
+		return NULL;
+	return out;
+}
+
+/* In which of the texts. */
+enum account_text {
+	ACCOUNT_STATUS,
+	ACCOUNT_LIMITS,
+	ACCOUNT_UID_MAP,
+	ACCOUNT_MOUNTS,
+};
+
+#define LINE(point, rest) "\n900 165 0:99 / " point " " rest "\n"
+#define LAST              "\n114 171 0:82 / /sys/firmware ro,relatime - tmpfs tmpfs ro\n"
+
+/* Every way in which it can be wrong. */
+static const struct account_difference {
+	enum account_text text;
+	const char *old, *new;
+	const char *says;
+} account_differences[] = {
+	{ ACCOUNT_STATUS, "CapEff:\t0000000000000000", "CapEff:\t0000000000000001",
+	    "CapEff: 0000000000000001" },
+	{ ACCOUNT_STATUS, "CapBnd:\t0000000000000000", "CapBnd:\t00000000a80425fb", "CapBnd:" },
+	{ ACCOUNT_STATUS, "CapInh:\t0000000000000000", "CapInh:\t8000000000000000", "CapInh:" },
+	{ ACCOUNT_STATUS, "CapPrm:\t0000000000000000", "CapPrm:\t", "CapPrm:" },
+	{ ACCOUNT_STATUS, "CapAmb:\t0000000000000000\n", "", "CapAmb:" },
+	{ ACCOUNT_STATUS, "NoNewPrivs:\t1", "NoNewPrivs:\t0", "NoNewPrivs: is 0 instead of 1" },
+	{ ACCOUNT_STATUS, "NoNewPrivs:\t1\n", "", "NoNewPrivs" },
+	{ ACCOUNT_STATUS, "Seccomp:\t2", "Seccomp:\t0", "Seccomp: is 0 instead of 2" },
+	{ ACCOUNT_STATUS, "Uid:\t1000\t1000\t1000\t1000", "Uid:\t1000\t1000\t0\t1000", "Uid: is 0" },
+	{ ACCOUNT_STATUS, "Uid:\t1000\t1000\t1000\t1000", "Uid:\t1000", "Uid: has 1 numbers" },
+	{ ACCOUNT_STATUS, "Gid:\t100\t100\t100\t100", "Gid:\t100\t100\t100\t0", "Gid: is 0" },
+	{ ACCOUNT_STATUS, "Groups:\t100 ", "Groups:\t100 27 ", "Groups: is 27" },
+	{ ACCOUNT_STATUS, "NSpid:\t8657\t1", "NSpid:\t8657", "process ids" },
+	{ ACCOUNT_STATUS, "NSpid:\t8657\t1", "NSpid:\t8657\t7", "process ids" },
+	{ ACCOUNT_LIMITS, "Max open files            1024                 1024 ",
+	    "Max open files            1024                 4096 ", "Max open files" },
+	{ ACCOUNT_LIMITS, "Max core file size        0 ", "Max core file size        unlimited ",
+	    "Max core" },
+	{ ACCOUNT_LIMITS,
+	    "Max open files            1024                 1024                 files     \n", "",
+	    "Max open files" },
+	{ ACCOUNT_UID_MAP, "0          0 4294967295", "0     100000      65536", "rootless" },
+	{ ACCOUNT_UID_MAP, "         0          0 4294967295\n", "", "rootless" },
+	{ ACCOUNT_MOUNTS, " / / ro,relatime", " / / rw,relatime", "its root can be written" },
+	{ ACCOUNT_MOUNTS, " / / ro,relatime", " / /root ro,relatime", "nobody asked for" },
+	{ ACCOUNT_MOUNTS, LAST, LAST "900 165 0:99 / / ro - ext4 /dev/vda rw\n", "not mounted once" },
+	{ ACCOUNT_MOUNTS, "/.sallyport/guest ro,", "/.sallyport/guest rw,",
+	    "/.sallyport/guest can be written" },
+	{ ACCOUNT_MOUNTS, "/opt ro,", "/opt rw,", "/opt can be written" },
+	{ ACCOUNT_MOUNTS, "/opt ro,", "/opt/ ro,", "nobody asked for" },
+	{ ACCOUNT_MOUNTS, "size=1024k", "size=2048k",
+	    "/tmp has a size of 2097152 instead of 1048576" },
+	{ ACCOUNT_MOUNTS, "size=1024k", "size=512k", "/tmp has a size" },
+	{ ACCOUNT_MOUNTS, "rw,size=1024k", "rw", "/tmp has a size of 0" },
+	{ ACCOUNT_MOUNTS, "size=1024k", "size=99999999999999999999k", "/tmp has a size" },
+	{ ACCOUNT_MOUNTS, "- tmpfs tmpfs rw,size=1024k", "- ext4 /dev/vda rw",
+	    "no memory filesystem" },
+	{ ACCOUNT_MOUNTS, "/tmp rw,nosuid,nodev,", "/tmp rw,nosuid,nodevice,",
+	    "/tmp may have devices" },
+	{ ACCOUNT_MOUNTS, "/home rw,", "/home2 rw,", "/home2 that nobody asked for" },
+	{ ACCOUNT_MOUNTS, LAST,
+	    "\n900 165 0:99 / /tmp rw,nosuid,nodev - tmpfs tmpfs rw,size=1024k" LAST,
+	    "two things are mounted at /tmp" },
+	/* What Podman adds by itself when nobody stops it. */
+	{ ACCOUNT_MOUNTS, LAST, LINE("/a\\040b\\134", "ro - ext4 /dev/vda rw"), "/a b\\ that nobody" },
+	{ ACCOUNT_MOUNTS, LAST, LINE("/run", "rw,nosuid,nodev - tmpfs tmpfs rw"), "/run that nobody" },
+	{ ACCOUNT_MOUNTS, LAST, LINE("/etc/hosts", "ro - ext4 /dev/vda rw"),
+	    "/etc/hosts that nobody" },
+	{ ACCOUNT_MOUNTS, LAST, LINE("/etc/resolv.conf", "ro - ext4 /dev/vda rw"),
+	    "/etc/resolv.conf that nobody" },
+	{ ACCOUNT_MOUNTS, LAST, LINE("/run/secrets", "ro - tmpfs tmpfs rw,size=1k"),
+	    "/run/secrets that nobody" },
+	{ ACCOUNT_MOUNTS, LAST, LINE("/www/below", "rw - ext4 /dev/vdc rw"),
+	    "/www/below that nobody" },
+	{ ACCOUNT_MOUNTS, LAST, LINE("/dev/fuse", "rw - devtmpfs devtmpfs rw"),
+	    "/dev/fuse that nobody" },
+	{ ACCOUNT_MOUNTS, LAST, LINE("/host\\012x", "rw - ext4 /dev/vda rw"), "nobody asked for" },
+	{ ACCOUNT_MOUNTS, "/dev rw,nosuid,noexec - tmpfs tmpfs rw,size=65536k,",
+	    "/dev rw - tmpfs tmpfs rw,", "/dev is memory without a limit" },
+	{ ACCOUNT_MOUNTS, "rw,size=64000k", "rw", "/dev/shm is memory without a limit" },
+	{ ACCOUNT_MOUNTS, " /sys ro,", " /sys rw,", "/sys can be written" },
+	{ ACCOUNT_MOUNTS, "/sys/fs/cgroup/cpu ro,", "/sys/fs/cgroup/cpu rw,",
+	    "/sys/fs/cgroup/cpu that nobody" },
+	{ ACCOUNT_MOUNTS, "/sys/fs/cgroup rw,nosuid,nodev,noexec - tmpfs tmpfs rw,mode=755",
+	    "/sys/fs/cgroup rw - cgroup2 cgroup rw", "/sys/fs/cgroup can be written" },
+	{ ACCOUNT_MOUNTS, "0:72 / /dev/mqueue", "0:21 / /dev/mqueue", "the host's message queues" },
+	{ ACCOUNT_MOUNTS, "168 165 0:74 / /proc rw", "168 165 0:74 /1 /proc rw",
+	    "/proc is not mounted" },
+	{ ACCOUNT_MOUNTS, LAST, LINE("/proc", "rw - proc proc rw"),
+	    "two things are mounted at /proc" },
+	{ ACCOUNT_MOUNTS, "/proc/sys ro,", "/proc/sys rw,", "/proc/sys that nobody asked for" },
+	{ ACCOUNT_MOUNTS,
+	    "107 168 0:74 /sys /proc/sys ro,nosuid,nodev,noexec,relatime - proc proc rw\n", "",
+	    "/proc/sys is not read-only" },
+	{ ACCOUNT_MOUNTS, "108 168 0:81 / /proc/acpi ro,relatime - tmpfs tmpfs ro\n", "",
+	    "/proc/acpi is not hidden" },
+	/* Read-only is not hidden. */
+	{ ACCOUNT_MOUNTS, "0:81 / /proc/acpi ro,relatime - tmpfs tmpfs ro",
+	    "0:74 /acpi /proc/acpi ro - proc proc rw", "/proc/acpi is not hidden" },
+	{ ACCOUNT_MOUNTS, "0:82 / /sys/firmware ro,relatime - tmpfs tmpfs ro",
+	    "0:76 /firmware /sys/firmware ro - sysfs sysfs ro", "/sys/firmware is not hidden" },
+	{ ACCOUNT_MOUNTS, "0:75 /null /proc/keys", "0:75 /keys /proc/keys",
+	    "/proc/keys that nobody asked for" },
+	{ ACCOUNT_MOUNTS, "- devtmpfs devtmpfs rw\n", "- proc proc rw\n",
+	    "/proc/timer_list that nobody asked for" },
+	{ ACCOUNT_MOUNTS, LAST, "\n", "/sys/firmware is not hidden" },
+	{ ACCOUNT_MOUNTS, LAST, "\n114 171 0:82 / /sys/firmware ro,relatime - tmpfs tmpfs ro",
+	    "cut short" },
+	{ ACCOUNT_MOUNTS, LAST, LAST "\n", "not understood" },
+	{ ACCOUNT_MOUNTS, "master:9 - ext4", "master:9 ext4", "not understood" },
+	{ ACCOUNT_MOUNTS, "- sysfs sysfs ro", "- sysfs", "not understood" },
+	{ ACCOUNT_MOUNTS, "master:9", "a a a a a a a a a a a a a a a a a", "not understood" },
+};
 
 #endif
