@@ -598,8 +598,9 @@ on_grace_over(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	log_info("connection=%s container=%s did not end in its grace time and is killed",
-	    c->connection, c->name);
+	if (c->state != CONTAINER_EMPTY)
+		log_info("connection=%s container=%s did not end in its grace time and is killed",
+		    c->connection, c->name);
 	container_discard(c);
 }
 

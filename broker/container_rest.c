@@ -2,7 +2,7 @@
 /*
  * Broker: containers in which nobody is left. The end of one costs the engine as much of the machine as several
  * logins do, and nobody waits for it; so those who come have the machine first. Hostile: a guest that says
- * that nobody is left although somebody is gains a few seconds, which its grace time bounds as ever.
+ * that nobody is left although somebody is gains nothing: the grace time goes on, and whatever is there then is killed.
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -94,7 +94,6 @@ on_empty(evutil_socket_t fd, short what, void *arg)
 	fd_close(&c->empty_fd);
 	if (n != 0)
 		return;
-	(void)event_del(c->grace);
 	c->state = CONTAINER_EMPTY;
 	c->empty_since = clock_now_ms();
 	if (c->broker->draining)

@@ -88,7 +88,7 @@ test_empty_waits_for_nobody(void **state)
 	scene_end(&scene);
 }
 
-/* However many come. */
+/* However many come; it has ten seconds for everything. */
 static void
 test_empty_does_not_wait_for_ever(void **state)
 {
@@ -104,6 +104,31 @@ test_empty_does_not_wait_for_ever(void **state)
 	assert_int_equal(scene.discards, 0);
 	scene_pass(&scene, 90000);
 	assert_int_equal(scene.discards, 1);
+	scene_end(&scene);
+}
+
+/* Its removal is part of what has the grace time, two seconds here. */
+static void
+test_empty_has_the_grace_time(void **state)
+{
+	(void)state;
+	scene_begin(&scene);
+	log_out(log_in(SCENE_BOB));
+	scene_pass(&scene, 1500000);
+	assert_true(scene_emptied(&scene, 0, false));
+	assert_int_equal(scene.discards, 1);
+	log_out(log_in(SCENE_BOB));
+	scene_pass(&scene, 1000000);
+	(void)log_in(SCENE_ALICE);
+	assert_true(scene_emptied(&scene, 0, false));
+	for (unsigned i = 0; i < 3; i++) {
+		scene_pass(&scene, 240000);
+		(void)log_in(SCENE_ALICE);
+	}
+	scene_pass(&scene, 230000);
+	assert_int_equal(scene.discards, 1);
+	scene_pass(&scene, 60000);
+	assert_int_equal(scene.discards, 2);
 	scene_end(&scene);
 }
 
@@ -160,6 +185,7 @@ main(void)
 		cmocka_unit_test(test_empty_waits_for_a_login),
 		cmocka_unit_test(test_empty_waits_for_nobody),
 		cmocka_unit_test(test_empty_does_not_wait_for_ever),
+		cmocka_unit_test(test_empty_has_the_grace_time),
 		cmocka_unit_test(test_empty_gives_way),
 		cmocka_unit_test(test_empty_by_hearsay),
 		cmocka_unit_test(test_down_before_the_engine_has_answered),
