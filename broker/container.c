@@ -78,6 +78,8 @@ container_forget(struct container *c)
 	fd_close(&c->pidfd);
 	policy_grant_unref(c->grant);
 	ceilings_give(&c->place);
+	if (c->set->next == c)
+		c->set->next = TAILQ_NEXT(c, link);
 	TAILQ_REMOVE(&c->set->list, c, link);
 	free(c->image);
 	free(c);

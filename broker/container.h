@@ -78,7 +78,7 @@ void container_set_give_way(struct container_set *set);
 int64_t container_set_quiet_ms(const struct container_set *set);
 
 typedef void container_visit_fn(struct container *c, void *arg);
-/* Each of them once; fn may release the one that it is given, and no other. */
+/* Each of them once; fn may release the one that it is given, and have others give way; but not visit them. */
 void container_set_visit(struct container_set *set, container_visit_fn *fn, void *arg);
 
 /* Begin to make a container. 0 or -errno. */

@@ -64,10 +64,9 @@ void
 container_set_visit(struct container_set *set, container_visit_fn *fn, void *arg)
 {
 	struct container *c;
-	struct container *next;
 
-	for (c = TAILQ_FIRST(&set->list); c != NULL; c = next) {
-		next = TAILQ_NEXT(c, link);
+	for (c = TAILQ_FIRST(&set->list); c != NULL; c = set->next) {
+		set->next = TAILQ_NEXT(c, link);
 		fn(c, arg);
 	}
 }

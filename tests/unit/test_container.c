@@ -2,6 +2,7 @@
 /* The ends of containers: one that comes before its beginning is over, and those that wait for who comes. */
 #include "test.h"
 
+#include "container.h"
 #include "scene.h"
 
 static struct scene scene;
@@ -178,6 +179,43 @@ test_empty_by_hearsay(void **state)
 	scene_end(&scene);
 }
 
+static void
+give_way(void *arg, struct container *c)
+{
+	(void)c;
+	container_set_give_way(arg);
+}
+
+static void
+is_stale(struct container *c, void *arg)
+{
+	struct container_keeper keeper = { .stale = give_way, .arg = scene.broker.containers };
+	unsigned *n = arg;
+
+	if ((*n)++ == 0)
+		container_set_keeper(c, &keeper);
+	container_is_stale(c);
+}
+
+/* An image changes: its pool fills up again, and takes the place of who would have been looked at next. */
+static void
+test_empty_gives_way_while_all_are_visited(void **state)
+{
+	struct scene_worker *w[3];
+	unsigned n = 0;
+
+	(void)state;
+	scene_begin(&scene);
+	for (unsigned i = 0; i < 3; i++)
+		w[i] = log_in(SCENE_ALICE);
+	log_out(w[1]);
+	assert_true(scene_emptied(&scene, 0, false));
+	container_set_visit(scene.broker.containers, is_stale, &n);
+	assert_int_equal(scene.discards, 1);
+	assert_int_equal(n, 2);
+	scene_end(&scene);
+}
+
 int
 main(void)
 {
@@ -187,6 +225,7 @@ main(void)
 		cmocka_unit_test(test_empty_does_not_wait_for_ever),
 		cmocka_unit_test(test_empty_has_the_grace_time),
 		cmocka_unit_test(test_empty_gives_way),
+		cmocka_unit_test(test_empty_gives_way_while_all_are_visited),
 		cmocka_unit_test(test_empty_by_hearsay),
 		cmocka_unit_test(test_down_before_the_engine_has_answered),
 	};
