@@ -18,8 +18,8 @@
 
 #define LOOK_MS  50
 #define QUIET_MS 300 /* after a login */
-#define REST_MS \
-	2000 /* not longer, whoever comes; the guest itself waits for ENDING_REST_MS at most */
+#define REST_MS  2000 /* not longer, whoever comes, if the engine has time */
+#define MOST_MS  5000 /* not longer at all; an honest guest does not stay longer either (ENDING_REST_MS) */
 
 static void
 look_again(struct container_set *set)
@@ -41,12 +41,22 @@ engine_has_time(const struct container_set *set)
 	return counts.discarding - counts.absent < set->broker->config->engine.starts;
 }
 
+/* An engine that is away does not give whoever is in there after all any more time. */
+static bool
+is_due(const struct container *c)
+{
+	int64_t rested = clock_now_ms() - c->empty_since;
+
+	if (c->broker->draining || rested >= MOST_MS)
+		return true;
+	return (rested >= REST_MS || container_set_quiet_ms(c->set) >= QUIET_MS) &&
+	    engine_has_time(c->set);
+}
+
 void
 container_rest_look(int fd, short what, void *arg)
 {
 	struct container_set *set = arg;
-	bool quiet = container_set_quiet_ms(set) >= QUIET_MS;
-	int64_t now = clock_now_ms();
 	struct container *c;
 	struct container *next;
 	bool some = false;
@@ -57,7 +67,7 @@ container_rest_look(int fd, short what, void *arg)
 		next = TAILQ_NEXT(c, link);
 		if (c->state != CONTAINER_EMPTY)
 			continue;
-		if ((quiet || now - c->empty_since >= REST_MS) && engine_has_time(set))
+		if (is_due(c))
 			container_discard(c);
 		else
 			some = true;
@@ -96,10 +106,7 @@ on_empty(evutil_socket_t fd, short what, void *arg)
 		return;
 	c->state = CONTAINER_EMPTY;
 	c->empty_since = clock_now_ms();
-	if (c->broker->draining)
-		container_discard(c);
-	else
-		container_rest_look(-1, 0, c->set);
+	container_rest_look(-1, 0, c->set);
 }
 
 void

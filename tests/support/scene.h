@@ -86,6 +86,7 @@ struct scene {
 	bool somebody; /* has proven a login, so that a source may be known */
 	int spawner;
 	int start_result; /* of the data path's next orders: 0, DATA_PATH_E_BUSY, DATA_PATH_E_LATER or -errno */
+	unsigned removing; /* containers that the engine has not removed so far, as it says */
 	unsigned launches, discards; /* so far */
 	/* Requests that were in order, when they were sent: the audit log has one line for each. */
 	unsigned programs, forwards, listens, told;

@@ -158,12 +158,12 @@ engine_discard(struct engine *e, const char *id)
 	fuzz_broken(__FILE__, __LINE__, "a container is removed that does not exist");
 }
 
-/* It removes at once. */
+/* It removes at once, whatever it says. */
 struct engine_counts
 engine_counts(const struct engine *e)
 {
 	(void)e;
-	return (struct engine_counts){ 0 };
+	return (struct engine_counts){ .discarding = scene_now->removing };
 }
 
 /* No pool and nobody of mode "user" is in this play: whoever asks has lost the way. */

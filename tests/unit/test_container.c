@@ -133,6 +133,29 @@ test_empty_has_the_grace_time(void **state)
 	scene_end(&scene);
 }
 
+/* Nor for an engine that removes nothing, or for one that has no time when the service stops. */
+static void
+test_empty_does_not_wait_for_the_engine(void **state)
+{
+	(void)state;
+	scene_begin(&scene);
+	scene.removing = 100;
+	log_out(log_in(SCENE_ALICE));
+	assert_true(scene_emptied(&scene, 0, false));
+	for (unsigned i = 0; i < 48; i++)
+		scene_pass(&scene, 100000);
+	assert_int_equal(scene.discards, 0);
+	scene_pass(&scene, 300000);
+	assert_int_equal(scene.discards, 1);
+	log_out(log_in(SCENE_ALICE));
+	assert_true(scene_emptied(&scene, 0, false));
+	assert_int_equal(scene.discards, 1);
+	scene.broker.draining = true;
+	scene_pass(&scene, 60000);
+	assert_int_equal(scene.discards, 2);
+	scene_end(&scene);
+}
+
 /* Four is what the policy lets everybody have: those in which nobody is left are not in the way of a fifth. */
 static void
 test_empty_gives_way(void **state)
@@ -224,6 +247,7 @@ main(void)
 		cmocka_unit_test(test_empty_waits_for_nobody),
 		cmocka_unit_test(test_empty_does_not_wait_for_ever),
 		cmocka_unit_test(test_empty_has_the_grace_time),
+		cmocka_unit_test(test_empty_does_not_wait_for_the_engine),
 		cmocka_unit_test(test_empty_gives_way),
 		cmocka_unit_test(test_empty_gives_way_while_all_are_visited),
 		cmocka_unit_test(test_empty_by_hearsay),
