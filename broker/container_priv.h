@@ -58,7 +58,7 @@ struct container {
 	struct event *ended; /* the container's first process is gone; or it is time to ask the engine again */
 	struct engine_call *waiting; /* until the engine says that it has ended, or what became of it */
 	struct event *grace;
-	int empty_fd; /* has its end when its processes are gone; -1: that is not told */
+	int empty_fd; /* has a byte when its processes are gone; -1: that is not told */
 	struct event *emptied;
 	int64_t empty_since;
 };

@@ -89,7 +89,8 @@ container_set_give_way(struct container_set *set)
 	}
 }
 
-/* Nothing that could come is taken: it has its end, or is not listened to any more. */
+/* That one byte comes is all that is taken of it. An end without one is what is left of a descriptor that its guest
+ * never had: without room for it, or because it was ending already. */
 static void
 on_empty(evutil_socket_t fd, short what, void *arg)
 {
@@ -102,7 +103,7 @@ on_empty(evutil_socket_t fd, short what, void *arg)
 		return;
 	(void)event_del(c->emptied);
 	fd_close(&c->empty_fd);
-	if (n != 0)
+	if (n != 1)
 		return;
 	c->state = CONTAINER_EMPTY;
 	c->empty_since = clock_now_ms();

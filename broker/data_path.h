@@ -85,7 +85,7 @@ struct data_path_ops {
 	    struct data_path_streams *ret);
 	/* Give up an order that is waited for. */
 	void (*forget)(struct data_path_waiter *waiter);
-	/* No more programs; those that run are to end. A descriptor that has its end when nobody is left in the container
+	/* No more programs; those that run are to end. A descriptor that gets one byte when nobody is left in the container
 	 * but its first process, which then waits for a while to be killed; or -1: it ends by itself. */
 	int (*hang_up)(struct data_path *d);
 	/* Free. NULL is fine. No event after this. */

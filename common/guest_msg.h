@@ -32,7 +32,7 @@ enum guest_order_id {
 	GUEST_SPAWN = 1,
 	GUEST_CONNECT = 2,
 	GUEST_LISTEN = 3,
-	/* End every program, then the container; no body. Descriptors: 0; or 1, which is held until nobody is left. */
+	/* End every program, then the container; no body. Descriptors: 0; or 1, which gets a byte when nobody is left. */
 	GUEST_END = 9,
 };
 

@@ -46,7 +46,7 @@ ending_reap(void)
 }
 
 void
-ending_rest(int signal_fd)
+ending_rest(int signal_fd, int told_fd)
 {
 	struct pollfd wait = { .fd = STDIN_FILENO, .events = POLLIN };
 	int64_t until = clock_now_ms() + ENDING_REST_MS;
@@ -57,6 +57,8 @@ ending_rest(int signal_fd)
 		ending_reap();
 		(void)poll(NULL, 0, GONE_LOOK_MS);
 	}
+	/* Its end alone tells nothing: on its way it can be lost. */
+	(void)!write(told_fd, "", 1);
 	if (dup2(signal_fd, wait.fd) < 0 || startup_clean_fds() < 0)
 		_exit(0);
 	while ((left = until - clock_now_ms()) > 0) {

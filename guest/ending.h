@@ -15,11 +15,11 @@ bool ending_is_alone(void);
 _Noreturn void ending_finish(void);
 
 /*
- * Make everybody go, close every descriptor, and do nothing until somebody wants this process to end, for
- * ENDING_REST_MS at most. signal_fd: from startup_take_signals().
+ * Make everybody go, say so with one byte on told_fd, close every descriptor, and do nothing until somebody wants
+ * this process to end, for ENDING_REST_MS at most. signal_fd: from startup_take_signals().
  */
 #define ENDING_REST_MS 5000
-_Noreturn void ending_rest(int signal_fd);
+_Noreturn void ending_rest(int signal_fd, int told_fd);
 
 /* Children that have ended, whoever started them. */
 void ending_reap(void);

@@ -76,7 +76,7 @@ struct guest {
 	int signal_fd;
 	struct rendezvous rendezvous;
 	bool ending;
-	bool rests; /* at its end: a broker chooses when, and sees by a descriptor that nobody is left */
+	int told_fd; /* 0, or: at its end it rests, as a broker chooses when, and says here that nobody is left */
 	bool childless;
 	int64_t end_at; /* SIGKILL for everything that is left */
 	uint32_t grace_ms; /* the longest of the orders': before the first there is nothing to wait for */
@@ -210,8 +210,9 @@ carry_out_end(struct guest *g, const uint8_t *record, size_t len, int *fds, unsi
 		refuse_order(fds, n_fds, EPROTO);
 		return;
 	}
-	/* The descriptor is open until everything is let go of. */
-	g->rests = n_fds == 1;
+	/* Open until everything is let go of; never 0, which is open from the start. */
+	if (n_fds == 1)
+		g->told_fd = fds[0];
 	begin_to_end(g);
 }
 
@@ -312,8 +313,8 @@ on_deadlines(struct guest *g)
 		listener_tick(&g->listeners[i], now);
 	if (!g->ending || (!g->childless && now < g->end_at))
 		return;
-	if (g->rests)
-		ending_rest(g->signal_fd);
+	if (g->told_fd > 0)
+		ending_rest(g->signal_fd, g->told_fd);
 	ending_finish();
 }
 

@@ -164,8 +164,8 @@ bool scene_path_ready(struct scene *s, unsigned i);
 bool scene_ordered(struct scene *s, unsigned i);
 bool scene_path_failed(struct scene *s, unsigned i);
 bool scene_container_ended(struct scene *s, unsigned i);
-/* Nobody is left in one that was told to end; lie: something else is said where that would be seen. */
-bool scene_emptied(struct scene *s, unsigned i, bool lie);
+/* Nobody is left in one that was told to end; lost: it lets go of what it would say that with, and somebody may be. */
+bool scene_emptied(struct scene *s, unsigned i, bool lost);
 
 /* All of a login, from the connection on. NULL: the worker is gone. */
 struct scene_worker *scene_log_in(struct scene *s, enum scene_user user);

@@ -565,16 +565,15 @@ scene_container_ended(struct scene *s, unsigned i)
 }
 
 bool
-scene_emptied(struct scene *s, unsigned i, bool lie)
+scene_emptied(struct scene *s, unsigned i, bool lost)
 {
 	struct scene_launch *l = pick_launch(i, WANT_HELD);
 
 	if (l == NULL)
 		return false;
-	if (lie)
+	if (!lost)
 		FUZZ_CHECK(write(l->held, "", 1) == 1 || errno == EPIPE);
-	else
-		fd_close(&l->held);
+	fd_close(&l->held);
 	scene_turn(s);
 	return true;
 }

@@ -562,7 +562,7 @@ test_broker_lets_go_politely(void **state)
 	program_ends_close(&e);
 }
 
-/* The order to end, with a descriptor; returns what has its end when nobody is left. */
+/* The order to end, with a descriptor; returns what gets a byte when nobody is left. */
 static int
 order_end(void)
 {
@@ -573,6 +573,18 @@ order_end(void)
 	harness_send_raw(&container, end, sizeof(end), &fds[1], 1);
 	fd_close(&fds[1]);
 	return fds[0];
+}
+
+/* Waits for its end. */
+static bool
+says_empty(int fd)
+{
+	char said[2];
+	ssize_t n = read(fd, said, sizeof(said));
+
+	assert_true(n == 0 || n == 1);
+	assert_true(harness_ends_within(fd, HARNESS_WAIT_MS));
+	return n == 1;
 }
 
 static bool
@@ -612,7 +624,7 @@ test_rest(void **state)
 	start_stubborn(&stubborn);
 	from = harness_now_ms();
 	empty = order_end();
-	assert_true(harness_ends_within(empty, HARNESS_WAIT_MS));
+	assert_true(says_empty(empty));
 	assert_in_range(harness_now_ms() - from, 250, HARNESS_WAIT_MS);
 	harness_expect_signaled(&polite, SIGHUP);
 	assert_true(harness_ends_within(polite.out, 0));
@@ -637,12 +649,62 @@ test_rest_is_short(void **state)
 
 	(void)state;
 	from = harness_now_ms();
-	assert_true(harness_ends_within(empty, HARNESS_WAIT_MS));
+	assert_true(says_empty(empty));
 	fd_close(&empty);
 	fd_close(&container.order);
 	assert_true(guest_is_there());
 	assert_int_equal(harness_wait(&container), 0);
 	assert_in_range(harness_now_ms() - from, 4000, HARNESS_WAIT_MS);
+}
+
+/* Listen somewhere, which takes two descriptors; returns the worker's ctl. */
+static int
+order_listener(void)
+{
+	struct guest_listen at = { .kind = GUEST_LISTEN_TCP,
+		.n = 1,
+		.addresses = { { .bytes = { 127, 0, 0, 1 } } } };
+	uint8_t record[64];
+	struct wire_writer w;
+	struct guest_ctl m;
+	int pair[2];
+	int none;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	wire_writer_init(&w, record, sizeof(record));
+	guest_put_listen(&w, &at);
+	harness_send_raw(&container, record, w.len, &pair[1], 1);
+	fd_close(&pair[1]);
+	harness_recv(pair[0], &m, &none);
+	assert_int_equal(m.id, GUEST_CTL_LISTENING);
+	return pair[0];
+}
+
+/* Without room for the descriptor the order is lost, and its end says nothing: who runs has its grace time. */
+static void
+test_rest_without_descriptors(void **state)
+{
+	int listeners[(FEW_FDS - HARNESS_IDLE_FDS - 1) / 2];
+	struct program_ends stubborn;
+	int64_t from;
+	int empty;
+
+	(void)state;
+	start_stubborn(&stubborn);
+	for (size_t i = 0; i < SP_ARRAY_LEN(listeners); i++)
+		listeners[i] = order_listener();
+	harness_expect_fds(&container, FEW_FDS);
+	from = harness_now_ms();
+	empty = order_end();
+	fd_close(&container.order);
+	assert_false(says_empty(empty));
+	assert_true(guest_is_there());
+	assert_int_equal(harness_wait(&container), 0);
+	assert_in_range(harness_now_ms() - from, 250, 4000);
+	assert_true(harness_ends_within(stubborn.out, HARNESS_WAIT_MS));
+	fd_close(&empty);
+	program_ends_close(&stubborn);
+	fd_close_all(listeners, SP_ARRAY_LEN(listeners));
 }
 
 /* The last orders before the end are still read; they end with everything else. */
@@ -810,6 +872,7 @@ main(int argc, char **argv)
 		CASE(test_asked_to_end),
 		CASE(test_other_signals),
 		cmocka_unit_test_setup_teardown(test_few_descriptors, setup_few, teardown),
+		cmocka_unit_test_setup_teardown(test_rest_without_descriptors, setup_few, teardown),
 	};
 	const struct CMUnitTest bare[] = {
 		cmocka_unit_test_setup_teardown(test_bare_image, setup_bare, teardown),
