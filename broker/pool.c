@@ -511,6 +511,9 @@ pool_give_way(struct pool *p)
 {
 	struct item *item;
 
+	/* Before those that somebody may have. */
+	if (p != NULL && claim_is_over(p->broker))
+		container_set_give_way(p->broker->containers);
 	while (p != NULL && claim_is_over(p->broker) && (item = pick_spare(p)) != NULL) {
 		struct container *c = item->container;
 

@@ -404,6 +404,25 @@ scene_reload(struct scene *s)
 	s->broker.generation++;
 }
 
+void
+scene_set_policy(struct scene *s, const char *rest)
+{
+	struct diag_list diags = DIAG_LIST_INIT;
+	char lines[SCENE_USERS][SCENE_KEY_LINE];
+	char *text = NULL;
+
+	for (unsigned i = 0; i < SCENE_USERS; i++)
+		scene_key_line((enum scene_user)i, lines[i]);
+	FUZZ_CHECK(asprintf(&text,
+		       "{ \"sallyport_policy\": 1, \"users\": { \"alice\": { \"keys\": [\"%s\"] },"
+		       "\"bob\": { \"keys\": [\"%s\"] }, \"carol\": { \"keys\": [\"%s\"] } }, %s }",
+		       lines[0], lines[1], lines[2], rest) > 0);
+	policy_unref(s->broker.policy);
+	FUZZ_CHECK(policy_parse("scene", text, strlen(text), &s->broker.policy, &diags) == 0);
+	diag_list_clear(&diags);
+	free(text);
+}
+
 /* Every request of a worker that is still there has its answer, now that nothing is under way. */
 static void
 check_answered(struct scene *s)

@@ -113,6 +113,8 @@ void scene_begin(struct scene *s);
 /* The same; around is called whenever the broker's code is entered (true) and left. */
 void scene_begin_around(struct scene *s, void (*around)(bool broker));
 void scene_end(struct scene *s);
+/* Another policy for the same users: all of it behind them. */
+void scene_set_policy(struct scene *s, const char *rest);
 
 /* Let the broker handle what there is, then read what it said to its workers. */
 void scene_turn(struct scene *s);

@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include "container.h"
+#include "pool.h"
 #include "scene.h"
 
 static struct scene scene;
@@ -201,41 +202,71 @@ test_empty_is_not_guessed(void **state)
 	scene_end(&scene);
 }
 
+/* Beside a pool of two, everybody may have one more. */
 static void
-give_way(void *arg, struct container *c)
+begin_with_pool(void)
 {
-	(void)c;
-	container_set_give_way(arg);
+	scene_begin(&scene);
+	scene_set_policy(&scene,
+	    "\"profiles\": { \"shared\": { \"container\": { \"image\": \"shared-image\", \"user\": \"1001:1001\" } },"
+	    "\"spare\": { \"container\": { \"image\": \"shared-image\", \"user\": \"1001:1001\", \"pool\": 2 } } },"
+	    "\"ceilings\": { \"global\": { \"containers\": 3 } },"
+	    "\"rules\": [ { \"id\": \"a\", \"if\": { \"user\": [\"alice\"] }, \"use\": \"shared\" } ]");
+	assert_int_equal(pool_new(&scene.broker, &scene.broker.pool), 0);
+	pool_policy_changed(scene.broker.pool);
+	scene_pass(&scene, 60000);
+	while (scene_launched(&scene, 0, 0))
+		assert_true(scene_path_ready(&scene, 0));
+	assert_int_equal(pool_counts(scene.broker.pool).ready, 2);
+}
+
+static void
+end_with_pool(void)
+{
+	pool_stop(scene.broker.pool);
+	scene_pass(&scene, 20000000);
+	pool_free(scene.broker.pool);
+	scene.broker.pool = NULL;
+	scene_end(&scene);
+}
+
+/* Who waits for somebody stays when there is one who waits for nobody. */
+static void
+test_empty_gives_way_before_the_pool(void **state)
+{
+	(void)state;
+	begin_with_pool();
+	log_out(log_in(SCENE_ALICE));
+	assert_true(scene_emptied(&scene, 0, false));
+	assert_int_equal(scene.discards, 0);
+	(void)log_in(SCENE_ALICE);
+	assert_int_equal(scene.discards, 1);
+	assert_int_equal(pool_counts(scene.broker.pool).ready, 2);
+	end_with_pool();
 }
 
 static void
 is_stale(struct container *c, void *arg)
 {
-	struct container_keeper keeper = { .stale = give_way, .arg = scene.broker.containers };
 	unsigned *n = arg;
 
-	if ((*n)++ == 0)
-		container_set_keeper(c, &keeper);
+	(*n)++;
 	container_is_stale(c);
 }
 
-/* An image changes: its pool fills up again, and takes the place of who would have been looked at next. */
+/* An image is another: its pool fills up again, and takes the place of who would have been looked at next. */
 static void
 test_empty_gives_way_while_all_are_visited(void **state)
 {
-	struct scene_worker *w[3];
 	unsigned n = 0;
 
 	(void)state;
-	scene_begin(&scene);
-	for (unsigned i = 0; i < 3; i++)
-		w[i] = log_in(SCENE_ALICE);
-	log_out(w[1]);
+	begin_with_pool();
+	log_out(log_in(SCENE_ALICE));
 	assert_true(scene_emptied(&scene, 0, false));
 	container_set_visit(scene.broker.containers, is_stale, &n);
 	assert_int_equal(scene.discards, 1);
-	assert_int_equal(n, 2);
-	scene_end(&scene);
+	end_with_pool();
 }
 
 int
@@ -248,6 +279,7 @@ main(void)
 		cmocka_unit_test(test_empty_has_the_grace_time),
 		cmocka_unit_test(test_empty_does_not_wait_for_the_engine),
 		cmocka_unit_test(test_empty_gives_way),
+		cmocka_unit_test(test_empty_gives_way_before_the_pool),
 		cmocka_unit_test(test_empty_gives_way_while_all_are_visited),
 		cmocka_unit_test(test_empty_is_not_guessed),
 		cmocka_unit_test(test_down_before_the_engine_has_answered),
