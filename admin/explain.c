@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include "container_plan.h"
-#include "engine_json.h"
+#include "engine_json_write.h"
 #include "policy_commands.h"
 #include "policy_show.h"
 #include "units.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * From a profile to the container that the engine is asked for. Pure, and a library of its own with
- * engine_spec.h and engine_json.h: the admin tool shows with the same code what the broker would send.
+ * engine_spec.h and engine_json_write.h: the admin tool shows with the same code what the broker would send.
  */
 #ifndef SP_CONTAINER_PLAN_H
 #define SP_CONTAINER_PLAN_H

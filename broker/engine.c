@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The container engine: single calls, version negotiation and health. Runs in the broker. Hostile:
- * every answer; engine_http.c has bounded it, engine_json.c checks its types, and the sentences made
+ * every answer; engine_http.c has bounded it, engine_json_parse.c checks its types, and the sentences made
  * from it hold printable ASCII only.
  */
 #include "engine.h"
@@ -15,7 +15,8 @@
 #include <event2/event.h>
 
 #include "engine_http.h"
-#include "engine_json.h"
+#include "engine_json_read.h"
+#include "engine_json_write.h"
 #include "engine_priv.h"
 
 #define BODY_MAX      (1u << 20)

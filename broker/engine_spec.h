@@ -199,7 +199,7 @@ struct engine_container {
 	/* First key of HostConfig that widens a container and is not empty ("Devices"), or "". */
 	const char *surplus;
 
-	void *memory_tree; /* engine_json.c: what the pointers above point into */
+	void *memory_tree; /* engine_json_inspect.c: what the pointers above point into */
 };
 
 /* One container of a list. */

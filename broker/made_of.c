@@ -12,7 +12,7 @@
 #include "broker.h"
 #include "config.h"
 #include "container_plan.h"
-#include "engine_json.h"
+#include "engine_json_write.h"
 #include "policy.h"
 
 int

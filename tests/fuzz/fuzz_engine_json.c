@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "engine_fixture.h"
-#include "engine_json.h"
+#include "engine_json_read.h"
 #include "fuzz.h"
 
 enum call {

@@ -10,7 +10,8 @@
 #include <jansson.h>
 
 #include "engine_fixture.h"
-#include "engine_json.h"
+#include "engine_json_read.h"
+#include "engine_json_write.h"
 #include "engine_spec.h"
 
 static void
