@@ -13,7 +13,7 @@
 
 #include <jansson.h>
 
-/* --- a container by Docker's API ---------------------------------------------------------------- */
+/* --- a container by Docker's API -------------------------------------------------------------- */
 
 /* Takes value; a NULL on either side makes the failure that the caller sees at the end. */
 static bool
@@ -325,7 +325,7 @@ podman_config(const struct engine_container_spec *s)
 	return o;
 }
 
-/* --- the requests ------------------------------------------------------------------------------ */
+/* --- the requests ----------------------------------------------------------------------------- */
 
 /* jansson refuses text that is not UTF-8 and says the same as without memory. */
 static bool

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * From a specification to a running container, a bounded number at a time. Runs in the broker.
- * Hostile: the engine's answers, already typed by engine.c; what it made is compared here, between
+ * Hostile: the engine's answers, already typed by engine_answer.c; what it made is compared here, between
  * create and start, so that a container that is not the one asked for never runs.
  */
 #include <errno.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shared by engine.c, engine_launch.c and engine_discard.c; nobody else includes it. */
+/* The engine's state, shared by engine.c, engine_answer.c, engine_calls.c, engine_discard.c, engine_health.c,
+ * engine_launch.c and engine_request.c. Beside them only doctor_engine.c includes it, for engine_parse_api(). */
 #ifndef SP_ENGINE_PRIV_H
 #define SP_ENGINE_PRIV_H
 
@@ -16,6 +17,7 @@ struct engine_call {
 	void (*cancel)(struct engine_call *call);
 };
 
+struct engine_op;
 struct engine_request;
 struct engine_launch_call;
 struct engine_discard_item;
@@ -60,22 +62,30 @@ struct engine {
 	unsigned n_discards, n_discarding;
 };
 
-/* The minor version in "1.41" and nothing else; 0 when it is not. */
-unsigned engine_parse_api(const char *version);
-
 /* engine.c: copy text into out[cap] with everything but printable ASCII as '?'. */
 void engine_sanitize(char *out, size_t cap, const char *text);
 /* After these a create may have made the container or may come to make it, and nobody told us its id. */
 bool engine_is_unsure(enum engine_error error);
-/* How many of the containers to be removed were not there at the last look. */
-unsigned engine_discards_absent(const struct engine *e);
-/* Run engine_on_kick() soon, from the event loop. */
+/* Run engine.c's on_kick() soon, from the event loop. */
 void engine_kick(struct engine *e);
-/* Unhealthy, with the reason; probed again soon. */
+
+/* engine_answer.c: the minor version in "1.41" and nothing else; 0 when it is not. */
+unsigned engine_parse_api(const char *version);
+
+/* engine_health.c: unhealthy, with the reason; probed again soon. */
 void engine_set_unhealthy(struct engine *e, const char *reason);
-/* Whether another call may be started: 0 or -EBUSY. */
+/* What a call's end says about the engine. */
+void engine_learn(struct engine *e, const struct engine_op *op, enum engine_http_outcome outcome,
+    enum engine_error error, const char *sentence);
+/* Probe it after that time. */
+void engine_probe_in(struct engine *e, uint32_t ms);
+/* Callback of probe_timer. */
+void engine_probe_due(int fd, short what, void *arg);
+
+/* engine_request.c: whether another call may be started: 0 or -EBUSY. */
 SP_MUST_CHECK int engine_admit(const struct engine *e);
-/* A start call that does not wait its turn. */
+
+/* engine_calls.c: a start call that does not wait its turn. */
 SP_MUST_CHECK int engine_start_now(struct engine *e, const char *id, engine_done_fn *done,
     void *arg, struct engine_call **ret_call);
 
@@ -90,6 +100,8 @@ void engine_launch_clear(struct engine *e);
 SP_MUST_CHECK int engine_discard_unsure(struct engine *e, const char *name);
 void engine_discard_kick(struct engine *e);
 void engine_discard_clear(struct engine *e);
+/* How many of the containers to be removed were not there at the last look. */
+unsigned engine_discards_absent(const struct engine *e);
 /* Callback of discard_timer. */
 void engine_discard_due(int fd, short what, void *arg);
 
