@@ -143,9 +143,9 @@ SP_MUST_CHECK int engine_inspect(struct engine *e, const char *id, engine_done_f
 /* signal: 1..64. ENGINE_E_CONFLICT: it does not run. */
 SP_MUST_CHECK int engine_kill(struct engine *e, const char *id, int signal, engine_done_fn *done,
     void *arg, struct engine_call **ret_call);
-/* With the anonymous volumes of its image. */
-SP_MUST_CHECK int engine_remove(struct engine *e, const char *id, bool force, engine_done_fn *done,
-    void *arg, struct engine_call **ret_call);
+/* Running or not, with the anonymous volumes of its image. */
+SP_MUST_CHECK int engine_remove(struct engine *e, const char *id, engine_done_fn *done, void *arg,
+    struct engine_call **ret_call);
 /* Until it does not run. timeout_ms 0: no deadline, ended by engine_cancel(). */
 SP_MUST_CHECK int engine_wait(struct engine *e, const char *id, uint32_t timeout_ms,
     engine_done_fn *done, void *arg, struct engine_call **ret_call);

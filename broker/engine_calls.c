@@ -85,12 +85,12 @@ engine_kill(struct engine *e, const char *id, int signal, engine_done_fn *done, 
 }
 
 int
-engine_remove(struct engine *e, const char *id, bool force, engine_done_fn *done, void *arg,
+engine_remove(struct engine *e, const char *id, engine_done_fn *done, void *arg,
     struct engine_call **ret_call)
 {
 	struct engine_ask ask = { .op = &engine_op_remove, .method = ENGINE_HTTP_DELETE };
 
-	return container_call(e, &ask, id, force ? "?v=1&force=1" : "?v=1", done, arg, ret_call);
+	return container_call(e, &ask, id, "?v=1&force=1", done, arg, ret_call);
 }
 
 int

@@ -123,7 +123,7 @@ static void
 remove_now(struct engine_discard_item *d)
 {
 	d->tries++;
-	if (engine_remove(d->engine, d->id, true, on_removed, d, &d->call) < 0) {
+	if (engine_remove(d->engine, d->id, on_removed, d, &d->call) < 0) {
 		d->due_ms = clock_now_ms() + backoff(d);
 		return;
 	}

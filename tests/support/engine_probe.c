@@ -124,7 +124,7 @@ on_gone(void *arg, const struct engine_result *result)
 		end_round(r, false);
 		return;
 	}
-	stuck(r, "remove", engine_remove(r->probe->engine, r->id, true, on_removed, r, NULL));
+	stuck(r, "remove", engine_remove(r->probe->engine, r->id, on_removed, r, NULL));
 }
 
 static void
@@ -287,7 +287,7 @@ run_command(struct probe *p, int argc, char **argv)
 	if (strcmp(command, "kill") == 0 && argc > 2)
 		return engine_kill(e, first, atoi(argv[2]), on_done, p, NULL);
 	if (strcmp(command, "remove") == 0)
-		return engine_remove(e, first, true, on_done, p, NULL);
+		return engine_remove(e, first, on_done, p, NULL);
 	if (strcmp(command, "wait") == 0)
 		return engine_wait(e, first, 0, on_done, p, NULL);
 	if (strcmp(command, "discard") == 0)

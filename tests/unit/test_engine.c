@@ -342,7 +342,7 @@ calls_say_what_they_mean(void **state)
 	static const struct fake_rule rules[] = { PING, NETWORKS,
 		{ .path = "*/wait?condition=not-running", .status = 200, .body = "{\"StatusCode\":7}" },
 		{ .path = "*/kill?signal=15", .status = 204 },
-		{ .method = "DELETE", .path = "*?v=1", .status = 204 },
+		{ .method = "DELETE", .path = "*?v=1&force=1", .status = 204 },
 		{ .path = "/containers/json",
 		    .status = 200,
 		    .body = "[{\"Id\":\"" ID "\",\"Names\":[\"/n\"],\"State\":\"running\","
@@ -358,7 +358,7 @@ calls_say_what_they_mean(void **state)
 	assert_int_equal(o.exit_code, 7);
 	CALL(f, o, engine_kill(e, ID, 15, on_done, &o, NULL));
 	assert_int_equal(o.error, ENGINE_OK);
-	CALL(f, o, engine_remove(e, "name-1", false, on_done, &o, NULL));
+	CALL(f, o, engine_remove(e, "name-1", on_done, &o, NULL));
 	assert_int_equal(o.error, ENGINE_OK);
 	CALL(f, o, engine_list(e, "sallyport.instance", "i", on_done, &o, NULL));
 	assert_int_equal(o.n_items, 1);
@@ -390,7 +390,7 @@ bad_arguments_are_never_sent(void **state)
 	for (size_t i = 0; i < SP_ARRAY_LEN(ids); i++) {
 		assert_int_equal(engine_inspect(e, ids[i], never, NULL, NULL), -EINVAL);
 		assert_int_equal(engine_start(e, ids[i], never, NULL, NULL), -EINVAL);
-		assert_int_equal(engine_remove(e, ids[i], true, never, NULL, NULL), -EINVAL);
+		assert_int_equal(engine_remove(e, ids[i], never, NULL, NULL), -EINVAL);
 		assert_int_equal(engine_wait(e, ids[i], 0, never, NULL, NULL), -EINVAL);
 		assert_int_equal(engine_discard(e, ids[i]), -EINVAL);
 	}
