@@ -111,8 +111,8 @@ struct engine_options {
 	uint32_t start_timeout_ms;   /* 30000; the start call itself, and the wait in the queue */
 	uint32_t probe_interval_ms;  /* 5000 */
 	uint32_t probe_timeout_ms;   /* 2000 */
-	uint32_t max_starts;         /* 4; launches and starts in flight. More only adds latency */
-	uint32_t max_queued;         /* 1024; launches and starts waiting */
+	uint32_t max_starts;         /* 4; launches in flight. More only adds latency */
+	uint32_t max_queued;         /* 1024; launches waiting */
 	uint32_t max_calls;          /* 4096; everything together but waits */
 	const char *no_podman;       /* why a Podman cannot be used; copied. NULL: it can */
 	engine_health_fn *on_health; /* may be NULL */
@@ -136,6 +136,7 @@ SP_MUST_CHECK int engine_launch(struct engine *e, const struct engine_container_
 /* The single steps. id: an id, or a name that we gave. ret_call may be NULL everywhere. */
 SP_MUST_CHECK int engine_create(struct engine *e, const struct engine_container_spec *spec,
     engine_done_fn *done, void *arg, struct engine_call **ret_call);
+/* At once: it is engine_launch() that waits its turn. */
 SP_MUST_CHECK int engine_start(struct engine *e, const char *id, engine_done_fn *done, void *arg,
     struct engine_call **ret_call);
 SP_MUST_CHECK int engine_inspect(struct engine *e, const char *id, engine_done_fn *done, void *arg,
@@ -187,8 +188,8 @@ const char *engine_podman(const struct engine *e);
 
 struct engine_counts {
 	unsigned calls;      /* everything under way but waits for the ends of containers */
-	unsigned queued;     /* launches and starts waiting */
-	unsigned starting;   /* launches and starts in flight */
+	unsigned queued;     /* launches waiting */
+	unsigned starting;   /* launches in flight */
 	unsigned discarding; /* containers to be removed */
 	unsigned absent; /* of these: not there so far; a create that was given up may still bring them */
 	uint64_t requests;    /* sent since engine_new() */

@@ -52,7 +52,7 @@ engine_create(struct engine *e, const struct engine_container_spec *spec, engine
 }
 
 int
-engine_start_now(struct engine *e, const char *id, engine_done_fn *done, void *arg,
+engine_start(struct engine *e, const char *id, engine_done_fn *done, void *arg,
     struct engine_call **ret_call)
 {
 	struct engine_ask ask = { .op = &engine_op_start,

@@ -18,8 +18,8 @@ struct engine_launch_call {
 	struct engine_call call; /* first */
 	TAILQ_ENTRY(engine_launch_call) link;
 	struct engine_launch_list *list;
-	struct engine_container_spec *spec; /* NULL: only a start */
-	char id[ENGINE_NAME_MAX + 1];       /* "" until it is made */
+	struct engine_container_spec *spec;
+	char id[ENGINE_ID_LEN + 1]; /* "" until it is made */
 	char warning[256];
 	struct engine_call *step;
 	struct event *patience; /* while queued */
@@ -85,7 +85,7 @@ end(struct engine_launch_call *l, const struct engine_result *result)
 static void
 undo(struct engine_launch_call *l)
 {
-	if (l->spec != NULL && l->id[0] != '\0')
+	if (l->id[0] != '\0')
 		(void)!engine_discard(l->call.engine, l->spec->name);
 }
 
@@ -148,17 +148,11 @@ static void
 on_started(void *arg, const struct engine_result *from)
 {
 	struct engine_launch_call *l = arg;
-	struct engine_result result = *from;
 	int r;
 
 	l->step = NULL;
-	if (from->error != ENGINE_OK || (l->cancelled && l->spec != NULL)) {
+	if (from->error != ENGINE_OK || l->cancelled) {
 		end_failed(l, from);
-		return;
-	}
-	if (l->spec == NULL) {
-		result.id = l->id;
-		end(l, &result);
 		return;
 	}
 	r = engine_inspect(l->call.engine, l->id, on_running, l, &l->step);
@@ -169,7 +163,7 @@ on_started(void *arg, const struct engine_result *from)
 static void
 start_it(struct engine_launch_call *l)
 {
-	int r = engine_start_now(l->call.engine, l->id, on_started, l, &l->step);
+	int r = engine_start(l->call.engine, l->id, on_started, l, &l->step);
 
 	if (r < 0)
 		end_stuck(l, r);
@@ -231,10 +225,6 @@ begin(struct engine_launch_call *l)
 	if (l->patience != NULL)
 		(void)evtimer_del(l->patience);
 	move_to(l, &l->call.engine->starting);
-	if (l->spec == NULL) {
-		start_it(l);
-		return;
-	}
 	r = engine_create(l->call.engine, l->spec, on_created, l, &l->step);
 	if (r < 0)
 		end_stuck(l, r);
@@ -310,13 +300,16 @@ enqueue(struct engine_launch_call *l)
 	return 0;
 }
 
-static int
-launch_new(struct engine *e, const struct engine_container_spec *spec, const char *id,
-    engine_done_fn *done, void *arg, struct engine_call **ret_call)
+int
+engine_launch(struct engine *e, const struct engine_container_spec *spec, engine_done_fn *done,
+    void *arg, struct engine_call **ret_call)
 {
 	struct engine_launch_call *l;
-	int r = engine_admit(e);
+	char why[160];
+	int r = engine_spec_check(spec, why, sizeof(why));
 
+	if (r == 0)
+		r = engine_admit(e);
 	if (r < 0)
 		return r;
 	l = calloc(1, sizeof(*l));
@@ -325,10 +318,7 @@ launch_new(struct engine *e, const struct engine_container_spec *spec, const cha
 	l->call = (struct engine_call){ .engine = e, .cancel = cancel_launch };
 	l->done = done;
 	l->arg = arg;
-	if (id != NULL)
-		(void)snprintf(l->id, sizeof(l->id), "%s", id);
-	if (spec != NULL)
-		r = engine_spec_copy(spec, &l->spec);
+	r = engine_spec_copy(spec, &l->spec);
 	if (r == 0)
 		r = enqueue(l);
 	if (r < 0) {
@@ -338,23 +328,4 @@ launch_new(struct engine *e, const struct engine_container_spec *spec, const cha
 	if (ret_call != NULL)
 		*ret_call = &l->call;
 	return 0;
-}
-
-int
-engine_launch(struct engine *e, const struct engine_container_spec *spec, engine_done_fn *done,
-    void *arg, struct engine_call **ret_call)
-{
-	char why[160];
-	int r = engine_spec_check(spec, why, sizeof(why));
-
-	return r < 0 ? r : launch_new(e, spec, NULL, done, arg, ret_call);
-}
-
-int
-engine_start(struct engine *e, const char *id, engine_done_fn *done, void *arg,
-    struct engine_call **ret_call)
-{
-	if (!engine_name_valid(id))
-		return -EINVAL;
-	return launch_new(e, NULL, id, done, arg, ret_call);
 }

@@ -85,10 +85,6 @@ void engine_probe_due(int fd, short what, void *arg);
 /* engine_request.c: whether another call may be started: 0 or -EBUSY. */
 SP_MUST_CHECK int engine_admit(const struct engine *e);
 
-/* engine_calls.c: a start call that does not wait its turn. */
-SP_MUST_CHECK int engine_start_now(struct engine *e, const char *id, engine_done_fn *done,
-    void *arg, struct engine_call **ret_call);
-
 /* engine_launch.c */
 void engine_launch_kick(struct engine *e);
 void engine_launch_clear(struct engine *e);
