@@ -11,10 +11,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "control_path.h"
 #include "fd.h"
 #include "log.h"
 
-#define RUNTIME_DIR      "/run/sallyport" /* the configuration's default */
 #define PATIENCE_SECONDS 30
 #define ANSWER_MAX       (64U << 20) /* a hundred thousand sessions */
 
@@ -176,8 +176,8 @@ control_socket_of(const char *file, char *out, size_t cap)
 	if (socket != NULL)
 		done = join(file, socket, "", out, cap);
 	else
-		done = join(file, runtime_dir != NULL ? runtime_dir : RUNTIME_DIR, "/control.sock",
-		    out, cap);
+		done = join(file, runtime_dir != NULL ? runtime_dir : SP_RUNTIME_DIR,
+		    "/" SP_CONTROL_NAME, out, cap);
 	if (!done)
 		(void)fprintf(stderr,
 		    "sallyport: %s names a control socket whose path is too long\n", file);

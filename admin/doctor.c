@@ -18,6 +18,7 @@
 #include "attr.h"
 #include "commands.h"
 #include "control_client.h"
+#include "control_path.h"
 #include "fd.h"
 #include "log.h"
 

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "container_plan.h"
+#include "control_path.h"
 #include "engine_json_write.h"
 #include "policy_commands.h"
 #include "policy_show.h"
@@ -19,7 +20,7 @@ static const char usage[] =
 
 /* What only a running broker has. */
 #define GUEST_DIR  "/usr/libexec/sallyport/guest"
-#define RENDEZVOUS "/run/sallyport/rendezvous/" CONTAINER
+#define RENDEZVOUS SP_RUNTIME_DIR "/rendezvous/" CONTAINER
 #define CONTAINER  "sallyport-0000000000000000"
 
 #define OF_THE_BROKER "(of this broker)"

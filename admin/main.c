@@ -6,6 +6,7 @@
 
 #include "attr.h"
 #include "commands.h"
+#include "control_path.h"
 
 static const struct command {
 	const char *name;

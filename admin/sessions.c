@@ -11,6 +11,7 @@
 #include "attr.h"
 #include "commands.h"
 #include "control_client.h"
+#include "control_path.h"
 #include "log.h"
 
 #define WATCH_SECONDS 2

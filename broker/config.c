@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "config_priv.h"
+#include "control_path.h"
 
 #ifndef SP_WORKER_PATH
 #define SP_WORKER_PATH "/usr/libexec/sallyport/sallyportd"
@@ -79,7 +80,7 @@ static const struct config defaults = {
 	},
 	.log_level = LOG_LEVEL_INFO,
 	.audit = { .required = true },
-	.runtime_dir = "/run/sallyport",
+	.runtime_dir = SP_RUNTIME_DIR,
 	.state_dir = "/var/lib/sallyport",
 };
 
@@ -88,12 +89,12 @@ use_default_control(struct json_reader *r, const struct json_node *root)
 {
 	struct config *c = config_draft_of(r)->config;
 
-	c->control.socket = arena_format(r->arena, "%s/control.sock", c->runtime_dir);
+	c->control.socket = arena_format(r->arena, "%s/" SP_CONTROL_NAME, c->runtime_dir);
 	if (c->control.socket != NULL && strlen(c->control.socket) > UNIX_PATH_MAX)
 		json_read_diag(r, DIAG_E_TOO_LONG, root, JSON_AT_VALUE,
 		    "name another: \"control\": { \"socket\": ... }",
 		    "\"runtime_dir\" is too long for the control socket in it: at most %zu bytes",
-		    UNIX_PATH_MAX - sizeof("/control.sock") + 1);
+		    UNIX_PATH_MAX - sizeof("/" SP_CONTROL_NAME) + 1);
 }
 
 static int
