@@ -35,19 +35,24 @@ audit_text_length(const char *text)
 	return text != NULL ? strlen(text) : 0;
 }
 
-/* NULL, or half a sentence. */
-static const char *
-why_unfit(const struct stat *st)
+const struct audit_fault *
+audit_file_fault(const struct stat *st, uid_t owner)
 {
+	static const struct audit_fault no_file = { "is not a regular file", "move it away" };
+	static const struct audit_fault not_ours = { "belongs to another user",
+		"it must belong to the user that the broker runs as: chown it" };
+	static const struct audit_fault open_to_others = { "can be written by group or others",
+		"remove that with chmod go-w" };
+	static const struct audit_fault two_names = { "has another name (a hard link)",
+		"remove that one, or move the file away" };
+
 	if (!S_ISREG(st->st_mode))
-		return "is not a regular file; move it away";
-	if (st->st_uid != geteuid())
-		return "belongs to another user; it must belong to the user that the broker runs as: chown it";
+		return &no_file;
+	if (st->st_uid != owner)
+		return &not_ours;
 	if ((st->st_mode & 022) != 0)
-		return "can be written by group or others; remove that with chmod go-w";
-	if (st->st_nlink != 1)
-		return "has another name (a hard link); remove that one, or move the file away";
-	return NULL;
+		return &open_to_others;
+	return st->st_nlink != 1 ? &two_names : NULL;
 }
 
 int
@@ -55,7 +60,7 @@ audit_open_file(const char *path, char *why, size_t cap)
 {
 	SP_CLEANUP_FD int fd = open(path,
 	    O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0600);
-	const char *problem;
+	const struct audit_fault *fault;
 	struct stat st;
 	int r;
 
@@ -64,10 +69,10 @@ audit_open_file(const char *path, char *why, size_t cap)
 		(void)snprintf(why, cap, "cannot open the audit log %s: %s", path, strerror(-r));
 		return r;
 	}
-	problem = why_unfit(&st);
-	if (problem == NULL)
+	fault = audit_file_fault(&st, geteuid());
+	if (fault == NULL)
 		return fd_steal(&fd);
-	(void)snprintf(why, cap, "the audit log %s %s", path, problem);
+	(void)snprintf(why, cap, "the audit log %s %s; %s", path, fault->what, fault->advice);
 	return -EPERM;
 }
 

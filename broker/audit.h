@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "attr.h"
 
@@ -74,6 +75,15 @@ SP_MUST_CHECK int audit_open(const char *path, bool required, struct audit **ret
     size_t cap);
 /* The descriptor of path, opened and checked as above; owned by the caller. -errno with a sentence. */
 SP_MUST_CHECK int audit_open_file(const char *path, char *why, size_t cap);
+
+/* Why a file is no audit log of ours, half a sentence after its name, and what mends it. */
+struct audit_fault {
+	const char *what;
+	const char *advice;
+};
+/* As audit_open_file() judges: st is what stands at the path, owner the broker's user. NULL: nothing is wrong. */
+const struct audit_fault *audit_file_fault(const struct stat *st, uid_t owner);
+
 /* Go on in another file (takes *fd): the old one has been moved away. */
 void audit_reopened(struct audit *a, int *fd);
 /* NULL is fine. */

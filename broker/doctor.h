@@ -14,6 +14,7 @@
 #include "attr.h"
 #include "json_write.h"
 
+struct audit_fault;
 struct config;
 struct policy;
 
@@ -78,7 +79,7 @@ SP_MUST_CHECK int doctor_try_host_key(const struct config *c, const char *path, 
 SP_MUST_CHECK int doctor_try_host_keys(const struct config *c, char *why, size_t cap);
 
 /* Why the broker would not take the file st at c->audit.file for its log, or NULL. */
-const char *doctor_audit_fault(const struct config *c, const struct stat *st);
+const struct audit_fault *doctor_audit_fault(const struct config *c, const struct stat *st);
 
 /* All of it, for the configuration at path, on standard output. The exit code: 0, or 1 with errors. */
 int doctor_run(const char *path);

@@ -12,6 +12,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "audit.h"
 #include "config.h"
 
 #define WHY_MAX     1024
@@ -51,17 +52,10 @@ broker_uid(const struct config *c)
 	return stat(c->state_dir, &st) == 0 ? st.st_uid : geteuid();
 }
 
-/* As audit_open_file() sees it. */
-const char *
+const struct audit_fault *
 doctor_audit_fault(const struct config *c, const struct stat *st)
 {
-	if (!S_ISREG(st->st_mode))
-		return "it is no regular file";
-	if (st->st_uid != broker_uid(c))
-		return "it does not belong to the broker's user";
-	if ((st->st_mode & 022) != 0)
-		return "group or others can write it";
-	return st->st_nlink != 1 ? "it has more than one name" : NULL;
+	return audit_file_fault(st, broker_uid(c));
 }
 
 static void
@@ -84,22 +78,26 @@ examine_readers(struct doctor *d, const char *path, const struct stat *st, const
 static void
 examine_file(struct doctor *d, const char *path, const struct stat *dir, const char *dir_path)
 {
-	const char *fault = NULL;
+	const struct audit_fault *fault = NULL;
+	const char *error = NULL;
 	struct stat st;
 
 	if (lstat(path, &st) == 0) {
 		fault = doctor_audit_fault(d->config, &st);
-		if (fault == NULL && faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) < 0)
-			fault = strerror(errno);
+		if (faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) < 0)
+			error = strerror(errno);
 		examine_readers(d, path, &st, dir);
 	} else if (errno != ENOENT || faccessat(AT_FDCWD, dir_path, W_OK | X_OK, AT_EACCESS) < 0) {
-		fault = strerror(errno);
+		error = strerror(errno);
 	}
 	if (fault != NULL)
+		doctor_say(d, DOCTOR_ERROR, "audit.file", fault->advice,
+		    "the audit log %s %s: the broker does not start", path, fault->what);
+	else if (error != NULL)
 		doctor_say(d, DOCTOR_ERROR, "audit.file",
 		    "let it be a file of the broker's user with mode 0600, in a directory where that user may "
 		    "make one",
-		    "the audit log %s: %s: the broker does not start", path, fault);
+		    "the audit log %s: %s: the broker does not start", path, error);
 	else
 		doctor_say(d, DOCTOR_OK, "audit.file", NULL, "%s can be written", path);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "audit.h"
 #include "config.h"
 #include "doctor.h"
 #include "log.h"
@@ -89,7 +90,7 @@ static bool
 check_audit(const struct config *c)
 {
 	const char *path = c->audit.file;
-	const char *fault;
+	const struct audit_fault *fault;
 	struct stat st;
 
 	if (path == NULL)
@@ -98,7 +99,7 @@ check_audit(const struct config *c)
 		return check_parent("the audit log", path, c->state_dir);
 	fault = doctor_audit_fault(c, &st);
 	if (fault != NULL)
-		log_error("the audit log %s: %s", path, fault);
+		log_error("the audit log %s %s; %s", path, fault->what, fault->advice);
 	return fault == NULL;
 }
 

@@ -320,8 +320,8 @@ def a_directory(b, log):
 
 
 @pytest.mark.parametrize("spoil, words", [
-    (nowhere, "No such file"), (a_link, "no regular file"), (two_names, "more than one name"),
-    (writable, "can write it"), (somebody_elses, "broker's user"), (a_directory, "no regular file"),
+    (nowhere, "No such file"), (a_link, "not a regular file"), (two_names, "another name"),
+    (writable, "written by group"), (somebody_elses, "another user"), (a_directory, "not a regular file"),
 ], ids=lambda v: getattr(v, "__name__", ""))
 def test_audit_log_that_the_broker_would_not_take(fresh_broker, spoil, words):
     """What doctor calls an error is one: the broker does not start."""
