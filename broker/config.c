@@ -12,6 +12,7 @@
 
 #include "config_priv.h"
 #include "control_path.h"
+#include "path.h"
 
 #ifndef SP_WORKER_PATH
 #define SP_WORKER_PATH "/usr/libexec/sallyport/sallyportd"
@@ -121,14 +122,10 @@ read_document(const struct json_text *text, const char *directory, struct owned_
 static char *
 directory_of(const char *path)
 {
-	const char *slash = strrchr(path, '/');
-	char *directory = slash == NULL ? strdup(".")
-	    : slash == path             ? strdup("/")
-					: strndup(path, (size_t)(slash - path));
-	char *absolute_path = directory == NULL ? NULL : realpath(directory, NULL);
+	char directory[PATH_MAX];
 
-	free(directory);
-	return absolute_path;
+	path_directory(path, directory);
+	return realpath(directory, NULL);
 }
 
 int

@@ -5,8 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -14,6 +12,7 @@
 
 #include "audit.h"
 #include "config.h"
+#include "path.h"
 
 #define WHY_MAX     1024
 #define MIB         (UINT64_C(1) << 20)
@@ -133,7 +132,6 @@ void
 doctor_audit(struct doctor *d)
 {
 	const char *path = d->config->audit.file;
-	const char *slash = path != NULL ? strrchr(path, '/') : NULL;
 	char dir[PATH_MAX];
 	struct stat st;
 
@@ -143,9 +141,7 @@ doctor_audit(struct doctor *d)
 		    "there is no audit log: nobody can say afterwards who was let in, and what they did");
 		return;
 	}
-	/* The configuration has made it absolute. */
-	(void)snprintf(dir, sizeof(dir), "%.*s",
-	    slash != NULL && slash > path ? (int)(slash - path) : 1, path);
+	path_directory(path, dir);
 	if (!examine_place(d, dir, &st))
 		return;
 	examine_file(d, path, &st, dir);

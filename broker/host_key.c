@@ -7,7 +7,6 @@
 #include "host_key.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -21,6 +20,7 @@
 #include "host_key_write.h"
 #include "ipc.h"
 #include "log.h"
+#include "path.h"
 #include "read_file.h"
 #include "ssh_key.h"
 
@@ -268,12 +268,10 @@ say_made(const char *path, const struct host_key *key)
 static int
 pretend(struct host_key_set *set, const char *path, char *why, size_t cap)
 {
-	const char *slash = strrchr(path, '/');
 	const char *type = type_of_name(path);
 	char directory[PATH_MAX];
 
-	(void)snprintf(directory, sizeof(directory), "%.*s",
-	    slash != NULL ? (int)(slash - path) + 1 : 1, slash != NULL ? path : ".");
+	path_directory(path, directory);
 	if (access(directory, F_OK) < 0) {
 		int r = -errno;
 

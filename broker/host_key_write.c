@@ -18,6 +18,7 @@
 
 #include "fd.h"
 #include "host_key_file.h"
+#include "path.h"
 #include "wire.h"
 
 #define BINARY_MAX  8192
@@ -135,7 +136,7 @@ publish(const char *temporary, const char *path, bool replace)
 {
 	int r = replace ? rename(temporary, path) : link(temporary, path);
 
-	return r < 0 ? -errno : fd_sync_directory_of(path);
+	return r < 0 ? -errno : path_sync_directory(path);
 }
 
 /* Make path hold text, with mode: complete, or not there at all. */

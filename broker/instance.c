@@ -17,6 +17,7 @@
 
 #include "fd.h"
 #include "log.h"
+#include "path.h"
 #include "read_file.h"
 
 #define NAME_PREFIX "sallyport-"
@@ -166,7 +167,7 @@ read_or_make(struct secret_file files[N_FILES], uint8_t *secret, const char **re
 			    good->path);
 		r = write_text(files[i].fd, text);
 		if (r == 0)
-			r = fd_sync_directory_of(files[i].path);
+			r = path_sync_directory(files[i].path);
 		/* On a full disk for instance: one is enough to be who we are, and the next start tries again. */
 		if (r < 0 && good != NULL) {
 			log_warn("cannot write %s: %s: it is not there when %s is damaged",

@@ -3,8 +3,6 @@
 #include "start_check.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -12,6 +10,7 @@
 #include "config.h"
 #include "doctor.h"
 #include "log.h"
+#include "path.h"
 
 #define WHY_MAX 1024
 
@@ -51,13 +50,10 @@ check_host_keys(const struct config *c)
 static bool
 check_parent(const char *what, const char *path, const char *made_at_start)
 {
-	const char *slash = strrchr(path, '/');
 	char parent[PATH_MAX];
 	struct stat st;
 
-	/* The configuration has made it absolute. */
-	(void)snprintf(parent, sizeof(parent), "%.*s",
-	    slash != NULL && slash > path ? (int)(slash - path) : 1, path);
+	path_directory(path, parent);
 	if (made_at_start != NULL && strcmp(parent, made_at_start) == 0)
 		return true;
 	if (stat(parent, &st) < 0) {

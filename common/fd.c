@@ -4,9 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 void
@@ -52,17 +49,4 @@ fd_close_all(int *fds, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
 		fd_close(&fds[i]);
-}
-
-int
-fd_sync_directory_of(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	SP_CLEANUP_FD int fd = -1;
-	char name[PATH_MAX];
-	int len = slash != NULL ? (int)(slash - path) + 1 : 2;
-
-	(void)snprintf(name, sizeof(name), "%.*s", len, slash != NULL ? path : "./");
-	fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd >= 0 && fsync(fd) == 0 ? 0 : -errno;
 }

@@ -22,9 +22,6 @@ bool fd_is_exhausted(int error);
 /* Switch O_NONBLOCK on (a shared file description: every holder sees it). 0 or -errno. */
 SP_MUST_CHECK int fd_set_nonblock(int fd);
 
-/* Make the name of the file at path as durable as its content: write its directory. 0 or -errno. */
-SP_MUST_CHECK int fd_sync_directory_of(const char *path);
-
 /* Close all of fds[0..n) and leave each -1. */
 void fd_close_all(int *fds, unsigned n);
 

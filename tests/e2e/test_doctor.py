@@ -107,7 +107,7 @@ def test_host_keys_that_are_not_there_yet(fresh_broker):
     b.config["host_keys"][1] = "none/host_ecdsa_key"
     b.write()
     found = examine(b)
-    assert "none/: No such file" in text(found, "files.host-key", "error")
+    assert "none: No such file" in text(found, "files.host-key", "error")
     assert "make its directory" in found["files.host-key"][1]["advice"]
     b.config["host_keys"][1] = "another_rsa_key"
     b.write()
