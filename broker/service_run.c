@@ -94,16 +94,30 @@ reload(void *arg, struct diag_list *diags)
 	return r;
 }
 
+/* Why the audit log cannot be written, or NULL. */
+static const char *
+audit_fails(const struct service *s)
+{
+	struct audit_state state;
+
+	if (s->broker.audit == NULL)
+		return NULL;
+	state = audit_state(s->broker.audit);
+	return state.failing ? strerror(state.error) : NULL;
+}
+
 static void
 send_status(struct service *s)
 {
 	struct admission_counts counts = worker_pool_counts(s->broker.workers);
+	const char *why = audit_fails(s);
 
 	notify_send("STATUS=%u connections (%u have not logged in), %u sources refused, "
-		    "%u containers, policy generation %u, engine %s",
+		    "%u containers, policy generation %u, engine %s%s%s",
 	    counts.connections, counts.startups, counts.penalised,
 	    container_set_count(s->broker.containers), s->broker.generation,
-	    engine_health(s->broker.engine) == ENGINE_UNHEALTHY ? "not responding" : "ok");
+	    engine_health(s->broker.engine) == ENGINE_UNHEALTHY ? "not responding" : "ok",
+	    why != NULL ? ", the audit log cannot be written: " : "", why != NULL ? why : "");
 }
 
 /* One step of stopping, see the constants above for its timetable. */

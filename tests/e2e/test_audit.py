@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import signal
+import socket
 import subprocess
 
 import paramiko
@@ -245,13 +246,30 @@ def full_disk(broker):
     return directory
 
 
+@pytest.fixture
+def manager(fresh_broker, monkeypatch):
+    """A service manager's end of what the broker tells it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.bind(f"{fresh_broker.dir}/notify")
+        s.settimeout(20 * PATIENCE)
+        monkeypatch.setenv("NOTIFY_SOCKET", f"{fresh_broker.dir}/notify")
+        yield s
+
+
+def hear(manager, words):
+    """It is told this. The broker says how it is every ten seconds."""
+    while words not in manager.recv(4096).decode():
+        pass
+
+
 @pytest.mark.parametrize("required", [True, False])
-def test_a_full_disk(fresh_broker, required):
+def test_a_full_disk(fresh_broker, manager, required):
     b = fresh_broker
     directory = full_disk(b)
     b.config["audit"]["required"] = required
     try:
         b.start()
+        hear(manager, "policy generation 1, engine ok")
         before = b.log_size()
         fill(directory, b, before)
         result = b.target.ssh("echo in")
@@ -269,6 +287,7 @@ def test_a_full_disk(fresh_broker, required):
                                                  f"{b.dir}/broker.json")) if f["check"] == "broker.running"]
         assert [f["level"] for f in found] == ["ok", "error" if required else "warning"]
         assert "the audit log cannot be written since" in found[1]["text"]
+        hear(manager, ", the audit log cannot be written: No space left on device")
         os.unlink(f"{directory}/ballast")
         assert b.ask("status")["audit"]["failing_since"] is None, "it is tried when somebody asks"
         assert b.target.ssh("echo in").stdout == b"in\n"
