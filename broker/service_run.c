@@ -19,7 +19,7 @@
 #include "container.h"
 #include "container_plan.h"
 #include "control.h"
-#include "diag.h"
+#include "diag_log.h"
 #include "listener.h"
 #include "log.h"
 #include "notify.h"
@@ -89,7 +89,7 @@ reload(void *arg, struct diag_list *diags)
 	}
 	shadow_load(s->broker.shadow, s->broker.audit, diags);
 	/* Whoever asked for it: the log has what is wrong. */
-	diag_print(diags, stderr);
+	diag_log(diags);
 	notify_send("READY=1");
 	return r;
 }

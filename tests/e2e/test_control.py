@@ -11,6 +11,7 @@ import sys
 
 import pytest
 
+from kit.broker import PROGRAM
 from kit.proc import wait_for
 from kit.target import PATIENCE
 
@@ -138,6 +139,52 @@ def test_reload(fresh_broker):
     b.write()
     assert b.ask("reload")["reloaded"] is True
     assert b.ask("status")["policy"]["rejected_at"] is None
+
+
+def fill(pipe):
+    """Not a byte more goes into it; whoever has it as stderr, and does not look first, waits."""
+    fd = os.open(f"/proc/self/fd/{pipe}", os.O_WRONLY | os.O_NONBLOCK)
+    with os.fdopen(fd, "wb", buffering=0) as f:
+        while f.write(bytes(4096)) is not None:
+            pass
+
+
+def drain(pipe):
+    os.set_blocking(pipe, False)
+    got = b""
+    try:
+        while True:
+            got += os.read(pipe, 65536)
+    except BlockingIOError:
+        return got
+
+
+def test_reload_with_a_log_that_nobody_reads(fresh_broker):
+    """What is wrong with the policy is lost from the log, and nobody waits for whoever should read it."""
+    b = fresh_broker
+    unread, log = os.pipe()
+    b.write()
+    with open(f"{b.dir}/log", "wb"):
+        pass  # nothing is in the one that the fixture looks at
+    b.process = subprocess.Popen([PROGRAM, "-c", f"{b.dir}/broker.json"], stdin=subprocess.DEVNULL,
+                                 stderr=log)
+    seen = b""
+    while b"ready: policy" not in seen:
+        seen = seen[-100:] + os.read(unread, 65536)
+    fill(log)
+    b.policy.update({f"rulez{i}": [] for i in range(150)})
+    b.write()
+    for _ in range(3):
+        answer = b.ask("reload")
+        assert answer["reloaded"] is False and "rulez149" in answer["messages"]
+    assert b.target.ssh("echo in").stdout == b"in\n"
+    text = drain(unread)
+    assert b.ask("reload")["reloaded"] is False
+    text = (text + drain(unread)).decode(errors="replace")
+    assert "lines are lost: who reads this log was too slow" in text
+    assert text.count('error: ') >= 100 and re.search(r"policy\.json:\d+:\d+: unknown key \"rulez0\"", text)
+    os.close(unread)
+    os.close(log)
 
 
 def raw(broker, data):

@@ -4,7 +4,9 @@ pkg_check_modules(jansson REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(libcrypto REQUIRED IMPORTED_TARGET libcrypto)
 sp_side(PkgConfig::jansson broker)
 
-sp_add_test(NAME test_diag LABEL unit SIDE broker SOURCES unit/test_diag.c LIBS sp_policy)
+sp_add_test(NAME test_diag LABEL unit SIDE broker
+  SOURCES unit/test_diag.c ${PROJECT_SOURCE_DIR}/broker/diag_log.c LIBS sp_policy)
+target_include_directories(test_diag PRIVATE ${PROJECT_SOURCE_DIR}/broker)
 sp_add_test(NAME test_json_text LABEL unit SIDE broker SOURCES unit/test_json_text.c
   LIBS sp_policy PkgConfig::jansson)
 sp_add_test(NAME test_policy LABEL unit SIDE broker SOURCES unit/test_policy.c unit/golden.c

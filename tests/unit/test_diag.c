@@ -4,10 +4,14 @@
 
 #include "diag.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "diag_log.h"
+#include "log.h"
 #include "suggest.h"
 #include "utf8.h"
 
@@ -166,6 +170,69 @@ nearest(const char *word, const char *const *candidates)
 	return s.best == NULL ? "" : s.best;
 }
 
+/* What stderr gets of the list's messages, from a log that has room for all of them or for none. */
+static size_t
+logged(struct diag_list *list, bool full, char *ret, size_t cap)
+{
+	static const char ballast[4096];
+	int saved = dup(STDERR_FILENO);
+	int pipe_fds[2];
+	size_t filled = 0;
+	ssize_t n;
+
+	assert_int_equal(pipe2(pipe_fds, O_NONBLOCK), 0);
+	while (full && (n = write(pipe_fds[1], ballast, sizeof(ballast))) > 0)
+		filled += (size_t)n;
+	assert_int_equal(fcntl(pipe_fds[1], F_SETFL, 0), 0); /* a write that does not fit would wait */
+	assert_true(dup2(pipe_fds[1], STDERR_FILENO) >= 0);
+	log_setup("prog", LOG_LEVEL_INFO, false);
+	diag_log(list);
+	assert_true(dup2(saved, STDERR_FILENO) >= 0);
+	for (; filled > 0; filled -= (size_t)n) {
+		n = read(pipe_fds[0], ret, filled < cap ? filled : cap);
+		assert_true(n > 0);
+	}
+	n = read(pipe_fds[0], ret, cap - 1);
+	ret[n > 0 ? n : 0] = '\0';
+	close(saved);
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+	diag_list_clear(list);
+	return strlen(ret);
+}
+
+static void
+test_log(void **state)
+{
+	struct diag_list list = DIAG_LIST_INIT;
+	char text[1024];
+
+	(void)state;
+	diag_add(&list, DIAG_E_SYNTAX, "policy.json", 19, 9, 12, "        \"privledged\": true,",
+	    "did you mean \"privileged\"?", "unknown key \"%s\"", "privledged\n");
+	diag_add(&list, DIAG_W_NO_RULES, "policy.json", 0, 0, 0, NULL, NULL, "no rules");
+	list.n_left_out = 198; /* as if they had not fitted */
+	(void)logged(&list, false, text, sizeof(text));
+	assert_string_equal(text,
+	    "prog: error: policy.json:19:9: unknown key \"privledged\\x0a\" [E-syntax]; help: did you mean "
+	    "\"privileged\"?\n"
+	    "prog: warning: policy.json: no rules [W-no-rules]\n"
+	    "prog: warning: 198 further messages are not shown\n");
+}
+
+/* As test_a_full_log_stops_nobody of test_log.c: lines are lost, and nobody waits. */
+static void
+test_log_that_nobody_reads(void **state)
+{
+	struct diag_list list = DIAG_LIST_INIT;
+	char text[1024];
+
+	(void)state;
+	for (unsigned i = 0; i < DIAG_MAX + 1; i++)
+		diag_add(&list, DIAG_E_SYNTAX, "policy.json", 1, 1, 1, NULL, NULL, "message %u", i);
+	assert_int_equal(logged(&list, true, text, sizeof(text)), 0);
+}
+
 static void
 test_suggest(void **state)
 {
@@ -238,6 +305,8 @@ main(void)
 		cmocka_unit_test(test_caret_beyond_the_line),
 		cmocka_unit_test(test_long_line),
 		cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_log),
+		cmocka_unit_test(test_log_that_nobody_reads),
 		cmocka_unit_test(test_suggest),
 		cmocka_unit_test(test_utf8),
 	};
