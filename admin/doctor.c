@@ -48,7 +48,7 @@ parse(int argc, char **argv, struct options *o)
 	};
 	int c;
 
-	*o = (struct options){ .broker = SP_BROKER_PATH };
+	*o = (struct options){ .help = false };
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		if (c == 'h')
 			o->help = true;
@@ -63,6 +63,8 @@ parse(int argc, char **argv, struct options *o)
 		else
 			return false;
 	}
+	if (o->broker == NULL)
+		o->broker = SP_BROKER_PATH;
 	if (optind < argc)
 		(void)fprintf(stderr, "sallyport doctor: \"%s\" is one word too many\n",
 		    argv[optind]);
