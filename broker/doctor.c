@@ -44,10 +44,6 @@ doctor_say_either(struct doctor *d, bool is_good, const struct doctor_pair *pair
 static const char *
 advice_of(const struct diag *one)
 {
-	if (one->code == DIAG_W_IMAGE_TAG)
-		return "write \"NAME@sha256:DIGEST\" as the image: docker image inspect --format "
-		       "'{{.RepoDigests}}' NAME shows it, once the image was pulled from a registry or "
-		       "pushed to one; an image that was only built or loaded on the engine has none";
 	if (one->code == DIAG_W_DEFAULT_LIMITS)
 		return "write into the profile what suits it; these are the defaults: \"container\": { "
 		       "\"limits\": { \"memory\": \"512M\", \"cpus\": 1, \"pids\": 256 } }";

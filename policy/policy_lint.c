@@ -181,7 +181,9 @@ warn_of_tag(struct json_reader *r, const struct json_node *image)
 {
 	if (json_node_string(image)[0] != '@' && !is_pinned(image))
 		json_read_diag(r, DIAG_W_IMAGE_TAG, image, JSON_AT_VALUE,
-		    "\"name@sha256:...\" is always the same image",
+		    "write \"NAME@sha256:DIGEST\" as the image: docker image inspect --format "
+		    "'{{.RepoDigests}}' NAME shows it, once the image was pulled from a registry or "
+		    "pushed to one; an image that was only built or loaded on the engine has none",
 		    "image \"%s\" has no digest: whoever may tag images on the engine decides what "
 		    "runs",
 		    json_node_string(image));
