@@ -44,7 +44,7 @@ check_shadow(const struct config *c)
 							 : NULL;
 
 	if (c->policy_shadow != NULL && policy == NULL)
-		fprintf(stderr, "%s: the shadow policy has errors: it would not be used\n",
+		(void)fprintf(stderr, "%s: the shadow policy has errors: it would not be used\n",
 		    c->policy_shadow);
 	policy_unref(policy);
 }
@@ -56,14 +56,14 @@ check_only(struct service *s)
 	struct policy *policy = service_load_policy(s->config->policy);
 
 	if (policy == NULL) {
-		fprintf(stderr, "%s: the policy has errors\n", s->config->policy);
+		(void)fprintf(stderr, "%s: the policy has errors\n", s->config->policy);
 		return 1;
 	}
 	policy_unref(policy);
 	check_shadow(s->config);
 	if (!start_check(s->config, s->options.spawner == NULL))
 		return 1;
-	fprintf(stderr,
+	(void)fprintf(stderr,
 	    "%s: configuration, host keys and policy are fine, and what a start opens is there; sallyport "
 	    "doctor examines the rest: engine, images, programs, and who may change them\n",
 	    s->options.config);
@@ -73,7 +73,7 @@ check_only(struct service *s)
 static int
 usage(FILE *out)
 {
-	fprintf(out,
+	(void)fprintf(out,
 	    "usage: sallyport-broker [-D | -t] [-v] [-c FILE] [-w SOCKET | -W]\n"
 	    "       sallyport-broker -h | -V\n"
 	    "  -c FILE  configuration, default " DEFAULT_CONFIG "\n"
@@ -129,9 +129,10 @@ parse_options(int argc, char **argv, struct service_options *ret)
 		}
 	}
 	if (optind < argc)
-		fprintf(stderr, "sallyport-broker: \"%s\" is one word too many\n", argv[optind]);
+		(void)fprintf(stderr, "sallyport-broker: \"%s\" is one word too many\n",
+		    argv[optind]);
 	else if (ret->be_spawner && ret->spawner != NULL)
-		fprintf(stderr,
+		(void)fprintf(stderr,
 		    "sallyport-broker: -w and -W exclude each other: one is the other's spawner\n");
 	else
 		return -1;
