@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Broker: containers. Hostile: everything that the engine says about them; engine.c has checked its
+ * Broker: containers. Hostile: everything that the engine says about them; engine_answer.c has checked its
  * form, engine_compare() what it means.
  */
 #include "container_priv.h"

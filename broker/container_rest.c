@@ -17,9 +17,10 @@
 #include "log.h"
 
 #define LOOK_MS  50
-#define QUIET_MS 300 /* after a login */
+#define QUIET_MS 300  /* after a login */
 #define REST_MS  2000 /* not longer, whoever comes, if the engine has time */
-#define MOST_MS  5000 /* not longer at all; an honest guest does not stay longer either (ENDING_REST_MS) */
+#define MOST_MS \
+	5000 /* not longer at all; an honest guest does not stay longer either (ENDING_REST_MS) */
 
 static void
 look_again(struct container_set *set)
@@ -32,25 +33,26 @@ look_again(struct container_set *set)
 	}
 }
 
-/* What is not there so far is not being removed either. */
-static bool
-engine_has_time(const struct container_set *set)
+/* How many more the engine may be asked to remove now: as many as it is asked to start at a time. */
+static unsigned
+engine_has_time_for(const struct container_set *set)
 {
 	struct engine_counts counts = engine_counts(set->broker->engine);
+	unsigned starts = set->broker->config->engine.starts;
+	unsigned busy = counts.discarding - counts.retried;
 
-	return counts.discarding - counts.absent < set->broker->config->engine.starts;
+	return busy < starts ? starts - busy : 0;
 }
 
 /* An engine that is away does not give whoever is in there after all any more time. */
 static bool
-is_due(const struct container *c)
+is_due(const struct container *c, unsigned room)
 {
 	int64_t rested = clock_now_ms() - c->empty_since;
 
 	if (c->broker->draining || rested >= MOST_MS)
 		return true;
-	return (rested >= REST_MS || container_set_quiet_ms(c->set) >= QUIET_MS) &&
-	    engine_has_time(c->set);
+	return room > 0 && (rested >= REST_MS || container_set_quiet_ms(c->set) >= QUIET_MS);
 }
 
 void
@@ -59,6 +61,7 @@ container_rest_look(int fd, short what, void *arg)
 	struct container_set *set = arg;
 	struct container *c;
 	struct container *next;
+	unsigned room = engine_has_time_for(set);
 	bool some = false;
 
 	(void)fd;
@@ -67,10 +70,12 @@ container_rest_look(int fd, short what, void *arg)
 		next = TAILQ_NEXT(c, link);
 		if (c->state != CONTAINER_EMPTY)
 			continue;
-		if (is_due(c))
-			container_discard(c);
-		else
+		if (!is_due(c, room)) {
 			some = true;
+			continue;
+		}
+		container_discard(c);
+		room -= room > 0;
 	}
 	if (some)
 		look_again(set);

@@ -169,6 +169,7 @@ engine_counts(const struct engine *e)
 		.starting = e->n_starting,
 		.discarding = e->n_discards,
 		.absent = engine_discards_absent(e),
+		.retried = engine_discards_retried(e),
 		.requests = e->n_sent,
 		.connections = engine_http_connections(e->http),
 		.failures = e->n_failed,

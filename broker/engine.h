@@ -192,6 +192,7 @@ struct engine_counts {
 	unsigned starting;   /* launches in flight */
 	unsigned discarding; /* containers to be removed */
 	unsigned absent; /* of these: not there so far; a create that was given up may still bring them */
+	unsigned retried; /* of these: the engine has not removed them so far, and is not asked just now */
 	uint64_t requests;    /* sent since engine_new() */
 	uint64_t connections; /* opened since engine_new() */
 	uint64_t failures; /* of the requests: no answer, in time or at all, or none that makes sense */

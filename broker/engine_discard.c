@@ -43,6 +43,17 @@ item_free(struct engine_discard_item *d)
 }
 
 unsigned
+engine_discards_retried(const struct engine *e)
+{
+	const struct engine_discard_item *d;
+	unsigned n = 0;
+
+	TAILQ_FOREACH(d, &e->discards, link)
+	n += d->tries > 0 && d->call == NULL;
+	return n;
+}
+
+unsigned
 engine_discards_absent(const struct engine *e)
 {
 	const struct engine_discard_item *d;

@@ -98,6 +98,7 @@ void engine_discard_kick(struct engine *e);
 void engine_discard_clear(struct engine *e);
 /* How many of the containers to be removed were not there at the last look. */
 unsigned engine_discards_absent(const struct engine *e);
+unsigned engine_discards_retried(const struct engine *e);
 /* Callback of discard_timer. */
 void engine_discard_due(int fd, short what, void *arg);
 

@@ -66,6 +66,7 @@ struct pool {
 	struct broker *broker;
 	struct shelf_list shelves;
 	struct event *timer;
+	int64_t taken_at;
 };
 
 /* ---- one container ---- */
@@ -228,8 +229,7 @@ may_add(const struct shelf *shelf, int64_t now)
 
 	if (shelf->n >= shelf->want || now < shelf->retry_at || now < shelf->crowded_until)
 		return false;
-	return container_set_quiet_ms(p->broker->containers) >= QUIET_MS ||
-	    4 * shelf->n < shelf->want;
+	return now - p->taken_at >= QUIET_MS || 4 * shelf->n < shelf->want;
 }
 
 static void
@@ -584,6 +584,7 @@ pool_take(struct pool *p, struct policy_grant *grant, const struct audit_subject
 	container_hand_out(c, item, grant, who->connection, owner);
 	item->container = NULL;
 	drop(item);
+	p->taken_at = clock_now_ms();
 	look_again(p);
 	*ret = c;
 	return 0;
