@@ -4,6 +4,7 @@ A guest that lies, floods, passes wrong descriptors, never answers or dies
 (tests/support/hostile_guest.c) costs its own session and nothing else: the broker goes on, memory
 stays, a neighbour's session does not notice, and the container is gone afterwards.
 """
+import contextlib
 import os
 import shutil
 import subprocess
@@ -90,10 +91,15 @@ def test_connection_that_is_never_made(hostile, engine, port):
     healthy(hostile, engine)
 
 
+@contextlib.contextmanager
 def listening(hostile, port):
-    """A client that wants to be connected to at this port of the container."""
-    return hostile.target.popen("-N", user="forward", stdin=subprocess.DEVNULL, options=[
-        "-o", "ExitOnForwardFailure=yes", "-R", f"{port}:127.0.0.1:1"])
+    """A client that wants to be connected to at this port of the container; it does not outlive the test."""
+    with hostile.target.popen("-N", user="forward", stdin=subprocess.DEVNULL, options=[
+            "-o", "ExitOnForwardFailure=yes", "-R", f"{port}:127.0.0.1:1"]) as client:
+        try:
+            yield client
+        finally:
+            client.kill()
 
 
 @pytest.mark.parametrize("port", range(1, 8))
@@ -114,7 +120,6 @@ def test_wrong_accepted_connections(hostile, engine, port):
         wait_for(lambda: "no forward: The container broke the protocol" in hostile.log(since),
                  20 * PATIENCE, "the worker has noticed")
         assert client.poll() is None
-        client.kill()
     healthy(hostile, engine)
 
 
@@ -150,7 +155,6 @@ def test_flood_of_accepted_connections(hostile, engine):
             assert rss(busy) < 48 << 20
             assert rss(hostile.pid) < 64 << 20
             assert len(fds(busy)) < 400
-        client.kill()
     healthy(hostile, engine)
 
 
