@@ -146,7 +146,7 @@ def test_display_with_another_s_connections(hostile, engine):
 
 def test_flood_of_accepted_connections(hostile, engine):
     """One after the other, of sockets that nobody is connected to, and never heard when to pause."""
-    with listening(hostile, 20) as client:
+    with listening(hostile, 20):
         wait_for(lambda: any(hostile.has_client(p) for p in hostile.workers()), 20, "a worker")
         [busy] = [p for p in hostile.workers() if hostile.has_client(p)]
         wait_for(lambda: hostile.audit(event="accepted"), 20 * PATIENCE, "some have come")
