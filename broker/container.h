@@ -74,8 +74,6 @@ bool container_set_has(const struct container_set *set, const char *name);
 void container_set_hurry(struct container_set *set);
 /* Those in which nobody is left do not wait until logins leave time to remove them: their places are needed. */
 void container_set_give_way(struct container_set *set);
-/* Milliseconds since a login got a container that is not kept. */
-int64_t container_set_quiet_ms(const struct container_set *set);
 
 typedef void container_visit_fn(struct container *c, void *arg);
 /* Each of them once; fn may release the one that it is given, and have others give way; but not visit them. */

@@ -69,7 +69,7 @@ struct container_set {
 	struct broker *broker;
 	struct container_list list;
 	struct container *next; /* for container_set_visit(): never one that is gone */
-	int64_t login_at;       /* the last one that got a container */
+	int64_t login_at;       /* the last one that got a container which is not kept */
 	struct event *rest;
 };
 

@@ -48,11 +48,12 @@ engine_has_time_for(const struct container_set *set)
 static bool
 is_due(const struct container *c, unsigned room)
 {
-	int64_t rested = clock_now_ms() - c->empty_since;
+	int64_t now = clock_now_ms();
+	int64_t rested = now - c->empty_since;
 
 	if (c->broker->draining || rested >= MOST_MS)
 		return true;
-	return room > 0 && (rested >= REST_MS || container_set_quiet_ms(c->set) >= QUIET_MS);
+	return room > 0 && (rested >= REST_MS || now - c->set->login_at >= QUIET_MS);
 }
 
 void

@@ -43,12 +43,6 @@ container_set_free(struct container_set *set)
 	free(set);
 }
 
-int64_t
-container_set_quiet_ms(const struct container_set *set)
-{
-	return clock_now_ms() - set->login_at;
-}
-
 unsigned
 container_set_count(const struct container_set *set)
 {
