@@ -26,6 +26,8 @@ target_compile_definitions(test_worker PRIVATE FAKE_BROKER="$<TARGET_FILE:fake_b
   SALLYPORTD="$<TARGET_FILE:sallyportd>"
   HOSTILE_CLIENT="${PROJECT_SOURCE_DIR}/tests/support/hostile_client.py")
 add_dependencies(test_worker fake_broker sallyportd)
+# The longest of all: it begins first, so that nothing waits for it in the end.
+set_tests_properties(test_worker PROPERTIES COST 60)
 
 sp_add_test(NAME test_worker_start LABEL regress SIDE none SOURCES unit/test_worker_start.c
   LIBS sp_common)
