@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc.h"
 #include "json_text.h"
 #include "policy_commands.h"
 
@@ -336,6 +337,22 @@ on_listen(struct replay *r, const struct json_node *event)
 		r->left_out++;
 }
 
+/* What the worker refused without a question. A terminal alone is none, nor what was cut. */
+static void
+on_refused(struct replay *r, const struct json_node *event)
+{
+	const struct login *l = find_login(r, text_of(event, "connection"));
+	const char *kind = text_of(event, "kind");
+	const char *detail = text_of(event, "detail");
+	bool named = is(event, "kind", "exec") || is(event, "kind", "subsystem");
+
+	if (l == NULL || kind == NULL || is(event, "kind", "pty") ||
+	    (named && (detail == NULL || strlen(detail) >= IPC_DETAIL_MAX)))
+		r->left_out++;
+	else if (named || is(event, "kind", "shell") || is(event, "kind", "x11"))
+		compare(r, l, kind, named ? detail : NULL, false);
+}
+
 static void
 on_disconnect(struct replay *r, const struct json_node *event)
 {
@@ -356,6 +373,8 @@ on_event(struct replay *r, const struct json_node *event)
 		on_forward(r, event, "forward");
 	else if (is(event, "event", "listen"))
 		on_listen(r, event);
+	else if (is(event, "event", "request.refused"))
+		on_refused(r, event);
 	else if (is(event, "event", "disconnect"))
 		on_disconnect(r, event);
 	else if (is(event, "event", "service.start"))

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Broker's side of IPC_REFUSED: what the worker has refused its client without a question. Only the
- * worker's word, and so nothing but a line in the logs comes of it: a worker that was taken over may say
+ * worker's word, and so nothing but lines in the logs and a number come of it: a worker that was taken over may say
  * it a million times, or of what nobody asked for.
  */
 #include "answer.h"
 #include "audit.h"
+#include "broker.h"
 #include "dispatch.h"
 #include "ipc_msg.h"
 #include "log.h"
 #include "peer.h"
+#include "policy.h"
+#include "shadow.h"
 
 #define LINES_MAX 100 /* of one connection; the rest is counted */
 
@@ -30,6 +33,34 @@ kind_name(enum ipc_refused_kind kind)
 	return names[kind];
 }
 
+/* The question that it would have been; false: it is about no program, or its detail may have been cut. */
+static bool
+request_of(const struct ipc_refused *m, struct policy_request *ret)
+{
+	*ret = (struct policy_request){ .command = m->detail.data, .command_len = m->detail.len };
+	if (m->kind == IPC_REFUSED_SHELL)
+		ret->kind = POLICY_REQUEST_SHELL;
+	else if (m->kind == IPC_REFUSED_EXEC)
+		ret->kind = POLICY_REQUEST_EXEC;
+	else if (m->kind == IPC_REFUSED_SUBSYSTEM)
+		ret->kind = POLICY_REQUEST_SUBSYSTEM;
+	else
+		return false;
+	return m->detail.len < IPC_DETAIL_MAX;
+}
+
+/* That the worker refuses it says nothing of the policy: it is asked once more what it has to say. */
+static void
+judge(struct peer *p, const struct ipc_refused *m)
+{
+	static struct policy_words words;
+	struct policy_request request;
+
+	if (request_of(m, &request))
+		shadow_judge_request(p, SHADOW_NO_CHANNEL, kind_name(m->kind), &request,
+		    policy_refuse(p->decision.profile, &request, &words) == NULL);
+}
+
 int
 answer_refused(struct peer *p, struct wire_reader *body, const char **ret_fault)
 {
@@ -39,9 +70,11 @@ answer_refused(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	(void)ret_fault;
 	if (ipc_get_refused(body, &m) != 0)
 		return ANSWER_E_PEER_FAULT;
+	p->broker->counters.requests_refused++;
 	if (p->refused++ >= LINES_MAX)
 		return 0;
 	peer_charge_refusal(p);
+	judge(p, &m);
 	audit_note(p->broker->audit, "request.refused", &who, AUDIT_TEXT("kind", kind_name(m.kind)),
 	    AUDIT_BYTES("detail", m.detail.len > 0 ? m.detail.data : NULL, m.detail.len));
 	log_info("connection=%s user=%s refused by the worker: %s %.*s", p->id, p->user,

@@ -173,7 +173,10 @@ shadow_judge_request(struct peer *p, uint32_t channel, const char *kind,
 	static struct policy_words words;
 	struct audit_subject who = peer_audit_subject(p);
 	struct verdict v = { .rule = p->shadow.rule };
+	struct audit_field on = AUDIT_NUMBER("channel", channel);
 
+	if (channel == SHADOW_NO_CHANNEL)
+		on = (struct audit_field)AUDIT_TEXT("channel", NULL);
 	/* A login that it would not have let in is one difference, and not one for each request. */
 	if (p->shadow.grant == NULL)
 		return;
@@ -182,10 +185,10 @@ shadow_judge_request(struct peer *p, uint32_t channel, const char *kind,
 	if (v.allowed == allowed)
 		return;
 	count(p, "request", &v);
-	audit_note(p->broker->audit, "shadow", &who, AUDIT_TEXT("about", "request"),
-	    AUDIT_NUMBER("channel", channel), AUDIT_TEXT("kind", kind),
-	    AUDIT_TEXT("outcome", outcome_name(v.allowed)), AUDIT_TEXT("reason", v.reason),
-	    AUDIT_TEXT("rule", v.rule), AUDIT_NUMBER("generation", p->shadow.generation));
+	audit_note(p->broker->audit, "shadow", &who, AUDIT_TEXT("about", "request"), on,
+	    AUDIT_TEXT("kind", kind), AUDIT_TEXT("outcome", outcome_name(v.allowed)),
+	    AUDIT_TEXT("reason", v.reason), AUDIT_TEXT("rule", v.rule),
+	    AUDIT_NUMBER("generation", p->shadow.generation));
 }
 
 /* What it says of a connection or a listener: reason NULL, allowed. */

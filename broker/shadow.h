@@ -57,7 +57,8 @@ struct shadow_state shadow_state(const struct shadow *s);
  */
 void shadow_judge_login(struct peer *p, const struct ipc_req_auth *m,
     const struct policy_login *login, bool allowed);
-/* A program was asked for on a channel, kind in words. */
+#define SHADOW_NO_CHANNEL UINT32_MAX
+/* A program was asked for on a channel, kind in words, or on one that the broker does not know. */
 void shadow_judge_request(struct peer *p, uint32_t channel, const char *kind,
     const struct policy_request *request, bool allowed);
 void shadow_judge_forward(struct peer *p, const struct ipc_req_forward *m, bool allowed);

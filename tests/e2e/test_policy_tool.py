@@ -652,6 +652,23 @@ def test_completion():
     assert out.splitlines() == ["policy", "explain", "shell subsystem", "--strict", "--user"]
 
 
+def test_replay_of_what_the_worker_refused(tmp_path):
+    """Programs and X11 are asked again; a terminal alone, what was cut and the rest of many cannot be."""
+    before = write(tmp_path, "old.json", replay_policy(shell=False, exec=False))
+    after = write(tmp_path, "new.json", replay_policy(exec=[["id"]], subsystems={"sftp": True}, forward={"x11": True}))
+    refused = [("shell", ""), ("exec", "id"), ("exec", "rm"), ("subsystem", "sftp"), ("x11", ""), ("pty", "xterm"),
+               ("exec", "x" * 256), ("channel", "tun@openssh.com")]
+    log = write(tmp_path, "audit.log", "".join([
+        event("login", outcome="accepted", user="alice", key=fingerprint_of(KEY)),
+        *(event("request.refused", i, kind=kind, **({"detail": detail} if detail else {}))
+          for i, (kind, detail) in enumerate(refused)),
+        event("request.refused", 20, left_out=7), event("disconnect", 21),
+        event("request.refused", 22, kind="shell")]))
+    r = tool("diff", "--replay", log, before, after)
+    assert [line.split(": ")[1] for line in r.stdout.splitlines()] == ["shell", "exec id", "subsystem sftp", "x11"]
+    assert "4 of 6 logins and requests would change; 4 cannot be asked again, 0 lines" in r.stderr
+
+
 def test_replay_of_listeners(tmp_path):
     old = replay_policy(forward={"remote": ["container:80", "container:0"], "agent": True, "x11": True})
     new = replay_policy(forward={"remote": ["container:81"]})

@@ -104,9 +104,12 @@ def test_requests_are_compared(shadowed):
     assert (event["about"], event["kind"], event["outcome"], event["rule"], event["channel"]) == (
         "request", "exec", "would-be-refused", "dev", 0)
     assert "not allowed" in event["reason"]
-    # What the worker refuses by itself is not asked for.
-    b.target.ssh("true", user="noexec")
-    assert not b.audit(event="shadow", user="noexec")
+    # What the worker refuses by itself, a program, is judged as well.
+    assert b.target.ssh("true", user="noexec").returncode != 0
+    event, = b.audit(event="shadow", user="noexec")
+    assert (event["about"], event["kind"], event["outcome"], "channel" in event) == (
+        "request", "exec", "would-be-allowed", False)
+    assert b.ask("status")["counters"]["requests_refused"] == 1
     # Nobody listens on either: whether they may be tried is what is decided.
     for port in 7000, 8000:
         b.target.ssh("-W", f"localhost:{port}", user="forward", seconds=20)
