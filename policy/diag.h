@@ -80,6 +80,7 @@
 	X(DIAG_W_UNUSED_USER, "W-unused-user")             \
 	X(DIAG_W_UNUSED_GROUP, "W-unused-group")           \
 	X(DIAG_W_ALLOW_LIST_SHELL, "W-allow-list-shell")   \
+	X(DIAG_W_CLIENT_ENV, "W-client-env")               \
 	X(DIAG_W_SHARED_BIND, "W-shared-bind")             \
 	X(DIAG_W_DATA_PATH, "W-data-path")                 \
 	X(DIAG_W_DEFAULT_LIMITS, "W-default-limits")       \

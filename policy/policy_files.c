@@ -20,10 +20,10 @@ no_memory(struct diag_list *diags, const char *path)
 }
 
 static int
-complain(struct diag_list *diags, const char *path, const char *why)
+complain(int error, struct diag_list *diags, const char *path, const char *why)
 {
 	diag_add(diags, DIAG_E_FILE, path, 0, 0, 0, NULL, NULL, "%s", why);
-	return POLICY_E_INVALID;
+	return error;
 }
 
 /* Who may put a file into the directory may write the policy. */
@@ -68,9 +68,9 @@ add_entries(const char *path, struct dirent **entries, int n, struct policy_file
 
 	/* Also after a bad file: all errors come in one run. */
 	if (n == 0)
-		return complain(diags, path, "has no file *.json");
+		return complain(-ENOENT, diags, path, "has no file *.json");
 	if (n > FILES_MAX)
-		return complain(diags, path, "has more than 256 files *.json");
+		return complain(POLICY_E_INVALID, diags, path, "has more than 256 files *.json");
 	files->texts = calloc((size_t)n, sizeof(struct json_text *));
 	if (files->texts == NULL)
 		return no_memory(diags, path);
@@ -98,13 +98,10 @@ load_directory(const char *path, const struct stat *st, struct policy_files *fil
 
 	files->directory = true;
 	if (directory_fault(st) != NULL)
-		return complain(diags, path, directory_fault(st));
+		return complain(-EPERM, diags, path, directory_fault(st));
 	n = scandir(path, &entries, is_policy, compare_names);
-	if (n < 0) {
-		r = -errno;
-		(void)complain(diags, path, strerror(errno));
-		return r;
-	}
+	if (n < 0)
+		return complain(-errno, diags, path, strerror(errno));
 	r = add_entries(path, entries, n, files, diags);
 	for (int i = 0; i < n; i++)
 		free(entries[i]);

@@ -328,6 +328,47 @@ lint_data_path(struct json_reader *r, const struct policy_draft_profile *profile
 		    p->name, p->runtime);
 }
 
+/* Whether every program gets the variable from the profile, whatever the client says. */
+static bool
+sets_env(const struct policy_profile *p, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (const char *const *e = p->env; e != NULL && *e != NULL; e++) {
+		if (strncmp(*e, name, len) == 0 && (*e)[len] == '=')
+			return true;
+	}
+	return false;
+}
+
+/* Of a profile that lists commands, and lets the client choose what their names mean or what is loaded into them. */
+static void
+lint_client_env(struct json_reader *r, const struct policy_draft_profile *profile)
+{
+	static const char *const names[] = { "PATH", "LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT" };
+	const struct policy_profile *p = &profile->profile;
+
+	for (size_t i = 0; p->exec_patterns != NULL && i < SP_ARRAY_LEN(names); i++) {
+		if (!policy_accepts_env(p, names[i]) || sets_env(p, names[i]))
+			continue;
+		json_read_diag(r, DIAG_W_CLIENT_ENV,
+		    policy_find_setting(profile, POLICY_WAYS("session.env", "session.exec")),
+		    JSON_AT_KEY, "patterns without it, or the variable in \"container.env\"",
+		    "profile \"%s\": a client may set %s, and with it decides what the commands of "
+		    "\"exec\" run",
+		    p->name, names[i]);
+		return;
+	}
+}
+
+/* What somebody gets who gets this profile, whatever it takes from another. */
+static void
+lint_whole(struct json_reader *r, const struct policy_draft_profile *profile)
+{
+	lint_data_path(r, profile);
+	lint_client_env(r, profile);
+}
+
 /* What a profile sets itself, or what the "set" of a rule sets on top of one. */
 static void
 lint_settings(struct json_reader *r, const struct policy_draft_profile *profile)
@@ -351,7 +392,7 @@ lint_profile(struct policy_draft *d, const struct policy_draft_profile *profile)
 	if (profile->used)
 		lint_limits(d, profile);
 	if (profile->used || !profile->extended)
-		lint_data_path(&d->reader, profile);
+		lint_whole(&d->reader, profile);
 }
 
 /* Each target has a container of its own, and whoever logs in may think of any that fits. */
@@ -481,7 +522,7 @@ policy_lint(struct policy_draft *d, int64_t now)
 		lint_profile(d, &d->draft_profiles[i]);
 	for (const struct policy_draft_profile *set = d->set_profiles; set != NULL; set = set->next) {
 		lint_settings(&d->reader, set);
-		lint_data_path(&d->reader, set);
+		lint_whole(&d->reader, set);
 	}
 	for (size_t i = 0; i < p->n_rules; i++, e = policy_section_next(&d->rules, e))
 		lint_rule(d, e, &p->rules[i], now);
