@@ -279,7 +279,7 @@ answer_accepted(struct peer *p, struct wire_reader *body, const char **ret_fault
 		return ANSWER_E_PEER_FAULT;
 	if (!audit_event(p->broker->audit, "accepted", &who, AUDIT_NUMBER("channel", m.channel),
 		AUDIT_NUMBER("listener", m.listener),
-		AUDIT_BYTES("from", m.from.len > 0 ? m.from.data : NULL, m.from.len),
+		AUDIT_BYTES("peer", m.from.len > 0 ? m.from.data : NULL, m.from.len),
 		AUDIT_NUMBER("port", m.port))) {
 		session_reply(p, m.channel, IPC_START_FAILED, session_audit_lost);
 		return 0;

@@ -318,7 +318,7 @@ def test_listeners_and_connections_are_counted(sallyport, broker):
         assert session.recv_exit_status() == 0
         assert len(taken) == 3
         accepted = broker.audit(event="accepted")[-3:]
-        assert [e["from"] for e in accepted] == ["127.0.0.1"] * 3
+        assert [e["peer"] for e in accepted] == ["127.0.0.1"] * 3
     finally:
         transport.close()
 

@@ -254,7 +254,7 @@ def test_what_is_written_down(fresh_broker, screen):
     listen, = b.audit(event="listen")
     assert (listen["kind"], listen["outcome"], listen.get("host")) == ("x11", "allowed", None)
     accepted, = b.audit(event="accepted")
-    assert (accepted["listener"], accepted["from"]) == (listen["channel"], "127.0.0.1")
+    assert (accepted["listener"], accepted["peer"]) == (listen["channel"], "127.0.0.1")
     wait_for(lambda: len(b.audit(event="channel.closed")) == 3, 15 * PATIENCE, "all of it is closed")
     with RawClient(b.target, login="forward") as client:
         assert client.request(client.open(), "x11-req", False, *X11)
