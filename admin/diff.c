@@ -455,8 +455,8 @@ command_diff(int argc, char **argv)
 		else
 			return option == 'h' ? command_help(usage) : command_usage(usage);
 	}
-	if (optind + 2 != argc)
-		return command_usage(usage);
+	if (!command_names(argc, argv, 2, usage))
+		return EXIT_UNABLE;
 	before = command_load(argv[optind]);
 	after = command_load(argv[optind + 1]);
 	c.before = before;

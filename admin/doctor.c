@@ -279,7 +279,9 @@ command_doctor(int argc, char **argv)
 	found = run_broker(&o);
 	if (found == NULL) {
 		(void)fprintf(stderr,
-		    "sallyport doctor: %s -D has found nothing; --broker names another\n", o.broker);
+		    "sallyport doctor: this host was not examined: what \"%s -D\" prints cannot be "
+		    "read; run that by hand to see why, or name another program with --broker\n",
+		    o.broker);
 		return EXIT_USAGE;
 	}
 	findings = json_object_get(found, "findings");

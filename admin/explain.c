@@ -349,8 +349,8 @@ command_explain(int argc, char **argv)
 		else if (!command_take_fact(&f, option, optarg))
 			return EXIT_UNABLE;
 	}
-	if (optind + 1 != argc)
-		return command_usage(usage);
+	if (!command_names(argc, argv, 1, usage))
+		return EXIT_UNABLE;
 	fault = facts_check(&f);
 	if (fault != NULL) {
 		(void)fprintf(stderr, "sallyport: %s\n%s", fault, usage);

@@ -36,6 +36,22 @@ command_usage(const char *text)
 	return EXIT_UNABLE;
 }
 
+bool
+command_names(int argc, char **argv, int policies, const char *text)
+{
+	int n = argc - optind;
+
+	if (n > policies)
+		(void)fprintf(stderr, "%s: \"%s\" is one word too many\n", argv[0],
+		    argv[optind + policies]);
+	else if (n < policies)
+		(void)fprintf(stderr, "%s: %s missing\n", argv[0],
+		    n + 1 == policies ? "a policy is" : "the policies are");
+	if (n != policies)
+		(void)fputs(text, stderr);
+	return n == policies;
+}
+
 int
 command_help(const char *text)
 {

@@ -29,6 +29,8 @@ command_fn command_diff;
 
 /* Say how a command is used, on stderr; returns EXIT_UNABLE. */
 int command_usage(const char *text);
+/* Whether so many policies, and nothing else, are named behind the options; says what is wrong, and the usage. */
+bool command_names(int argc, char **argv, int policies, const char *text);
 /* The same on stdout, for who has asked; returns EXIT_FINE. */
 int command_help(const char *text);
 /* The policy at path, or NULL after saying on stderr what is wrong. */

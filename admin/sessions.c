@@ -54,12 +54,14 @@ static int
 parse(int argc, char **argv, const struct form *form, struct options *o)
 {
 	const char *config = NULL;
+	int index = 0;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "h", long_options, &index)) != -1) {
 		if (strchr("hsf", c) == NULL && strchr(form->accepted, c) == NULL) {
 			if (c != '?')
-				(void)fprintf(stderr, "%s: an option of another command\n", argv[0]);
+				(void)fprintf(stderr, "%s: --%s is an option of another command\n",
+				    argv[0], long_options[index].name);
 			return EXIT_USAGE;
 		}
 		switch (c) {

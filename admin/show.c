@@ -89,8 +89,8 @@ command_show(int argc, char **argv)
 		else
 			return option == 'h' ? command_help(usage) : command_usage(usage);
 	}
-	if (optind + 1 != argc)
-		return command_usage(usage);
+	if (!command_names(argc, argv, 1, usage))
+		return EXIT_UNABLE;
 	return show(argv[optind], name, json, all);
 }
 

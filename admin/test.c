@@ -274,13 +274,18 @@ command_test(int argc, char **argv)
 			run.w = &writer;
 		else if (option == 'q')
 			run.quiet = true;
-		else if (option == 'c' && n < CASE_FILES_MAX)
-			paths[n++] = optarg;
-		else
+		else if (option == 'c' && n++ < CASE_FILES_MAX)
+			paths[n - 1] = optarg;
+		else if (option != 'c')
 			return option == 'h' ? command_help(usage) : command_usage(usage);
 	}
-	if (optind + 1 != argc || n == 0)
-		return command_usage(usage);
+	if (!command_names(argc, argv, 1, usage))
+		return EXIT_UNABLE;
+	if (n == 0 || n > CASE_FILES_MAX) {
+		(void)fprintf(stderr, "%s: --cases names the cases, 1 to %d times\n%s", argv[0],
+		    CASE_FILES_MAX, usage);
+		return EXIT_UNABLE;
+	}
 	run.policy = command_load(argv[optind]);
 	if (run.policy == NULL)
 		return EXIT_UNABLE;

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -183,7 +184,7 @@ main(int argc, char **argv)
 	if (r == 0)
 		r = event_base_dispatch(s.broker.base);
 	else
-		log_error("not started");
+		log_error("not started%s%s", r < 0 ? ": " : "", r < 0 ? strerror(-r) : "");
 	service_free(&s);
 	return r == 0 && s.exit_code == 0 ? 0 : 1;
 }

@@ -138,6 +138,19 @@ service_load_policy(const char *path)
 	return r == 0 ? policy : NULL;
 }
 
+/* Who waits to hear that the service is up would end one that never says it. */
+static int
+open_manager(void)
+{
+	int r = notify_open();
+
+	if (r != 0)
+		log_error("the service manager cannot be told anything at NOTIFY_SOCKET: %s; start without it, or "
+			  "mend the unit",
+		    strerror(-r));
+	return r;
+}
+
 /* Its first event shows that it can be written; a log that has to be and cannot is no start. */
 static int
 open_audit(struct service *s)
@@ -146,8 +159,10 @@ open_audit(struct service *s)
 	char why[WHY_MAX] = "";
 	int r;
 
-	if (c->file == NULL)
+	if (c->file == NULL) {
+		log_info("there is no audit log: \"audit\" in the configuration names its file");
 		return 0;
+	}
 	r = audit_open(c->file, c->required, &s->broker.audit, why, sizeof(why));
 	if (r < 0) {
 		log_error("%s", why);
@@ -280,7 +295,7 @@ service_start(struct service *s)
 	if (r == 0)
 		r = service_start_spawner(s, &spawner_fd, &opener_fd);
 	if (r == 0)
-		r = notify_open();
+		r = open_manager();
 	if (r == 0)
 		r = open_secrets(s);
 	if (r != 0)

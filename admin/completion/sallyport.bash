@@ -15,7 +15,10 @@ _sallyport()
 		--request) words="shell exec subsystem forward listen agent x11" ;;
 		--auth) words="key sk-key" ;;
 		--user | --group | --from | --key | --at | --command | --to | --profile | --rule | --message) return ;;
-		--socket | --cases | --replay) words= ;;
+		--socket | --config | --broker | --cases | --replay)
+			compopt -o filenames
+			mapfile -t COMPREPLY < <(compgen -f -- "$current")
+			return ;;
 		esac
 	fi
 	if [ -z "$words" ] && [ "${COMP_WORDS[1]}" != policy ]; then
@@ -23,7 +26,7 @@ _sallyport()
 		sessions) words="--config --socket --json --watch --help" ;;
 		kill) words="--config --socket --user --rule --message --help" ;;
 		status | reload) words="--config --socket --json --help" ;;
-		doctor) words="--socket --json --config --broker" ;;
+		doctor) words="--socket --json --config --broker --help" ;;
 		esac
 	elif [ -z "$words" ] && [[ $current == -* ]]; then
 		case ${COMP_WORDS[2]} in

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The administrator's commands against a running broker."""
 import json
+import re
 import signal
 import subprocess
 
 import pytest
 
-from kit.broker import BUILD
+from kit.broker import BUILD, TREE
 from kit.broker import PROGRAM as BROKER
 from kit.proc import wait_for
 from kit.target import PATIENCE
@@ -41,6 +42,25 @@ def test_sessions_for_people_and_for_programs(broker, client):
     row, = table[1:]
     assert row.split()[:5] == [mine["connection"], "logged-in", "dev", mine["from"], "dev"]
     assert row.split()[-2:] == ["1", mine["channels"][0]["container"]["name"]]
+
+
+def keys_of(value):
+    if isinstance(value, dict):
+        return set(value).union(*map(keys_of, value.values()))
+    return set().union(*map(keys_of, value)) if isinstance(value, list) else set()
+
+
+def test_what_is_for_programs_is_in_the_manual(broker, client):
+    """Each key of the two answers that have the most, but the names of what was refused, which the policy has."""
+    with open(f"{TREE}/admin/sallyport.1", encoding="utf-8") as f:
+        manual = f.read().partition(".Sh JSON")[2].partition("\n.Sh ")[0]
+    for command in "sessions", "status":
+        answer = json.loads(sallyport_command(broker, command, "--json").stdout)
+        if command == "status":
+            answer["ceilings"]["refused"] = None
+            answer["admission"]["refused"] = None
+        assert {key for key in keys_of(answer) if not re.search(rf"\b{key}\b", manual)} == set()
+    assert client.poll() is None
 
 
 def test_watch_goes_on_until_it_is_stopped(broker):
@@ -99,7 +119,15 @@ def test_reload_shows_what_is_wrong(fresh_broker):
     (["policy", "check", "--nonsense"], "sallyport policy check: unrecognized option"),
     (["policy", "chekc"], 'sallyport policy: there is no command "chekc"\nusage:'), (["policy"], "usage:"),
     (["status", "--config", "/nonexistent"], "cannot read the configuration /nonexistent"),
-    (["kill", "a", "b"], "one word too many")])
+    (["kill", "a", "b"], "one word too many"),
+    (["status", "--watch"], "--watch is an option of another command"),
+    (["policy", "show"], "sallyport policy show: a policy is missing\nusage:"),
+    (["policy", "show", "a", "b"], 'sallyport policy show: "b" is one word too many\nusage:'),
+    (["policy", "explain"], "sallyport policy explain: a policy is missing\nusage:"),
+    (["policy", "diff", "a"], "sallyport policy diff: a policy is missing\nusage:"),
+    (["policy", "diff"], "sallyport policy diff: the policies are missing\nusage:"),
+    (["policy", "test", "a"], "sallyport policy test: --cases names the cases, 1 to 64 times\nusage:"),
+    (["policy", "test", *["--cases=x"] * 65, "a"], "--cases names the cases, 1 to 64 times")])
 def test_wrong_usage(args, sentence):
     result = subprocess.run([PROGRAM, *args], capture_output=True, check=False, text=True,
                             timeout=20 * PATIENCE)
