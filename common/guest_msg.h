@@ -129,10 +129,9 @@ enum guest_fail_stage {
 	GUEST_FAIL_ORDER = 1, /* malformed order or too many programs */
 	GUEST_FAIL_PTY = 2,
 	GUEST_FAIL_FORK = 3,
-	GUEST_FAIL_WORKDIR = 4,
-	GUEST_FAIL_EXEC = 5,
-	GUEST_FAIL_CONNECT = 6,
-	GUEST_FAIL_LISTEN = 7,
+	GUEST_FAIL_EXEC = 4,
+	GUEST_FAIL_CONNECT = 5,
+	GUEST_FAIL_LISTEN = 6,
 };
 
 struct guest_ctl {

@@ -110,10 +110,7 @@ guest_failed(struct channel *ch, const struct guest_ctl *m)
 	const char *why = channel_error_text(m->failed.error);
 	char text[512];
 
-	if (m->failed.stage == GUEST_FAIL_WORKDIR)
-		(void)snprintf(text, sizeof(text),
-		    "The working directory of this container cannot be entered: %s", why);
-	else if (m->failed.stage == GUEST_FAIL_PTY)
+	if (m->failed.stage == GUEST_FAIL_PTY)
 		(void)snprintf(text, sizeof(text),
 		    "No terminal could be made in this container: %s", why);
 	else

@@ -2,7 +2,8 @@
 /*
  * Guest, in the child between fork and exec. The order comes from the broker and is well formed; the
  * file system and the environment around it are the tenant's. Nothing here has more rights than the
- * program will have, nothing is allocated, and each step that fails is reported to the parent.
+ * program will have, nothing is allocated, and each step that fails is reported to the parent,
+ * but that of the directory: to whoever reads the program's stderr.
  */
 #include "child.h"
 
@@ -185,6 +186,31 @@ reset_signals(void)
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/*
+ * The directory of the order, or else the image's, in which process 1 is, or else HOME, where one logs in elsewhere.
+ * A tenant may have taken it away and needs a way in to mend that: as with sshd it is said, and the program begins
+ * at the root.
+ */
+static void
+enter_directory(const struct child_plan *plan, char **env)
+{
+	const char *workdir;
+	char root[sizeof("/")]; /* no other path fits */
+
+	if (plan->order->workdir.len > 0) {
+		workdir = copy(plan->order->workdir);
+		if (chdir(workdir) == 0)
+			return;
+		(void)dprintf(STDERR_FILENO, "Could not chdir to %s: %s\n", workdir, strerror(errno));
+	} else if (getcwd(root, sizeof(root)) != NULL) {
+		if (chdir(env_value(env, "HOME")) == 0)
+			return;
+	} else if (errno == ERANGE) {
+		return; /* else it has been removed, and has no name */
+	}
+	(void)!chdir("/");
+}
+
 _Noreturn void
 child_run(const struct child_plan *plan)
 {
@@ -198,8 +224,7 @@ child_run(const struct child_plan *plan)
 	(void)umask(022);
 	if (plan->order->argv0.len > 0)
 		argv[0] = copy(plan->order->argv0);
-	if (plan->order->workdir.len > 0 && chdir(copy(plan->order->workdir)) < 0)
-		give_up(plan, GUEST_FAIL_WORKDIR);
+	enter_directory(plan, env);
 	exec_in_path(program, argv, env);
 	give_up(plan, GUEST_FAIL_EXEC);
 }

@@ -110,7 +110,6 @@ program_start(struct program *p, const struct guest_spawn *order, int *fds, unsi
 	*p = (struct program){ .used = true, .result = -1, .master = -1 };
 	p->ctl = fd_steal(&fds[0]);
 	p->grace_ms = order->hangup_grace_ms;
-	p->has_pty = order->want_pty;
 	if (order->want_pty)
 		r = terminal_open(&size, &p->master, &slave, name);
 	for (unsigned i = 0; i < 3; i++)
@@ -134,7 +133,7 @@ program_start(struct program *p, const struct guest_spawn *order, int *fds, unsi
 /*
  * Whatever is left of the session is asked to go, then made to. What has made a session of its own (a
  * daemon) stays until the container ends, as it would outlive its connection under sshd; so does what a
- * program without a terminal left behind when it ended by itself, since nobody would hang that up.
+ * program left behind that ended by itself: of a terminal's, the kernel hangs up whom sshd's would.
  */
 static void
 hang_up(struct program *p, int64_t now_ms)
@@ -153,7 +152,7 @@ channel_gone(struct program *p, int64_t now_ms)
 {
 	fd_close(&p->ctl);
 	fd_close(&p->master);
-	if (p->pid == 0 && !p->has_pty)
+	if (p->pid == 0)
 		p->session = 0;
 	hang_up(p, now_ms);
 }

@@ -16,7 +16,6 @@ struct program {
 	bool used;
 	pid_t pid;     /* the program's own process, leader of its session; 0 once it is reaped */
 	pid_t session; /* 0: empty, nothing to hang up any more */
-	bool has_pty;
 	int ctl;    /* -1: the channel is gone */
 	int result; /* reads the way to exec; -1 once its end is known */
 	int master; /* the terminal's, until STARTED has carried it to the worker; else -1 */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -109,6 +110,7 @@ sftp_path_expand(const char *path, char out[PATH_MAX])
 {
 	char full[PATH_MAX];
 	char user[PATH_MAX];
+	const char *home = getenv("HOME"); /* what "~" is to the shell, too: rsync and scp agree */
 	size_t len = strcspn(path, "/");
 	size_t used;
 
@@ -116,7 +118,11 @@ sftp_path_expand(const char *path, char out[PATH_MAX])
 		return sftp_path_resolve(path, out);
 	if (strlen(path) >= PATH_MAX)
 		return -ENAMETOOLONG;
-	if (len == 1) {
+	if (len == 1 && home != NULL && home[0] == '/') {
+		if (strlen(home) >= sizeof(full))
+			return -ENAMETOOLONG;
+		strcpy(full, home);
+	} else if (len == 1) {
 		if (getcwd(full, sizeof(full)) == NULL)
 			return -errno;
 	} else {

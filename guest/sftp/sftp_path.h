@@ -14,7 +14,7 @@
 SP_MUST_CHECK int sftp_path_resolve(const char *path, char out[PATH_MAX]);
 
 /*
- * The same after "~" (where the session began) and "~user". -ENOENT also when there is no such user.
+ * The same after "~" (HOME, or where the session began) and "~user". -ENOENT also when there is no such user.
  */
 SP_MUST_CHECK int sftp_path_expand(const char *path, char out[PATH_MAX]);
 

@@ -45,6 +45,23 @@ def test_processes_outlive_their_channel_in_one_connection(target, how):
         transport.close()
 
 
+def test_a_terminal_s_background_outlives_it(target):
+    """Who does not listen to a hang-up, once the shell has ended by itself; as under sshd."""
+    transport = target.paramiko()
+    try:
+        c = transport.open_session()
+        c.settimeout(20 * PATIENCE)
+        c.get_pty()
+        c.exec_command("nohup sleep 1234 >/dev/null 2>&1 & sleep 4321 & sleep 0.5; exit 3")
+        assert c.recv_exit_status() == 3
+        c.close()
+        time.sleep(3)  # longer than the grace time of a hang-up
+        out, code = run(transport, "pgrep -fc 'sleep 432[1]'; pgrep -fc 'sleep 123[4]' && kill $(pgrep -f 'sleep 123[4]')")
+        assert (out, code) == ("0\n1\n", 0)
+    finally:
+        transport.close()
+
+
 def test_session_mode_gives_each_channel_its_own(sallyport, engine):
     transport = sallyport.paramiko(user="solo")
     try:

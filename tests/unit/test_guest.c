@@ -298,15 +298,18 @@ test_exec_failures(void **state)
 	sh_output("rm /tmp/no-*", 0);
 }
 
+/* As with sshd and a home that is not there: it is said, and the program runs, at the root. */
 static void
 test_workdir_failures(void **state)
 {
 	static const struct {
 		const char *workdir;
-		int error;
-	} cases[] = { { "/nowhere", ENOENT }, { "/etc/passwd", ENOTDIR }, { "relative", ENOENT },
-		{ "/tmp/shut", EACCES } };
-	static const char *const argv[] = { "/bin/true", NULL };
+		const char *said;
+	} cases[] = { { "/nowhere", "Could not chdir to /nowhere: No such file or directory\n" },
+		{ "/etc/passwd", "Could not chdir to /etc/passwd: Not a directory\n" },
+		{ "relative", "Could not chdir to relative: No such file or directory\n" },
+		{ "/tmp/shut", "Could not chdir to /tmp/shut: Permission denied\n" } };
+	static const char *const argv[] = { "/bin/sh", "-c", "pwd", NULL };
 
 	(void)state;
 	sh_output("mkdir -m 0 /tmp/shut", 0);
@@ -316,10 +319,31 @@ test_workdir_failures(void **state)
 		order_for(argv);
 		order.workdir = harness_span(cases[i].workdir);
 		harness_order(&container, &order, &e);
-		harness_expect_failed(&e, GUEST_FAIL_WORKDIR, cases[i].error);
+		harness_expect_started(&e);
+		harness_read_all(e.out, text, sizeof(text));
+		assert_string_equal(text, "/\n");
+		harness_read_all(e.err, text, sizeof(text));
+		assert_string_equal(text, cases[i].said);
+		harness_expect_exit(&e, 0);
 		program_ends_close(&e);
 	}
 	sh_output("rmdir /tmp/shut", 0);
+}
+
+/* Where neither policy nor image has a directory, that is HOME, or without one the root. */
+static void
+test_home_for_a_directory(void **state)
+{
+	static const char *const argv[] = { "/bin/sh", "-c", "pwd", NULL };
+
+	(void)state;
+	order_for(argv);
+	order_output();
+	assert_string_equal(text, "/tmp\n");
+	order.n_env = 1;
+	order.env[0] = harness_span("HOME=/nowhere");
+	order_output();
+	assert_string_equal(text, "/\n");
 }
 
 /* ---- orders that are none ---- */
@@ -1245,6 +1269,7 @@ main(int argc, char **argv)
 		CASE(test_largest_order),
 		CASE(test_exec_failures),
 		CASE(test_workdir_failures),
+		CASE(test_home_for_a_directory),
 		CASE(test_malformed_orders),
 		CASE(test_malformed_ends),
 		CASE(test_connection),

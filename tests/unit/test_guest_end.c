@@ -408,21 +408,34 @@ test_grace(void **state)
 	program_ends_close(&e);
 }
 
-/* The program has ended well, but left somebody in its session: with a terminal, that is hung up. */
+/*
+ * The program has ended by itself and left two in its session: as under sshd the kernel hangs up the one that it
+ * finds on the terminal, and who does not listen to that stays until the container goes.
+ */
 static void
 test_leftovers_on_a_terminal(void **state)
 {
 	struct program_ends e;
 
 	(void)state;
-	harness_sh_pty(&container, "trap '' HUP; sleep 1000 & echo done", &e);
+	harness_sh_pty(&container, "sleep 1000 & trap '' HUP; sleep 2000 & echo done", &e);
 	harness_expect_started(&e);
 	harness_expect_exit(&e, 0);
 	program_ends_close(&e);
 	harness_expect_gone(&container, "cmdline", "[s]leep 1000");
+	harness_sh(&container,
+	    "sleep 1.5; cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -o '[s]leep 2000'",
+	    &e); /* more than the grace time */
+	harness_expect_started(&e);
+	harness_read_all(e.out, text, sizeof(text));
+	assert_string_equal(text, "sleep 2000\n");
+	harness_expect_exit(&e, 0);
+	program_ends_close(&e);
+	harness_expect_fds(&container, HARNESS_IDLE_FDS);
+	assert_int_equal(harness_stop(&container), 0);
 }
 
-/* Without one it stays, as under sshd, until the container goes. */
+/* Without one all of it stays, as under sshd, until the container goes. */
 static void
 test_leftovers(void **state)
 {

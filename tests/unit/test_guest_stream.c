@@ -896,13 +896,21 @@ test_leftovers(void **state)
 	assert_int_equal(kill(pid, 0), 0);
 	assert_int_equal(kill(pid, SIGKILL), 0);
 
-	/* With a terminal it is hung up. */
-	start_sh("trap '' HUP; sleep 1000 & echo $!", true);
+	/* With a terminal the kernel hangs it up, and nobody else does: who does not listen stays. */
+	start_sh("sleep 1000 & echo $!", true);
 	greet(STREAM_CREDIT);
 	expect_exit(false, 0);
 	pid = heard_pid();
 	finish();
 	expect_process_gone(pid);
+	start_sh("trap '' HUP; sleep 1000 & echo $!", true);
+	greet(STREAM_CREDIT);
+	expect_exit(false, 0);
+	pid = heard_pid();
+	finish();
+	(void)usleep(500000); /* more than the grace time */
+	assert_int_equal(kill(pid, 0), 0);
+	assert_int_equal(kill(pid, SIGKILL), 0);
 }
 
 /* ---- a worker that breaks the protocol ---- */
