@@ -16,9 +16,9 @@ struct program {
 	bool used;
 	pid_t pid;     /* the program's own process, leader of its session; 0 once it is reaped */
 	pid_t session; /* 0: empty, nothing to hang up any more */
-	int ctl;    /* -1: the channel is gone */
-	int result; /* reads the way to exec; -1 once its end is known */
-	int master; /* the terminal's, until STARTED has carried it to the worker; else -1 */
+	int ctl;       /* -1: the channel is gone */
+	int result;    /* reads the way to exec; -1 once its end is known */
+	int master;    /* the terminal's, until STARTED has carried it to the worker; else -1 */
 	/* At most these two are ever said, in this order. A full ctl makes them wait here. */
 	bool owes_first, owes_exit;
 	struct guest_ctl first; /* STARTED or FAILED */
