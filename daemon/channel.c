@@ -165,7 +165,8 @@ channel_send_signals(struct channel *ch)
 	ch->signals = 0;
 }
 
-/* One for a program that is being started waits for it, as under sshd; others are lost. */
+/* One for a program that is being started waits for it, as under sshd; others are lost, and so are those for a
+ * subsystem. */
 static void
 on_signal(ssh_session session, ssh_channel ssh, const char *name, void *arg)
 {
@@ -175,8 +176,8 @@ on_signal(ssh_session session, ssh_channel ssh, const char *name, void *arg)
 
 	(void)session;
 	(void)ssh;
-	if (ch->kind != CHANNEL_PROGRAM || !asked_for || number <= 0 || number >= 64 ||
-	    hooks_text_was_cut(name))
+	if (ch->kind != CHANNEL_PROGRAM || ch->subsystem || !asked_for || number <= 0 ||
+	    number >= 64 || hooks_text_was_cut(name))
 		return;
 	ch->signals |= UINT64_C(1) << number;
 	if (ch->state == CHANNEL_RUNNING)

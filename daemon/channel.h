@@ -88,6 +88,7 @@ struct channel {
 	struct ipc_pty size;
 	bool x11;         /* a display was asked for, and there was one */
 	uint32_t screen;  /* of the client's X server */
+	bool subsystem;   /* asked for as one: no signals of the client's */
 	uint64_t signals; /* of the client that wait for the program to run: bit N is signal N */
 	struct channel_env env[IPC_ENV_MAX];
 	uint32_t n_env;

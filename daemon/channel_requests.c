@@ -189,6 +189,7 @@ request_subsystem(struct channel *ch, ssh_message m)
 		connection_refused(ch->connection, IPC_REFUSED_SUBSYSTEM, name);
 		return false;
 	}
+	ch->subsystem = true;
 	return start(ch, IPC_START_SUBSYSTEM, name);
 }
 

@@ -22,8 +22,8 @@ WINDOW = 1 << 20
 class Conversation(RawClient):
     """A client that writes down all that the server says of its channels, which it numbers itself."""
 
-    def __init__(self, target):
-        super().__init__(target, login=target.user)
+    def __init__(self, target, login=None):
+        super().__init__(target, login=target.login(login) if login else target.user)
         self.theirs = {}    # the server's numbers of our channels
         self.answers = []   # to requests, in the order in which they came
         self.output = {}    # of each channel: what its program wrote
@@ -297,6 +297,33 @@ def test_signal_that_no_program_was_asked_for(sallyport):
         c.send(c.ask(0, "exec", True, "echo lives"))
         c.finish(0)
         assert c.output == {0: b"lives\n"}
+
+
+SFTP_INIT, SFTP_REALPATH = (string(b"\1" + (3).to_bytes(4, "big")),
+                            string(b"\x10" + (7).to_bytes(4, "big") + string(".")))
+SFTP_VERSION, SFTP_NAME = 2, 104
+
+
+@pytest.mark.quick
+def test_signals_do_not_reach_a_subsystem(both):
+    """While it is being started and later: it goes on to its own end."""
+    for target in both:
+        with Conversation(target, "files") as c:
+            def answered(kind, c=c):
+                return c.closed(0)() or c.output.get(0, b"\0" * 5)[4] == kind
+            c.begin(0)
+            c.send(c.ask(0, "subsystem", True, "sftp"))
+            c.until(lambda: c.answers)
+            for name in ("HUP", "TERM", "KILL"):
+                c.send(c.ask(0, "signal", False, name))
+            c.send(c.to(CHANNEL_DATA, 0, SFTP_INIT))
+            c.until(lambda: answered(SFTP_VERSION))
+            c.output.clear()
+            c.send(c.ask(0, "signal", False, "KILL"), c.to(CHANNEL_DATA, 0, SFTP_REALPATH))
+            c.until(lambda: answered(SFTP_NAME))
+            c.send(c.to(CHANNEL_EOF, 0))
+            c.finish(0)
+            assert (b"exit-status", b"\0" + bytes(4)) in c.said[0], target.name
 
 
 @pytest.mark.quick
