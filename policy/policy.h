@@ -340,7 +340,7 @@ struct policy_destination {
 /*
  * Why the profile does not allow a forward to host[len] (hostile, no NUL) and port, a sentence; NULL: it
  * does, and *ret says where it goes. Names are not looked up, but for "localhost": what a name server
- * says, or a file in the container, decides nothing.
+ * says, or a file in the container, decides nothing. "0.0.0.0" and "::" go to the loopback.
  */
 const char *policy_refuse_forward(const struct policy_profile *profile, const void *host,
     size_t len, uint32_t port, struct policy_destination *ret);

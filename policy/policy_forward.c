@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define TARGETS_MAX 64
 #define CONTAINER   "container" /* the container itself: its loopback addresses */
@@ -242,51 +243,68 @@ is_allowed(const struct target_list *targets, const struct cidr *to, uint32_t po
 }
 
 static void
-add_allowed(const struct target_list *targets, const char *text, uint32_t port,
-    struct policy_destination *ret)
+add(const struct cidr *c, struct policy_destination *ret)
 {
-	struct cidr c;
-
-	if (cidr_parse(text, &c) != 0 || !is_allowed(targets, &c, port))
-		return;
-	ret->list[ret->n].family = c.family;
-	memcpy(ret->list[ret->n].bytes, c.address, sizeof(c.address));
+	ret->list[ret->n].family = c->family;
+	memcpy(ret->list[ret->n].bytes, c->address, sizeof(c->address));
 	ret->n++;
 }
 
 static void
+add_allowed(const struct target_list *targets, const struct cidr *c, uint32_t port,
+    struct policy_destination *ret)
+{
+	if (is_allowed(targets, c, port))
+		add(c, ret);
+}
+
+static const struct cidr any_v4 = { .family = AF_INET, .bits = 32 };
+static const struct cidr any_v6 = { .family = AF_INET6, .bits = 128 };
+static const struct cidr loopback_v4 = { .family = AF_INET, .bits = 32, .address = { 127, 0, 0, 1 } };
+static const struct cidr loopback_v6 = { .family = AF_INET6, .bits = 128, .address = { [15] = 1 } };
+
+static void
 add_loopback(const struct target_list *targets, uint32_t port, struct policy_destination *ret)
 {
-	add_allowed(targets, "::1", port, ret);
-	add_allowed(targets, "127.0.0.1", port, ret);
+	add_allowed(targets, &loopback_v6, port, ret);
+	add_allowed(targets, &loopback_v4, port, ret);
+}
+
+/* To connect to no address is to connect to the loopback, on Linux. The guest is given that. */
+static void
+add_instead(const struct target_list *targets, const struct cidr *any, const struct cidr *loopback,
+    uint32_t port, struct policy_destination *ret)
+{
+	if (is_allowed(targets, any, port) || is_allowed(targets, loopback, port))
+		add(loopback, ret);
 }
 
 /* In a container that was made for this forward alone nobody listens, and nobody connects. */
 static const char needs_connection[] = "Forwarding needs a container for the whole connection.";
-static const char no_names[] = "Forwarding to names is not offered.";
 
-/* What is said before any address is looked at. NULL: nothing, and text[HOST_MAX] is the host. */
+/* What is said before any address is looked at; NULL: nothing. */
 static const char *
-refuse_any(const struct policy_profile *profile, const struct target_list *targets,
-    const void *host, size_t len, char *text)
+refuse_any(const struct policy_profile *profile, const struct target_list *targets)
 {
 	if (targets->n == 0)
 		return "Forwarding is not allowed for this login.";
-	if (profile->mode == POLICY_MODE_SESSION)
-		return needs_connection;
+	return profile->mode == POLICY_MODE_SESSION ? needs_connection : NULL;
+}
+
+/* A longer one is a name, and no other than that when it is cut. */
+static void
+copy_host(char text[HOST_MAX], const void *host, size_t len)
+{
 	if (len >= HOST_MAX)
-		return no_names;
+		len = HOST_MAX - 1;
 	memcpy(text, host, len);
 	text[len] = '\0';
-	return NULL;
 }
 
 static bool
-is_address(const char *text)
+is_address(const char *text, struct cidr *ret)
 {
-	struct cidr c;
-
-	return strchr(text, '/') == NULL && cidr_parse(text, &c) == 0;
+	return strchr(text, '/') == NULL && cidr_parse(text, ret) == 0;
 }
 
 const char *
@@ -294,18 +312,24 @@ policy_refuse_forward(const struct policy_profile *profile, const void *host, si
     uint32_t port, struct policy_destination *ret)
 {
 	struct target_list targets = { profile->targets, profile->n_targets };
+	const char *why = refuse_any(profile, &targets);
 	char text[HOST_MAX];
-	const char *why = refuse_any(profile, &targets, host, len, text);
+	struct cidr to;
 
 	memset(ret, 0, sizeof(*ret));
 	if (why != NULL)
 		return why;
-	if (strcmp(text, "localhost") == 0)
+	copy_host(text, host, len);
+	if (strcasecmp(text, "localhost") == 0)
 		add_loopback(&targets, port, ret);
-	else if (is_address(text))
-		add_allowed(&targets, text, port, ret);
+	else if (!is_address(text, &to))
+		return "Forwarding to names is not offered.";
+	else if (cidr_covers(&any_v4, &to))
+		add_instead(&targets, &any_v4, &loopback_v4, port, ret);
+	else if (cidr_covers(&any_v6, &to))
+		add_instead(&targets, &any_v6, &loopback_v6, port, ret);
 	else
-		return no_names;
+		add_allowed(&targets, &to, port, ret);
 	return ret->n > 0 ? NULL
 			  : "Forwarding to this address and port is not allowed for this login.";
 }
@@ -315,25 +339,26 @@ policy_refuse_listen(const struct policy_profile *profile, const void *host, siz
     uint32_t port, struct policy_destination *ret)
 {
 	struct target_list targets = { profile->listens, profile->n_listens };
+	const char *why = refuse_any(profile, &targets);
+	bool loopback = true; /* will do as well */
 	char text[HOST_MAX];
-	const char *why = refuse_any(profile, &targets, host, len, text);
-	bool all = false;
+	struct cidr at;
 
 	memset(ret, 0, sizeof(*ret));
 	if (why != NULL)
 		return why;
+	copy_host(text, host, len);
 	/* RFC 4254 section 7.1: "" is every address of every family. */
 	if (text[0] == '\0' || strcmp(text, "*") == 0) {
-		all = true;
-		add_allowed(&targets, "::", port, ret);
-		add_allowed(&targets, "0.0.0.0", port, ret);
-	} else if (is_address(text)) {
-		all = strcmp(text, "0.0.0.0") == 0 || strcmp(text, "::") == 0;
-		add_allowed(&targets, text, port, ret);
+		add_allowed(&targets, &any_v6, port, ret);
+		add_allowed(&targets, &any_v4, port, ret);
+	} else if (is_address(text, &at)) {
+		loopback = strcmp(text, "0.0.0.0") == 0 || strcmp(text, "::") == 0;
+		add_allowed(&targets, &at, port, ret);
 	} else if (strcmp(text, "localhost") != 0) {
 		return "Listening at names is not offered.";
 	}
-	if (strcmp(text, "localhost") == 0 || (all && ret->n == 0))
+	if (loopback && ret->n == 0)
 		add_loopback(&targets, port, ret);
 	return ret->n > 0 ? NULL
 			  : "Listening at this address and port is not allowed for this login.";

@@ -461,7 +461,8 @@ def test_what_the_login_may_not(worker, user, login, request_, words):
 
 @pytest.mark.parametrize("login, host, port", [
     ("dev", "127.0.0.1", 8080), ("narrow", "127.0.0.1", 8081), ("narrow", "127.0.0.1", 22),
-    ("narrow", "10.0.0.1", 8080), ("narrow", "0.0.0.0", 8080), ("narrow", "example.org", 8080),
+    ("narrow", "10.0.0.1", 8080), ("narrow", "0.0.0.0", 8081), ("narrow", "example.org", 8080),
+    ("narrow", "0.0.0.0", 7), ("narrow", "::", 7), ("narrow", "LOCALHOST", 22),
     ("narrow", "127.0.0.1/8", 8080), ("narrow", "169.254.169.254", 7),
     ("soloforward", "127.0.0.1", 8080)])
 def test_where_the_login_may_not_go(worker, user, login, host, port):

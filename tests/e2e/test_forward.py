@@ -59,8 +59,8 @@ class Master:
         script = f"grep -qi '^ *[0-9]*: [0-9A-F]*:{port:04X} 0*:0000 0A' /proc/net/tcp /proc/net/tcp6"
         return self.ssh(script).returncode == 0
 
-    def service(self, command):
-        """A port where each connection gets a process of the shell command; sshd's are here."""
+    def service(self, command, at="127.0.0.1"):
+        """A port where each connection gets a process of the shell command; sshd's are here, at this address."""
         port = free_port()
         if self.target.name == "sshd":
             class Handler(socketserver.BaseRequestHandler):
@@ -68,9 +68,10 @@ class Master:
                     subprocess.run(["sh", "-c", command], stdin=self.request, stdout=self.request,
                                    check=False)
             class Server(socketserver.ThreadingTCPServer):
+                address_family = socket.AF_INET6 if ":" in at else socket.AF_INET
                 request_queue_size = 64
                 daemon_threads = True
-            server = Server(("127.0.0.1", port), Handler)
+            server = Server((at, port), Handler)
             threading.Thread(target=server.serve_forever, daemon=True).start()
             self.close += [server.shutdown, server.server_close]
         else:
@@ -146,6 +147,17 @@ def test_much_data_both_ways(forwarding, control):
         assert exchange(connect(local), data) == data
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "[::ffff:0.0.0.0]", "LOCALHOST", "LocalHost"])
+def test_what_is_the_loopback_too(forwarding, control, host):
+    """To the kernel, and to who looks up names: a -L, -W or -D to it is one to the loopback, as under sshd."""
+    with Master(forwarding, control) as m:
+        port = m.service("cat", at="::1" if host == "[::]" else "127.0.0.1")
+        assert m.ssh(options=["-W", f"{host}:{port}"], stdin=b"hello\n").stdout == b"hello\n"
+        local = free_port()
+        m.forward("-L", f"{local}:{host}:{port}")
+        assert exchange(connect(local), b"again\n") == b"again\n"
+
+
 def test_nobody_listens(forwarding, control):
     """Refused by the far end: the open fails, and the session goes on."""
     with Master(forwarding, control) as m:
@@ -155,11 +167,11 @@ def test_nobody_listens(forwarding, control):
         assert m.ssh("echo on").stdout == b"on\n"
 
 
-NOWHERE = ["127.0.0.1:8081", "127.0.0.1:8999", "127.0.0.1:9011", "localhost:22", "0.0.0.0:8080",
-           "[::]:8080", "0:8080", "127.1:8080", "0x7f.1:8080", "2130706433:8080",
+NOWHERE = ["127.0.0.1:8081", "127.0.0.1:8999", "127.0.0.1:9011", "localhost:22", "0.0.0.0:8081",
+           "[::]:8081", "0.0.0.0:7", "[::]:7", "LOCALHOST:22", "0.0.0.1:8080", "0:8080", "127.1:8080", "0x7f.1:8080", "2130706433:8080",
            "[::ffff:10.0.0.1]:8080", "169.254.169.254:8080", "169.254.169.254:7", "10.0.0.1:7",
            "192.0.2.1:8", "192.0.3.1:7", "[2001:db8::2]:7", "[fe80::1]:8080", "example.org:8080",
-           "localhost.:8080", "LOCALHOST:8080", "127.0.0.1%lo:8080", "container:8080"]
+           "localhost.:8080", "LOCALHOST.:8080", "127.0.0.1%lo:8080", "container:8080"]
 
 
 def test_refused_destinations(sallyport, broker, control):
@@ -171,11 +183,12 @@ def test_refused_destinations(sallyport, broker, control):
             assert r.returncode == 255, where
             assert b"refused by peer" in r.stderr, where
             assert "refused: " in broker.log(since), where
-        # And these are allowed, but nobody is there, or no way. A worker's lines in the log are limited
-        # in number, and come a moment later.
+        # And these are allowed, but nobody is there, or no way. No address, or "localhost" in capitals, is the
+        # loopback, as under sshd. A worker's lines in the log are limited in number, and come a moment later.
         for where, why in (("127.0.0.1:8080", "refused"), ("localhost:9000", "refused"),
                            ("[::1]:9010", "refused"), ("127.9.9.9:8080", "refused"),
-                           ("[::ffff:127.0.0.1]:8080", "refused"),
+                           ("[::ffff:127.0.0.1]:8080", "refused"), ("0.0.0.0:8080", "refused"),
+                           ("[::]:8080", "refused"), ("LOCALHOST:8080", "refused"),
                            ("192.0.2.1:7", "unreachable"), ("[2001:db8::1]:7", "unreachable")):
             time.sleep(1.1)
             since = broker.log_size()

@@ -717,8 +717,19 @@ test_forward(void **state)
 		{ "128.0.0.0", 80, NULL },
 		{ "::1", 80, "::1|" },
 		{ "::2", 80, NULL },
-		{ "::", 80, NULL },
-		{ "0.0.0.0", 80, NULL },
+		/* Where a socket that is connected to no address ends, and nothing else. */
+		{ "::", 80, "::1|" },
+		{ "::0.0.0.0", 80, "::1|" },
+		{ "0:0:0:0:0:0:0:0", 89, "::1|" },
+		{ "::", 79, NULL },
+		{ "0.0.0.0", 80, "127.0.0.1|" },
+		{ "::ffff:0.0.0.0", 80, "127.0.0.1|" },
+		{ "0.0.0.0", 90, NULL },
+		{ "0.0.0.0", 443, NULL },
+		{ "0.0.0.1", 80, NULL },
+		{ "0.0.0.0/0", 80, NULL },
+		{ "0.0.0", 80, NULL },
+		{ "0", 80, NULL },
 		{ "::ffff:127.0.0.1", 80, "127.0.0.1|" },
 		{ "::ffff:7f00:1", 80, "127.0.0.1|" },
 		{ "::ffff:10.1.2.3", 80, NULL },
@@ -739,18 +750,29 @@ test_forward(void **state)
 		{ " 10.1.2.3", 443, NULL },
 		{ "[::1]", 80, NULL },
 		{ "::1%lo", 80, NULL },
-		{ "Localhost", 80, NULL },
+		{ "Localhost", 80, "::1|127.0.0.1|" },
+		{ "LOCALHOST", 89, "::1|127.0.0.1|" },
+		{ "LOCALHOST", 90, NULL },
+		{ "LOCALHOST.", 80, NULL },
 		{ "localhost.", 80, NULL },
 		{ "container", 80, NULL },
 		{ "example.org", 80, NULL },
 		{ "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 80, NULL },
 		{ "", 80, NULL },
+		/* Also where the list has no address itself. */
+		{ "0.0.0.0", 7, "127.0.0.1|" },
+		{ "::", 7, "::1|" },
+		{ "127.0.0.1", 7, NULL },
+		{ "localhost", 7, NULL },
+		{ "0.0.0.0", 9, "127.0.0.1|" },
+		{ "::", 9, NULL },
+		{ "localhost", 9, "127.0.0.1|" },
 	};
 	struct policy *p = parse(
 	    "{ \"sallyport_policy\": 1, \"users\": {}, \"profiles\": { \"p\": { \"container\": "
 	    "{ \"image\": \"debian:12\" }, \"session\": { \"forward\": { \"local\": [ \"container:80-89\", "
-	    "\"10.1.2.3:443\", \"[2001:db8::/32]:1-65535\" ] } } } }, \"rules\": [ { \"id\": \"r\", "
-	    "\"use\": \"p\" } ] }");
+	    "\"10.1.2.3:443\", \"[2001:db8::/32]:1-65535\", \"0.0.0.0:7\", \"[::]:7\", \"0.0.0.0/0:9\" ] } } } }, "
+	    "\"rules\": [ { \"id\": \"r\", \"use\": \"p\" } ] }");
 	struct policy_profile profile = *find_profile(p, "p");
 	struct policy_destination to;
 

@@ -288,9 +288,12 @@ def judge_forward(profile, to):
     host, _, port = to.rpartition(":")
     host = host.strip("[]")
     try:
-        addresses = ["::1", "127.0.0.1"] if host == "localhost" else [str(ipaddress.ip_address(host))]
+        addresses = (["::1", "127.0.0.1"] if host.lower() == "localhost" else
+                     [str(ipaddress.ip_address(host))])
     except ValueError:
         return False  # a name
+    # "the loopback's address of their family"
+    addresses += {"0.0.0.0": ["127.0.0.1"], "::": ["::1"]}.get(addresses[0], [])
     return profile["container"]["mode"] != "session" and any(
         in_target(t, a, int(port)) for t in profile["session"]["forward"]["local"] for a in addresses)
 
