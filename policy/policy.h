@@ -349,7 +349,8 @@ const char *policy_refuse_forward(const struct policy_profile *profile, const vo
  * Why the profile does not allow to listen in the container at host[len] (hostile, no NUL, may be empty) and
  * port (0: the kernel's choice), for connections to the client; NULL: it does, and *ret says at which
  * addresses. As under sshd, "localhost" is both loopback addresses, "" and "*" are all addresses, and all
- * addresses are the loopback's where nothing else is allowed.
+ * addresses are the loopback's where nothing else is allowed; so is every other host where nothing beyond the
+ * loopback is allowed at any port.
  */
 const char *policy_refuse_listen(const struct policy_profile *profile, const void *host, size_t len,
     uint32_t port, struct policy_destination *ret);

@@ -279,6 +279,26 @@ add_instead(const struct target_list *targets, const struct cidr *any, const str
 		add(loopback, ret);
 }
 
+/* Address or network. */
+static bool
+is_loopback(const struct cidr *c)
+{
+	static const struct cidr v4 = { .family = AF_INET, .bits = 8, .address = { 127 } };
+
+	return cidr_covers(&v4, c) || cidr_covers(&loopback_v6, c);
+}
+
+/* Nobody from outside of the container is to connect to what is listened at: sshd's "GatewayPorts no". */
+static bool
+is_loopback_alone(const struct target_list *targets)
+{
+	for (size_t i = 0; i < targets->n; i++) {
+		if (!is_loopback(&targets->list[i].network))
+			return false;
+	}
+	return true;
+}
+
 /* In a container that was made for this forward alone nobody listens, and nobody connects. */
 static const char needs_connection[] = "Forwarding needs a container for the whole connection.";
 
@@ -339,6 +359,7 @@ policy_refuse_listen(const struct policy_profile *profile, const void *host, siz
     uint32_t port, struct policy_destination *ret)
 {
 	struct target_list targets = { profile->listens, profile->n_listens };
+	bool alone = is_loopback_alone(&targets);
 	const char *why = refuse_any(profile, &targets);
 	bool loopback = true; /* will do as well */
 	char text[HOST_MAX];
@@ -353,9 +374,10 @@ policy_refuse_listen(const struct policy_profile *profile, const void *host, siz
 		add_allowed(&targets, &any_v6, port, ret);
 		add_allowed(&targets, &any_v4, port, ret);
 	} else if (is_address(text, &at)) {
-		loopback = strcmp(text, "0.0.0.0") == 0 || strcmp(text, "::") == 0;
+		loopback = strcmp(text, "0.0.0.0") == 0 || strcmp(text, "::") == 0 ||
+		    (alone && !is_loopback(&at));
 		add_allowed(&targets, &at, port, ret);
-	} else if (strcmp(text, "localhost") != 0) {
+	} else if (!alone && strcmp(text, "localhost") != 0) {
 		return "Listening at names is not offered.";
 	}
 	if (loopback && ret->n == 0)

@@ -56,7 +56,7 @@ HOSTS = ["localhost", "127.0.0.1", "127.9.9.9", "[::1]", "10.1.2.3", "[2001:db8:
 FORWARDS = ["container:80", "container:1-100", "10.0.0.0/8:80-8080", "2001:db8::/32:81",
             "10.1.2.3:65535", "0.0.0.0/0:8080", "0.0.0.0:81", "127.0.0.1:8080"]
 LISTEN_AT = ["localhost", "*", "0.0.0.0", "[::]", "127.0.0.1", "127.9.9.9", "[::1]", "172.18.0.2",
-             "[2001:db8::7]", "example.org", "[::ffff:127.0.0.1]"]
+             "[2001:db8::7]", "example.org", "[::ffff:127.0.0.1]", "LocalHost", "x" * 100]
 LISTENS = ["container:8080", "container:0", "container:80-81", "0.0.0.0:8080", "0.0.0.0:0", "[::]:80-8080",
            "172.18.0.0/16:1-65535", "[2001:db8::7]:81", "127.0.0.1:65535", "0.0.0.0/0:81", "172.18.0.2:0"]
 ROOTS = {"homes": "/srv/homes", "shared": "/srv/shared/here"}
@@ -149,7 +149,8 @@ class Maker:
         if self.maybe():
             s["max"] = self.rng.choice(["8h", "90s", "250ms"])
         if self.maybe():
-            s["forward"] = {"local": self.some(FORWARDS, 0), "remote": self.some(LISTENS, 0),
+            listens = [l for l in LISTENS if l.startswith(("container:", "127."))] if self.maybe() else LISTENS
+            s["forward"] = {"local": self.some(FORWARDS, 0), "remote": self.some(listens, 0),
                             "agent": self.maybe(0.5), "x11": self.maybe(0.5)}
         if "session.idle" in AVAILABLE and self.maybe():
             s["idle"] = self.rng.choice(["20m", "90s", "250ms"])

@@ -50,9 +50,10 @@ def test_a_port_of_its_own(forwarding, control):
             assert m.listening(port)
 
 
-@pytest.mark.parametrize("bind", ["", "localhost:", "127.0.0.1:", "*:", "0.0.0.0:"])
+@pytest.mark.parametrize("bind", ["", "localhost:", "127.0.0.1:", "*:", "0.0.0.0:", "LOCALHOST:", "192.0.2.7:",
+                                  "[2001:db8::7]:", "example.org:", f"{'a' * 200}:"])
 def test_bind_addresses(forwarding, control, bind):
-    """All of these are the loopback's, as under sshd without GatewayPorts."""
+    """All of these are the loopback's, as under sshd without GatewayPorts: the policy has nothing beyond that."""
     with Service(echo) as s, Master(forwarding, control) as m:
         port = free_port()
         listen(m, f"{bind}{port}:127.0.0.1:{s.port}")
@@ -79,6 +80,30 @@ def test_cancel(forwarding, control):
             assert inside(m, port, b"x\n") == b"x\n"
             assert multiplex(m, "cancel", f"{port}:127.0.0.1:{s.port}")[0] == 0
             wait_for(lambda: not m.listening(port), 10 * PATIENCE, "nobody listens")
+
+
+@pytest.mark.parametrize("bind", ["", "*", "192.0.2.7", "example.org"])
+def test_what_the_client_wrote(sallyport, request, bind):
+    """Whatever is listened at instead: that is what its connections are told as, and what is cancelled."""
+    for target in (request.getfixturevalue("oracle").forwarding, sallyport):
+        transport = target.paramiko(target.login("forward"))
+        got = []
+        try:
+            def handler(ch, origin, server, got=got):
+                got.append((origin[0], server))
+                ch.close()
+            def cancel(address, port, transport=transport):
+                return transport.global_request("cancel-tcpip-forward", (address, port)) is not None
+            port = transport.request_port_forward(bind, 0, handler)
+            for family in ("127.0.0.1", "::1"):
+                session = transport.open_session()
+                session.exec_command(f"busybox nc {family} {port} </dev/null")
+                assert session.recv_exit_status() == 0, target.name
+            assert got == [("127.0.0.1", (bind, port)), ("::1", (bind, port))], target.name
+            assert [cancel("localhost", port), cancel("127.0.0.1", port), cancel(bind, port),
+                    cancel(bind, port)] == [False, False, True, False], target.name
+        finally:
+            transport.close()
 
 
 def test_a_port_that_is_taken(forwarding, control):

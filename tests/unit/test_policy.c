@@ -699,6 +699,81 @@ test_listen(void **state)
 	policy_unref(p);
 }
 
+/* The list is the whole of "remote". */
+static struct policy *
+parse_remote(const char *list)
+{
+	char text[512];
+
+	(void)snprintf(text, sizeof(text),
+	    "{ \"sallyport_policy\": 1, \"users\": {}, \"profiles\": { \"p\": { \"container\": "
+	    "{ \"image\": \"debian:12\" }, \"session\": { \"forward\": { \"remote\": [ %s ] } } } }, "
+	    "\"rules\": [ { \"id\": \"r\", \"use\": \"p\" } ] }",
+	    list);
+	return parse(text);
+}
+
+static void
+check_listen(const struct policy *p, const char *host, uint32_t port, const char *at)
+{
+	char text[2 * INET6_ADDRSTRLEN + 4];
+	struct policy_destination to;
+	const char *why = policy_refuse_listen(find_profile(p, "p"), host, strlen(host), port, &to);
+
+	addresses_text(&to, text);
+	assert_string_equal(text, at != NULL ? at : "");
+	assert_int_equal(why == NULL, at != NULL);
+}
+
+/* Whatever else the client names is the loopback, as with sshd's "GatewayPorts no". */
+static void
+test_listen_at_the_loopback_alone(void **state)
+{
+	static const char *const elsewhere[] = { "", "*", "0.0.0.0", "::", "localhost", "Localhost",
+		"localhost.", "example.org", "container", "10.9.8.7", "2001:db8::1",
+		"::ffff:10.9.8.7", "::ffff:0.0.0.0", "::127.0.0.1", "0", "127.1", "[::1]", "::1%lo",
+		"fe80::1", "0.0.0.0/0", "127.0.0.1/32", "**", " ", "127.0.0.1 ",
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+		"0000:0000:0000:0000:0000:0000:0000:00010000:0000:0000:0000:0000:0000:0000:0001" };
+	static const char *const alone[] = { "\"container:80\"",
+		"\"container:80\", \"127.0.0.0/9:9\"",
+		"\"container:80\", \"[::ffff:127.0.0.1]:9\", \"127.255.255.255:9\"",
+		"\"[::1]:80\", \"127.0.0.1:80\", \"container:0\"" };
+	static const char *const wider[] = { "10.1.2.3:443", "0.0.0.0:9", "[::]:9", "0.0.0.0/0:9",
+		"126.0.0.0/7:9", "[::/127]:9", "[::2]:9", "[::ffff:10.0.0.1]:9", "0.0.0.0:0" };
+	char list[128];
+	struct policy *p;
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(alone); i++) {
+		p = parse_remote(alone[i]);
+		for (size_t k = 0; k < SP_ARRAY_LEN(elsewhere); k++) {
+			check_listen(p, elsewhere[k], 80, "::1|127.0.0.1|");
+			check_listen(p, elsewhere[k], 81, NULL);
+			check_listen(p, elsewhere[k], 0, i == 3 ? "::1|127.0.0.1|" : NULL);
+		}
+		policy_unref(p);
+	}
+	/* The loopback's own addresses are what they are. */
+	p = parse_remote("\"127.0.0.1:80\", \"container:90\"");
+	check_listen(p, "example.org", 80, "127.0.0.1|");
+	check_listen(p, "127.0.0.1", 80, "127.0.0.1|");
+	check_listen(p, "127.9.9.9", 80, NULL);
+	check_listen(p, "::1", 80, NULL);
+	check_listen(p, "127.9.9.9", 90, "127.9.9.9|");
+	check_listen(p, "::1", 90, "::1|");
+	policy_unref(p);
+	for (size_t i = 0; i < SP_ARRAY_LEN(wider); i++) {
+		(void)snprintf(list, sizeof(list), "\"container:80\", \"%s\"", wider[i]);
+		p = parse_remote(list);
+		check_listen(p, "example.org", 80, NULL);
+		check_listen(p, "192.0.2.1", 80, NULL);
+		check_listen(p, "LOCALHOST", 80, NULL);
+		check_listen(p, "", 80, "::1|127.0.0.1|");
+		policy_unref(p);
+	}
+}
+
 static void
 test_forward(void **state)
 {
@@ -805,6 +880,7 @@ main(void)
 		cmocka_unit_test(test_accepts_env),
 		cmocka_unit_test(test_forward),
 		cmocka_unit_test(test_listen),
+		cmocka_unit_test(test_listen_at_the_loopback_alone),
 		cmocka_unit_test(test_decisions),
 		cmocka_unit_test(test_decision_details),
 		cmocka_unit_test(test_empty_denies),

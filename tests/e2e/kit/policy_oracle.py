@@ -303,6 +303,7 @@ def listeners(profile, to):
     host, _, port = to.rpartition(":")
     host = host.strip("[]")
     loopback, every = ["::1", "127.0.0.1"], ["::", "0.0.0.0"]
+    remote = profile["session"]["forward"]["remote"]
     if profile["container"]["mode"] == "session":
         return []
     if host in ("localhost", "*"):
@@ -310,16 +311,19 @@ def listeners(profile, to):
     else:
         try:
             ip = ipaddress.ip_address(host)
+            wanted = [str(getattr(ip, "ipv4_mapped", None) or ip)]
         except ValueError:
-            return []  # a name
-        wanted = [str(getattr(ip, "ipv4_mapped", None) or ip)]
+            wanted = []  # a name
+    own = [t for t in remote if t.startswith(("container:", "127.", "[::1]:"))]
+    other = not any(in_network(n, a) for n in ("127.0.0.0/8", "::1") for a in wanted)
 
     def allowed(addresses):
-        return [a for a in addresses if any(in_target(t, a, int(port), True)
-                                            for t in profile["session"]["forward"]["remote"])]
+        return [a for a in addresses if any(in_target(t, a, int(port), True) for t in remote)]
 
-    # Who asks for all addresses gets the loopback's where the list has not more.
-    return allowed(wanted) or (allowed(loopback) if set(wanted) <= set(every) else [])
+    # Who asks for all addresses gets the loopback's where the list has not more, and so does who asks for any other
+    # where "the whole list has nothing beyond the loopback".
+    return allowed(wanted) or (
+        allowed(loopback) if (wanted and set(wanted) <= set(every)) or (other and own == remote) else [])
 
 
 def judge_request(profile, facts):
