@@ -86,6 +86,13 @@ session_reply(struct peer *p, uint32_t channel, enum ipc_start_result result, co
 	(void)send_answer(p, channel, result, false, text, NULL);
 }
 
+/* Whether it takes one of the profile's places. As under sshd a listener does not, but what connects to it does. */
+static bool
+takes_place(enum peer_channel_kind kind)
+{
+	return kind != CHANNEL_LISTENER;
+}
+
 static void
 free_channel(struct peer *p, struct peer_channel *channel)
 {
@@ -96,8 +103,8 @@ free_channel(struct peer *p, struct peer_channel *channel)
 	if (channel->container != NULL && channel->container != p->container)
 		container_release(channel->container, p);
 	free(channel->request);
+	p->n_channels -= takes_place(channel->kind);
 	memset(channel, 0, sizeof(*channel));
-	p->n_channels--;
 }
 
 void
@@ -555,7 +562,8 @@ session_claim(struct peer *p, uint32_t number, enum peer_channel_kind kind, cons
 	struct peer_channel *channel = &p->channels[number];
 
 	*ret_fault = "a second program on one channel, or more channels than allowed";
-	if (channel->state != CHANNEL_FREE || p->n_channels >= p->decision.profile->channels)
+	if (channel->state != CHANNEL_FREE ||
+	    (takes_place(kind) && p->n_channels >= p->decision.profile->channels))
 		return false;
 	channel->kind = kind;
 	return true;
@@ -569,7 +577,7 @@ session_request(struct peer *p, uint32_t number, const struct wire_reader *reque
 	const char *why;
 
 	channel->state = CHANNEL_WAITING;
-	p->n_channels++;
+	p->n_channels += takes_place(channel->kind);
 	channel->container = container_for_channel(p, text);
 	if (channel->container == NULL || keep_request(channel, request) < 0) {
 		session_refuse(p, number, IPC_START_FAILED, text);

@@ -739,12 +739,13 @@ peer_exchanged(struct peer *p)
 /*
  * Answers carry descriptors, which lie in the pair until they are read, and the kernel counts those that are on
  * their way for all of this user's processes together (RLIMIT_NOFILE in getrlimit(2)): who reads none would use up
- * everybody's. An honest worker has at most one answer for each of its channels to read.
+ * everybody's. An honest worker has at most one answer for each of its channels to read, and of listeners one for the
+ * agent's and one more: it does not hear its client meanwhile.
  */
 static void
 bound_unread(struct peer *p)
 {
-	int most = UNREAD_LOGIN + (int)p->decision.profile->channels * UNREAD_ANSWER;
+	int most = UNREAD_LOGIN + ((int)p->decision.profile->channels + 2) * UNREAD_ANSWER;
 
 	most /= 2; /* the kernel doubles it */
 	(void)setsockopt(p->ipc_fd, SOL_SOCKET, SO_SNDBUF, &most, sizeof(most));

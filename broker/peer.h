@@ -70,7 +70,7 @@ enum peer_channel_state {
 enum peer_channel_kind {
 	CHANNEL_PROGRAM,
 	CHANNEL_FORWARD,  /* a connection into the container */
-	CHANNEL_LISTENER, /* no channel of the client's, but counted as one */
+	CHANNEL_LISTENER, /* no channel of the client's: it has a number, and is not counted */
 	CHANNEL_ACCEPTED, /* a connection out of it, by a listener */
 };
 
@@ -144,9 +144,9 @@ struct peer {
 	struct activity activity;   /* by the worker's own word */
 	struct container *container; /* mode "connection": shared; mode "session": the next channel's */
 	struct peer_channel channels[IPC_CHANNEL_MAX];
-	unsigned n_channels;
-	unsigned refused;   /* IPC_REFUSED so far */
-	unsigned strangers; /* logins refused so far of who has proven nothing */
+	unsigned n_channels; /* that are not free, without listeners */
+	unsigned refused;    /* IPC_REFUSED so far */
+	unsigned strangers;  /* logins refused so far of who has proven nothing */
 
 	const char *dismissal; /* why it has been told to go, static text; NULL: it was not */
 	struct log_budget log_budget; /* of the worker's own lines */

@@ -158,7 +158,7 @@ channel_hears_guest(const struct channel *ch)
 {
 	return ch->ctl >= 0 &&
 	    (ch->kind != CHANNEL_LISTENER || ch->state != CHANNEL_RUNNING ||
-		connection_free_channel(ch->connection) != NULL);
+		connection_free_channel(ch->connection, CHANNEL_ACCEPTED) != NULL);
 }
 
 void

@@ -159,8 +159,8 @@ void connection_add_stream(struct connection *c, struct exec_stream *s);
 /* Whether one more that its channel lets go of may be flushed: a client must not fill our memory with them. */
 bool connection_may_flush(const struct connection *c);
 
-/* A slot for one channel more, with its number; NULL: the login has no more. */
-struct channel *connection_free_channel(struct connection *c);
+/* A slot for one channel more of this kind, with its number; NULL: the login has no more. */
+struct channel *connection_free_channel(struct connection *c, enum channel_kind kind);
 
 /* login.c: one SSH_REQUEST_AUTH or SSH_REQUEST_SERVICE message. */
 void login_service(struct connection *c, ssh_message m);

@@ -13,6 +13,7 @@
 #define REPLIES_MAX   1024       /* that may wait for a client that asks and does not read */
 #define REPLIES_EARLY 64         /* the same before it has logged in */
 
+/* Those that the login has so many of: as under sshd, without listeners. */
 static unsigned
 open_channels(const struct connection *c)
 {
@@ -21,7 +22,8 @@ open_channels(const struct connection *c)
 	for (unsigned i = 0; i < c->n_channels; i++) {
 		const struct channel *ch = &c->channels[i];
 
-		if (ch->state != CHANNEL_UNUSED && !channel_is_gone(ch))
+		if (ch->state != CHANNEL_UNUSED && ch->kind != CHANNEL_LISTENER &&
+		    !channel_is_gone(ch))
 			n++;
 	}
 	return n;
@@ -55,11 +57,11 @@ refuse_channel(struct connection *c, ssh_message m, enum ipc_refused_kind kind)
 }
 
 struct channel *
-connection_free_channel(struct connection *c)
+connection_free_channel(struct connection *c, enum channel_kind kind)
 {
 	uint32_t number = 0;
 
-	if (open_channels(c) >= c->grants.max_channels)
+	if (kind != CHANNEL_LISTENER && open_channels(c) >= c->grants.max_channels)
 		return NULL;
 	while (number < IPC_CHANNEL_MAX && c->channels[number].state != CHANNEL_UNUSED)
 		number++;
@@ -74,7 +76,8 @@ static bool
 on_channel_open(struct connection *c, ssh_message m)
 {
 	int type = ssh_message_subtype(m);
-	struct channel *ch = connection_free_channel(c);
+	struct channel *ch = connection_free_channel(c,
+	    type == SSH_CHANNEL_SESSION ? CHANNEL_PROGRAM : CHANNEL_DIRECT);
 	ssh_channel ssh;
 
 	if (type != SSH_CHANNEL_SESSION && type != SSH_CHANNEL_DIRECT_TCPIP) {

@@ -159,7 +159,7 @@ forward_listen(struct connection *c, ssh_message m)
 {
 	const char *host = ssh_message_global_request_address(m);
 	int port = ssh_message_global_request_port(m);
-	struct channel *ch = connection_free_channel(c);
+	struct channel *ch = connection_free_channel(c, CHANNEL_LISTENER);
 	struct ipc_req_listen q = { .kind = IPC_LISTEN_TCP };
 
 	if (ch == NULL || !is_host(host) || port < 0 || port > 65535) {
@@ -210,7 +210,7 @@ forward_cancel(struct connection *c, ssh_message m)
 void
 forward_agent(struct connection *c)
 {
-	struct channel *ch = connection_free_channel(c);
+	struct channel *ch = connection_free_channel(c, CHANNEL_LISTENER);
 
 	if (!c->agent_wanted || c->agent_asked)
 		return;
@@ -227,7 +227,7 @@ bool
 forward_x11(struct channel *program, ssh_message m)
 {
 	struct connection *c = program->connection;
-	struct channel *ch = connection_free_channel(c);
+	struct channel *ch = connection_free_channel(c, CHANNEL_LISTENER);
 	struct ipc_req_listen q = { .kind = IPC_LISTEN_X11 };
 	struct x11_auth auth;
 
@@ -401,7 +401,7 @@ static bool
 guest_accepted(struct channel *listener, const struct guest_ctl *m, int *fds)
 {
 	struct connection *c = listener->connection;
-	struct channel *ch = connection_free_channel(c);
+	struct channel *ch = connection_free_channel(c, CHANNEL_ACCEPTED);
 	struct ipc_accepted told = { .listener = listener->number, .port = m->accepted.port };
 
 	if (ch == NULL || m->accepted.tcp == (listener->listens == IPC_LISTEN_AGENT) ||

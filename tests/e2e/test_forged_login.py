@@ -533,14 +533,37 @@ def test_display_is_a_number(worker, user):
     assert re.fullmatch(rb"/dev/shm/ssh-[0-9a-f]{16}/Xauthority", path)
 
 
-def test_more_listeners_and_connections_than_channels(worker, user):
+def test_more_connections_than_channels(worker, user):
+    """Three: listeners are none of them, and what connects to them is."""
     worker.login("narrow", user)
-    assert worker.listen(0, port=8080)[0] == e.OK
-    for channel in (1, 2):
+    for channel in range(60):
+        assert worker.listen(channel, port=8080)[0] == e.OK
+    for channel in (60, 61, 62):
         got, r, _ = worker.ask(worker.accepted(channel))
         assert (got, r.u32(), r.u8()) == (e.ANS_ACCEPTED, channel, e.OK)
-    assert worker.outcome(worker.accepted(3)) == "killed"
+    assert worker.outcome(worker.accepted(63)) == "killed"
     assert "more channels than allowed" in worker.ended()
+
+
+def test_no_place_is_free_when_a_listener_ends(worker, user):
+    worker.login("narrow", user)
+    for channel in (0, 1, 2):
+        assert worker.start(channel)[0] == e.OK
+    for channel in (3, 4):
+        assert worker.listen(channel, port=8080)[0] == e.OK
+        worker.send(e.close(channel))
+    assert worker.outcome(worker.start_request(5)) == "killed"
+    assert "more channels than allowed" in worker.ended()
+
+
+@pytest.mark.parametrize("channel, words", [(63, "a second program on one channel"), (64, "malformed message")],
+                         ids=["taken", "no-number"])
+def test_more_listeners_than_numbers(worker, user, channel, words):
+    worker.login("narrow", user)
+    for number in range(64):
+        assert worker.listen(number, port=8080)[0] == e.OK
+    assert worker.outcome(worker.listen_request(channel, port=8080)) == "killed"
+    assert words in worker.ended()
 
 
 HOSTILE_ENV = ["LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH", "BASH_ENV", "ENV", "SHELLOPTS", "PS4",

@@ -325,25 +325,86 @@ def test_a_container_for_each_session(sallyport):
         transport.close()
 
 
-def test_listeners_and_connections_are_counted(sallyport, broker):
-    """The profile has three channels: a listener, a session, and one connection."""
+def test_connections_are_counted_and_listeners_are_not(sallyport, broker):
+    """The profile has three channels: a session and two connections, with any number of listeners, as under sshd."""
     transport = sallyport.paramiko("narrow")
     taken = []
+
+    def listen_at(port):
+        return transport.request_port_forward("localhost", port, lambda ch, *_: taken.append(ch))
+
+    def another_session():
+        try:
+            return transport.open_session()
+        except Exception:  # paramiko's word for an open that failed
+            return None
+
     try:
-        transport.request_port_forward("localhost", 8080, lambda ch, *_: taken.append(ch))
+        for port in (8080, *range(9000, 9005)):
+            assert listen_at(port) == port
         session = transport.open_session()
-        session.exec_command("for i in 1 2 3; do busybox nc 127.0.0.1 8080 & done; wait")
-        wait_for(lambda: taken, 20 * PATIENCE, "one connection has come")
+        session.exec_command("for p in 8080 9001 9001 9004; do busybox nc 127.0.0.1 $p & done; wait")
+        wait_for(lambda: len(taken) == 2, 20 * PATIENCE, "two connections have come")
         time.sleep(0.5)
-        assert len(taken) == 1
-        assert ask(transport, "localhost", 9000) is None
-        for i in range(3):
+        assert len(taken) == 2
+        assert another_session() is None
+        assert listen_at(9005) == 9005
+        # paramiko's own cancel would have it refuse all other connections as well.
+        assert transport.global_request("cancel-tcpip-forward", ("localhost", 9000)) is not None
+        assert another_session() is None, "no place is free when a listener ends"
+        for i in range(4):
             wait_for(lambda: len(taken) > i, 20 * PATIENCE, "the next one has come")
+            assert len(taken) <= i + 2
             taken[i].close()
         assert session.recv_exit_status() == 0
-        assert len(taken) == 3
-        accepted = broker.audit(event="accepted")[-3:]
-        assert [e["peer"] for e in accepted] == ["127.0.0.1"] * 3
+        assert len(taken) == 4
+        accepted = broker.audit(event="accepted")[-4:]
+        assert [e["peer"] for e in accepted] == ["127.0.0.1"] * 4
+        assert not broker.audit(event="request.refused", kind="tcpip-forward")
+    finally:
+        transport.close()
+
+
+def with_channels(broker, n):
+    """A broker whose profile "forward" has so many channels."""
+    broker.policy["profiles"]["forward"]["session"]["channels"] = n
+    return broker.start().target
+
+
+def test_one_session_and_all_that_listens(fresh_broker):
+    """A place for the session is enough for -R, several of them, and for -X; -A needs one for who connects, too."""
+    transport = with_channels(fresh_broker, 1).paramiko("forward")
+    try:
+        ports = [transport.request_port_forward("localhost", 0) for _ in range(3)]
+        assert len(set(ports)) == 3
+        session = transport.open_session()
+        session.request_x11(handler=lambda *_: None)
+        session.exec_command("echo $DISPLAY")
+        assert session.makefile().read() == b"localhost:10.0\n"
+        assert session.recv_exit_status() == 0
+    finally:
+        transport.close()
+
+
+def test_an_agent_and_a_session(fresh_broker, agent):
+    path, fingerprint = agent
+    r = with_agent(with_channels(fresh_broker, 2), path, "ssh-add -l", "forward")
+    assert fingerprint in r.stdout, r.stderr
+
+
+def test_no_more_listeners_than_numbers(sallyport):
+    """Whoever listens at all of them has none left for a session, until one listener ends."""
+    transport = sallyport.paramiko("forward")
+    try:
+        ports = [transport.request_port_forward("localhost", 0) for _ in range(64)]
+        assert len(set(ports)) == 64
+        assert ask(transport, "localhost", 0) is None
+        with pytest.raises(Exception, match="[Aa]dministratively prohibited"):
+            transport.open_session()
+        transport.cancel_port_forward("localhost", ports[5])
+        session = transport.open_session()
+        session.exec_command("echo on")
+        assert session.makefile().read() == b"on\n"
     finally:
         transport.close()
 

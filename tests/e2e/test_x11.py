@@ -239,13 +239,25 @@ def test_in_a_container_that_cannot_be_written(fresh_broker, screen):
     drawn(fresh_broker.start().target.ssh(DRAW, user="forward", options=TRUSTED, env=screen.environment))
 
 
-def test_no_room_for_another_listener(fresh_broker, screen):
-    """It counts as a channel, and so do its connections."""
+def test_no_room_for_another_connection(fresh_broker, screen):
+    """It does not count as a channel, but its connections do: the session has the only place."""
     fresh_broker.policy["profiles"]["forward"]["session"]["channels"] = 1
-    t = fresh_broker.start().target
-    r = t.ssh('echo "[$DISPLAY]"', user="forward", options=TRUSTED, env=screen.environment)
+    b = fresh_broker.start()
+    r = b.target.ssh(f"({DRAW}) >/tmp/drawn 2>&1 & sleep 3; cat /tmp/drawn", user="forward", options=TRUSTED,
+                     env=screen.environment)
+    assert (r.returncode, r.stdout) == (0, b"localhost:10.0\n")
+    assert b"X11 forwarding request failed" not in r.stderr
+    assert not b.audit(event="accepted")
+
+
+def test_no_room_for_another_listener(sallyport, screen):
+    """There are no more of them than numbers of channels, of which the session has one."""
+    options = [*TRUSTED, *(f"-R0:127.0.0.1:{i}" for i in range(1, 64))]
+    r = sallyport.ssh('echo "[$DISPLAY]"', user="forward", options=options, env=screen.environment)
     assert (r.returncode, r.stdout) == (0, b"[]\n")
     assert b"X11 forwarding request failed" in r.stderr
+    r = sallyport.ssh(DRAW, user="forward", options=options[:-2], env=screen.environment)
+    assert drawn(r) == "localhost:10.0"
 
 
 def test_what_is_written_down(fresh_broker, screen):

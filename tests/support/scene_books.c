@@ -226,8 +226,8 @@ is_busy(const struct scene_channel *ch)
 }
 
 /*
- * A program or a connection for this channel was asked for, and there will be one answer. Whether the
- * channel is free for it, and not one too many.
+ * A program, a connection or a listener for this channel was asked for, and there will be one answer. Whether the
+ * channel is free for it, and not one too many: listeners have only to be free.
  */
 static bool
 claim(struct scene_worker *w, uint32_t channel, uint8_t id)
@@ -238,12 +238,13 @@ claim(struct scene_worker *w, uint32_t channel, uint8_t id)
 	unsigned n = 0;
 
 	for (unsigned c = 0; c < IPC_CHANNEL_MAX; c++)
-		n += is_busy(&w->channels[c]);
+		n += is_busy(&w->channels[c]) && !w->channels[c].listener &&
+		    w->channels[c].listens == 0;
 	ch->starts += id == IPC_REQ_START;
 	ch->forwards += id == IPC_REQ_FORWARD;
 	ch->listens += id == IPC_REQ_LISTEN;
 	ch->accepts += id == IPC_ACCEPTED;
-	return !busy && n < most;
+	return !busy && (n < most || id == IPC_REQ_LISTEN);
 }
 
 static bool

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What one login can make us write: so many bytes and refusals at once, then so many in a second, and not a
- * line of the audit log is missing for it. Who works, and does not flood, never waits. And why it ended.
+ * line of the audit log is missing for it. Who works, and does not flood, never waits. How many channels it has, of
+ * which three are the profile's. And why it ended.
  */
 #include "test.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "ipc_msg.h"
@@ -198,6 +200,106 @@ test_told_nonsense(void **state)
 	}
 }
 
+static void
+start(struct scene_worker *w, uint32_t channel)
+{
+	scene_send(&scene, w, buf, scene_put_start(channel, false, false, "x", buf, sizeof(buf)));
+}
+
+static void
+listen_at(struct scene_worker *w, uint32_t channel)
+{
+	scene_send(&scene, w, buf, scene_put_listen(channel, "localhost", 0, buf, sizeof(buf)));
+}
+
+static void
+accept_one(struct scene_worker *w, uint32_t channel, uint32_t listener)
+{
+	scene_send(&scene, w, buf, scene_put_accepted(channel, listener, buf, sizeof(buf)));
+}
+
+static void
+close_one(struct scene_worker *w, uint32_t channel)
+{
+	scene_send(&scene, w, buf, scene_put_close(channel, buf, sizeof(buf)));
+}
+
+/* Programs from this channel on: three, and the fourth is one too many. */
+static void
+check_three_places(struct scene_worker *w, uint32_t first)
+{
+	for (uint32_t i = 0; i < 3; i++)
+		start(w, first + i);
+	assert_true(w->ipc >= 0);
+	start(w, first + 3);
+	assert_true(w->ipc < 0);
+	scene_end(&scene);
+}
+
+/* Whatever becomes of a listener, no place is taken by it, and none becomes free. */
+static void
+test_listeners_take_no_place(void **state)
+{
+	struct scene_worker *w = log_in();
+
+	(void)state;
+	for (uint32_t i = 0; i < 5; i++)
+		listen_at(w, 10 + i); /* they wait for the container */
+	check_three_places(w, 0);
+
+	w = log_in();
+	for (uint32_t i = 0; i < 5; i++)
+		listen_at(w, 10 + i);
+	for (uint32_t i = 0; i < 5; i++)
+		close_one(w, 10 + i); /* given up before that */
+	check_three_places(w, 0);
+
+	w = log_in();
+	serve_container();
+	scene_send(&scene, w, buf, scene_put_listen(10, "localhost", 1, buf, sizeof(buf)));
+	assert_int_equal(scene_audit_read()->listens[0], 1); /* not allowed */
+	listen_at(w, 10);
+	listen_at(w, 11);
+	scene.start_result = -EPIPE;
+	listen_at(w, 12); /* the guest does not take the order */
+	scene.start_result = 0;
+	close_one(w, 11);
+	check_three_places(w, 11);
+}
+
+/* A number each, and who connects to them has a place. */
+static void
+test_as_many_listeners_as_numbers(void **state)
+{
+	struct scene_worker *w = log_in();
+
+	(void)state;
+	serve_container();
+	for (uint32_t i = 0; i < IPC_CHANNEL_MAX - 4; i++)
+		listen_at(w, i);
+	for (uint32_t i = 1; i <= 3; i++)
+		accept_one(w, IPC_CHANNEL_MAX - i, i);
+	assert_true(w->ipc >= 0);
+	close_one(w, IPC_CHANNEL_MAX - 2);
+	accept_one(w, IPC_CHANNEL_MAX - 2, 0);
+	listen_at(w, IPC_CHANNEL_MAX - 4);
+	assert_true(w->ipc >= 0);
+	assert_int_equal(scene_audit_read()->listens[1], IPC_CHANNEL_MAX - 3);
+	close_one(w, 0);
+	accept_one(w, 0, 1);
+	assert_true(w->ipc < 0); /* a number is free, and no place */
+	scene_end(&scene);
+
+	w = log_in();
+	serve_container();
+	for (uint32_t i = 0; i < IPC_CHANNEL_MAX; i++)
+		listen_at(w, i);
+	assert_true(w->ipc >= 0);
+	listen_at(w, IPC_CHANNEL_MAX - 1);
+	assert_true(w->ipc < 0);
+	scene_end(&scene);
+}
+
 int
 main(void)
 {
@@ -208,6 +310,8 @@ main(void)
 		cmocka_unit_test(test_told),
 		cmocka_unit_test(test_told_nonsense),
 		cmocka_unit_test(test_why_it_ended),
+		cmocka_unit_test(test_listeners_take_no_place),
+		cmocka_unit_test(test_as_many_listeners_as_numbers),
 	};
 
 	return cmocka_run_group_tests(tests, scene_group_setup, NULL);
