@@ -229,16 +229,18 @@ def test_explain_forward(tmp_path):
             assert said["why"].startswith("Forwarding to") and "would connect" not in r.stdout
 
 
-def test_explain_listeners(tmp_path):
+@pytest.mark.parametrize("beyond", [[], ["172.18.0.2:9"]], ids=["loopback-alone", "and-more"])
+def test_explain_listeners(tmp_path, beyond):
     policy = {"sallyport_policy": 1, "users": {"alice": {"keys": [KEY]}},
               "profiles": {"p": {"container": {"image": "debian"}, "session": {"forward": {
-                  "remote": ["container:8080", "container:0"], "agent": True, "x11": True}}}},
+                  "remote": ["container:8080", "container:0", *beyond], "agent": True, "x11": True}}}},
               "rules": [{"id": "all", "use": "p"}]}
     path = write(tmp_path, "policy.json", policy)
     loopback = ["::1", "127.0.0.1"]
+    other = None if beyond else loopback
     for to, at in (("localhost:8080", loopback), ("[::1]:8080", ["::1"]), ("*:8080", loopback),
-                   ("localhost:0", loopback), ("localhost:8081", None), ("10.2.3.4:8080", None),
-                   ("example.org:8080", None)):
+                   ("localhost:0", loopback), ("localhost:8081", None), ("10.2.3.4:8080", other),
+                   ("example.org:8080", other), ("10.2.3.4:8081", None), ("example.org:8081", None)):
         args = ["--user", "alice", "--request", "listen", "--to", to]
         said = json.loads(tool("explain", "--json", path, *args).stdout)
         r = tool("explain", path, *args)
