@@ -402,7 +402,8 @@ on_records(evutil_socket_t fd, short what, void *arg)
 			p->record_credit--;
 			r = dispatch(p, record, len, &fault);
 			charge_written(p, before);
-			explicit_bzero(record, len); /* a transcript holds the shared secret */
+			p->record_ms = clock_now_ms(); /* nobody earns credit by what they cost */
+			explicit_bzero(record, len);   /* a transcript holds the shared secret */
 		}
 		if (r > 0)
 			peer_violation(p, fault);

@@ -18,6 +18,10 @@
 #define VERSION_MIN     9  /* "SSH-2.0-" and a byte */
 #define NAME_MAX_LEN    64
 
+/* In each list that decides here: these are compared with each other, and nobody else is served meanwhile. */
+#define CLIENT_NAMES_MAX 1024
+#define SERVER_NAMES_MAX 64 /* it is our own libssh's */
+
 /* Every exchange that may be used, with its hash. What is not here, SHA-1 above all, is refused. */
 static const struct {
 	const char *name;
@@ -67,6 +71,16 @@ next_name(struct wire_span *list)
 		list->len--;
 	}
 	return name;
+}
+
+static bool
+is_within(struct wire_span list, size_t max)
+{
+	size_t n = list.len > 0;
+
+	for (size_t i = 0; i < list.len; i++)
+		n += list.data[i] == ',';
+	return n <= max;
 }
 
 static bool
@@ -122,7 +136,7 @@ struct transcript {
 
 /* All of it, although only two lists decide here: one reading of a message, and no room for others. */
 static bool
-read_kexinit(struct wire_span payload, struct kexinit *ret)
+read_kexinit(struct wire_span payload, size_t names_max, struct kexinit *ret)
 {
 	struct wire_span lists[N_NAME_LISTS];
 	struct wire_reader r;
@@ -137,7 +151,8 @@ read_kexinit(struct wire_span payload, struct kexinit *ret)
 	(void)wire_get_u32(&r); /* reserved */
 	ret->exchanges = lists[0];
 	ret->host_key_algorithms = lists[1];
-	return wire_finish(&r) == 0;
+	return wire_finish(&r) == 0 && is_within(ret->exchanges, names_max) &&
+	    is_within(ret->host_key_algorithms, names_max);
 }
 
 static const char *
@@ -155,9 +170,9 @@ read_transcript(struct wire_span text, struct transcript *ret)
 	ret->host_key = wire_get_span(&r);
 	if (r.failed || r.left < OPAQUE_MIN)
 		return "the transcript is malformed";
-	if (!read_kexinit(client, &ret->client))
+	if (!read_kexinit(client, CLIENT_NAMES_MAX, &ret->client))
 		return "the client's KEXINIT is malformed";
-	if (!read_kexinit(server, &ret->server))
+	if (!read_kexinit(server, SERVER_NAMES_MAX, &ret->server))
 		return "the server's KEXINIT is malformed";
 	return NULL;
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "fd.h"
@@ -10,7 +11,8 @@
 #include "sftp_attr.h"
 #include "sftp_server.h"
 
-#define COPY_CHUNK 65536
+#define PROC_SUPER_MAGIC 0x9fa0 /* statfs(2); musl has no linux/magic.h */
+#define COPY_CHUNK       65536
 
 static int
 open_flags(uint32_t asked)
@@ -28,6 +30,18 @@ open_flags(uint32_t asked)
 	if ((asked & SFTP_OPEN_EXCL) != 0)
 		flags |= O_EXCL;
 	return flags;
+}
+
+/*
+ * What can be written in /proc are other processes, and their memory above all: a login that has files and no programs
+ * would get some by writing into another server of its own, before that is no longer dumpable.
+ */
+static bool
+is_in_proc(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) < 0 || fs.f_type == PROC_SUPER_MAGIC;
 }
 
 int
@@ -49,6 +63,10 @@ sftp_do_open(struct sftp_request *q)
 	fd = open(q->path, open_flags(asked), mode);
 	if (fd < 0)
 		return sftp_status_of(fd);
+	if ((asked & ~SFTP_OPEN_READ) != 0 && is_in_proc(fd)) {
+		fd_close(&fd);
+		return SFTP_PERMISSION_DENIED;
+	}
 	h = sftp_handle_new(&q->s->handles, fd, NULL);
 	if (h == NULL) {
 		fd_close(&fd);

@@ -46,7 +46,7 @@ main(int argc, char **argv)
 		(void)fprintf(stderr, "usage: sallyport-sftp [-R]\n");
 		return 2;
 	}
-	/* A login that may do nothing but SFTP shall not write to this process's memory through /proc. */
+	/* A login that may do nothing but SFTP shall not look into this process through /proc. */
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	(void)signal(SIGPIPE, SIG_IGN);
 	sftp_server_init(&server, read_only, send_all, NULL);

@@ -497,6 +497,22 @@ def test_sftp_and_nothing_else(sallyport):
         transport.close()
 
 
+def test_nothing_in_proc_is_written(sallyport):
+    """Not even where the kernel would allow it: another process of the same user, or a link to it."""
+    transport = sallyport.paramiko("files")
+    try:
+        c = transport.open_session()
+        c.exec_command("ln -s /proc/$$/mem /tmp/mem; echo $$; exec sleep 60")
+        pid = c.makefile("rb").readline().decode().strip()
+        s = Sftp(transport)
+        for path in (f"/proc/{pid}/mem", f"/proc/{pid}/comm", "/tmp/mem"):
+            for flags in (FLAG_WRITE, FLAG_READ | FLAG_WRITE):
+                assert s.status(OPEN, text(path) + struct.pack(">I", flags) + attrs()) == 3, path
+        assert s.ask(READ, text(s.open(f"/proc/{pid}/comm", FLAG_READ)) + struct.pack(">QI", 0, 99))[1] == text(b"sleep\n")
+    finally:
+        transport.close()
+
+
 @pytest.mark.quick
 def test_read_only(sallyport):
     transport = sallyport.paramiko("readfiles")

@@ -364,6 +364,44 @@ exchanges_that_are_not_allowed(void **state)
 	}
 }
 
+/* All names of the one may be compared with all of the other: there are no more than clients and libssh have. */
+static void
+put_names(char *list, char name, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		*list++ = name;
+		*list++ = ',';
+	}
+	strcpy(list, CURVE);
+}
+
+static void
+more_names_than_anybody_has(void **state)
+{
+	static char client[2 * 1024 + sizeof(CURVE)];
+	static char server[2 * 64 + sizeof(CURVE)];
+	struct transcript_state s = { 0 };
+	struct exchange e = exchange_of("ssh-ed25519");
+
+	(void)state;
+	put_names(client, 'c', 1023);
+	put_names(server, 's', 63);
+	e.client_exchanges = client;
+	e.server_exchanges = server;
+	accepted(&s, "ssh-ed25519", &e);
+	put_names(server, 's', 64);
+	refused(&s, "ssh-ed25519", &e, "the server's KEXINIT is malformed");
+	put_names(server, ',', 32);
+	refused(&s, "ssh-ed25519", &e, "the server's KEXINIT is malformed");
+	e.server_exchanges = CURVE;
+	e.server_algorithms = server;
+	refused(&s, "ssh-ed25519", &e, "the server's KEXINIT is malformed");
+	e = exchange_of("ssh-ed25519");
+	put_names(client, 'c', 1024);
+	e.client_exchanges = client;
+	refused(&s, "ssh-ed25519", &e, "the client's KEXINIT is malformed");
+}
+
 /* ---- the encoding ---- */
 
 static void
@@ -642,6 +680,7 @@ main(void)
 		cmocka_unit_test(other_host_keys),
 		cmocka_unit_test(algorithms_without_a_key),
 		cmocka_unit_test(algorithms_that_were_not_negotiated),
+		cmocka_unit_test(more_names_than_anybody_has),
 		cmocka_unit_test(exchanges_that_are_not_allowed),
 		cmocka_unit_test(cut_anywhere_it_is_malformed),
 		cmocka_unit_test(a_kexinit_is_read_to_its_last_byte),
