@@ -13,6 +13,9 @@
 
 #include "attr.h"
 
+/* In place of a time: it was to end with the last who was in it, and nobody comes back from an earlier run. */
+#define KEEP_MARK_ENDED 1
+
 /* In the state directory, made by who starts the service. */
 #define KEEP_MARK_DIRECTORY "kept"
 

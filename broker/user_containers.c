@@ -210,12 +210,27 @@ on_idle(void *arg, struct container *c)
 		wait_for_user(k, k->facts.keep_ms);
 }
 
+/* For the next run, should this one not see its end. */
+static void
+mark_ended(struct kept *k)
+{
+	int r = keep_mark_set(state_dir(k), container_name(k->container), KEEP_MARK_ENDED);
+
+	if (r < 0)
+		log_warn("container=%s a restart will not know that it is to end: %s",
+		    container_name(k->container), strerror(-r));
+	stop_waiting(k);
+	k->mark = r < 0 ? 0 : KEEP_MARK_ENDED;
+}
+
 static void
 retire(struct kept *k, const char *why)
 {
-	if (!k->retired)
+	if (!k->retired) {
 		log_info("container=%s user=%s %s: it ends with the last who is in it",
 		    container_name(k->container), k->facts.user, why);
+		mark_ended(k);
+	}
 	k->retired = true;
 	if (container_owners(k->container) == 0)
 		container_end(k->container);
@@ -554,7 +569,8 @@ user_containers_found(struct user_containers *u, const struct engine_list_item *
 
 	/* Later, what is not known is what was ended and is not gone yet. */
 	if (u->all_found || strcmp(item->state, "running") != 0 ||
-	    !read_labels(u->broker, item, &facts))
+	    !read_labels(u->broker, item, &facts) ||
+	    keep_mark_find(u->broker->config->state_dir, item->name) == KEEP_MARK_ENDED)
 		return false;
 	if (is_wanted(u, &facts, &comeback) && data_path_may_be_found(u->broker, item->name))
 		k = place_for(u, &facts, comeback.memory, &waited);

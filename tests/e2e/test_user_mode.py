@@ -482,6 +482,26 @@ def test_administrator_ends_it(kept, engine):
 
 
 @pytest.mark.quick
+def test_administrator_ends_it_and_the_broker_dies(kept, engine):
+    """What was to end with the last who is in it is not found again, although policy and time would have it."""
+    kept.start()
+    p = kept.target.popen(f"{WHERE}; sleep 1000", user="busy")
+    where = p.stdout.readline().decode().strip()
+    for pid in kept.workers():
+        os.kill(pid, signal.SIGSTOP)  # its connection does not end yet
+    assert kept.ask("kill", user="busy")["containers"] == 1
+    [old] = engine.containers()
+    kept.kill()
+    assert os.listdir(f"{kept.dir}/state/kept") == [f"{engine.inspect(old)['Name'].lstrip('/')}.1"]
+    p.communicate(timeout=20 * PATIENCE)
+    kept.start()
+    assert run(kept, WHERE) != where
+    wait_for(lambda: old not in engine.containers(), 20 * PATIENCE, "the old one is removed")
+    wait_for(lambda: os.listdir(f"{kept.dir}/state/kept") != [] and not [
+        m for m in os.listdir(f"{kept.dir}/state/kept") if m.endswith(".1")], 20 * PATIENCE, "and its mark")
+
+
+@pytest.mark.quick
 def test_its_first_process_is_killed(kept, engine):
     kept.start()
     where = run(kept, WHERE)
