@@ -348,9 +348,13 @@ def output_never_read():
 
 def queue(t, end, which):
     """Bytes in a queue of the kernel's, of our end (1) or the worker's (2): to be sent (0) or read (1)."""
-    port = t.sock.getsockname()[1]
+    ours, workers = t.sock.getsockname()[1], t.sock.getpeername()[1]
+    # Both ports: connections to others, and what is left of those that have ended, may have the same one here.
+    ends = [ours, workers] if end == 1 else [workers, ours]
     rows = [line.split() for line in open("/proc/net/tcp")][1:]
-    return [int(r[4].split(":")[which], 16) for r in rows if int(r[end].split(":")[1], 16) == port][0]
+    # The kernel may list one twice while others come and go.
+    return max(int(r[4].split(":")[which], 16) for r in rows
+               if [int(r[i].split(":")[1], 16) for i in (1, 2)] == ends)
 
 
 def unread(t):
