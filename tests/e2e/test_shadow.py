@@ -106,7 +106,7 @@ def test_requests_are_compared(shadowed):
     assert "not allowed" in event["reason"]
     # What the worker refuses by itself, a program, is judged as well.
     assert b.target.ssh("true", user="noexec").returncode != 0
-    event, = b.audit(event="shadow", user="noexec")
+    event, = wait_for(lambda: b.audit(event="shadow", user="noexec"), 20 * PATIENCE, "the worker has said so")
     assert (event["about"], event["kind"], event["outcome"], "channel" in event) == (
         "request", "exec", "would-be-allowed", False)
     assert b.ask("status")["counters"]["requests_refused"] == 1

@@ -328,12 +328,11 @@ class Worker:
     # ----- what the broker says of it
 
     def log(self):
-        """The broker's lines about this connection."""
+        """The broker's lines about this connection, the last one from its address: an earlier one had the same port."""
         text = self.broker.log()
-        mine = [line for line in text.splitlines() if f"from={self.source} " in line]
-        names = {word for line in mine for word in line.split() if word.startswith("connection=")}
-        return "\n".join(line for line in text.splitlines()
-                         if any(f" {name} " in f"{line} " for name in names))
+        names = [word for line in text.splitlines() if f"from={self.source} " in line
+                 for word in line.split() if word.startswith("connection=")]
+        return "\n".join(line for line in text.splitlines() if names and f" {names[-1]} " in f"{line} ")
 
     def ended(self):
         """Close our end, wait until the broker has said how it ended, and return its lines."""
