@@ -456,7 +456,8 @@ host_key_sign(const struct host_key *key, const char *algorithm, const void *dat
 	    EVP_DigestSign(ctx, sig, &sig_len, data, len) == 1;
 	EVP_MD_CTX_free(ctx);
 	ERR_clear_error();
-	if (!done)
+	/* Without memory, OpenSSL has called an ECDSA signature of -1 bytes a success. */
+	if (!done || sig_len > HOST_KEY_SIG_MAX)
 		return -EIO;
 	*ret_len = sig_len;
 	return 0;

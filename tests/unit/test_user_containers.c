@@ -612,7 +612,7 @@ test_found_one_that_is_down_stays_down(void **state)
 /* ---- the service stops ---- */
 
 static void
-stop(void)
+stop_service(void)
 {
 	b.draining = true;
 	user_containers_stop(b.user_containers);
@@ -630,7 +630,7 @@ test_begun_one_does_not_stay(void **state)
 	container_release(c, &owner);
 	assert_int_equal(kept(), 1);
 	assert_int_equal(user_containers_staying(b.user_containers), 0);
-	stop();
+	stop_service();
 	assert_int_equal(kept(), 0);
 	policy_grant_unref(grant);
 }
@@ -647,7 +647,7 @@ test_found_one_stays(void **state)
 	find(&f);
 	assert_true(user_containers_found(b.user_containers, &f.item));
 	user_containers_all_found(b.user_containers);
-	stop();
+	stop_service();
 	assert_int_equal(user_containers_staying(b.user_containers), 1);
 	assert_int_equal(get(grant, &c), 0);
 	assert_string_equal(container_name(c), NAME);
@@ -672,7 +672,7 @@ check_failed_one_stays(bool waited_for)
 	user_containers_all_found(b.user_containers);
 	if (waited_for)
 		assert_int_equal(get(grant, &c), 0);
-	stop();
+	stop_service();
 	let_it_answer();
 	if (waited_for) {
 		assert_non_null(strstr(told, "could not be found again"));
