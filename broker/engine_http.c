@@ -31,6 +31,7 @@ struct engine_http_call {
 	LIST_ENTRY(engine_http_call) link;
 	struct engine_http *http;
 	CURL *easy;
+	struct event *deadline; /* NULL: it has none */
 	struct curl_slist *headers;
 	engine_http_done_fn *done;
 	void *arg;
@@ -208,6 +209,8 @@ call_free(struct engine_http_call *c)
 		return;
 	if (c->easy != NULL)
 		curl_easy_cleanup(c->easy);
+	if (c->deadline != NULL)
+		event_free(c->deadline);
 	curl_slist_free_all(c->headers);
 	fd_close(&c->fd);
 	free(c->body);
@@ -403,7 +406,7 @@ on_ready(evutil_socket_t fd, short what, void *arg)
 	act(arg, fd, mask);
 }
 
-/* The timer is never off: setting one that is on needs no memory, so every deadline is kept. */
+/* The timer is never off: setting one that is on needs no memory, so curl's every deadline is kept. */
 static int
 rest(struct engine_http *h)
 {
@@ -681,11 +684,32 @@ prepare(struct engine_http_call *c, const struct engine_http_ask *ask)
 		r = set_headers(c, ask);
 	if (r == CURLE_OK && ask->upgrade)
 		r = set_upgrade(c);
-	if (r == CURLE_OK && ask->timeout_ms != 0)
-		r = curl_easy_setopt(c->easy, CURLOPT_TIMEOUT_MS, (long)ask->timeout_ms);
 	if (r == CURLE_OK)
 		return 0;
 	return r == CURLE_OUT_OF_MEMORY ? -ENOMEM : -ENOTSUP;
+}
+
+static void
+on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+	struct engine_http_call *c = arg;
+
+	(void)fd;
+	(void)what;
+	c->stopped = ENGINE_HTTP_E_TIMEOUT;
+	finish(c, CURLE_OPERATION_TIMEDOUT);
+}
+
+/* Not curl's to keep: without memory curl 8 can forget a transfer, and the time it was given with it. */
+static int
+set_deadline(struct engine_http_call *c, uint32_t timeout_ms)
+{
+	struct timeval tv = { .tv_sec = timeout_ms / 1000, .tv_usec = (timeout_ms % 1000) * 1000 };
+
+	if (timeout_ms == 0)
+		return 0;
+	c->deadline = evtimer_new(c->http->base, on_deadline, c);
+	return c->deadline != NULL && evtimer_add(c->deadline, &tv) == 0 ? 0 : -ENOMEM;
 }
 
 int
@@ -706,6 +730,8 @@ engine_http_start(struct engine_http *h, const struct engine_http_ask *ask,
 	c->once = ask->method != ENGINE_HTTP_GET;
 	c->easy = curl_easy_init();
 	r = c->easy == NULL ? -ENOMEM : prepare(c, ask);
+	if (r == 0)
+		r = set_deadline(c, ask->timeout_ms);
 	if (r == 0 && curl_multi_add_handle(h->multi, c->easy) != CURLM_OK)
 		r = -ENOMEM;
 	if (r < 0) {
