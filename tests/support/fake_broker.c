@@ -288,16 +288,39 @@ answer_query(struct client *c, struct wire_reader *body)
 	tell(c, &w, NULL, 0);
 }
 
+/* What the client has signed, in RFC 4252's form or in OpenSSH's, which names our host key too. */
+static bool
+is_signed(const struct client *c, const struct ipc_req_auth *m, EVP_PKEY *key, bool host_bound)
+{
+	static uint8_t signed_data[IPC_RECORD_MAX];
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	struct wire_writer w;
+	bool good;
+
+	wire_writer_init(&w, signed_data, sizeof(signed_data));
+	wire_put_str(&w, c->session_id, c->session_id_len);
+	wire_put_u8(&w, 50);
+	wire_put_str(&w, m->user.data, m->user.len);
+	wire_put_cstr(&w, "ssh-connection");
+	wire_put_cstr(&w, host_bound ? "publickey-hostbound-v00@openssh.com" : "publickey");
+	wire_put_u8(&w, 1);
+	wire_put_cstr(&w, m->algorithm);
+	wire_put_str(&w, m->blob.data, m->blob.len);
+	if (host_bound)
+		wire_put_str(&w, host_blob, host_blob_len);
+	good = EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, key) == 1 &&
+	    EVP_DigestVerify(ctx, m->signature.data, m->signature.len, w.data, w.len) == 1;
+	EVP_MD_CTX_free(ctx);
+	return good;
+}
+
 /* Ed25519 is checked in full; other kinds are believed, which is enough to try them out. */
 static bool
 signature_good(const struct client *c, const struct ipc_req_auth *m)
 {
-	static uint8_t signed_data[IPC_RECORD_MAX];
 	struct wire_span public_half;
 	struct wire_reader r;
-	struct wire_writer w;
 	EVP_PKEY *key;
-	EVP_MD_CTX *ctx;
 	bool good;
 
 	if (strcmp(m->algorithm, "ssh-ed25519") != 0)
@@ -305,20 +328,8 @@ signature_good(const struct client *c, const struct ipc_req_auth *m)
 	wire_reader_init(&r, m->blob.data, m->blob.len);
 	(void)wire_get_span(&r);
 	public_half = wire_get_span(&r);
-	wire_writer_init(&w, signed_data, sizeof(signed_data));
-	wire_put_str(&w, c->session_id, c->session_id_len);
-	wire_put_u8(&w, 50);
-	wire_put_str(&w, m->user.data, m->user.len);
-	wire_put_cstr(&w, "ssh-connection");
-	wire_put_cstr(&w, "publickey");
-	wire_put_u8(&w, 1);
-	wire_put_cstr(&w, m->algorithm);
-	wire_put_str(&w, m->blob.data, m->blob.len);
 	key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, public_half.data, public_half.len);
-	ctx = EVP_MD_CTX_new();
-	good = key != NULL && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, key) == 1 &&
-	    EVP_DigestVerify(ctx, m->signature.data, m->signature.len, w.data, w.len) == 1;
-	EVP_MD_CTX_free(ctx);
+	good = key != NULL && (is_signed(c, m, key, false) || is_signed(c, m, key, true));
 	EVP_PKEY_free(key);
 	return good;
 }
