@@ -298,8 +298,15 @@ def end_right_behind_the_data():
     c = t.open_session()
     there = f"/tmp/behind.{os.getpid()}"
     # In a session of its own: fake_broker ends the program's group as soon as the worker is gone.
-    c.exec_command(f"exec setsid -w sh -c 'echo up; cat >{there}.new; mv {there}.new {there}'")
+    c.exec_command("exec setsid -w sh -c "
+                   f"'read x; echo up; cat >{there}.new; mv {there}.new {there}'")
+    # Only then is the window as large as what follows.
+    c.sendall(b"\n")
     assert line(c) == b"up\n"
+    stop = time.time() + 60
+    while c.out_window_size < 60000:
+        assert time.time() < stop, c.out_window_size
+        time.sleep(0.02)
     packets = []
     t.packetizer.write_all = packets.append
     for _ in range(3):
@@ -438,8 +445,8 @@ def ignore_exchanges(t):
     """The server's own begin of an exchange is not answered. Returns what is set once it has come, and it."""
     came, kept = threading.Event(), []
 
-    def keep(_, m):
-        kept.append(m)
+    def keep(*args):  # of old the table's functions are the class's, and get the transport first
+        kept.append(args[-1])
         came.set()
 
     t._handler_table = dict(t._handler_table)
@@ -494,12 +501,13 @@ def exchange_answered_late():
     """After a while it goes on where it was, and nothing is lost."""
     t = connect()
     c = t.open_channel("session", window_size=2**31 - 1)
+    handlers = t._handler_table
     came, kept = ignore_exchanges(t)
     c.exec_command("head -c 2500000 /dev/zero | tr '\\0' x; echo end")
     c.settimeout(60)
     assert came.wait(60)
     time.sleep(1)
-    del t._handler_table
+    t._handler_table = handlers
     t._negotiate_keys(kept[0])
     got = b""
     while piece := c.recv(65536):
