@@ -157,6 +157,13 @@ session_is_closed(const struct connection *c)
 	return (ssh_get_status(c->session) & (SSH_CLOSED | SSH_CLOSED_ERROR)) != 0;
 }
 
+/* libssh from 0.11 on drops what is more than a window, and goes on: a stream would have a hole. */
+static bool
+window_was_exceeded(const struct connection *c)
+{
+	return strcmp(ssh_get_error(c->session), "Window exceeded") == 0;
+}
+
 /*
  * Whether libssh closed the connection over what the client sent. It has one error code for all, so
  * its words are looked at; what is not known is not held against the client, and neither are its own
@@ -537,6 +544,8 @@ turn(struct connection *c)
 	/* libssh reads inside of calls that send, and tells of an end that it finds there to nobody. */
 	if (!c->ending && session_is_closed(c))
 		client_gone(c);
+	else if (window_was_exceeded(c))
+		connection_end(c, WORKER_EXIT_PROTOCOL, "channel window ignored");
 	if (pfds[1].revents != 0 || c->ask.n_events > 0)
 		read_broker(c);
 	/* A channel that has been opened just now has its turn in the next round. */
