@@ -84,6 +84,13 @@ room(const struct stream *s)
 	return sizeof(s->out) - s->out_len;
 }
 
+/* Written so that a compiler sees, too, that it is never more than there is. */
+static size_t
+in_room(const struct stream *s)
+{
+	return s->in_len < sizeof(s->in) ? sizeof(s->in) - s->in_len : 0;
+}
+
 /* There is room for it: whoever says something has looked. */
 static void
 say(struct stream *s, const struct stream_frame *f)
@@ -506,7 +513,7 @@ begin_to_flush(struct stream *s)
 static void
 read_in(struct stream *s)
 {
-	ssize_t n = read(STDIN_FILENO, s->in + s->in_len, sizeof(s->in) - s->in_len);
+	ssize_t n = read(STDIN_FILENO, s->in + s->in_len, in_room(s));
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -534,8 +541,7 @@ fill_poll(const struct stream *s, struct pollfd set[POLL_N])
 	const struct attempt *a = &s->attempt;
 
 	set[POLL_SIGNAL] = wait_for(s->signal_fd, true, POLLIN);
-	set[POLL_STDIN] =
-	    wait_for(STDIN_FILENO, is_listening(s) && s->in_len < sizeof(s->in), POLLIN);
+	set[POLL_STDIN] = wait_for(STDIN_FILENO, is_listening(s) && in_room(s) > 0, POLLIN);
 	set[POLL_STDOUT] =
 	    wait_for(STDOUT_FILENO, s->out_len > 0 && s->state != STREAM_GONE, POLLOUT);
 	set[POLL_CTL] = wait_for(s->ctl, room(s) >= CTL_FRAME_MAX, POLLIN);
