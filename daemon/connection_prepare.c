@@ -16,11 +16,11 @@
 /*
  * What ssh-audit has nothing against, and stock clients can do. No SHA-1, no NIST curves, no group below
  * 3072 bits, no group exchange (it opens a file), and none so large that a stranger's first packet costs
- * much. Newer libraries' post-quantum ones come first.
+ * much. The post-quantum ones come first; libssh leaves out what it does not know, before 0.12 these.
  */
-#define EXCHANGES "curve25519-sha256,curve25519-sha256@libssh.org,diffie-hellman-group16-sha512"
-#define EXCHANGES_PQ \
-	"mlkem768x25519-sha256,sntrup761x25519-sha512,sntrup761x25519-sha512@openssh.com," EXCHANGES
+#define EXCHANGES                                                                          \
+	"mlkem768x25519-sha256,sntrup761x25519-sha512,sntrup761x25519-sha512@openssh.com," \
+	"curve25519-sha256,curve25519-sha256@libssh.org,diffie-hellman-group16-sha512"
 /* ChaCha20 first: libssh before Debian's deb12u3 did not verify the tags of AES-GCM. */
 #define CIPHERS                                                                                  \
 	"chacha20-poly1305@openssh.com,aes256-ctr,aes192-ctr,aes128-ctr,aes256-gcm@openssh.com," \
@@ -118,9 +118,7 @@ set_bind_options(struct connection *c, const struct ipc_hello *hello)
 		SSH_OK ||
 	    ssh_bind_options_set(c->bind, SSH_BIND_OPTIONS_RSA_MIN_SIZE, &rsa_bits) != SSH_OK)
 		return false;
-	return ssh_bind_options_set(c->bind, SSH_BIND_OPTIONS_KEY_EXCHANGE,
-		   LIBSSH_VERSION_INT >= SSH_VERSION_INT(0, 12, 0) ? EXCHANGES_PQ : EXCHANGES) ==
-	    SSH_OK;
+	return ssh_bind_options_set(c->bind, SSH_BIND_OPTIONS_KEY_EXCHANGE, EXCHANGES) == SSH_OK;
 }
 
 static bool

@@ -375,19 +375,47 @@ test_key_types(void **state)
 }
 
 static void
+exchange_with(const char *name)
+{
+	char line[256];
+	struct scene scene = { name, line, 0, "" };
+
+	(void)snprintf(line, sizeof(line), "$ssh -o KexAlgorithms=%s $h true", name);
+	play(&scene, 1);
+}
+
+static void
 test_exchanges(void **state)
 {
 	static const char *const names[] = { "curve25519-sha256", "curve25519-sha256@libssh.org",
 		"diffie-hellman-group16-sha512" };
-	char line[256];
 
 	(void)state;
-	for (size_t i = 0; i < SP_ARRAY_LEN(names); i++) {
-		struct scene scene = { names[i], line, 0, "" };
+	for (size_t i = 0; i < SP_ARRAY_LEN(names); i++)
+		exchange_with(names[i]);
+}
 
-		(void)snprintf(line, sizeof(line), "$ssh -o KexAlgorithms=%s $h true", names[i]);
-		play(&scene, 1);
-	}
+/* What withstands a quantum computer; OpenSSH's client warns of servers without it. */
+static void
+test_post_quantum_exchanges(void **state)
+{
+	static const char *const names[] = { "mlkem768x25519-sha256", "sntrup761x25519-sha512",
+		"sntrup761x25519-sha512@openssh.com" };
+	static const struct scene first[] = {
+		{ "what is agreed on",
+		    "$ssh -v $h true 2>&1 | tr -d '\r' | grep -o 'kex: algorithm: .*'", 0,
+		    "kex: algorithm: mlkem768x25519-sha256\n" },
+	};
+	char out[OUTPUT_MAX];
+
+	(void)state;
+	/* They came into OpenSSH one after the other, the first of these as the last. */
+	if (!LIBSSH_HAS_POST_QUANTUM ||
+	    run("ssh -Q kex | grep -qx mlkem768x25519-sha256", out, sizeof(out)) != 0)
+		skip();
+	for (size_t i = 0; i < SP_ARRAY_LEN(names); i++)
+		exchange_with(names[i]);
+	play(first, SP_ARRAY_LEN(first));
 }
 
 static void
@@ -589,6 +617,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_server_rekeys),
 		cmocka_unit_test_setup_teardown(test_key_types, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_exchanges, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_post_quantum_exchanges, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_compression_is_not_offered, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_refused_login, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_broker_ends_a_session, set_up, tear_down),
