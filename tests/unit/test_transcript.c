@@ -629,6 +629,7 @@ recorded_clients_pass(void **state)
 		bool first_again; /* the client repeats the markers of a first exchange */
 	} cases[] = {
 		{ "exchange_openssh_first", "exchange_openssh_rekey", false },
+		{ "exchange_mlkem_first", "exchange_mlkem_rekey", false },
 		{ "exchange_dropbear_first", "exchange_dropbear_rekey", true },
 		{ "exchange_putty_first", NULL, false },
 	};
@@ -653,8 +654,8 @@ recorded_clients_pass(void **state)
 static void
 recorded_exchanges_cannot_be_replayed(void **state)
 {
-	static const char *const names[] = { "exchange_openssh_first", "exchange_dropbear_first",
-		"exchange_putty_first" };
+	static const char *const names[] = { "exchange_openssh_first", "exchange_mlkem_first",
+		"exchange_dropbear_first", "exchange_putty_first" };
 
 	(void)state;
 	for (size_t i = 0; i < SP_ARRAY_LEN(names); i++) {
