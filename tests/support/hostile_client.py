@@ -150,13 +150,14 @@ def request(c, name, *fields):
 
 
 def gssapi():
-    """A method that was not announced must not reach a Kerberos library."""
+    """Methods that were not announced must not reach a Kerberos library. The second is libssh 0.12's."""
     t = connect(None)
     service(t)
     for _ in range(3):
         oid = bytes.fromhex("06092a864886f712010202")
         t._send_message(message(USERAUTH_REQUEST, "u", "ssh-connection", "gssapi-with-mic", 1, oid))
-    await_messages(t, 3, USERAUTH_FAILURE)
+    t._send_message(message(USERAUTH_REQUEST, "u", "ssh-connection", "gssapi-keyex", b"mic"))
+    await_messages(t, 4, USERAUTH_FAILURE)
     t.auth_publickey("u", KEY)
     assert t.is_authenticated()
     t.close()
@@ -248,6 +249,20 @@ def unknown_requests():
     c = t.open_session()
     assert request(c, "exec", "echo fine") == "success"
     assert line(c) == b"fine\n"
+    t.close()
+
+
+def no_more_sessions():
+    """Who has said it and asks for one all the same is put out, where libssh knows of it (0.11)."""
+    t = connect()
+    c = t.open_session()
+    assert request(c, "exec", "sleep 60") == "success"
+    known = t.global_request("no-more-sessions@openssh.com", wait=True) is not None
+    try:
+        t.open_session(timeout=60)
+        assert not known
+    except (paramiko.SSHException, EOFError):
+        assert known and ended(t)
     t.close()
 
 
@@ -585,7 +600,7 @@ def nothing():
 
 
 CASES = [gssapi, user_change, password, none_again, pipelined_logins, channel_before_login,
-         channel_flood, unknown_requests, second_program, variables_without_end, input_never_read,
-         window_ignored, output_never_read, replies_never_read, replies_never_read_beside_a_program, replies_read_slowly, end_right_behind_the_data,
+         channel_flood, unknown_requests, no_more_sessions, second_program, variables_without_end,
+         input_never_read, window_ignored, output_never_read, replies_never_read, replies_never_read_beside_a_program, replies_read_slowly, end_right_behind_the_data,
          exchange_never_answered, exchange_never_answered_beside_requests, exchange_answered_late, signals, window_change, small_packets, http, giant_packet, nothing]
 {f.__name__: f for f in CASES}[sys.argv[3]]()

@@ -584,6 +584,7 @@ test_hostile_clients(void **state)
 		{ "channel_before_login", "exit 12" },
 		{ "channel_flood", "exit 0" },
 		{ "unknown_requests", "exit 0" },
+		{ "no_more_sessions", "exit 0" },
 		{ "second_program", "exit 0" },
 		{ "variables_without_end", "exit 0" },
 		{ "input_never_read", "exit 0" },
