@@ -34,6 +34,9 @@
 
 #define SERVICE_USER "sallyport" /* of the packaged unit */
 
+/* limits.pids times limits.nofile, as they are by default. */
+#define TERMINALS_OF_A_CONTAINER (256ul * 1024ul)
+
 /* ---- the kernel ---- */
 
 /* The exit code of a child that did not get further than its clone. */
@@ -108,17 +111,32 @@ examine_pidfd(struct doctor *d)
 	doctor_say_either(d, fd >= 0 && syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0) == 0, &pair);
 }
 
+/* A file of the kernel's; empty when it has none of that name. */
+static void
+read_kernel(const char *path, char *text, size_t cap)
+{
+	SP_CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? read(fd, text, cap - 1) : -1;
+
+	text[n > 0 ? n : 0] = '\0';
+}
+
 static bool
 file_has(const char *path, const char *word)
 {
 	char text[512];
-	SP_CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
 
-	if (n <= 0)
-		return false;
-	text[n] = '\0';
+	read_kernel(path, text, sizeof(text));
 	return strstr(text, word) != NULL;
+}
+
+static unsigned long
+file_number(const char *path)
+{
+	char text[32];
+
+	read_kernel(path, text, sizeof(text));
+	return strtoul(text, NULL, 10);
 }
 
 static void
@@ -131,6 +149,22 @@ examine_seccomp(struct doctor *d)
 	};
 
 	doctor_say_either(d, file_has("/proc/sys/kernel/seccomp/actions_avail", "kill_process"),
+	    &pair);
+}
+
+/* One number for the whole kernel, of which a container may take what its processes can open. */
+static void
+examine_terminals(struct doctor *d)
+{
+	static const struct doctor_pair pair = { "kernel.terminals",
+		"one container cannot open all terminals of this host", DOCTOR_WARNING,
+		"sysctl kernel.pty.max=1048576; the package has it in sysctl.d, which systemd-sysctl reads",
+		"one container with the default limits can open all terminals of this host, and nobody else "
+		"gets one meanwhile" };
+
+	doctor_say_either(d,
+	    file_number("/proc/sys/kernel/pty/max") >=
+		TERMINALS_OF_A_CONTAINER + file_number("/proc/sys/kernel/pty/reserve"),
 	    &pair);
 }
 
@@ -151,6 +185,7 @@ doctor_kernel(struct doctor *d)
 	examine_user_namespaces(d);
 	examine_pidfd(d);
 	examine_seccomp(d);
+	examine_terminals(d);
 	doctor_say_either(d, worker_priority_can_be_raised(), &priority);
 }
 

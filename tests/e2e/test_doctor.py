@@ -66,6 +66,18 @@ def test_all_is_well(fresh_broker):
     assert r.returncode == 0 and r.stdout.splitlines()[-1].startswith("0 errors, ")
 
 
+def test_terminals_of_this_host(fresh_broker):
+    """The number is the kernel's: what doctor says is true of it, on whatever host this is."""
+    numbers = {}
+    for name in ("max", "reserve"):
+        with open(f"/proc/sys/kernel/pty/{name}", encoding="ascii") as f:
+            numbers[name] = int(f.read())
+    found = examine(without_missing(fresh_broker))
+    enough = numbers["max"] - numbers["reserve"] >= 256 * 1024
+    assert level(found, "kernel.terminals") == ("ok" if enough else "warning")
+    assert enough or "kernel.pty.max=1048576" in found["kernel.terminals"][0]["advice"]
+
+
 def test_a_reload_that_was_refused(fresh_broker):
     b = without_missing(fresh_broker).start()
     b.policy["rulez"] = []
