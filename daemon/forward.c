@@ -201,6 +201,7 @@ forward_cancel(struct connection *c, ssh_message m)
 		    strcmp(ch->program, host) != 0)
 			continue;
 		end_listener(ch);
+		channel_settle(ch); /* its number is free before the client is told so */
 		(void)ssh_message_global_request_reply_success(m, 0);
 		return;
 	}

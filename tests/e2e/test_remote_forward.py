@@ -327,6 +327,7 @@ def test_a_container_for_each_session(sallyport):
 
 def test_connections_are_counted_and_listeners_are_not(sallyport, broker):
     """The profile has three channels: a session and two connections, with any number of listeners, as under sshd."""
+    refused = len(broker.audit(event="request.refused", kind="tcpip-forward"))
     transport = sallyport.paramiko("narrow")
     taken = []
 
@@ -360,7 +361,7 @@ def test_connections_are_counted_and_listeners_are_not(sallyport, broker):
         assert len(taken) == 4
         accepted = broker.audit(event="accepted")[-4:]
         assert [e["peer"] for e in accepted] == ["127.0.0.1"] * 4
-        assert not broker.audit(event="request.refused", kind="tcpip-forward")
+        assert len(broker.audit(event="request.refused", kind="tcpip-forward")) == refused
     finally:
         transport.close()
 
