@@ -535,7 +535,7 @@ def exchange_answered_late():
 def signals():
     t = connect()
     c = t.open_session()
-    c.exec_command('trap "echo got; exit 5" USR1; sleep 1000 & echo ready; wait')
+    c.exec_command('trap "echo got; exit 5" USR1; sh -c "echo ready; exec sleep 1000" & wait')
     assert line(c) == b"ready\n"
     for name in ("", "NOSUCH", "USR1\0", "x" * 20000, "USR1"):
         t._send_user_message(message(CHANNEL_REQUEST, c.remote_chanid, "signal", False, name))

@@ -176,7 +176,7 @@ test_window_change(void **state)
 
 	(void)state;
 	harness_sh_pty(&container,
-	    "trap 'stty size; exit 0' WINCH; sleep 1000 & echo ready; wait", &e);
+	    "trap 'stty size; exit 0' WINCH; sh -c 'echo ready; exec sleep 1000' & wait", &e);
 	harness_expect_started(&e);
 	harness_read_until(e.master, text, sizeof(text), "ready");
 	assert_int_equal(ioctl(e.master, TIOCSWINSZ, &ws), 0);
@@ -281,7 +281,7 @@ test_signals(void **state)
 	/* the whole group, not just its leader */
 	harness_sh(&container,
 	    "trap 'wait; exit 4' USR1; "
-	    "sh -c 'trap \"echo child; exit\" USR1; sleep 1000 & echo ready; wait' & wait",
+	    "sh -c 'trap \"echo child; exit\" USR1; sh -c \"echo ready; exec sleep 1000\" & wait' & wait",
 	    &e);
 	harness_expect_started(&e);
 	harness_read_until(e.out, text, sizeof(text), "ready");
@@ -363,7 +363,7 @@ test_hang_up(void **state)
 
 	(void)state;
 	harness_sh(&container,
-	    "trap 'echo HUP; exit' HUP; sleep 1000 & echo ready; wait", &e);
+	    "trap 'echo HUP; exit' HUP; sh -c 'echo ready; exec sleep 1000' & wait", &e);
 	harness_expect_started(&e);
 	harness_read_until(e.out, text, sizeof(text), "ready");
 	fd_close(&e.ctl);
@@ -554,7 +554,7 @@ static void
 test_broker_lets_go_politely(void **state)
 {
 	static const char *const argv[] = { "/bin/sh", "-c",
-		"trap 'echo TERM; exit 6' TERM; trap '' HUP; sleep 1000 & echo ready; wait",
+		"trap 'echo TERM; exit 6' TERM; trap '' HUP; sh -c 'echo ready; exec sleep 1000' & wait",
 		NULL };
 	struct program_ends e;
 	int64_t from;

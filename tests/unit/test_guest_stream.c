@@ -584,7 +584,9 @@ static void
 test_many_signals(void **state)
 {
 	(void)state;
-	start_sh("trap : USR1; trap 'exit 9' USR2; sleep 1000 & echo ready; while :; do wait; done", false);
+	start_sh("trap : USR1; trap 'exit 9' USR2; sh -c 'echo ready; exec sleep 1000' & "
+		 "while :; do wait; done",
+	    false);
 	greet(STREAM_CREDIT);
 	hear_output("ready");
 	for (int i = 0; i < 10000; i++)
@@ -599,7 +601,7 @@ static void
 test_signal_past_input(void **state)
 {
 	(void)state;
-	start_sh("trap 'exit 5' USR1; sleep 1000 & echo ready; wait", false);
+	start_sh("trap 'exit 5' USR1; sh -c 'echo ready; exec sleep 1000' & wait", false);
 	greet(STREAM_CREDIT);
 	hear_output("ready");
 	for (unsigned sent = 0; sent < STREAM_CREDIT; sent += STREAM_DATA_MAX)
@@ -771,7 +773,7 @@ static void
 test_window_change(void **state)
 {
 	(void)state;
-	start_sh("trap 'stty size; exit 0' WINCH; sleep 1000 & echo ready; wait", true);
+	start_sh("trap 'stty size; exit 0' WINCH; sh -c 'echo ready; exec sleep 1000' & wait", true);
 	greet(STREAM_CREDIT);
 	hear_output("ready");
 	send_size(132, 50);
@@ -815,7 +817,8 @@ test_hang_up(void **state)
 	(void)state;
 	assert_true(fd >= 0);
 	(void)snprintf(script, sizeof(script),
-	    "trap 'echo HUP >%s; exit' HUP; sleep 1000 >/dev/null 2>&1 & echo ready; exec >/dev/null 2>&1; wait",
+	    "trap 'echo HUP >%s; exit' HUP; sh -c 'echo ready; exec sleep 1000 >/dev/null 2>&1' & "
+	    "exec >/dev/null 2>&1; wait",
 	    path);
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(ftruncate(fd, 0), 0);
@@ -1319,7 +1322,8 @@ test_hold(void **state)
 	}
 	/* Who obeys is not made to wait, and is waited for. */
 	start_hold("20000",
-	    "trap 'sleep 0.3; echo TERM; exit' TERM; trap '' HUP; sleep 1000 & echo ready; wait");
+	    "trap 'sleep 0.3; echo TERM; exit' TERM; trap '' HUP; "
+	    "sh -c 'echo ready; exec sleep 1000' & wait");
 	harness_read_until(held.out, text, sizeof(text), "ready");
 	wait_for_signals_taken();
 	assert_int_equal(kill(held.first, SIGTERM), 0);
