@@ -22,6 +22,7 @@ StrictModes no
 UsePAM no
 PasswordAuthentication no
 KbdInteractiveAuthentication no
+KexAlgorithms +diffie-hellman-group16-sha512
 AcceptEnv LANG LC_*
 AllowTcpForwarding no
 AllowStreamLocalForwarding no

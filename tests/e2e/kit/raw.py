@@ -3,6 +3,7 @@
 An SSH client that sends whatever it is told to, in any state. It knows one algorithm of each kind,
 does no more by itself than it must to be able to send the next packet, and keeps every byte.
 """
+import base64
 import hashlib
 import hmac
 import os
@@ -290,7 +291,7 @@ class RawClient:
         self.send(*before_reply, message(ECDH_INIT, public))
         r = Reader(self.expect(ECDH_REPLY, passing=[UNIMPLEMENTED]))
         host_key, server_public = r.string(), r.string()
-        assert host_key == paramiko.py3compat.decodebytes(self.target.host_key.split()[1].encode())
+        assert host_key == base64.b64decode(self.target.host_key.split()[1])
         k = mpint(secret.exchange(X25519PublicKey.from_public_bytes(server_public)))
         h = hashlib.sha256(string(self.banner) + string(self.server_banner) + string(ours) +
                            string(theirs) + string(host_key) + string(public) +
