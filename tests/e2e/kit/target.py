@@ -21,7 +21,7 @@ class Keys:
 
     def __init__(self, directory):
         self.directory = directory
-        for kind, bits in (("ed25519", "256"), ("ecdsa", "256"), ("rsa", "2048")):
+        for kind, bits in (("ed25519", "256"), ("ecdsa", "256"), ("rsa", "3072")):
             self._make(f"user_{kind}", kind, bits)
             self._make(f"host_{kind}", kind, bits)
         self._make("stranger", "ed25519", "256")
