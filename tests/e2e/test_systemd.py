@@ -442,7 +442,8 @@ def test_podman_in_its_place(podman):
     p = subprocess.Popen(podman.ssh_argv("echo up; read x"), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert p.stdout.readline() == b"up\n"
     label = ["--filter", "label=sallyport.instance"]
-    assert len(podman.out("podman", "ps", "-q", *label).split()) == 1
+    # The one before may still have to be removed.
+    wait_for(lambda: len(podman.out("podman", "ps", "-q", *label).split()) == 1, 30 * PATIENCE, "its container is there")
     assert podman.containers() == []
     # Its service ends by itself when it has nothing to do, and is there again when it is asked.
     podman.run("systemctl", "stop", "podman.service", seconds=60)
