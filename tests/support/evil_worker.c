@@ -46,7 +46,8 @@
 #define FRAME_MAX  (IPC_RECORD_MAX + 1024) /* longer than any record that is allowed */
 #define FDS_SENT   253                     /* the kernel's own limit */
 #define FDS_MAX    256
-#define FLOOD_MAX  32 /* answers; the pair has room for about 60 small ones */
+#define FLOOD_MAX  32   /* answers; the pair has room for about 60 small ones */
+#define LOOK_BYTES 8192 /* sent between two looks whether the test is still there */
 #define EXIT_USAGE 2
 #define EXIT_LOCK  3
 
@@ -171,17 +172,22 @@ static void
 flood_broker(const void *data, size_t len)
 {
 	unsigned waiting = 0;
+	size_t unlooked = 0; /* by bytes: a large record takes the broker long */
 	char byte;
 
-	for (unsigned long i = 0;
-	     i % 256 != 0 || recv(client, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0; i++) {
+	for (;;) {
+		unlooked += len + 1;
+		if (unlooked >= LOOK_BYTES) {
+			if (recv(client, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+				_exit(0);
+			unlooked = 0;
+		}
 		if (waiting < FLOOD_MAX && ipc_chan_send_plain(IPC_FD, data, len, 0) == 0)
 			waiting++;
 		while (waiting > 0 &&
 		    recv(IPC_FD, record, sizeof(record), waiting < FLOOD_MAX ? MSG_DONTWAIT : 0) > 0)
 			waiting--;
 	}
-	_exit(0);
 }
 
 static void
