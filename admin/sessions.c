@@ -201,6 +201,23 @@ list_containers(const json_t *session, char *out, size_t cap)
 		(void)snprintf(out, cap, "-");
 }
 
+/* What the login's "channels" counts: a listener is none. */
+static unsigned
+count_channels(const json_t *session)
+{
+	size_t i;
+	json_t *channel;
+	unsigned n = 0;
+
+	json_array_foreach(json_object_get(session, "channels"), i, channel)
+	{
+		const char *kind = json_string_value(json_object_get(channel, "kind"));
+
+		n += kind == NULL || strcmp(kind, "listener") != 0;
+	}
+	return n;
+}
+
 #define SESSION_FORMAT "%-10s %-9s %-16s %-24s %-14s %-12s %-12s %7s %7s %8s %s\n"
 
 static void
@@ -212,8 +229,7 @@ print_session(const json_t *session)
 	char containers[1024];
 
 	list_containers(session, containers, sizeof(containers));
-	(void)snprintf(channels, sizeof(channels), "%zu",
-	    json_array_size(json_object_get(session, "channels")));
+	(void)snprintf(channels, sizeof(channels), "%u", count_channels(session));
 	printf(SESSION_FORMAT, text_of(session, "connection", connection, sizeof(connection)),
 	    text_of(session, "state", state, sizeof(state)),
 	    text_of(session, "user", user, sizeof(user)),

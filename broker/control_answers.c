@@ -67,6 +67,17 @@ utc(int64_t ms_ago)
 	return utc_at(time(NULL) - (time_t)(ms_ago / 1000));
 }
 
+static const char *
+channel_kind_name(enum peer_channel_kind kind)
+{
+	static const char *const names[] = { [CHANNEL_PROGRAM] = "program",
+		[CHANNEL_FORWARD] = "forward",
+		[CHANNEL_LISTENER] = "listener",
+		[CHANNEL_ACCEPTED] = "accepted" };
+
+	return names[kind];
+}
+
 static json_t *
 channels_json(const struct peer *p)
 {
@@ -78,7 +89,8 @@ channels_json(const struct peer *p)
 		if (ch->state == CHANNEL_FREE)
 			continue;
 		(void)json_array_append_new(list,
-		    json_pack("{s:i, s:s, s:o}", "channel", (int)i, "state",
+		    json_pack("{s:i, s:s, s:s, s:o}", "channel", (int)i, "kind",
+			channel_kind_name(ch->kind), "state",
 			ch->state == CHANNEL_RUNNING ? "running" : "waiting", "container",
 			containers_json_one(ch->container)));
 	}

@@ -11,22 +11,24 @@
 
 #define MESSAGES_LEFT UINT64_MAX /* in place of a number of packets seen: libssh may hold more */
 #define REPLIES_MAX   1024       /* that may wait for a client that asks and does not read */
+#define LISTENERS_MAX 48         /* the other numbers are for a shell, and for what comes to them */
 #define REPLIES_EARLY 64         /* the same before it has logged in */
 
-/* Those that the login has so many of: as under sshd, without listeners. */
-static unsigned
-open_channels(const struct connection *c)
+/* As under sshd listeners are none of the channels that a login has so many of. */
+static void
+count_channels(const struct connection *c, unsigned *ret_channels, unsigned *ret_listeners)
 {
-	unsigned n = 0;
-
+	*ret_channels = *ret_listeners = 0;
 	for (unsigned i = 0; i < c->n_channels; i++) {
 		const struct channel *ch = &c->channels[i];
 
-		if (ch->state != CHANNEL_UNUSED && ch->kind != CHANNEL_LISTENER &&
-		    !channel_is_gone(ch))
-			n++;
+		if (ch->state == CHANNEL_UNUSED)
+			continue;
+		if (ch->kind == CHANNEL_LISTENER)
+			++*ret_listeners;
+		else if (!channel_is_gone(ch))
+			++*ret_channels;
 	}
-	return n;
 }
 
 /* libssh keeps the name of a type that it does not know to itself. */
@@ -59,9 +61,11 @@ refuse_channel(struct connection *c, ssh_message m, enum ipc_refused_kind kind)
 struct channel *
 connection_free_channel(struct connection *c, enum channel_kind kind)
 {
+	unsigned channels, listeners;
 	uint32_t number = 0;
 
-	if (kind != CHANNEL_LISTENER && open_channels(c) >= c->grants.max_channels)
+	count_channels(c, &channels, &listeners);
+	if (kind == CHANNEL_LISTENER ? listeners >= LISTENERS_MAX : channels >= c->grants.max_channels)
 		return NULL;
 	while (number < IPC_CHANNEL_MAX && c->channels[number].state != CHANNEL_UNUSED)
 		number++;

@@ -44,6 +44,18 @@ def test_sessions_for_people_and_for_programs(broker, client):
     assert row.split()[-2:] == ["1", mine["channels"][0]["container"]["name"]]
 
 
+def test_sessions_tell_listeners_from_channels(broker):
+    """What a policy's "channels" does not count is not counted here."""
+    with broker.target.of("forward").popen(
+            "echo in; exec cat", options=["-o", "ExitOnForwardFailure=yes", "-R", "0:127.0.0.1:1"]) as c:
+        assert c.stdout.readline() == b"in\n"
+        mine, = json.loads(sallyport_command(broker, "sessions", "--json").stdout)["sessions"]
+        row, = sallyport_command(broker, "sessions").stdout.splitlines()[1:]
+        c.stdin.close()
+    assert sorted(channel["kind"] for channel in mine["channels"]) == ["listener", "program"]
+    assert row.split()[-2] == "1"
+
+
 def keys_of(value):
     if isinstance(value, dict):
         return set(value).union(*map(keys_of, value.values()))
