@@ -12,6 +12,7 @@ from paramiko import SFTPClient
 
 from kit.clients import COMMANDS, clients, environment, putty_options, run
 from kit.held import DIRECTORY, Held
+from kit.libssh import KEEPS_WINDOWS
 from kit.matrix import cell
 from kit.proc import wait_for
 from kit.target import PATIENCE
@@ -304,6 +305,9 @@ def test_scp_of_old(same, program, tmp_path):
 
 @cell("curl", "scp old")
 def test_scp_of_curl(same, tmp_path):
+    if same.image == "busybox" and KEEPS_WINDOWS:
+        pytest.skip("libssh2 goes on after the end of a program, up to the window: libssh opens 32000 bytes, sshd 2 MiB")
+
     def work(target):
         place = Place(target, tmp_path)
         with Held(target) as held:
