@@ -14,9 +14,12 @@
 
 #include "wire.h"
 
-/* Where the container sees our two read-only mounts. */
-#define GUEST_BUNDLE_DIR     "/.sallyport/guest"
-#define GUEST_RENDEZVOUS_DIR "/.sallyport/rendezvous"
+/*
+ * Where the container sees our two read-only mounts. Both are at the top: the kernel lets nobody move what something
+ * is mounted on, but a directory above it goes with who may write where that is, and other programs into its place.
+ */
+#define GUEST_BUNDLE_DIR     "/.sallyport"
+#define GUEST_RENDEZVOUS_DIR "/.sallyport-rendezvous"
 #define GUEST_PROGRAM        GUEST_BUNDLE_DIR "/sallyport-guest"
 #define GUEST_SFTP           GUEST_BUNDLE_DIR "/sallyport-sftp"
 #define GUEST_SOCKET         GUEST_RENDEZVOUS_DIR "/socket"

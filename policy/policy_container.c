@@ -32,7 +32,7 @@ _Static_assert(ARGV_MAX <= GUEST_ARGV_MAX, "arguments that the guest refuses");
 _Static_assert(ENV_MAX + IPC_ENV_MAX <= GUEST_ENV_MAX, "variables that the guest refuses");
 
 /* A working directory there can lead back to descriptors of the runtime. */
-const char *const policy_workdir_guarded[] = { "/proc", "/.sallyport", NULL };
+const char *const policy_workdir_guarded[] = { "/proc", GUEST_BUNDLE_DIR, GUEST_RENDEZVOUS_DIR, NULL };
 
 #define AT(member) .offset = offsetof(struct policy_profile, member)
 

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "guest_msg.h"
 #include "json_write.h"
 #include "names.h"
 #include "units.h"
@@ -14,7 +15,8 @@
 #define KIB UINT64_C(1024)
 #define TIB (UINT64_C(1) << 40)
 
-const char *const policy_mount_guarded[] = { "/proc", "/sys", "/dev", "/.sallyport", NULL };
+const char *const policy_mount_guarded[] = { "/proc", "/sys", "/dev", GUEST_BUNDLE_DIR,
+	GUEST_RENDEZVOUS_DIR, NULL };
 
 struct draft_mount {
 	struct policy_bind bind; /* first: its reader takes it from here */

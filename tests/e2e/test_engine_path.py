@@ -17,7 +17,7 @@ from kit.target import PATIENCE
 from test_engine_restart import comes_back, end_engine, nothing_left
 from test_protocol import Conversation
 
-GUEST = "/.sallyport/guest/sallyport-guest"
+GUEST = "/.sallyport/sallyport-guest"
 STATUS = "grep -E '^(Uid|Gid|Groups|Cap...|NoNewPrivs|Seccomp):' /proc/self/status; umask; pwd; env | sort"
 
 

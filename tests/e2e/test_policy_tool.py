@@ -422,7 +422,7 @@ def test_explain_which_data_path(tmp_path):
                          "set": {"container.data_path": "engine"}},
                         *({"id": name, "if": {"target": [name]}, "use": name} for name in ("near", "far", "each"))]}
     path = write(tmp_path, "policy.json", policy)
-    guest, rendezvous = "/.sallyport/guest", "/.sallyport/rendezvous"
+    guest, rendezvous = "/.sallyport", "/.sallyport-rendezvous"
     hold = ["--hold", "250"]
     for target, value, options, binds, origin in (
             ("near", "direct", ["--keep", "61"], [guest, rendezvous], ("default", None)),

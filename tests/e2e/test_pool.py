@@ -244,7 +244,7 @@ def test_guests_that_die_in_the_pool(pool, engine):
     with open(source, "w", encoding="ascii") as f:
         f.write('#include <sys/socket.h>\n#include <sys/un.h>\n#include <unistd.h>\n'
                 'int main(void) { struct sockaddr_un a = { .sun_family = AF_UNIX, .sun_path = '
-                '"/.sallyport/rendezvous/socket" }; int s = socket(AF_UNIX, SOCK_SEQPACKET, 0);'
+                '"/.sallyport-rendezvous/socket" }; int s = socket(AF_UNIX, SOCK_SEQPACKET, 0);'
                 'connect(s, (struct sockaddr *)&a, sizeof(a)); usleep(200000); return 0; }\n')
     subprocess.run(["cc", "-static", "-o", f"{bundle}/sallyport-guest", source], check=True)
     shutil.copy(f"{BUILD}/guest/bundle/sallyport-sftp", bundle)

@@ -14,6 +14,7 @@ import asyncssh
 import paramiko
 import pytest
 
+from kit.broker import DATA_PATH, SFTP, profile as container_profile
 from kit.sftp import (ATTRS, CLOSE, DATA, EXTENDED_REPLY, FLAG_APPEND, FLAG_CREATE, FLAG_EXCL,
                       FLAG_READ, FLAG_TRUNC, FLAG_WRITE, FSETSTAT, FSTAT, LSTAT, MKDIR, NAME, OPEN,
                       OPENDIR, READ, READDIR, READLINK, REALPATH, REMOVE, RENAME, RMDIR, SETSTAT,
@@ -509,6 +510,28 @@ def test_nothing_in_proc_is_written(sallyport):
             for flags in (FLAG_WRITE, FLAG_READ | FLAG_WRITE):
                 assert s.status(OPEN, text(path) + struct.pack(">I", flags) + attrs()) == 3, path
         assert s.ask(READ, text(s.open(f"/proc/{pid}/comm", FLAG_READ)) + struct.pack(">QI", 0, 99))[1] == text(b"sleep\n")
+    finally:
+        transport.close()
+
+
+def test_the_server_stays_where_it_is(fresh_broker):
+    """Who may write the container's root, root for one, puts no program of theirs into its place."""
+    fresh_broker.policy["unsafe"] = ["root-user"]
+    fresh_broker.policy["profiles"]["justfiles"] = container_profile(
+        "sallyport-test/busybox:latest", user="0:0", read_only_root=False,
+        session=dict(SFTP, shell=False, exec=False, pty=False))
+    transport = fresh_broker.start().target.paramiko("justfiles")
+    try:
+        s = Sftp(transport)
+        assert s.status(MKDIR, text("/mine") + attrs()) == 0
+        assert s.status(RENAME, text("/mine") + text("/renamed")) == 0
+        for path in ("/.sallyport", "/.sallyport-rendezvous")[:1 if DATA_PATH == "engine" else 2]:
+            two = text(path) + text("/moved")
+            assert b"busy" in s.ask(RENAME, two)[1], path
+            assert b"busy" in s.extended("posix-rename@openssh.com", two)[1], path
+        assert b"Read-only" in s.ask(OPEN, text("/.sallyport/new") + struct.pack(
+            ">I", FLAG_WRITE | FLAG_CREATE) + attrs())[1]
+        assert Sftp(transport).status(STAT, text("/moved")) == 2
     finally:
         transport.close()
 

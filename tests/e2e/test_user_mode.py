@@ -521,14 +521,14 @@ def test_tenant_that_reports_in_its_guest_s_place(kept, engine):
     with open(source, "w", encoding="ascii") as f:
         f.write('#include <sys/socket.h>\n#include <sys/un.h>\n#include <unistd.h>\n'
                 'int main(void) { struct sockaddr_un a = { .sun_family = AF_UNIX, .sun_path = '
-                '"/.sallyport/rendezvous/socket" }; if (fork() > 0) return 0; setsid(); for (;;) { '
+                '"/.sallyport-rendezvous/socket" }; if (fork() > 0) return 0; setsid(); for (;;) { '
                 'int s = socket(AF_UNIX, SOCK_SEQPACKET, 0); '
                 'if (connect(s, (struct sockaddr *)&a, sizeof(a)) == 0) sleep(1000); '
                 'close(s); usleep(500); } }\n')
     subprocess.run(["cc", "-static", "-o", f"{bundle}/reporter", source], check=True)
     kept.config["engine"]["guest_dir"] = bundle
     kept.start()
-    where = run(kept, f"{WHERE}; /.sallyport/guest/reporter >/dev/null 2>&1 </dev/null")
+    where = run(kept, f"{WHERE}; /.sallyport/reporter >/dev/null 2>&1 </dev/null")
     idle(kept)
     [old] = engine.containers()
     kept.kill()

@@ -142,8 +142,7 @@ make_dirs(const char *const *names)
 static void
 fill_root(const char *dir, enum harness_root kind)
 {
-	static const char *const dirs[] = { "proc", "dev", "dev/pts", "tmp", ".sallyport",
-		".sallyport/guest", NULL };
+	static const char *const dirs[] = { "proc", "dev", "dev/pts", "tmp", ".sallyport", NULL };
 	static const char *const host[] = { "/bin", "/sbin", "/usr", "/lib", "/lib32", "/lib64",
 		"/libx32", "/etc" };
 	char rendezvous[128];

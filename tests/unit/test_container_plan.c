@@ -51,9 +51,13 @@ assert_plan(const struct container_plan *plan, const char *entrypoint, const cha
 		(void)strcat(strcat(targets, plan->spec.mounts[i].target), " ");
 	assert_string_equal(words, entrypoint);
 	assert_string_equal(targets, mounts);
+	/* Who may write a directory could move what is in it, mounted or not, with the directory. */
+	for (size_t i = 0;
+	     i < plan->spec.n_mounts && plan->spec.mounts[i].kind == ENGINE_MOUNT_BIND; i++)
+		assert_null(strchr(plan->spec.mounts[i].target + 1, '/'));
 }
 
-#define GUEST "/.sallyport/guest/sallyport-guest "
+#define GUEST "/.sallyport/sallyport-guest "
 
 static void
 test_direct(void **state)
@@ -63,12 +67,12 @@ test_direct(void **state)
 
 	(void)state;
 	container_plan_whole(&plan, &p, &names, "/srv/guest", "/run/here");
-	assert_plan(&plan, GUEST, "/.sallyport/guest /.sallyport/rendezvous /tmp ");
+	assert_plan(&plan, GUEST, "/.sallyport /.sallyport-rendezvous /tmp ");
 	assert_string_equal(plan.spec.mounts[0].source, "/srv/guest");
 	assert_string_equal(plan.spec.mounts[1].source, "/run/here");
 	p.mode = POLICY_MODE_USER;
 	container_plan_whole(&plan, &p, &names, "/srv/guest", "/run/here");
-	assert_plan(&plan, GUEST "--keep 61 ", "/.sallyport/guest /.sallyport/rendezvous /tmp ");
+	assert_plan(&plan, GUEST "--keep 61 ", "/.sallyport /.sallyport-rendezvous /tmp ");
 }
 
 /* No rendezvous, and a guest that waits for no broker, whoever asks for that. */
@@ -84,7 +88,7 @@ test_engine(void **state)
 		struct policy_profile p = profile_of(POLICY_DATA_PATH_ENGINE, modes[i]);
 
 		container_plan_whole(&plan, &p, &names, "/srv/guest", "/run/here");
-		assert_plan(&plan, GUEST "--hold 2500 ", "/.sallyport/guest /tmp ");
+		assert_plan(&plan, GUEST "--hold 2500 ", "/.sallyport /tmp ");
 		assert_string_equal(plan.spec.mounts[0].source, "/srv/guest");
 		assert_int_equal(plan.spec.mounts[0].kind, ENGINE_MOUNT_BIND);
 		assert_true(plan.spec.mounts[0].read_only);
@@ -104,7 +108,7 @@ test_in_steps(void **state)
 	container_plan_engine(&plan.spec, plan.mounts, "/srv/guest", UINT32_MAX, &room);
 	container_plan_keep(&plan, p.keep_ms);
 	assert_ptr_equal(plan.spec.entrypoint, room.argv);
-	assert_plan(&plan, GUEST "--hold 4294967295 ", "/.sallyport/guest /tmp ");
+	assert_plan(&plan, GUEST "--hold 4294967295 ", "/.sallyport /tmp ");
 }
 
 int

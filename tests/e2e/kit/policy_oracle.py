@@ -23,6 +23,7 @@ DEFAULTS = {
 }
 DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 EXPIRED = "This account has expired."
+OWN = ["/.sallyport", "/.sallyport-rendezvous"]  # the latter with the direct data path only
 
 
 # ----- values -----
@@ -146,11 +147,11 @@ def filled_in(profile, user, target):
         return None
     if not NAME.fullmatch(c["network"]) or c["network"] in ("host", "default"):
         return None
-    if c["workdir"] not in (None, "/") and not good_path(c["workdir"], ["/proc", "/.sallyport"]):
+    if c["workdir"] not in (None, "/") and not good_path(c["workdir"], ["/proc", *OWN]):
         return None
     places = [m.get("tmpfs", m.get("to")) for m in c["mounts"]]
     if len(set(places)) != len(places) or not all(
-            good_path(p, ["/proc", "/sys", "/dev", "/.sallyport"]) for p in places):
+            good_path(p, ["/proc", "/sys", "/dev", *OWN]) for p in places):
         return None
     if not all(good_path("/" + m["bind"], []) for m in c["mounts"] if "bind" in m):
         return None
@@ -357,7 +358,7 @@ def judge_request(profile, facts):
 
 def own_binds(container):
     """Where the data path puts what it needs, before all mounts of the profile."""
-    return ["/.sallyport/guest"] + (["/.sallyport/rendezvous"] if container["data_path"] == "direct" else [])
+    return OWN[:2 if container["data_path"] == "direct" else 1]
 
 
 def guardrail_faults(body, profile, roots=None):
@@ -388,7 +389,7 @@ def guardrail_faults(body, profile, roots=None):
     must("User", re.fullmatch(r"[1-9][0-9]*:[0-9]+", body["User"]))
     must("Healthcheck", body["Healthcheck"] == {"Test": ["NONE"]})
     guest, *options = body["Entrypoint"]
-    must("Entrypoint", guest == "/.sallyport/guest/sallyport-guest")
+    must("Entrypoint", guest == "/.sallyport/sallyport-guest")
     wanted = "--hold [0-9]+" if profile["data_path"] == "engine" else \
         "--keep [0-9]+" if profile["mode"] == "user" else ""
     must("options of the guest", re.fullmatch(wanted, " ".join(options)))
