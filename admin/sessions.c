@@ -283,11 +283,11 @@ command_sessions(int argc, char **argv)
 	}
 }
 
-static void
+/* False: it is no text to JSON. Without it the request would mean more people. */
+static bool
 add_text(json_t *request, const char *key, const char *text)
 {
-	if (text != NULL)
-		(void)json_object_set_new(request, key, json_string(text));
+	return text == NULL || json_object_set_new(request, key, json_string(text)) == 0;
 }
 
 int
@@ -314,10 +314,12 @@ command_kill(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	request = json_pack("{s:s}", "do", "kill");
-	add_text(request, "connection", o.connection);
-	add_text(request, "user", o.user);
-	add_text(request, "rule", o.rule);
-	add_text(request, "message", o.message);
+	if (!add_text(request, "connection", o.connection) || !add_text(request, "user", o.user) ||
+	    !add_text(request, "rule", o.rule) || !add_text(request, "message", o.message)) {
+		json_decref(request);
+		(void)fprintf(stderr, "sallyport kill: one of these words is not UTF-8\n");
+		return EXIT_USAGE;
+	}
 	answer = control_ask(o.socket, request);
 	if (answer == NULL)
 		return EXIT_FAILURE;

@@ -94,6 +94,15 @@ def test_kill(broker, client):
     assert b"Time to go." in client.stderr.read()
 
 
+@pytest.mark.parametrize("option", ["--user", "--message", None])
+def test_kill_of_what_cannot_be_asked_for(broker, client, option):
+    """A word that does not get to the broker must not leave the others, who mean more people."""
+    words = [b"m\xfcller"] if option is None else [option, b"m\xfcller"]
+    result = sallyport_command(broker, "kill", "--rule", "dev", *words)
+    assert (result.returncode, result.stdout) == (2, "") and "UTF-8" in result.stderr
+    assert client.poll() is None and len(broker.ask("sessions")["sessions"]) == 1
+
+
 def test_kill_by_connection(broker, client):
     mine, = broker.ask("sessions")["sessions"]
     assert sallyport_command(broker, "kill", mine["connection"]).stdout == "1 ended\n"
