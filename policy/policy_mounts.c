@@ -132,6 +132,39 @@ is_target_taken(const struct policy_profile *p, const char *path)
 	return false;
 }
 
+const char *
+policy_mount_around(const struct policy_profile *p, const char *path)
+{
+	for (size_t i = 0; i < p->n_volumes; i++) {
+		const char *outer = p->volumes[i].target;
+
+		if (names_path_within(path, outer) && strcmp(path, outer) != 0)
+			return outer;
+	}
+	for (size_t i = 0; i < p->n_binds; i++) {
+		const char *outer = p->binds[i].target;
+
+		if (names_path_within(path, outer) && strcmp(path, outer) != 0)
+			return outer;
+	}
+	return NULL;
+}
+
+/* node: a mount that was read. */
+static void
+check_around(struct json_reader *r, const struct json_node *node, const struct policy_profile *p)
+{
+	const struct json_node *tmpfs = json_node_find(node, "tmpfs");
+	const struct json_node *to = tmpfs != NULL ? tmpfs : json_node_find(node, "to");
+	const char *outer = policy_mount_around(p, json_node_string(to));
+
+	if (outer != NULL)
+		json_read_diag(r, DIAG_E_GUARDRAIL, to, JSON_AT_VALUE, "mount it beside that one",
+		    "%s: paths in \"%s\" " POLICY_MOUNT_LED " are refused by the guardrails "
+		    "(" POLICY_GUARDRAILS ")",
+		    json_read_name(r, to), outer);
+}
+
 struct mount_lists {
 	struct policy_tmpfs *tmpfs;
 	struct policy_volume *volumes;
@@ -168,6 +201,7 @@ policy_read_mounts(struct json_reader *r, const struct json_node *value,
     const struct json_field *field, void *target)
 {
 	struct policy_profile *p = target;
+	size_t errors = r->diags->n_errors;
 	struct mount_lists lists;
 	const struct json_node *e;
 	size_t n;
@@ -195,6 +229,9 @@ policy_read_mounts(struct json_reader *r, const struct json_node *value,
 	p->n_binds = 0;
 	for (e = json_node_first(value); e != NULL; e = json_node_next(e))
 		add_mount(r, e, p, &lists);
+	e = r->diags->n_errors == errors && !r->arena->failed ? json_node_first(value) : NULL;
+	for (; e != NULL; e = json_node_next(e))
+		check_around(r, e, p);
 }
 
 void

@@ -309,6 +309,11 @@ check_mount_target(const struct policy_profile *p, size_t i, const char *path, c
 	if (strcmp(path, "/") == 0 || mount_at(p, path) != i)
 		return complain(why, cap, "\"%s\" is mounted over%s", path,
 		    strcmp(path, "/") == 0 ? "" : " twice");
+	if (policy_mount_around(p, path) != NULL)
+		return complain(why, cap,
+		    "the mount \"%s\": paths in \"%s\" " POLICY_MOUNT_LED
+		    " are refused by the guardrails",
+		    path, policy_mount_around(p, path));
 	return check_path("the mount", path, policy_mount_guarded, why, cap);
 }
 

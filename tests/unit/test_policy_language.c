@@ -446,6 +446,18 @@ test_templates_are_judged_again(void **state)
 	assert_int_equal(grant(p, "a", "date", &g, why), 0);
 	policy_grant_unref(g);
 	policy_unref(p);
+	/* A volume's own links would say where it is: a mount in it, but not one around it. */
+	p = parse("\"p\": { \"container\": { \"image\": \"debian:12\", \"mounts\": [ { \"tmpfs\": "
+		  "\"/${target}/a/b\", \"size\": \"1M\" }, { \"tmpfs\": \"/out\", \"size\": \"1M\" }, "
+		  "{ \"volume\": \"vol\", \"to\": \"/out/data\" }, { \"volume\": \"vol\", \"to\": \"/in\" } ] } }",
+	    "{ \"id\": \"r\", \"if\": { \"target\": [\"*\"] }, \"use\": \"p\" }");
+	assert_int_equal(grant(p, "a", "in", &g, why), POLICY_E_REFUSED);
+	assert_non_null(strstr(why, "\"/in/a/b\""));
+	assert_int_equal(grant(p, "a", "inn", &g, why), 0);
+	policy_grant_unref(g);
+	assert_int_equal(grant(p, "a", "out", &g, why), 0);
+	policy_grant_unref(g);
+	policy_unref(p);
 	p = parse("\"p\": { \"container\": { \"image\": \"debian:12\", \"network\": \"${target}\" } }",
 	    "{ \"id\": \"r\", \"if\": { \"target\": [\"*\"] }, \"use\": \"p\" }");
 	/* No login turns a network into a mode. */

@@ -153,6 +153,9 @@ def filled_in(profile, user, target):
     if len(set(places)) != len(places) or not all(
             good_path(p, ["/proc", "/sys", "/dev", *OWN]) for p in places):
         return None
+    outer = [m["to"] + "/" for m in c["mounts"] if "to" in m]
+    if any(place.startswith(o) for place in places for o in outer):
+        return None
     if not all(good_path("/" + m["bind"], []) for m in c["mounts"] if "bind" in m):
         return None
     if not all(NAME.fullmatch(m["volume"]) for m in c["mounts"] if "volume" in m):
