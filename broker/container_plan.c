@@ -26,6 +26,16 @@ network_of(const struct policy_profile *p)
 	return ENGINE_NETWORK_NONE;
 }
 
+/*
+ * Where the guest begins. Each order has it go to the profile's own, as the user; the engine would go there, and make
+ * what is missing, as root, and start no container when it cannot: not where a tenant says what is on the way.
+ */
+static const char *
+workdir_of(const struct policy_profile *p)
+{
+	return p->workdir != NULL && policy_mount_around(p, p->workdir) != NULL ? "/" : p->workdir;
+}
+
 /* Returns how many. */
 static size_t
 add_profile_mounts(const struct policy_profile *p, struct engine_mount *mounts)
@@ -81,7 +91,7 @@ container_plan_make(struct container_plan *ret, const struct policy_profile *p,
 			.image = p->image,
 			.uid = p->uid,
 			.gid = p->gid,
-			.workdir = p->workdir,
+			.workdir = workdir_of(p),
 			.labels = ret->labels,
 			.n_labels = n_labels,
 			.network = network_of(p),

@@ -286,6 +286,12 @@ struct policy_grant *policy_grant_ref(struct policy_grant *g);
 struct policy_grant *policy_grant_unref(struct policy_grant *g);
 const struct policy_profile *policy_grant_profile(const struct policy_grant *g);
 
+/*
+ * The volume or directory of the host that a profile's container has path in, or NULL. What is in it stays, and the
+ * engine follows its links: whoever writes there would choose what path is to the next container's engine.
+ */
+const char *policy_mount_around(const struct policy_profile *p, const char *path);
+
 enum policy_request_kind {
 	POLICY_REQUEST_SHELL,
 	POLICY_REQUEST_EXEC,

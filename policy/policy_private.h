@@ -205,11 +205,6 @@ const char *const *policy_read_argv(struct json_reader *r, const struct json_nod
 /* A key that no container of ours ever has, however it is spelt: always an error. */
 json_read_fn policy_read_guarded;
 /* Directories that nothing is mounted below, and that no working directory is in. NULL-ended. */
-/*
- * The volume or directory of the host that path is in, or NULL. What is in it stays, and the engine follows its
- * links: whoever writes there would choose where the next container has what is mounted at path.
- */
-const char *policy_mount_around(const struct policy_profile *p, const char *path);
 #define POLICY_MOUNT_LED "can be led elsewhere by who writes there, and"
 extern const char *const policy_mount_guarded[];
 extern const char *const policy_workdir_guarded[];

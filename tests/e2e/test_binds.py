@@ -120,6 +120,22 @@ def test_no_directory(broker, root):
     refused(broker, "alice", UNSAFE)
 
 
+@pytest.mark.parametrize("how, begins", [
+    ("touch work", "/"), ("ln -s work work", "/"), ("ln -s /proc/self/fd/7 work", "/"), ("true", "/"),
+    ("ln -s /tmp work", "/tmp"), ("mkdir work", "/home/me/work")])
+def test_working_directory_of_the_tenants_making(broker, root, how, begins):
+    """The engine does not go there: it would as root, and start nothing where it cannot."""
+    for p in broker.policy["profiles"].values():
+        p["container"]["workdir"] = "/home/me/work"
+    broker.stop()
+    broker.start()
+    broker.target.ssh(f"cd /home/me; {how}", user="alice")
+    r = broker.target.ssh("pwd", user="alice")
+    assert (r.returncode, r.stdout.decode()) == (0, f"{begins}\n"), r.stderr
+    assert (b"Could not chdir to /home/me/work: " in r.stderr) == (begins == "/")
+    assert os.listdir(f"{root}/alice") == ([] if how == "true" else ["work"])
+
+
 def test_the_brokers_own(broker):
     """A root above what is sallyport's is the administrator's mistake; it stays without effect."""
     above, name = os.path.split(broker.dir)

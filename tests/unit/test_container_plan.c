@@ -111,6 +111,37 @@ test_in_steps(void **state)
 	assert_plan(&plan, GUEST "--hold 4294967295 ", "/.sallyport /tmp ");
 }
 
+/* Not on a way that tenants can change; what is mounted itself stays where it is. */
+static void
+test_working_directory(void **state)
+{
+	static const struct policy_volume volumes[] = { { "data", "/data", false } };
+	static const struct policy_bind binds[] = { { .source = "/srv/homes/a",
+	    .target = "/home/a" } };
+	static const struct {
+		const char *workdir, *engine_s;
+	} cases[] = { { NULL, NULL }, { "/", "/" }, { "/srv", "/srv" }, { "/tmp/x", "/tmp/x" },
+		{ "/data", "/data" }, { "/data/x", "/" }, { "/database", "/database" },
+		{ "/home/a", "/home/a" }, { "/home/a/b/c", "/" }, { "/home/b", "/home/b" } };
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(cases); i++) {
+		struct policy_profile p = profile_of(POLICY_DATA_PATH_DIRECT, POLICY_MODE_CONNECTION);
+		struct container_plan plan;
+
+		p.volumes = volumes;
+		p.n_volumes = 1;
+		p.binds = binds;
+		p.n_binds = 1;
+		p.workdir = cases[i].workdir;
+		container_plan_whole(&plan, &p, &names, "/srv/guest", "/run/here");
+		if (cases[i].engine_s == NULL)
+			assert_null(plan.spec.workdir);
+		else
+			assert_string_equal(plan.spec.workdir, cases[i].engine_s);
+	}
+}
+
 int
 main(void)
 {
@@ -118,6 +149,7 @@ main(void)
 		cmocka_unit_test(test_direct),
 		cmocka_unit_test(test_engine),
 		cmocka_unit_test(test_in_steps),
+		cmocka_unit_test(test_working_directory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
