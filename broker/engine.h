@@ -112,6 +112,7 @@ struct engine_options {
 	uint32_t probe_interval_ms;  /* 5000 */
 	uint32_t probe_timeout_ms;   /* 2000 */
 	uint32_t max_starts;         /* 4; launches in flight. More only adds latency */
+	uint32_t turn_ms;            /* 10000; so long a launch holds up the next one */
 	uint32_t max_queued;         /* 1024; launches waiting */
 	uint32_t max_calls;          /* 4096; everything together but waits */
 	const char *no_podman;       /* why a Podman cannot be used; copied. NULL: it can */
@@ -127,7 +128,8 @@ struct engine *engine_free(struct engine *e);
 
 /*
  * Create, read back and compare, start, read the pid: the whole way to a running container. Waits its
- * turn when max_starts are in flight, first come first served. When it fails or is cancelled on the
+ * turn when max_starts are in flight, first come first served, but does not wait for those that take longer than
+ * turn_ms: what makes one hang (an image can) holds nobody else up, as long as no more than 8 * max_starts do. When it fails or is cancelled on the
  * way, the container is removed, as with engine_discard(). spec is copied.
  */
 SP_MUST_CHECK int engine_launch(struct engine *e, const struct engine_container_spec *spec,

@@ -16,6 +16,7 @@
 #include "log.h"
 
 #define IN_FLIGHT_MAX  8
+#define AGAIN_MAX      6 /* of them: those that have failed before leave room for others */
 #define PENDING_MAX    8192
 #define RETRY_FIRST_MS 500
 #define RETRY_MAX_MS   30000
@@ -88,6 +89,7 @@ on_removed(void *arg, const struct engine_result *result)
 
 	d->call = NULL;
 	d->engine->n_discarding--;
+	d->engine->n_discarding_again -= d->tries > 1;
 	switch (result->error) {
 	case ENGINE_E_NOT_FOUND:
 		if (d->looks > 0) {
@@ -139,6 +141,14 @@ remove_now(struct engine_discard_item *d)
 		return;
 	}
 	d->engine->n_discarding++;
+	d->engine->n_discarding_again += d->tries > 1;
+}
+
+static bool
+has_turn(const struct engine_discard_item *d, int64_t now)
+{
+	return d->call == NULL && d->due_ms <= now &&
+	    (d->tries == 0 || d->engine->n_discarding_again < AGAIN_MAX);
 }
 
 /* Start what is due and may start; sleep until the next one is. */
@@ -156,9 +166,10 @@ engine_discard_kick(struct engine *e)
 	{
 		if (e->n_discarding >= IN_FLIGHT_MAX)
 			return;
-		if (d->call == NULL && d->due_ms <= now)
+		if (has_turn(d, now))
 			remove_now(d);
-		if (d->call == NULL && d->due_ms < next)
+		/* One that is due, and has to wait for others, is looked at when the next of them ends. */
+		if (d->call == NULL && d->due_ms > now && d->due_ms < next)
 			next = d->due_ms;
 	}
 	if (next == INT64_MAX)

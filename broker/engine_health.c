@@ -5,6 +5,7 @@
  */
 #include <event2/event.h>
 
+#include "clock.h"
 #include "engine_answer.h"
 #include "engine_priv.h"
 #include "engine_request.h"
@@ -40,17 +41,22 @@ engine_set_unhealthy(struct engine *e, const char *reason)
 }
 
 /* Only a probe makes it healthy; a missed start makes it unhealthy at once, since a wedged engine answers nearly
- * everything else. */
+ * everything else. But not when it has started another one meanwhile: then it is about this container, whose image can
+ * have the engine wait for ever. */
 void
-engine_learn(struct engine *e, const struct engine_op *op, enum engine_http_outcome outcome,
-    enum engine_error error, const char *sentence)
+engine_learn(struct engine *e, const struct engine_op *op, int64_t sent_ms,
+    enum engine_http_outcome outcome, enum engine_error error, const char *sentence)
 {
+	bool missed = error == ENGINE_E_TIMEOUT && op == &engine_op_start && e->started_ms < sent_ms;
+
+	if (error == ENGINE_OK && op == &engine_op_start)
+		e->started_ms = clock_now_ms();
 	/* Another engine may answer next time. */
 	if (outcome == ENGINE_HTTP_E_CONNECT || outcome == ENGINE_HTTP_E_LOST)
 		e->minor = 0;
 	if (op == &engine_op_probe)
 		return;
-	if (outcome == ENGINE_HTTP_E_CONNECT || (error == ENGINE_E_TIMEOUT && op == &engine_op_start))
+	if (outcome == ENGINE_HTTP_E_CONNECT || missed)
 		engine_set_unhealthy(e, sentence);
 	else if (op == &engine_op_wait && error == ENGINE_E_TIMEOUT)
 		return; /* its owner's own patience */

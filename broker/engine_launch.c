@@ -14,6 +14,8 @@
 
 #include "engine_priv.h"
 
+#define SLOW_MOST 8 /* for each that may start at a time */
+
 struct engine_launch_call {
 	struct engine_call call; /* first */
 	TAILQ_ENTRY(engine_launch_call) link;
@@ -22,7 +24,8 @@ struct engine_launch_call {
 	char id[ENGINE_ID_LEN + 1]; /* "" until it is made */
 	char warning[256];
 	struct engine_call *step;
-	struct event *patience; /* while queued */
+	struct event *patience; /* while queued, then until its turn is over */
+	bool slow;              /* that is so */
 	bool cancelled;         /* in flight without an owner: clean up, say nothing */
 	bool podman;            /* compared by Podman's account */
 	engine_done_fn *done;
@@ -42,6 +45,8 @@ move_to(struct engine_launch_call *l, struct engine_launch_list *list)
 {
 	struct engine *e = l->call.engine;
 
+	e->n_slow -= l->slow;
+	l->slow = false;
 	if (l->list != NULL) {
 		TAILQ_REMOVE(l->list, l, link);
 		--*counter(e, l->list);
@@ -217,14 +222,22 @@ on_created(void *arg, const struct engine_result *from)
 		end_stuck(l, r);
 }
 
+/* The timer was on: to set it anew takes no memory. */
+static void
+wait_at_most(struct engine_launch_call *l, uint32_t ms)
+{
+	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
+
+	(void)evtimer_add(l->patience, &tv);
+}
+
 static void
 begin(struct engine_launch_call *l)
 {
 	int r;
 
-	if (l->patience != NULL)
-		(void)evtimer_del(l->patience);
 	move_to(l, &l->call.engine->starting);
+	wait_at_most(l, l->call.engine->options.turn_ms);
 	r = engine_create(l->call.engine, l->spec, on_created, l, &l->step);
 	if (r < 0)
 		end_stuck(l, r);
@@ -237,6 +250,12 @@ on_impatient(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (l->list == &l->call.engine->starting) {
+		l->slow = true;
+		l->call.engine->n_slow++;
+		engine_kick(l->call.engine);
+		return;
+	}
 	end_with(l, ENGINE_E_TIMEOUT, "waited too long for other containers to start");
 }
 
@@ -254,12 +273,19 @@ refuse_all(struct engine *e)
 		    "the engine is not responding: %s", e->reason);
 }
 
+/* Those that are slow wait for something else than the machine, but each is a call that the engine has. */
+static bool
+has_turn(const struct engine *e)
+{
+	return e->n_starting - e->n_slow < e->options.max_starts &&
+	    e->n_slow < SLOW_MOST * e->options.max_starts;
+}
+
 void
 engine_launch_kick(struct engine *e)
 {
 	refuse_all(e);
-	while (e->health != ENGINE_UNHEALTHY && e->n_starting < e->options.max_starts &&
-	    !TAILQ_EMPTY(&e->queued))
+	while (e->health != ENGINE_UNHEALTHY && has_turn(e) && !TAILQ_EMPTY(&e->queued))
 		begin(TAILQ_FIRST(&e->queued));
 }
 

@@ -56,10 +56,13 @@ struct engine {
 	struct engine_launch_list refused; /* to fail with ENGINE_E_BUSY */
 	struct engine_launch_list starting;
 	unsigned n_queued, n_refused, n_starting;
+	unsigned n_slow;    /* of those that are starting: it is the next one's turn */
+	int64_t started_ms; /* when a start was last answered well */
 
 	struct engine_discard_list discards;
 	struct event *discard_timer;
 	unsigned n_discards, n_discarding;
+	unsigned n_discarding_again; /* of these, those that have failed before */
 };
 
 /* engine.c: copy text into out[cap] with everything but printable ASCII as '?'. */
@@ -74,9 +77,9 @@ unsigned engine_parse_api(const char *version);
 
 /* engine_health.c: unhealthy, with the reason; probed again soon. */
 void engine_set_unhealthy(struct engine *e, const char *reason);
-/* What a call's end says about the engine. */
-void engine_learn(struct engine *e, const struct engine_op *op, enum engine_http_outcome outcome,
-    enum engine_error error, const char *sentence);
+/* What the end of a call that was sent at sent_ms says about the engine. */
+void engine_learn(struct engine *e, const struct engine_op *op, int64_t sent_ms,
+    enum engine_http_outcome outcome, enum engine_error error, const char *sentence);
 /* Probe it after that time. */
 void engine_probe_in(struct engine *e, uint32_t ms);
 /* Callback of probe_timer. */

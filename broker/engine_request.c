@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "engine_answer.h"
 #include "engine_json_write.h"
 #include "engine_priv.h"
@@ -29,6 +30,7 @@ struct engine_request {
 	uint32_t timeout_ms;
 	size_t body_max;
 	struct engine_http_call *http;
+	int64_t sent_ms;
 	engine_done_fn *done; /* NULL: cancelled, but goes on */
 	void *arg;
 };
@@ -110,7 +112,7 @@ on_reply(void *arg, const struct engine_http_reply *reply)
 
 	engine_answer_init(&a);
 	engine_answer_judge(&a, r->op, reply);
-	engine_learn(r->call.engine, r->op, reply->outcome, a.result.error, a.sentence);
+	engine_learn(r->call.engine, r->op, r->sent_ms, reply->outcome, a.result.error, a.sentence);
 	complete(r, &a);
 }
 
@@ -159,6 +161,7 @@ request_send(struct engine_request *r)
 	if (err < 0)
 		return err;
 	e->n_sent++;
+	r->sent_ms = clock_now_ms();
 	enlist(r, &e->sent);
 	return 0;
 }

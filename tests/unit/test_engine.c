@@ -791,6 +791,36 @@ launches_are_in_order(void **state)
 	tear_down(f);
 }
 
+/* An image can make a start hang (its /etc/passwd is a FIFO): that is its own login's affair. */
+static void
+one_that_hangs_holds_nobody_up(void **state)
+{
+	static const struct fake_rule hanging[] = { PING, NETWORKS, CREATED, LOOK_2, REMOVED,
+		{ .path = "*/start", .act = FAKE_HANG } };
+	static const struct fake_rule well[] = { PING, NETWORKS, CREATED, LOOK_2, REMOVED, STARTED };
+	static const struct engine_options one = { .max_starts = 1,
+		.turn_ms = 300,
+		.start_timeout_ms = 2000 };
+	struct fixture *f = set_up(hanging, SP_ARRAY_LEN(hanging), &one);
+	struct outcome hung = { .f = f };
+	struct outcome next = { .f = f };
+
+	(void)state;
+	assert_int_equal(engine_launch(f->engine, &good, on_done, &hung, NULL), 0);
+	await_seen(f, "POST", "/start", 1);
+	fake_set(f->fake, well, SP_ARRAY_LEN(well));
+	assert_int_equal(engine_launch(f->engine, &good, on_done, &next, NULL), 0);
+	finish(&next);
+	assert_int_equal(next.error, ENGINE_OK);
+	assert_int_equal(hung.calls, 0);
+	finish(&hung);
+	assert_int_equal(hung.error, ENGINE_E_TIMEOUT);
+	run_for(f, 100);
+	assert_int_equal(engine_health(f->engine), ENGINE_HEALTHY);
+	assert_int_equal(engine_counts(f->engine).starting, 0);
+	tear_down(f);
+}
+
 static void
 the_queue_has_a_ceiling_and_a_deadline(void **state)
 {
@@ -947,6 +977,29 @@ discards_are_patient(void **state)
 	tear_down(f);
 }
 
+/* Some that cannot be removed, as one whose start hangs, are tried again beside the others and not before them. */
+static void
+discards_do_not_wait_for_hopeless_ones(void **state)
+{
+	static const struct fake_rule rules[] = { PING, NETWORKS,
+		{ .method = "DELETE", .path = "/containers/stuck", .act = FAKE_HANG },
+		{ .method = "DELETE", .path = "/containers/", .status = 204 } };
+	static const struct engine_options quick = { .call_timeout_ms = 1000 };
+	struct fixture *f = set_up(rules, SP_ARRAY_LEN(rules), &quick);
+	char name[16];
+
+	(void)state;
+	for (int i = 0; i < 16; i++) {
+		(void)snprintf(name, sizeof(name), "stuck%d", i);
+		assert_int_equal(engine_discard(f->engine, name), 0);
+	}
+	RUN_UNTIL(f, fake_seen(f->fake, "DELETE", "stuck") > 8);
+	assert_int_equal(engine_discard(f->engine, "another"), 0);
+	RUN_UNTIL(f, fake_seen(f->fake, "DELETE", "another") > 0);
+	assert_true(fake_seen(f->fake, "DELETE", "stuck") <= 16 + 6);
+	tear_down(f);
+}
+
 struct again {
 	struct fixture *f;
 	unsigned left;
@@ -999,11 +1052,13 @@ main(void)
 		cmocka_unit_test(a_lost_engine_is_asked_for_its_version_again),
 		cmocka_unit_test(launches_are_bounded),
 		cmocka_unit_test(launches_are_in_order),
+		cmocka_unit_test(one_that_hangs_holds_nobody_up),
 		cmocka_unit_test(the_queue_has_a_ceiling_and_a_deadline),
 		cmocka_unit_test(cancelled_launches_leave_nothing),
 		cmocka_unit_test(cancelled_calls_say_nothing),
 		cmocka_unit_test(freeing_ends_everything),
 		cmocka_unit_test(discards_are_patient),
+		cmocka_unit_test(discards_do_not_wait_for_hopeless_ones),
 		cmocka_unit_test(callbacks_may_call_again),
 	};
 
