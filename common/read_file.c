@@ -21,6 +21,19 @@ explain(char *why, size_t cap, int error, const char *path, const char *text)
 	return -error;
 }
 
+/* Who asks is not always who reads: the broker's user is another than the one who has put the file there. */
+static int
+explain_errno(char *why, size_t cap, int error, const char *path)
+{
+	char text[128];
+
+	if (error != EACCES)
+		return explain(why, cap, error, path, strerror(error));
+	(void)snprintf(text, sizeof(text), "%s for uid %u, who has to read it", strerror(error),
+	    (unsigned)geteuid());
+	return explain(why, cap, error, path, text);
+}
+
 static bool
 is_ours(const struct stat *st)
 {
@@ -35,7 +48,7 @@ check_directory(const char *path, const char *directory, char *why, size_t cap)
 	int error = EPERM;
 
 	if (stat(directory, &st) < 0)
-		return explain(why, cap, errno, path, strerror(errno));
+		return explain_errno(why, cap, errno, path);
 	if (!S_ISDIR(st.st_mode)) {
 		error = ENOTDIR;
 		fault = "is not a directory";
@@ -87,7 +100,7 @@ trusted_place(const char *path, char *why, size_t cap)
 		parent[slash - path + 1] = '\0';
 	}
 	if (realpath(parent, real) == NULL)
-		return explain(why, cap, errno, path, strerror(errno));
+		return explain_errno(why, cap, errno, path);
 	r = check_directories(path, real, why, cap);
 	return r < 0 ? r : check_directory(path, real, why, cap);
 }
@@ -157,8 +170,9 @@ read_trusted_file(const char *path, enum read_file_kind kind, size_t max, char *
 	/* O_NONBLOCK: a FIFO in the file's place must not stop us. */
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0)
-		return explain(why, why_cap, errno, path,
-		    errno == ELOOP ? "is a symbolic link; name the file itself" : strerror(errno));
+		return errno == ELOOP
+		    ? explain(why, why_cap, ELOOP, path, "is a symbolic link; name the file itself")
+		    : explain_errno(why, why_cap, errno, path);
 	if (fstat(fd, &before) < 0)
 		return explain(why, why_cap, errno, path, strerror(errno));
 	r = check(&before, path, kind, max, why, why_cap);

@@ -353,8 +353,12 @@ json_text_load(const char *path, struct json_text **ret, struct diag_list *diags
 		size_t n = strlen(path);
 		bool named = strncmp(why, path, n) == 0 && strncmp(why + n, ": ", 2) == 0;
 
-		diag_add(diags, DIAG_E_FILE, path, 0, 0, 0, NULL, NULL, "%s",
-		    named ? why + n + 2 : why);
+		diag_add(diags, DIAG_E_FILE, path, 0, 0, 0, NULL,
+		    r == -EACCES
+			? "let that user read it, by chgrp and chmod 640 or by chmod 644, and enter its "
+			  "directories"
+			: NULL,
+		    "%s", named ? why + n + 2 : why);
 		return r;
 	}
 	return parse_take(path, bytes, len, ret, diags);
