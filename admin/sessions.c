@@ -343,7 +343,9 @@ print_kept(const json_t *one)
 	    text_of(one, "user", user, sizeof(user)),
 	    text_of(one, "profile", profile, sizeof(profile)));
 	if (json_is_integer(json_object_get(one, "seconds_left")))
-		printf("ends in %s s\n", text_of(one, "seconds_left", text, sizeof(text)));
+		printf("ends in %s\n",
+		    duration(json_integer_value(json_object_get(one, "seconds_left")), text,
+			sizeof(text)));
 	else
 		printf("%s connections%s\n", text_of(one, "sessions", text, sizeof(text)),
 		    json_is_true(json_object_get(one, "ends_with_them")) ? ", ends with them" : "");

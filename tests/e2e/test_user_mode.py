@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mode "user": one container for a user, which stays when its connections have gone, for "keep"."""
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -67,6 +68,10 @@ def test_next_connection_finds_what_the_last_one_left(kept, engine):
     first = idle(kept)
     assert (first["user"], first["profile"]) == ("busy", "busy")
     assert 500 < first["seconds_left"] <= 600
+    r = subprocess.run([f"{BUILD}/admin/sallyport", "status", "--config", f"{kept.dir}/broker.json"],
+                       capture_output=True, text=True, timeout=30 * PATIENCE, check=True)
+    assert re.search(f"{first['container']['name']}  user busy, profile busy, ends in 00:0[89]:[0-9][0-9]\n",
+                     r.stdout), r.stdout
     assert run(kept, f"{WHERE}; cat /tmp/f; {COUNT}").split() == [where, "mine", "1"]
     assert len(engine.containers()) == 1
     [again] = kept.audit(event="container.handout")
