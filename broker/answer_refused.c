@@ -77,8 +77,9 @@ answer_refused(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	judge(p, &m);
 	audit_note(p->broker->audit, "request.refused", &who, AUDIT_TEXT("kind", kind_name(m.kind)),
 	    AUDIT_BYTES("detail", m.detail.len > 0 ? m.detail.data : NULL, m.detail.len));
-	log_info("connection=%s user=%s refused by the worker: %s %.*s", p->id, p->user,
-	    kind_name(m.kind), (int)m.detail.len, (const char *)m.detail.data);
+	log_info("connection=%s user=%s refused by the worker: %s%s%.*s", p->id, p->user,
+	    kind_name(m.kind), m.detail.len > 0 ? " " : "", (int)m.detail.len,
+	    (const char *)m.detail.data);
 	return 0;
 }
 

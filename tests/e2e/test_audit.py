@@ -2,6 +2,7 @@
 """The audit log: every decision is in it, before its effect, and nothing raw from strangers."""
 import gzip
 import json
+import re
 import os
 import signal
 import socket
@@ -149,6 +150,8 @@ def test_what_the_worker_refuses_by_itself(broker, login, kind, detail, ask):
     wait_for(lambda: broker.audit(event="disconnect", **{"from": source}), 15 * PATIENCE,
              "the connection has ended")
     line, = broker.audit(event="request.refused", **{"from": source})
+    [said] = re.findall(rf"connection={line['connection']} .*( refused by the worker: .*)", broker.log())
+    assert said == f" refused by the worker: {kind}" + (f" {detail}" if detail else "")
     assert (line["kind"], line.get("detail"), line["user"]) == (kind, detail, login)
 
 
