@@ -432,10 +432,11 @@ static void
 examine_habits(const struct talk *t, const json_t *info)
 {
 	struct doctor *d = t->d;
-	static const struct doctor_pair live_restore = { "engine.live-restore",
-		"containers survive a restart of the engine (CIS 2.15)", DOCTOR_NOTE,
-		"\"live-restore\": true in daemon.json",
-		"a restart of the engine ends every session (CIS 2.15)" };
+	static const struct doctor_pair live_restore = {
+		"engine.live-restore", "containers survive a restart of the engine (CIS 2.15)",
+		DOCTOR_NOTE, "\"live-restore\": true in daemon.json",
+		"a restart of the engine ends every session and every container that is kept (CIS 2.15)"
+	};
 	size_t i;
 	const json_t *warning;
 
