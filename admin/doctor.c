@@ -199,14 +199,16 @@ ask_running(json_t *findings, const char *socket)
 		    "start it, when the errors here are gone");
 		return;
 	}
-	(void)snprintf(text, sizeof(text), "broker %s answers: policy generation %lld, engine %s",
-	    text_of(status, "version"),
+	(void)snprintf(text, sizeof(text),
+	    "broker %s answers: policy generation %lld, engine %s%s%s", text_of(status, "version"),
 	    (long long)json_integer_value(
 		json_object_get(json_object_get(status, "policy"), "generation")),
-	    text_of(engine, "state"));
+	    text_of(engine, "state"), text_of(engine, "reason")[0] != '\0' ? ": " : "",
+	    text_of(engine, "reason"));
 	if (json_is_string(json_object_get(engine, "reason")))
 		add(findings, "error", "broker.running", text,
-		    "the broker tries again by itself; the engine's findings here say what is wrong");
+		    "the broker tries again by itself; where the engine's findings here are good, its user may do less "
+		    "than who asks here");
 	else
 		add(findings, "ok", "broker.running", text, NULL);
 	judge_running(findings, status);

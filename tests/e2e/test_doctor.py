@@ -270,6 +270,10 @@ def test_engine_is_not_there(fresh_broker):
     assert level(found, "engine.reachable") == level(found, "files.engine-socket") == "error"
     assert "nobody.sock: No such file" in text(found, "files.engine-socket", "error")
     assert "policy.image" not in found
+    # A broker that runs has its own reason, as another user may have another.
+    b.start()
+    assert "engine not responding: ping: cannot connect to the engine's socket" in \
+        text(examine(b), "broker.running", "error")
 
 
 @pytest.mark.parametrize("plugins", [[], None, ["opa", "\x1b]0;x\x07" + "long" * 100]])
