@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "broker_user.h"
 #include "config.h"
 #include "diag.h"
 #include "policy.h"
@@ -72,16 +73,39 @@ say_diags(struct doctor *d, const char *check, const struct diag_list *diags)
 	}
 }
 
+/* Whether somebody else than root, whom become() makes us, can read what root has read. */
+static bool
+is_for(bool (*become)(const struct config *), const char *path, const struct config *c,
+    struct doctor *d)
+{
+	struct diag_list theirs = DIAG_LIST_INIT;
+	struct config *again = NULL;
+	bool good;
+
+	if (!become(c))
+		return true;
+	good = config_load(path, &again, &theirs) == 0;
+	/* Warnings have been said. */
+	if (good)
+		config_free(again);
+	else
+		say_diags(d, "configuration", &theirs);
+	diag_list_clear(&theirs);
+	broker_user_leave();
+	return good;
+}
+
 static struct config *
 examine_config(struct doctor *d, const char *path)
 {
 	struct diag_list diags = DIAG_LIST_INIT;
 	struct config *c = NULL;
 
-	if (config_load(path, &c, &diags) == 0)
-		doctor_say(d, DOCTOR_OK, "configuration", NULL, "%s can be used", path);
-	else
+	if (config_load(path, &c, &diags) != 0)
 		c = NULL;
+	else if (is_for(broker_user_become_spawner, path, c, d) &&
+	    is_for(broker_user_become, path, c, d))
+		doctor_say(d, DOCTOR_OK, "configuration", NULL, "%s can be used", path);
 	say_diags(d, "configuration", &diags);
 	diag_list_clear(&diags);
 	return c;
@@ -111,8 +135,13 @@ doctor_run(const char *path)
 	json_write_open(&d.out, "findings", '[');
 	c = examine_config(&d, path);
 	d.config = c;
-	if (c != NULL)
+	if (c != NULL) {
+		bool other = broker_user_become(c);
+
 		examine_policy(&d);
+		if (other)
+			broker_user_leave();
+	}
 	doctor_kernel(&d);
 	if (c != NULL) {
 		doctor_files(&d);

@@ -77,6 +77,8 @@ enum doctor_key {
 SP_MUST_CHECK int doctor_try_host_key(const struct config *c, const char *path, char *why,
     size_t cap);
 SP_MUST_CHECK int doctor_try_host_keys(const struct config *c, char *why, size_t cap);
+/* What to do about a key that is not taken, by that -errno. */
+const char *doctor_host_key_advice(int error);
 
 /* Why the broker would not take the file st at c->audit.file for its log, or NULL. */
 const struct audit_fault *doctor_audit_fault(const struct config *c, const struct stat *st);

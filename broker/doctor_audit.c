@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "audit.h"
+#include "broker_user.h"
 #include "config.h"
 #include "path.h"
 
@@ -42,19 +43,10 @@ examine_place(struct doctor *d, const char *dir, struct stat *ret)
 	return true;
 }
 
-/* The user that the broker runs as: its state is its own. */
-static uid_t
-broker_uid(const struct config *c)
-{
-	struct stat st;
-
-	return stat(c->state_dir, &st) == 0 ? st.st_uid : geteuid();
-}
-
 const struct audit_fault *
 doctor_audit_fault(const struct config *c, const struct stat *st)
 {
-	return audit_file_fault(st, broker_uid(c));
+	return audit_file_fault(st, broker_user_of(c));
 }
 
 static void
@@ -134,6 +126,7 @@ doctor_audit(struct doctor *d)
 	const char *path = d->config->audit.file;
 	char dir[PATH_MAX];
 	struct stat st;
+	bool other;
 
 	if (path == NULL) {
 		doctor_say(d, DOCTOR_NOTE, "audit.file",
@@ -141,9 +134,12 @@ doctor_audit(struct doctor *d)
 		    "there is no audit log: nobody can say afterwards who was let in, and what they did");
 		return;
 	}
+	other = broker_user_become(d->config);
 	path_directory(path, dir);
-	if (!examine_place(d, dir, &st))
-		return;
-	examine_file(d, path, &st, dir);
-	examine_room(d, dir);
+	if (examine_place(d, dir, &st)) {
+		examine_file(d, path, &st, dir);
+		examine_room(d, dir);
+	}
+	if (other)
+		broker_user_leave();
 }

@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "broker_user.h"
 #include "config.h"
 #include "fd.h"
 #include "host_key.h"
@@ -236,15 +237,27 @@ doctor_try_host_keys(const struct config *c, char *why, size_t cap)
 static const char key_is_bad[] =
     "a host key is a private key without a passphrase that belongs to root or to the broker's user, with "
     "mode 0600";
+static const char key_is_withheld[] =
+    "have the service manager pass it, as the packaged unit does: LoadCredential=NAME:FILE there, and "
+    "\"credential:NAME\" in host_keys; or give the file to the broker's user";
 static const char key_is_missing[] =
     "make its directory, and the key: ssh-keygen -t ed25519 -N '' -f FILE, or \"make_host_keys\": true in "
     "broker.json";
+
+const char *
+doctor_host_key_advice(int error)
+{
+	if (error == -EACCES)
+		return key_is_withheld;
+	return error == -ENOENT ? key_is_missing : key_is_bad;
+}
 
 static void
 examine_host_keys(struct doctor *d)
 {
 	char why[WHY_MAX] = "";
 	bool each_is_good = true;
+	bool other = broker_user_become(d->config);
 
 	for (const char *const *path = d->config->host_keys; *path != NULL; path++) {
 		int r = doctor_try_host_key(d->config, *path, why, sizeof(why));
@@ -255,13 +268,14 @@ examine_host_keys(struct doctor *d)
 		else if (r > 0)
 			doctor_say(d, DOCTOR_NOTE, "files.host-key", NULL, "%s", why);
 		else
-			doctor_say(d, DOCTOR_ERROR, "files.host-key",
-			    r == -ENOENT ? key_is_missing : key_is_bad,
+			doctor_say(d, DOCTOR_ERROR, "files.host-key", doctor_host_key_advice(r),
 			    "%s: the broker does not start", why);
 	}
 	if (each_is_good && doctor_try_host_keys(d->config, why, sizeof(why)) < 0)
 		doctor_say(d, DOCTOR_ERROR, "files.host-key", "take it out of host_keys",
 		    "%s: the broker does not start", why);
+	if (other)
+		broker_user_leave();
 }
 
 bool
@@ -321,6 +335,19 @@ examine_directory(struct doctor *d, const char *check, const char *path, mode_t 
 static const char engine_advice[] =
     "start the engine, or name its socket in engine.socket of broker.json";
 
+/* Whether its unit names the group of the socket is not known here, and taken for granted. */
+static bool
+is_open_to_broker_user(const struct config *c)
+{
+	bool is_open;
+
+	if (!broker_user_become(c))
+		return true;
+	is_open = faccessat(AT_FDCWD, c->engine.socket, W_OK, AT_EACCESS) == 0;
+	broker_user_leave();
+	return is_open;
+}
+
 static void
 examine_engine_socket(struct doctor *d)
 {
@@ -343,6 +370,14 @@ examine_engine_socket(struct doctor *d)
 		doctor_say(d, DOCTOR_ERROR, "files.engine-socket", "chmod o-rwx the socket",
 		    "%s has mode %04o: everybody on this host can become root by way of the engine",
 		    path, st.st_mode & 07777);
+		return;
+	}
+	if (!is_open_to_broker_user(d->config)) {
+		doctor_say(d, DOCTOR_ERROR, "files.engine-socket",
+		    "give the socket a group and mode 0660, let everybody into its directory (x), and name the "
+		    "group in SupplementaryGroups= of the broker's unit",
+		    "%s is nothing that user %s, as whom the broker runs, may use: no container can be made",
+		    path, broker_user_name(d->config));
 		return;
 	}
 	g = getgrgid(st.st_gid);

@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "broker_user.h"
 #include "config.h"
 #include "diag.h"
 #include "doctor.h"
@@ -50,12 +51,49 @@ check_shadow(const struct config *c)
 	policy_unref(policy);
 }
 
+/* What root has loaded, others have to. */
+static bool
+can_be_loaded(const char *path)
+{
+	struct diag_list diags = DIAG_LIST_INIT;
+	struct config *again = NULL;
+	bool good = config_load(path, &again, &diags) == 0;
+
+	/* Warnings have been said. */
+	if (good)
+		config_free(again);
+	else
+		diag_print(&diags, stderr);
+	diag_list_clear(&diags);
+	return good;
+}
+
+/* The files of a broker that is not root are for its user to read: what root sees of them says nothing. */
+static bool
+look_as_broker_user(const struct service *s)
+{
+	bool good = true;
+
+	if (broker_user_become_spawner(s->config)) {
+		good = can_be_loaded(s->options.config);
+		broker_user_leave();
+	}
+	if (!good || !broker_user_become(s->config))
+		return good;
+	log_info("checked as user %s, whom state_dir %s belongs to: so the broker is that user",
+	    broker_user_name(s->config), s->config->state_dir);
+	return can_be_loaded(s->options.config);
+}
+
 /* -t: what sshd -t and nginx -t do. */
 static int
 check_only(struct service *s)
 {
-	struct policy *policy = service_load_policy(s->config->policy);
+	struct policy *policy;
 
+	if (!look_as_broker_user(s))
+		return 1;
+	policy = service_load_policy(s->config->policy);
 	if (policy == NULL) {
 		(void)fprintf(stderr, "%s: the policy has errors\n", s->config->policy);
 		return 1;

@@ -36,7 +36,8 @@ check_host_keys(const struct config *c)
 		else if (r == DOCTOR_KEY_NOT_YET)
 			log_info("%s", why);
 		else if (r < 0)
-			log_error("%s", why);
+			log_error("%s%s%s", why, r == -EACCES ? "; " : "",
+			    r == -EACCES ? doctor_host_key_advice(r) : "");
 		good = good && r >= 0;
 	}
 	if (good && doctor_try_host_keys(c, why, sizeof(why)) < 0) {

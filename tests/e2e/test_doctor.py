@@ -16,6 +16,7 @@ from kit.fake_engine import FakeEngine
 from kit.target import PATIENCE
 
 SALLYPORT = f"{BUILD}/admin/sallyport"
+STRANGER = 65533  # nobody's
 
 
 def examine(b, *args):
@@ -103,6 +104,68 @@ def test_broken_files(fresh_broker):
     b.write()
     found = examine(b)
     assert level(found, "configuration") == "error" and "engine.api" not in found
+
+
+def check(b):
+    return subprocess.run([PROGRAM, "-t", "-c", f"{b.dir}/broker.json"], capture_output=True, text=True,
+                          check=False, timeout=60 * PATIENCE)
+
+
+@pytest.mark.parametrize("name, finding", [("broker.json", "configuration"), ("policy.json", "policy"),
+                                           ("host_ed25519_key", "files.host-key")])
+def test_what_root_can_read_and_the_broker_cannot(fresh_broker, name, finding):
+    """The state is the broker's user's: root is told what that user would be told at a start."""
+    b = without_missing(fresh_broker)
+    b.config["audit"] = {"file": "log/audit.log"}
+    b.write()
+    os.chmod(b.dir, 0o755)
+    for directory in ("state", "log"):
+        os.mkdir(f"{b.dir}/{directory}", 0o700)
+        os.chown(f"{b.dir}/{directory}", STRANGER, STRANGER)
+    for path in ("broker.json", "policy.json"):
+        os.chmod(f"{b.dir}/{path}", 0o644)
+    for path in b.config["host_keys"]:
+        os.chown(f"{b.dir}/{os.path.basename(path)}", STRANGER, -1)
+    r = check(b)
+    assert r.returncode == 0 and f"checked as user uid {STRANGER}, whom state_dir {b.dir}/state" in r.stderr, r.stderr
+    found = examine(b)
+    for one in ("configuration", "policy", "files.host-key", "audit.file"):
+        assert level(found, one) in ("ok", "warning") and text(found, one, "ok"), found[one]
+
+    os.chown(f"{b.dir}/{name}", 0, 0)
+    os.chmod(f"{b.dir}/{name}", 0o600)
+    words = f"{name}: {'error: ' if 'json' in name else ''}Permission denied for uid {STRANGER}, who has to read it"
+    r = check(b)
+    assert r.returncode == 1 and words in r.stderr, r.stderr
+    assert ("chmod 640" if "json" in name else "LoadCredential=") in r.stderr
+    found = examine(b)
+    assert words.replace("error: ", "") in text(found, finding, "error")
+    assert "broker.json can be used" not in text(found, finding, "ok")
+
+    # What is the broker's user's own is fine, as it will be at the start.
+    if name == "policy.json":
+        os.chown(f"{b.dir}/{name}", STRANGER, -1)
+        assert check(b).returncode == 0 and level(examine(b), "policy") != "error"
+
+
+def test_engine_socket_that_the_broker_may_not_use(fresh_broker):
+    """Root may, which says nothing of a broker that is another user."""
+    b = without_missing(fresh_broker)
+    os.mkdir(f"{b.dir}/state", 0o700)
+    b.config["engine"]["socket"] = f"{b.dir}/engine.sock"
+    b.write()
+    os.chmod(b.dir, 0o755)
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(f"{b.dir}/engine.sock")
+        os.chmod(f"{b.dir}/engine.sock", 0o660)
+        assert "is root's alone" in text(examine(b), "files.engine-socket", "ok")
+        os.chown(f"{b.dir}/state", STRANGER, STRANGER)
+        [found] = examine(b)["files.engine-socket"]
+        assert found["level"] == "error" and f"nothing that user uid {STRANGER}" in found["text"]
+        assert "SupplementaryGroups=" in found["advice"]
+        # The group that it has, the unit can give.
+        os.chown(f"{b.dir}/engine.sock", 0, STRANGER + 1)
+        assert level(examine(b), "files.engine-socket") == "note"
 
 
 def test_host_keys_that_are_not_there_yet(fresh_broker):

@@ -249,6 +249,27 @@ def test_reload_of_a_broken_policy(service):
     service.run("systemctl", "reload", "sallyport")
 
 
+@pytest.mark.parametrize("path, owner, mode, reader", [
+    (POLICY, "root:root", "600", "sallyport"), (CONFIGURATION, "root:sallyport", "640", "sallyport-spawner"),
+    (CONFIGURATION, "root:root", "600", "sallyport-spawner")])
+def test_files_that_root_can_read_and_the_units_cannot(service, path, owner, mode, reader):
+    """Told before a start fails of it, to root who asks."""
+    before = service.out("stat", "-c", "%U:%G %a", path).split()
+    try:
+        service.run("chown", owner, path)
+        service.run("chmod", mode, path)
+        words = f"Permission denied for uid {service.out('id', '-u', reader)}, who has to read it"
+        r = service.run("sallyport-broker", "-t", check=False)
+        assert r.returncode == 1 and f"{path}: error: {words}" in r.stderr, r.stderr
+        r = service.run("sallyport", "doctor", check=False)
+        assert r.returncode == 1 and f"{path}: {words}" in r.stdout, r.stdout
+    finally:
+        service.run("chown", before[0], path)
+        service.run("chmod", before[1], path)
+    r = service.run("sallyport-broker", "-t")
+    assert "checked as user sallyport, whom state_dir" in r.stderr
+
+
 def test_audit_log_is_opened_anew(service):
     """The broker may not open files for writing, and its spawner may not see this one."""
     log = "/var/log/sallyport/audit.log"

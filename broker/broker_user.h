@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The user that the broker runs as, for root who asks in its place: what root can read the broker may not, and what
+ * belongs to the broker is not root's. For -t and -D only.
+ */
+#ifndef SP_BROKER_USER_H
+#define SP_BROKER_USER_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct config;
+
+/* Its state is its own; without any, it is who asks. */
+uid_t broker_user_of(const struct config *c);
+/* Its name, or "uid N"; until the next call. */
+const char *broker_user_name(const struct config *c);
+
+/*
+ * Look at files as that user, with its groups and the one that the engine's socket is open to, which its unit has to
+ * give it. False: it is us, or we cannot become another; nothing has changed.
+ */
+bool broker_user_become(const struct config *c);
+/*
+ * The same for the user of the packaged spawner, who reads the configuration as well, beside a broker that is not
+ * root. False also when there is no such user.
+ */
+bool broker_user_become_spawner(const struct config *c);
+/* Root again, after one of these was true. */
+void broker_user_leave(void);
+
+#endif
