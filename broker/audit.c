@@ -66,7 +66,8 @@ audit_open_file(const char *path, char *why, size_t cap)
 
 	if (fd < 0 || fstat(fd, &st) < 0) {
 		r = -errno;
-		(void)snprintf(why, cap, "cannot open the audit log %s: %s", path, strerror(-r));
+		(void)snprintf(why, cap, "cannot open the audit log %s: %s%s", path, strerror(-r),
+		    r == -EROFS ? "; the packaged unit needs its directory in ReadWritePaths=" : "");
 		return r;
 	}
 	fault = audit_file_fault(&st, geteuid());

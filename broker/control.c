@@ -93,8 +93,15 @@ bind_socket(struct control *control, char *why, size_t cap)
 	if (control->fd < 0 ||
 	    bind(control->fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
 		return -errno;
-	if ((control->has_group && chown(control->path, (uid_t)-1, control->group) < 0) ||
-	    chmod(control->path, control->has_group ? 0660 : 0600) < 0)
+	if (control->has_group && chown(control->path, (uid_t)-1, control->group) < 0) {
+		r = -errno;
+		(void)snprintf(why, cap,
+		    "cannot give %s to gid %u, the group of control.group: %s; a broker that is not root has to "
+		    "be in it: the packaged unit needs it in SupplementaryGroups=, and SystemCallFilter=chown",
+		    control->path, (unsigned)control->group, strerror(-r));
+		return r;
+	}
+	if (chmod(control->path, control->has_group ? 0660 : 0600) < 0)
 		return -errno;
 	return listen(control->fd, BACKLOG) < 0 ? -errno : 0;
 }

@@ -68,7 +68,8 @@ make_directory(const char *parent, const char *name, mode_t mode)
 		r = chmod(path, mode);
 	if (r < 0 && errno != EEXIST) {
 		r = -errno;
-		log_error("cannot make %s: %s", path, strerror(-r));
+		log_error("cannot make %s: %s%s", path, strerror(-r),
+		    r == -EROFS ? "; the packaged unit needs its directory in ReadWritePaths=" : "");
 		return r;
 	}
 	return check_place(path);

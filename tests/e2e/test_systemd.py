@@ -270,6 +270,31 @@ def test_files_that_root_can_read_and_the_units_cannot(service, path, owner, mod
     assert "checked as user sallyport, whom state_dir" in r.stderr
 
 
+@pytest.mark.parametrize("change, said, drop_in", [
+    ({"control": {"group": "adm"}}, r"cannot give /run/sallyport/control.sock to gid [0-9]+, the group of control.group: "
+     r".*SupplementaryGroups=, and SystemCallFilter=chown", "SupplementaryGroups=adm\nSystemCallFilter=chown\n"),
+    ({"audit": {"file": "/srv/log/audit.log"}}, "cannot open the audit log /srv/log/audit.log: Read-only file system; "
+     ".*ReadWritePaths=", "ReadWritePaths=/srv/log\n"),
+], ids=["control-group", "audit-elsewhere"])
+def test_what_the_unit_has_to_allow_is_said(service, change, said, drop_in):
+    """By the broker that does not start; and what it says is enough."""
+    path = "/run/systemd/system/sallyport.service.d/more.conf"
+    try:
+        service.run("install", "-d", "-o", "sallyport", "-m", "700", "/srv/log")
+        service.put_json(CONFIGURATION, {**CONFIG, **change})
+        assert service.run("systemctl", "restart", "sallyport", check=False).returncode != 0
+        wait_for(lambda: re.search(said, service.journal()), 10 * PATIENCE, "it is said")
+        service.put(path, "[Service]\n" + drop_in)
+        service.run("systemctl", "daemon-reload")
+        service.run("systemctl", "restart", "sallyport")
+        assert service.ssh("echo fine").stdout == "fine\n"
+    finally:
+        service.run("rm", "-rf", path, "/srv/log")
+        service.run("systemctl", "daemon-reload")
+        service.put_json(CONFIGURATION, CONFIG)
+        service.run("systemctl", "restart", "sallyport")
+
+
 def test_audit_log_is_opened_anew(service):
     """The broker may not open files for writing, and its spawner may not see this one."""
     log = "/var/log/sallyport/audit.log"
