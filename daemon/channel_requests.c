@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Worker: what a client asks of a channel. See channel.h for who is hostile. */
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -10,6 +11,8 @@
 #include "fd.h"
 #include "forward.h"
 #include "wildcard.h"
+
+#define HEAD_START_MS 30
 
 static bool
 env_allowed(const struct channel *ch, const char *name)
@@ -148,6 +151,17 @@ subsystem_allowed(const struct grants *g, const char *name)
 }
 
 /*
+ * OpenSSH's client leaves when the answer comes, and does not show what it has read together with it: the words
+ * get a head start. Only this client waits, and only for its own refusal.
+ */
+static void
+say_before_refusal(struct channel *ch, const char *text)
+{
+	channel_say(ch, text);
+	(void)poll(NULL, 0, HEAD_START_MS);
+}
+
+/*
  * Answered before the broker has: what the login may do is known, and the container is told about
  * while the client goes on. What fails later is said on stderr with an exit status, as under sshd
  * when a shell cannot be run.
@@ -163,13 +177,13 @@ request_program(struct channel *ch, ssh_message m, enum ipc_start_kind kind)
 	if (kind == IPC_START_EXEC)
 		command = ssh_message_channel_request_command(m);
 	if (command == NULL || strlen(command) > IPC_COMMAND_MAX) {
-		channel_say(ch, "The command is too long.");
+		say_before_refusal(ch, "The command is too long.");
 		return false;
 	}
 	if (kind == IPC_START_SHELL ? !g->shell : !g->exec) {
 		connection_refused(ch->connection,
 		    kind == IPC_START_SHELL ? IPC_REFUSED_SHELL : IPC_REFUSED_EXEC, command);
-		channel_say(ch,
+		say_before_refusal(ch,
 		    kind == IPC_START_SHELL ? "Shells are not allowed for this login."
 					    : "Commands are not allowed for this login.");
 		return false;
