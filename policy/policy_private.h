@@ -204,8 +204,8 @@ json_show_fn policy_show_subsystems;
 const char *const *policy_read_argv(struct json_reader *r, const struct json_node *value);
 /* A key that no container of ours ever has, however it is spelt: always an error. */
 json_read_fn policy_read_guarded;
-/* Directories that nothing is mounted below, and that no working directory is in. NULL-ended. */
 #define POLICY_MOUNT_LED "can be led elsewhere by who writes there, and"
+/* Directories that nothing is mounted below, and that no working directory is in. NULL-ended. */
 extern const char *const policy_mount_guarded[];
 extern const char *const policy_workdir_guarded[];
 /* An absolute path in none of these directories (NULL-ended), templates not expanded; NULL after

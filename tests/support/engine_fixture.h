@@ -7,13 +7,13 @@
 
 #define ID "18ed7bd0d6cc2664f4767a4753f711e8b69a36b597ab4b6b3d070438b904d29d"
 
-static const char *const entrypoint[] = { "/.sallyport/guest/sallyport-guest", "-x", NULL };
+static const char *const entrypoint[] = { "/.sallyport/sallyport-guest", "-x", NULL };
 static const struct engine_label labels[] = {
 	{ "sallyport.instance", "0123456789abcdef" },
 	{ "sallyport.user", "al\"ice" },
 };
 static const struct engine_mount mounts[] = {
-	{ .kind = ENGINE_MOUNT_BIND, .source = "/srv/guest", .target = "/.sallyport/guest" },
+	{ .kind = ENGINE_MOUNT_BIND, .source = "/srv/guest", .target = "/.sallyport" },
 	{ .kind = ENGINE_MOUNT_TMPFS, .target = "/tmp", .size = 1048576 },
 	{ .kind = ENGINE_MOUNT_VOLUME, .source = "home", .target = "/home" },
 	{ .kind = ENGINE_MOUNT_VOLUME, .source = "tools", .target = "/opt", .read_only = true },
@@ -46,7 +46,7 @@ static const struct engine_container_spec good = {
 /* As Docker 20.10 answers for the spec above, without what nobody reads. */
 static const char inspected[] =
     "{\"Id\":\"" ID "\",\"Name\":\"/sallyport-0123456789abcdef\","
-    "\"Path\":\"/.sallyport/guest/sallyport-guest\",\"Args\":[\"-x\"],\"AppArmorProfile\":\"\","
+    "\"Path\":\"/.sallyport/sallyport-guest\",\"Args\":[\"-x\"],\"AppArmorProfile\":\"\","
     "\"State\":{\"Status\":\"created\",\"Running\":false,\"Paused\":false,\"OOMKilled\":false,"
     "\"Pid\":0,\"ExitCode\":0,\"Error\":\"\",\"StartedAt\":\"0001-01-01T00:00:00Z\"},"
     "\"HostConfig\":{\"Binds\":[],\"ContainerIDFile\":\"\",\"LogConfig\":{\"Type\":\"none\","
@@ -62,7 +62,7 @@ static const char inspected[] =
     "\"DeviceCgroupRules\":null,\"DeviceRequests\":null,\"MemorySwap\":536871936,"
     "\"OomKillDisable\":false,\"PidsLimit\":256,\"Ulimits\":[{\"Name\":\"nofile\",\"Hard\":1024,"
     "\"Soft\":1024},{\"Name\":\"core\",\"Hard\":0,\"Soft\":0}],\"Mounts\":["
-    "{\"Type\":\"bind\",\"Source\":\"/srv/guest\",\"Target\":\"/.sallyport/guest\",\"ReadOnly\":true,"
+    "{\"Type\":\"bind\",\"Source\":\"/srv/guest\",\"Target\":\"/.sallyport\",\"ReadOnly\":true,"
     "\"BindOptions\":{\"Propagation\":\"rprivate\",\"NonRecursive\":true}},"
     "{\"Type\":\"tmpfs\",\"Target\":\"/tmp\",\"TmpfsOptions\":{\"SizeBytes\":1048576,\"Mode\":1023}},"
     "{\"Type\":\"volume\",\"Source\":\"home\",\"Target\":\"/home\"},"
@@ -70,7 +70,7 @@ static const char inspected[] =
     "{\"Type\":\"bind\",\"Source\":\"/srv/www/alice\",\"Target\":\"/www\","
     "\"BindOptions\":{\"Propagation\":\"rprivate\",\"NonRecursive\":true}}],"
     "\"MaskedPaths\":[\"/proc/asound\",\"/proc/kcore\"],\"ReadonlyPaths\":[\"/proc/bus\",\"/proc/sys\"]},"
-    "\"Mounts\":[{\"Type\":\"bind\",\"Source\":\"/srv/guest\",\"Destination\":\"/.sallyport/guest\","
+    "\"Mounts\":[{\"Type\":\"bind\",\"Source\":\"/srv/guest\",\"Destination\":\"/.sallyport\","
     "\"Mode\":\"\",\"RW\":false,\"Propagation\":\"rprivate\"},"
     "{\"Type\":\"tmpfs\",\"Source\":\"\",\"Destination\":\"/tmp\",\"Mode\":\"\",\"RW\":true},"
     "{\"Type\":\"volume\",\"Name\":\"home\",\"Source\":\"/var/lib/docker/volumes/home/_data\","
@@ -83,21 +83,21 @@ static const char inspected[] =
     "\"AttachStdout\":false,\"AttachStderr\":false,\"Tty\":false,\"OpenStdin\":false,"
     "\"StdinOnce\":false,\"Env\":null,\"Cmd\":[],\"Healthcheck\":{\"Test\":[\"NONE\"]},"
     "\"Image\":\"registry.example:5000/team/shell:1.2\",\"Volumes\":null,\"WorkingDir\":\"/home\","
-    "\"Entrypoint\":[\"/.sallyport/guest/sallyport-guest\",\"-x\"],\"NetworkDisabled\":true,"
+    "\"Entrypoint\":[\"/.sallyport/sallyport-guest\",\"-x\"],\"NetworkDisabled\":true,"
     "\"Labels\":{\"maintainer\":\"somebody\",\"sallyport.instance\":\"0123456789abcdef\","
     "\"sallyport.user\":\"al\\\"ice\"},\"StopSignal\":\"SIGKILL\",\"StopTimeout\":2}}";
 
 /* The same of Podman 4.3, which made it by its own API. */
 static const char inspected_podman[] =
     "{\"Id\":\"" ID "\",\"Name\":\"sallyport-0123456789abcdef\","
-    "\"Path\":\"/.sallyport/guest/sallyport-guest\",\"Args\":[\"-x\"],\"AppArmorProfile\":\"\","
+    "\"Path\":\"/.sallyport/sallyport-guest\",\"Args\":[\"-x\"],\"AppArmorProfile\":\"\","
     "\"State\":{\"Status\":\"created\",\"Running\":false,\"Paused\":false,\"OOMKilled\":false,"
     "\"Pid\":0,\"ConmonPid\":14292,\"ExitCode\":0,\"Error\":\"\","
     "\"StartedAt\":\"0001-01-01T00:00:00Z\"},\"Image\":\"" ID "\","
     "\"ImageName\":\"registry.example:5000/team/shell:1.2\",\"Rootfs\":\"\",\"Pod\":\"\","
     "\"OCIRuntime\":\"crun\",\"EffectiveCaps\":null,\"BoundingCaps\":null,\"ExecIDs\":[],"
     "\"Mounts\":[{\"Type\":\"bind\",\"Source\":\"/srv/guest\","
-    "\"Destination\":\"/.sallyport/guest\",\"Driver\":\"\",\"Mode\":\"\",\"Options\":[\"bind\"],"
+    "\"Destination\":\"/.sallyport\",\"Driver\":\"\",\"Mode\":\"\",\"Options\":[\"bind\"],"
     "\"RW\":false,\"Propagation\":\"rprivate\"},{\"Type\":\"volume\",\"Name\":\"home\","
     "\"Source\":\"/var/lib/containers/storage/volumes/home/_data\",\"Destination\":\"/home\","
     "\"Driver\":\"local\",\"Mode\":\"\",\"Options\":[\"nosuid\",\"nodev\",\"rbind\"],\"RW\":true,"
@@ -111,10 +111,10 @@ static const char inspected_podman[] =
     "\"AttachStdout\":false,\"AttachStderr\":false,\"Tty\":false,\"OpenStdin\":false,"
     "\"StdinOnce\":false,\"Env\":[\"container=podman\"],\"Cmd\":null,"
     "\"Image\":\"registry.example:5000/team/shell:1.2\",\"Volumes\":null,\"WorkingDir\":\"/home\","
-    "\"Entrypoint\":\"/.sallyport/guest/sallyport-guest -x\",\"OnBuild\":null,"
+    "\"Entrypoint\":\"/.sallyport/sallyport-guest -x\",\"OnBuild\":null,"
     "\"Labels\":{\"sallyport.instance\":\"0123456789abcdef\",\"sallyport.user\":\"al\\\"ice\"},"
     "\"StopSignal\":9,\"Healthcheck\":{\"Test\":[\"NONE\"]}},"
-    "\"HostConfig\":{\"Binds\":[\"/srv/guest:/.sallyport/guest:ro,rprivate,bind\"],"
+    "\"HostConfig\":{\"Binds\":[\"/srv/guest:/.sallyport:ro,rprivate,bind\"],"
     "\"CgroupManager\":\"systemd\",\"CgroupMode\":\"private\",\"ContainerIDFile\":\"\","
     "\"LogConfig\":{\"Type\":\"none\",\"Config\":null},\"NetworkMode\":\"none\","
     "\"PortBindings\":{},\"RestartPolicy\":{\"Name\":\"no\",\"MaximumRetryCount\":0},"

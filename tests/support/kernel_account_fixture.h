@@ -27,7 +27,7 @@ static const char good_uid_map[] = "         0          0 4294967295\n";
 #define CGROUP "/libpod_parent/libpod-" ID
 static const char good_mountinfo[] =
     "165 103 0:70 / / ro,relatime - overlay overlay rw,lowerdir=/l/A:/l/B,upperdir=/u,workdir=/w\n"
-    "166 165 254:0 /srv/guest /.sallyport/guest ro,relatime - ext4 /dev/vda rw,discard\n"
+    "166 165 254:0 /srv/guest /.sallyport ro,relatime - ext4 /dev/vda rw,discard\n"
     "169 165 0:73 / /tmp rw,nosuid,nodev,noexec,relatime - tmpfs tmpfs rw,size=1024k\n"
     "150 165 254:0 /v/home/_data /home rw,nosuid,nodev,relatime - ext4 /dev/vda rw\n"
     "151 165 254:0 /v/tools/_data /opt ro,nosuid,nodev,relatime - ext4 /dev/vda rw\n"
@@ -128,8 +128,8 @@ static const struct account_difference {
 	{ ACCOUNT_MOUNTS, " / / ro,relatime", " / / rw,relatime", "its root can be written" },
 	{ ACCOUNT_MOUNTS, " / / ro,relatime", " / /root ro,relatime", "nobody asked for" },
 	{ ACCOUNT_MOUNTS, LAST, LAST "900 165 0:99 / / ro - ext4 /dev/vda rw\n", "not mounted once" },
-	{ ACCOUNT_MOUNTS, "/.sallyport/guest ro,", "/.sallyport/guest rw,",
-	    "/.sallyport/guest can be written" },
+	{ ACCOUNT_MOUNTS, "/.sallyport ro,", "/.sallyport rw,",
+	    "/.sallyport can be written" },
 	{ ACCOUNT_MOUNTS, "/opt ro,", "/opt rw,", "/opt can be written" },
 	{ ACCOUNT_MOUNTS, "/opt ro,", "/opt/ ro,", "nobody asked for" },
 	{ ACCOUNT_MOUNTS, "size=1024k", "size=2048k",

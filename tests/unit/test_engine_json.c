@@ -19,7 +19,7 @@ create_is_exactly_this(void **state)
 {
 	static const char want[] =
 	    "{\"Image\":\"registry.example:5000/team/shell:1.2\",\"User\":\"1000:100\","
-	    "\"Entrypoint\":[\"/.sallyport/guest/sallyport-guest\",\"-x\"],\"Cmd\":[],\"Env\":[],"
+	    "\"Entrypoint\":[\"/.sallyport/sallyport-guest\",\"-x\"],\"Cmd\":[],\"Env\":[],"
 	    "\"Labels\":{\"sallyport.instance\":\"0123456789abcdef\",\"sallyport.user\":\"al\\\"ice\"},"
 	    "\"Hostname\":\"shell\",\"WorkingDir\":\"/home\",\"NetworkDisabled\":true,"
 	    "\"AttachStdin\":false,\"AttachStdout\":false,\"AttachStderr\":false,\"OpenStdin\":false,"
@@ -27,7 +27,7 @@ create_is_exactly_this(void **state)
 	    "\"StopSignal\":\"SIGKILL\",\"StopTimeout\":2,\"HostConfig\":{\"NetworkMode\":\"none\","
 	    "\"Privileged\":false,\"CapAdd\":[],\"CapDrop\":[\"ALL\"],"
 	    "\"SecurityOpt\":[\"no-new-privileges\"],\"ReadonlyRootfs\":true,\"Binds\":[],\"Mounts\":["
-	    "{\"Type\":\"bind\",\"Source\":\"/srv/guest\",\"Target\":\"/.sallyport/guest\","
+	    "{\"Type\":\"bind\",\"Source\":\"/srv/guest\",\"Target\":\"/.sallyport\","
 	    "\"ReadOnly\":true,\"BindOptions\":{\"Propagation\":\"rprivate\",\"NonRecursive\":true}},"
 	    "{\"Type\":\"tmpfs\",\"Target\":\"/tmp\",\"TmpfsOptions\":{\"SizeBytes\":1048576,"
 	    "\"Mode\":1023}},{\"Type\":\"volume\",\"Source\":\"home\",\"Target\":\"/home\","
@@ -376,7 +376,7 @@ static const struct difference podman_differences[] = {
 	{ "Name", "\"sallyport-f\"", "Name is" },
 	{ "Config.Image", "\"quay.io/team/shell:1.2\"", "Image is" },
 	{ "Config.User", "\"0:0\"", "User is" },
-	{ "Config.Entrypoint", "\"/.sallyport/guest/sallyport-guest -y\"", "Entrypoint is" },
+	{ "Config.Entrypoint", "\"/.sallyport/sallyport-guest -y\"", "Entrypoint is" },
 	{ "Config.Entrypoint", "null", "Entrypoint has 0" },
 	{ "Config.Cmd", "[\"x\"]", "Cmd has 1" },
 	{ "Args", "[\"-x\",\"-y\"]", "Args has 2" },
@@ -461,17 +461,17 @@ check_podman(const struct engine_container_spec *s, const char *path, const char
 static void
 podman_has_words_of_its_own(void **state)
 {
-	static const char *const alone[] = { "/.sallyport/guest/sallyport-guest", NULL };
+	static const char *const alone[] = { "/.sallyport/sallyport-guest", NULL };
 	struct engine_container_spec s = good;
 
 	(void)state;
 	check_podman(&good, "Name", "\"sallyport-0123456789abcdef\"", true);
-	check_podman(&good, "Config.Entrypoint", "[\"/.sallyport/guest/sallyport-guest\",\"-x\"]",
+	check_podman(&good, "Config.Entrypoint", "[\"/.sallyport/sallyport-guest\",\"-x\"]",
 	    true);
 	check_podman(&good, "HostConfig.IpcMode", "\"private\"", true);
 	check_podman(&good, "HostConfig.NanoCpus", "1499990000", true);
 	s.entrypoint = alone;
-	check_podman(&s, "Config.Entrypoint", "\"/.sallyport/guest/sallyport-guest\"", false);
+	check_podman(&s, "Config.Entrypoint", "\"/.sallyport/sallyport-guest\"", false);
 	s = good;
 	s.image = "shell";
 	check_podman(&s, "Config.Image", "\"localhost/shell:latest\"", true);
@@ -527,7 +527,7 @@ podman_is_asked_for_all_of_it(void **state)
 		"\"cpu\":{\"quota\":150000,\"period\":100000}", "\"pids\":{\"limit\":256}",
 		"{\"type\":\"NOFILE\",\"soft\":1024,\"hard\":1024}",
 		"{\"type\":\"CORE\",\"soft\":0,\"hard\":0}",
-		"{\"type\":\"bind\",\"source\":\"/srv/guest\",\"destination\":\"/.sallyport/guest\","
+		"{\"type\":\"bind\",\"source\":\"/srv/guest\",\"destination\":\"/.sallyport\","
 		"\"options\":[\"ro\",\"rprivate\",\"bind\"]}",
 		"\"destination\":\"/tmp\",\"options\":[\"size=1048576\",\"mode=1777\",\"nosuid\","
 		"\"nodev\",\"noexec\",\"notmpcopyup\"]",
