@@ -156,6 +156,12 @@ config_load(const char *path, struct config **ret, struct diag_list *diags)
 	return 0;
 }
 
+bool
+config_names_listen(const struct config *c)
+{
+	return c->listen != default_listen && c->listen[0] != NULL;
+}
+
 void
 config_free(struct config *c)
 {

@@ -97,6 +97,9 @@ struct config {
  */
 SP_MUST_CHECK int config_load(const char *path, struct config **ret, struct diag_list *diags);
 
+/* Whether the file has "listen", and with an address in it. */
+bool config_names_listen(const struct config *c);
+
 /* NULL is fine. */
 void config_free(struct config *c);
 /* For SP_CLEANUP. */

@@ -106,6 +106,10 @@ open_listeners(struct service *s)
 		    "no socket to listen on: \"listen\" is empty, and the service manager has passed none");
 		return -EINVAL;
 	}
+	if (n > 0 && config_names_listen(s->config))
+		log_warn("\"listen\" of %s does not count: the service manager passes its own sockets, and is "
+			 "told where in a unit (systemctl edit sallyport.socket)",
+		    s->options.config);
 	if (n > 0)
 		r = listener_inherit(inherited, n, &s->listener, why, sizeof(why));
 	else

@@ -2,6 +2,7 @@
 """DESIGN section 10: what people and operators get when something else is broken."""
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -360,11 +361,14 @@ def test_port_is_taken(fresh_broker):
     assert str(b.port) in r.stderr and "in use" in r.stderr
 
 
-def test_inherited_socket(fresh_broker):
-    """LISTEN_FDS: the service manager's socket is used, and nothing else is opened."""
+@pytest.mark.parametrize("listen", [[], ["127.0.0.1:1"], None])
+def test_inherited_socket(fresh_broker, listen):
+    """LISTEN_FDS: the service manager's socket is used, and nothing else is opened: it is said to who names it."""
     import socket as sockets
     b = fresh_broker
-    b.config["listen"] = []
+    del b.config["listen"]
+    if listen is not None:
+        b.config["listen"] = listen
     b.write()
     with sockets.socket() as s:
         s.bind(("127.0.0.1", b.port))
@@ -375,7 +379,8 @@ def test_inherited_socket(fresh_broker):
                                           "-c", f"{b.dir}/broker.json"], pass_fds=[s.fileno()],
                                          stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     wait_for(lambda: "ready: policy" in b.log(), 20 * PATIENCE, "the broker becomes ready")
-    assert f"info: listening on 127.0.0.1:{b.port}, by the service manager's socket" in b.log()
+    assert re.findall("listening on (.*)", b.log()) == [f"127.0.0.1:{b.port}, by the service manager's socket"]
+    assert ('warning: "listen" of ' in b.log()) == bool(listen)
     assert b.target.ssh("echo through it").stdout == b"through it\n"
 
 
