@@ -79,7 +79,7 @@ static void
 wait_for_more(struct waiting *w)
 {
 	int64_t left = w->until_ms - clock_now_ms();
-	struct timeval tv = { .tv_sec = left / 1000, .tv_usec = (suseconds_t)(left % 1000 * 1000) };
+	struct timeval tv = clock_timeval(left);
 
 	if (left <= 0)
 		refuse(w, "no PROXY header of this balancer in time");

@@ -623,8 +623,7 @@ leave(struct container *c)
 void
 container_end(struct container *c)
 {
-	struct timeval tv = { .tv_sec = c->grace_ms / 1000,
-		.tv_usec = (suseconds_t)(c->grace_ms % 1000) * 1000 };
+	struct timeval tv = clock_timeval(c->grace_ms);
 	bool running = c->state == CONTAINER_UP;
 	SP_CLEANUP_FD int empty_fd = -1;
 

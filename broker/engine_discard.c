@@ -175,7 +175,7 @@ engine_discard_kick(struct engine *e)
 	if (next == INT64_MAX)
 		return;
 	next = next > now ? next - now : 1;
-	tv = (struct timeval){ .tv_sec = next / 1000, .tv_usec = next % 1000 * 1000 };
+	tv = clock_timeval(next);
 	if (evtimer_add(e->discard_timer, &tv) < 0)
 		event_active(e->discard_timer, EV_TIMEOUT, 0); /* no memory for a timer: now, then */
 }

@@ -15,7 +15,7 @@
 void
 engine_probe_in(struct engine *e, uint32_t ms)
 {
-	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
+	struct timeval tv = clock_timeval(ms);
 
 	/* Without memory for a timer it is now: without a probe nothing would ever be healthy again. */
 	if (e->probe == NULL && evtimer_add(e->probe_timer, &tv) < 0)

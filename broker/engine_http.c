@@ -19,6 +19,7 @@
 #include <curl/curl.h>
 #include <event2/event.h>
 
+#include "clock.h"
 #include "fd.h"
 
 #define CONNECT_TIMEOUT_MS 5000L
@@ -431,7 +432,7 @@ static int
 set_timer(CURLM *multi, long ms, void *arg)
 {
 	struct engine_http *h = arg;
-	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000 };
+	struct timeval tv = clock_timeval(ms);
 
 	(void)multi;
 	return ms < 0 ? rest(h) : evtimer_add(h->timer, &tv);
@@ -704,7 +705,7 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 static int
 set_deadline(struct engine_http_call *c, uint32_t timeout_ms)
 {
-	struct timeval tv = { .tv_sec = timeout_ms / 1000, .tv_usec = (timeout_ms % 1000) * 1000 };
+	struct timeval tv = clock_timeval(timeout_ms);
 
 	if (timeout_ms == 0)
 		return 0;

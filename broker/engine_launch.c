@@ -12,6 +12,7 @@
 
 #include <event2/event.h>
 
+#include "clock.h"
 #include "engine_priv.h"
 
 #define SLOW_MOST 8 /* for each that may start at a time */
@@ -226,7 +227,7 @@ on_created(void *arg, const struct engine_result *from)
 static void
 wait_at_most(struct engine_launch_call *l, uint32_t ms)
 {
-	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
+	struct timeval tv = clock_timeval(ms);
 
 	(void)evtimer_add(l->patience, &tv);
 }
@@ -316,7 +317,7 @@ enqueue(struct engine_launch_call *l)
 {
 	struct engine *e = l->call.engine;
 	uint32_t ms = e->options.start_timeout_ms;
-	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
+	struct timeval tv = clock_timeval(ms);
 
 	l->patience = evtimer_new(e->base, on_impatient, l);
 	if (l->patience == NULL || evtimer_add(l->patience, &tv) < 0)

@@ -104,7 +104,7 @@ peer_enter(struct peer *p, enum peer_state next)
 static bool
 set_deadline(struct peer *p, int64_t ms)
 {
-	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000 * 1000) };
+	struct timeval tv = clock_timeval(ms);
 
 	if (ms <= 0)
 		return event_del(p->deadline) == 0;

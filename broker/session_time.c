@@ -85,7 +85,7 @@ say(struct peer *p, enum ipc_notice_kind notice, const char *const words[2], uin
 static void
 arm(struct peer_clock *k, int64_t ms)
 {
-	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
+	struct timeval tv = clock_timeval(ms);
 
 	if (k->timer != NULL && event_add(k->timer, &tv) < 0)
 		peer_end(k->peer, "its time cannot be kept: out of memory");

@@ -101,7 +101,7 @@ on_time_over(evutil_socket_t fd, short what, void *arg)
 static void
 wait_for_user(struct kept *k, int64_t ms)
 {
-	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
+	struct timeval tv = clock_timeval(ms);
 	int64_t until = keep_mark_now() + (ms + 999) / 1000;
 	int r = 0;
 

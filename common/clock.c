@@ -18,3 +18,10 @@ clock_now_ms(void)
 {
 	return clock_now_us() / 1000;
 }
+
+struct timeval
+clock_timeval(int64_t ms)
+{
+	return (struct timeval){ .tv_sec = (time_t)(ms / 1000),
+		.tv_usec = (suseconds_t)(ms % 1000 * 1000) };
+}

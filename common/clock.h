@@ -4,10 +4,13 @@
 #define SP_CLOCK_H
 
 #include <stdint.h>
+#include <sys/time.h>
 
 /* Microseconds of CLOCK_MONOTONIC. */
 int64_t clock_now_us(void);
 /* The same in milliseconds. */
 int64_t clock_now_ms(void);
+/* So many milliseconds, 0 or more, as timers want them. */
+struct timeval clock_timeval(int64_t ms);
 
 #endif
