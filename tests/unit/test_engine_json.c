@@ -466,8 +466,7 @@ podman_has_words_of_its_own(void **state)
 
 	(void)state;
 	check_podman(&good, "Name", "\"sallyport-0123456789abcdef\"", true);
-	check_podman(&good, "Config.Entrypoint", "[\"/.sallyport/sallyport-guest\",\"-x\"]",
-	    true);
+	check_podman(&good, "Config.Entrypoint", "[\"/.sallyport/sallyport-guest\",\"-x\"]", true);
 	check_podman(&good, "HostConfig.IpcMode", "\"private\"", true);
 	check_podman(&good, "HostConfig.NanoCpus", "1499990000", true);
 	s.entrypoint = alone;
