@@ -118,19 +118,45 @@ times_cover(const struct policy_conditions *a, const struct policy_conditions *b
 	return true;
 }
 
+/* Whether anybody who asks for a target is let in. */
+static bool
+gives_targets(const struct policy *p)
+{
+	for (size_t i = 0; i < p->n_rules; i++) {
+		if (p->rules[i].profile != NULL && p->rules[i].conditions.targets != NULL)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * By the target alone, which a rule with "use" has to name and one with "deny" has not. given: there are logins with
+ * one that are let in.
+ */
+static bool
+targets_cover(const struct policy_rule *a, const struct policy_rule *b, bool given)
+{
+	const char *const *x = a->conditions.targets;
+	const char *const *y = b->conditions.targets;
+
+	if (x == NULL)
+		return a->profile == NULL || (y == NULL && (b->profile != NULL || !given));
+	return y != NULL && (has(x, "*") || lists_cover(x, y));
+}
+
 /* Whether every login that b matches is one that a matches. In doubt: no. */
 static bool
-covers(const struct policy *p, const struct policy_rule *a, const struct policy_rule *b)
+covers(const struct policy *p, const struct policy_rule *a, const struct policy_rule *b, bool given)
 {
 	const struct policy_conditions *x = &a->conditions;
 	const struct policy_conditions *y = &b->conditions;
 
-	if (a->except != NULL || (x->targets == NULL) != (y->targets == NULL))
+	if (a->except != NULL)
 		return false;
 	return (x->auth == 0 || (y->auth != 0 && (y->auth & ~x->auth) == 0)) &&
 	    lists_cover(x->users, y->users) && groups_cover(p, x, y) &&
 	    lists_cover(x->keys, y->keys) && networks_cover(x, y) && times_cover(x, y) &&
-	    (x->targets == NULL || has(x->targets, "*") || lists_cover(x->targets, y->targets));
+	    targets_cover(a, b, given);
 }
 
 void
@@ -138,6 +164,7 @@ policy_check_reached(struct policy_draft *d)
 {
 	const struct policy *p = d->policy;
 	const struct json_node *e = policy_section_first(&d->rules);
+	bool given = gives_targets(p);
 
 	/* What could not be read is missing, and a rule would seem wider than it is meant. */
 	if (d->reader.diags->n_errors != d->reader.errors_before || d->reader.arena->failed)
@@ -145,7 +172,7 @@ policy_check_reached(struct policy_draft *d)
 	for (size_t i = 0; i < p->n_rules; i++, e = policy_section_next(&d->rules, e)) {
 		size_t k = 0;
 
-		while (k < i && !covers(p, &p->rules[k], &p->rules[i]))
+		while (k < i && !covers(p, &p->rules[k], &p->rules[i], given))
 			k++;
 		if (k < i)
 			json_read_diag(&d->reader, DIAG_W_SHADOWED_RULE, e, JSON_AT_VALUE, NULL,

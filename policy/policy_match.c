@@ -219,6 +219,16 @@ first_failing(const struct policy_conditions *c, const struct policy_user *user,
 	return POLICY_CONDITION_NONE;
 }
 
+/*
+ * Who asks for a target gets it, or nothing: never what others get without one. What is denied is denied
+ * with every target, or "+anything" would lead around it.
+ */
+static bool
+leaves_targets_out(const struct policy_rule *rule)
+{
+	return rule->profile != NULL && rule->conditions.targets == NULL;
+}
+
 enum policy_condition
 policy_judge_rule(const struct policy_rule *rule, const struct policy_user *user,
     const struct policy_login *login)
@@ -227,8 +237,7 @@ policy_judge_rule(const struct policy_rule *rule, const struct policy_user *user
 
 	if (failing != POLICY_CONDITION_NONE)
 		return failing;
-	/* Who asks for a target gets it, or nothing: never what others get without one. */
-	if (login->target != NULL && rule->conditions.targets == NULL)
+	if (login->target != NULL && leaves_targets_out(rule))
 		return POLICY_CONDITION_NO_TARGET;
 	if (rule->except != NULL && first_failing(rule->except, user, login) == POLICY_CONDITION_NONE)
 		return POLICY_CONDITION_EXCEPT;
@@ -328,7 +337,7 @@ chance_of_rule(const struct policy_rule *rule, const struct policy_user *user, c
 	enum chance chance = chance_of(&rule->conditions, user, target, now);
 	enum chance except = CHANCE_NEVER;
 
-	if (target != NULL && rule->conditions.targets == NULL)
+	if (target != NULL && leaves_targets_out(rule))
 		return CHANCE_NEVER;
 	if (rule->except != NULL)
 		except = chance_of(rule->except, user, target, now);

@@ -271,7 +271,7 @@ enum policy_condition {
 	POLICY_CONDITION_FROM,
 	POLICY_CONDITION_TIME,
 	POLICY_CONDITION_TARGET,
-	POLICY_CONDITION_NO_TARGET, /* the login has a target, the rule no condition on it */
+	POLICY_CONDITION_NO_TARGET, /* the login has a target, the rule gives none */
 	POLICY_CONDITION_EXCEPT,    /* "not" holds */
 };
 

@@ -343,6 +343,32 @@ test_targets(void **state)
 	policy_unref(p);
 }
 
+/* What is refused is refused with every target, but one that the rule leaves out. */
+static void
+test_targets_of_refusals(void **state)
+{
+	struct policy *p = parse(PLAIN,
+	    "{ \"id\": \"no\", \"if\": { \"user\": [\"a\"], \"not\": { \"target\": [\"way-in\"] } }, "
+	    "\"deny\": \"No.\" },"
+	    "{ \"id\": \"any\", \"if\": { \"target\": [\"*\"] }, \"use\": \"p\" },"
+	    "{ \"id\": \"all\", \"use\": \"p\" }");
+	struct policy_login a = { .user = "a" };
+	struct policy_login b = { .user = "b", .target = "web" };
+
+	(void)state;
+	assert_string_equal(decide(p, &a), "no");
+	a.target = "web";
+	assert_string_equal(decide(p, &a), "no");
+	a.target = "way-in";
+	assert_string_equal(decide(p, &a), "any");
+	assert_string_equal(decide(p, &b), "any");
+	/* And what is kept for them has no reason to stay. */
+	check_may_get(p, "a", "web", MONDAY, "");
+	check_may_get(p, "a", "way-in", MONDAY, "any ");
+	check_may_get(p, "b", "web", MONDAY - 1, "any ");
+	policy_unref(p);
+}
+
 static void
 test_set(void **state)
 {
@@ -722,6 +748,7 @@ main(void)
 		cmocka_unit_test(test_expires),
 		cmocka_unit_test(test_names_with_target),
 		cmocka_unit_test(test_targets),
+		cmocka_unit_test(test_targets_of_refusals),
 		cmocka_unit_test(test_set),
 		cmocka_unit_test(test_templates),
 		cmocka_unit_test(test_templates_are_judged_again),

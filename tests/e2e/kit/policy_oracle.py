@@ -206,7 +206,7 @@ def decide(policy, facts):
     groups = user.get("groups", []) + facts.get("groups", [])
     for rule in policy["rules"]:
         conditions = rule.get("if", {})
-        if target is not None and "target" not in conditions:
+        if target is not None and "target" not in conditions and "use" in rule:
             continue
         if not holds(conditions, name, groups, facts, target):
             continue
