@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "difference.h"
+#include "names.h"
 
 static bool
 same_text(const struct difference *r, const char *what, const char *want, const char *got)
@@ -72,6 +73,31 @@ same_image(const struct difference *r, const struct engine_container_spec *s,
 	return same_text(r, "Image", s->image, c->image);
 }
 
+/*
+ * The image's own, where the policy names none: the engine goes there as root, and makes what is missing. So it is not
+ * where a tenant, or descriptors of the runtime, say what is on the way.
+ */
+static bool
+is_safe_workdir(const struct difference *r, const struct engine_container_spec *s, const char *dir)
+{
+	if (dir == NULL || dir[0] == '\0')
+		return true;
+	if (names_path_fault(dir) != NULL || names_path_within(dir, "/proc"))
+		return differ(r, "the image's WORKDIR is \"%.128s\": name container.workdir", dir);
+	for (size_t i = 0; i < s->n_mounts; i++) {
+		const struct engine_mount *m = &s->mounts[i];
+		bool is_itself = strcmp(dir, m->target) == 0;
+
+		if (m->kind != ENGINE_MOUNT_TMPFS && names_path_within(dir, m->target) &&
+		    (!is_itself || m->kind == ENGINE_MOUNT_BIND))
+			return differ(r,
+			    "the image's WORKDIR \"%.128s\" is in \"%.128s\", whose links can lead elsewhere: "
+			    "name container.workdir",
+			    dir, m->target);
+	}
+	return true;
+}
+
 static bool
 same_identity(const struct difference *r, const struct engine_container_spec *s,
     const struct engine_container *c)
@@ -82,7 +108,8 @@ same_identity(const struct difference *r, const struct engine_container_spec *s,
 	return same_text(r, "Name", s->name, c->name) && same_image(r, s, c) &&
 	    same_text(r, "User", user, c->user) &&
 	    (s->hostname == NULL || same_text(r, "Hostname", s->hostname, c->hostname)) &&
-	    (s->workdir == NULL || same_text(r, "WorkingDir", s->workdir, c->workdir));
+	    (s->workdir == NULL ? is_safe_workdir(r, s, c->workdir)
+				: same_text(r, "WorkingDir", s->workdir, c->workdir));
 }
 
 static bool

@@ -392,9 +392,10 @@ engine_json_exec(const struct engine_exec_spec *spec, char **ret)
 		if (!is_utf8(*arg))
 			return -EINVAL;
 	}
-	return dump(json_pack("{s:o?, s:b, s:b, s:b, s:b, s:b}", "Cmd", strings(spec->argv),
-			"AttachStdin", 1, "AttachStdout", 1, "AttachStderr", 1, "Tty", 0,
-			"Privileged", 0),
+	/* The container's own directory its programs can have taken away, or made a link; the order has it. */
+	return dump(json_pack("{s:o?, s:s, s:b, s:b, s:b, s:b, s:b}", "Cmd", strings(spec->argv),
+			"WorkingDir", "/", "AttachStdin", 1, "AttachStdout", 1, "AttachStderr", 1,
+			"Tty", 0, "Privileged", 0),
 	    ret);
 }
 

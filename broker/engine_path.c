@@ -41,6 +41,7 @@ struct data_path {
 	struct data_path_events events;
 	char id[ENGINE_ID_LEN + 1];
 	char *directory; /* of one that is kept: see data_path.h; else NULL */
+	char *workdir;   /* where the engine began it; NULL: not known yet */
 	struct container_entrypoint entrypoint;
 	LIST_HEAD(, data_path_order) orders;
 };
@@ -69,6 +70,7 @@ path_close(struct data_path *d)
 	while (!LIST_EMPTY(&d->orders))
 		order_free(LIST_FIRST(&d->orders));
 	free(d->directory);
+	free(d->workdir);
 	free(d);
 }
 
@@ -118,8 +120,12 @@ path_launched(struct data_path *d, const struct engine_container *seen)
 	int none = -1;
 
 	memcpy(d->id, seen->id, sizeof(d->id));
+	free(d->workdir);
+	d->workdir = strdup(seen->workdir != NULL ? seen->workdir : "");
 	/* What Podman does not say of it the kernel is asked about, on the direct path. */
-	if (seen->podman)
+	if (d->workdir == NULL)
+		d->events.failed(d->events.arg, "out of memory");
+	else if (seen->podman)
 		d->events.failed(d->events.arg, "the data path \"engine\" does not work with Podman");
 	else if (seen->running)
 		d->events.ready(d->events.arg, &none);
@@ -244,11 +250,15 @@ path_start(struct data_path *d, const struct guest_spawn *order, struct data_pat
     struct data_path_streams *ret)
 {
 	static uint8_t record[GUEST_ORDER_MAX];
+	struct guest_spawn here = *order;
 	struct wire_writer w;
 
 	(void)ret;
+	/* An exec begins at the root, and not where process 1 is. */
+	if (here.workdir.len == 0 && d->workdir != NULL && strcmp(d->workdir, "/") != 0)
+		here.workdir = (struct wire_span){ (const uint8_t *)d->workdir, strlen(d->workdir) };
 	wire_writer_init(&w, record, sizeof(record));
-	guest_put_spawn(&w, order);
+	guest_put_spawn(&w, &here);
 	return give_order(d, &w, waiter);
 }
 

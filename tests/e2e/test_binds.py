@@ -136,6 +136,36 @@ def test_working_directory_of_the_tenants_making(broker, root, how, begins):
     assert os.listdir(f"{root}/alice") == ([] if how == "true" else ["work"])
 
 
+@pytest.fixture
+def inside(engine):
+    """An image whose WORKDIR is in the directory of the host."""
+    image = "sallyport-test/inside:latest"
+    container = engine.run("create", "sallyport-test/bash:latest", "/bin/true")
+    engine.run("commit", "--change", "WORKDIR /home/me/work", container, image)
+    engine.run("rm", container)
+    yield image
+    engine.run("rmi", "-f", image)
+
+
+def test_working_directory_of_the_image(broker, root, inside):
+    """As the policy's: the engine would go there, and make it, before anybody can look. It is for the policy to name."""
+    for p in broker.policy["profiles"].values():
+        p["container"]["image"] = inside
+        del p["container"]["workdir"]
+    broker.stop()
+    broker.start()
+    assert broker.target.ssh("echo never", user="alice").returncode == 255
+    assert 'the image\'s WORKDIR "/home/me/work" is in "/home/me", whose links can lead elsewhere: name ' \
+        'container.workdir' in broker.log()
+    assert os.listdir(f"{root}/alice") == []
+    for p in broker.policy["profiles"].values():
+        p["container"]["workdir"] = "/home/me/work"
+    broker.stop()
+    broker.start()
+    assert broker.target.ssh("mkdir /home/me/work; pwd", user="alice").stdout == b"/\n"
+    assert broker.target.ssh("pwd", user="alice").stdout == b"/home/me/work\n"
+
+
 def test_the_brokers_own(broker):
     """A root above what is sallyport's is the administrator's mistake; it stays without effect."""
     above, name = os.path.split(broker.dir)

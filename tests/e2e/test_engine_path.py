@@ -105,6 +105,38 @@ def test_listeners_are_refused(broker):
     assert r.returncode == 255 and b"remote port forwarding failed" in r.stderr
 
 
+@pytest.fixture
+def with_workdir(engine):
+    """An image whose WORKDIR is in a directory of the user's."""
+    image = "sallyport-test/with-workdir:latest"
+    container = engine.run("create", "sallyport-test/busybox:latest", "/bin/true")
+    engine.run("commit", "--change", "WORKDIR /home/dev/x", container, image)
+    engine.run("rm", container)
+    yield image
+    engine.run("rmi", "-f", image)
+
+
+@pytest.mark.parametrize("whose", ["the policy's", "the image's"])
+def test_a_directory_that_was_taken_away(broker, engine, with_workdir, whose):
+    """By a tenant: the engine would go there as root for the next program, and fail. It does not, and there is one."""
+    own = {"image": with_workdir} if whose == "the image's" else \
+        {"image": "sallyport-test/busybox:latest", "workdir": "/home/dev/x"}
+    kept = profile(data_path="engine", mode="user", keep="10m", read_only_root=False)
+    del kept["container"]["workdir"]
+    kept["container"].update(own)
+    broker.policy["profiles"]["onebin"] = kept
+    broker.write()
+    assert broker.ask("reload")["reloaded"]
+    target = broker.target.of("onebin")
+    assert target.ssh("pwd").stdout == b"/home/dev/x\n"
+    assert target.ssh("cd /; rmdir /home/dev/x; : > /home/dev/x").returncode == 0
+    r = target.ssh("pwd; rm /home/dev/x; mkdir /home/dev/x")
+    assert (r.returncode, r.stdout) == (0, b"/\n") and b"Could not chdir to /home/dev/x: Not a directory" in r.stderr
+    assert target.ssh("pwd").stdout == b"/home/dev/x\n"
+    assert broker.ask("kill", user="onebin")["containers"] == 1
+    wait_for(lambda: not engine.containers(), 60 * PATIENCE, "it is not kept any more")
+
+
 def test_kept_over_a_broker_that_is_killed(broker, engine):
     where = "cat /proc/sys/kernel/hostname"
     before = broker.target.ssh(where, user="onebin").stdout
