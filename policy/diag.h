@@ -82,6 +82,7 @@
 	X(DIAG_W_ALLOW_LIST_SHELL, "W-allow-list-shell")   \
 	X(DIAG_W_CLIENT_ENV, "W-client-env")               \
 	X(DIAG_W_SHARED_BIND, "W-shared-bind")             \
+	X(DIAG_W_JOINED_NAMES, "W-joined-names")           \
 	X(DIAG_W_DATA_PATH, "W-data-path")                 \
 	X(DIAG_W_DEFAULT_LIMITS, "W-default-limits")       \
 	X(DIAG_W_UNLIMITED_KEEP, "W-unlimited-keep")       \

@@ -228,6 +228,8 @@ void policy_lint(struct policy_draft *d, int64_t now);
 
 /* Nothing that looks like a template may silently be taken literally: complain about all of node's. */
 void policy_check_templates(struct json_reader *r, const struct json_node *node);
+/* The template of a login that stands at text, or NULL. */
+const char *policy_template_at(const char *text);
 /* text with an example in the place of each template, for a first look. NULL: out of memory. */
 const char *policy_template_example(struct arena *a, const char *text);
 /* Whether anything that its container is made of depends on who logs in. */

@@ -91,9 +91,8 @@ is_place(const struct json_node *node)
 	    is_setting(json_node_parent(node), "container.env") || is_place_of_mount(node);
 }
 
-/* The template that stands at text, or NULL. */
-static const char *
-template_at(const char *text)
+const char *
+policy_template_at(const char *text)
 {
 	static const char *const templates[] = { POLICY_USER, POLICY_TARGET, NULL };
 
@@ -108,7 +107,7 @@ static bool
 only_known(const char *text)
 {
 	while ((text = strstr(text, "${")) != NULL) {
-		if (template_at(text) == NULL)
+		if (policy_template_at(text) == NULL)
 			return false;
 		text += 2;
 	}
@@ -178,7 +177,7 @@ expand(struct arena *a, const char *text, const struct policy_login *login)
 		n += longest;
 	p = out = arena_array(a, n, 1);
 	while (out != NULL && *text != '\0') {
-		const char *template = template_at(text);
+		const char *template = policy_template_at(text);
 
 		if (template == NULL) {
 			*p++ = *text++;

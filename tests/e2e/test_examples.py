@@ -114,7 +114,7 @@ def test_hosters_sites_stay_apart(running, keys, engine):
     # A volume's owner is the image's; the hoster hands it over once.
     login(b, keys, "alice", "true")
     login(b, keys, "bob+stage-1", "true")
-    for volume in ("site-alice", "staging-bob.stage-1"):
+    for volume in ("site-alice", "staging-bob.T.stage-1"):
         assert volume in volumes_of(engine)
         hand_over(engine, volume)
     assert login(b, keys, "alice", "echo mine > index; ls") == "index\n"

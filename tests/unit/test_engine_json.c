@@ -423,6 +423,39 @@ static const struct difference podman_differences[] = {
 	    "image declares a volume at /v" },
 };
 
+/* Where the policy names none it is the image's, and not where who writes in a mount says what is on the way. */
+static void
+working_directories_of_images(void **state)
+{
+	static const struct {
+		const char *workdir;
+		bool good;
+	} cases[] = { { "", true }, { "/", true }, { "/srv/app", true }, { "/tmp/app", true },
+		{ "/home", true }, { "/homes/app", true }, { "/home/app", false },
+		{ "/home/a/b", false }, { "/opt/x", false }, { "/www/x", false }, { "/www", true },
+		{ "/.sallyport", false }, { "/.sallyport/x", false }, { "/proc/self/fd/8", false },
+		{ "/proc", false }, { "/srv/../proc/self/fd/8", false }, { "//proc", false },
+		{ "app", false } };
+	struct engine_container_spec s = good;
+
+	(void)state;
+	s.workdir = NULL;
+	for (size_t i = 0; i < SP_ARRAY_LEN(cases); i++) {
+		struct engine_container *c = NULL;
+		char value[64], why[512] = "";
+		char *text;
+
+		(void)snprintf(value, sizeof(value), "\"%s\"", cases[i].workdir);
+		text = changed(inspected, "Config.WorkingDir", value);
+		assert_int_equal(engine_json_inspect(text, strlen(text), &c, why, sizeof(why)), 0);
+		if ((engine_compare(&s, c, why, sizeof(why)) == 0) != cases[i].good)
+			fail_msg("%s: \"%s\"", cases[i].workdir, why);
+		assert_true(cases[i].good || strstr(why, "container.workdir") != NULL);
+		engine_container_free(c);
+		free(text);
+	}
+}
+
 static void
 every_difference_of_podman_is_found(void **state)
 {
@@ -948,6 +981,7 @@ main(void)
 		cmocka_unit_test(copy_is_deep),
 		cmocka_unit_test(inspect_is_understood),
 		cmocka_unit_test(every_difference_is_found),
+		cmocka_unit_test(working_directories_of_images),
 		cmocka_unit_test(every_difference_of_podman_is_found),
 		cmocka_unit_test(podman_has_words_of_its_own),
 		cmocka_unit_test(podman_networks_are_compared),
