@@ -152,7 +152,7 @@ subsystem_allowed(const struct grants *g, const char *name)
 
 /*
  * OpenSSH's client leaves when the answer comes, and does not show what it has read together with it: the words
- * get a head start. Only this client waits, and only for its own refusal.
+ * get a head start. This process has no other client: who asks for what is refused waits, all its channels with it.
  */
 static void
 say_before_refusal(struct channel *ch, const char *text)

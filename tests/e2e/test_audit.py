@@ -2,8 +2,8 @@
 """The audit log: every decision is in it, before its effect, and nothing raw from strangers."""
 import gzip
 import json
-import re
 import os
+import re
 import signal
 import socket
 import subprocess

@@ -139,12 +139,8 @@ def test_working_directory_of_the_tenants_making(broker, root, how, begins):
 @pytest.fixture
 def inside(engine):
     """An image whose WORKDIR is in the directory of the host."""
-    image = "sallyport-test/inside:latest"
-    container = engine.run("create", "sallyport-test/bash:latest", "/bin/true")
-    engine.run("commit", "--change", "WORKDIR /home/me/work", container, image)
-    engine.run("rm", container)
-    yield image
-    engine.run("rmi", "-f", image)
+    with engine.image_beginning_in("/home/me/work", "sallyport-test/bash:latest") as image:
+        yield image
 
 
 def test_working_directory_of_the_image(broker, root, inside):

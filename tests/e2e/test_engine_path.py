@@ -108,12 +108,8 @@ def test_listeners_are_refused(broker):
 @pytest.fixture
 def with_workdir(engine):
     """An image whose WORKDIR is in a directory of the user's."""
-    image = "sallyport-test/with-workdir:latest"
-    container = engine.run("create", "sallyport-test/busybox:latest", "/bin/true")
-    engine.run("commit", "--change", "WORKDIR /home/dev/x", container, image)
-    engine.run("rm", container)
-    yield image
-    engine.run("rmi", "-f", image)
+    with engine.image_beginning_in("/home/dev/x", "sallyport-test/busybox:latest") as image:
+        yield image
 
 
 @pytest.mark.parametrize("whose", ["the policy's", "the image's"])

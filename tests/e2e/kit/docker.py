@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The private engine, through Docker's own command line."""
+import contextlib
 import http.client
 import json
 import os
@@ -51,6 +52,18 @@ class Engine:
                            capture_output=True, timeout=seconds, check=False)
         assert not check or r.returncode == 0, f"docker {' '.join(args)}: {r.stderr}"
         return r.stdout.rstrip("\n")
+
+    @contextlib.contextmanager
+    def image_beginning_in(self, workdir, base):
+        """A name for base with this WORKDIR, as long as it is needed."""
+        image = "sallyport-test/with-workdir:latest"
+        container = self.run("create", base, "/bin/true")
+        self.run("commit", "--change", f"WORKDIR {workdir}", container, image)
+        self.run("rm", container)
+        try:
+            yield image
+        finally:
+            self.run("rmi", "-f", image)
 
     def get(self, path, seconds=30):
         """What it answers, or None when there is no such thing: without the start of a program."""
