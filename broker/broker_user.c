@@ -9,7 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "attr.h"
 #include "config.h"
+#include "diag.h"
 
 #define GROUPS_MAX   256
 #define SPAWNER_USER "sallyport-spawner" /* of the packaged unit */
@@ -77,8 +79,8 @@ broker_user_become(const struct config *c)
 	return become(uid, stat(c->engine.socket, &st) == 0 ? st.st_gid : 0);
 }
 
-bool
-broker_user_become_spawner(const struct config *c)
+static bool
+become_spawner(const struct config *c)
 {
 	const struct passwd *spawner = getpwnam(SPAWNER_USER);
 
@@ -93,4 +95,26 @@ broker_user_leave(void)
 	/* With less than before it would tell lies: what it cannot have back it does not go on without. */
 	if (seteuid(0) < 0 || setegid(own.gid) < 0 || setgroups((size_t)own.n, own.groups) < 0)
 		abort();
+}
+
+bool
+broker_users_can_load(const struct config *c, const char *path, struct diag_list *diags)
+{
+	static bool (*const become_one[])(
+	    const struct config *) = { become_spawner, broker_user_become };
+	bool good = true;
+
+	for (size_t i = 0; good && i < SP_ARRAY_LEN(become_one); i++) {
+		struct config *again = NULL;
+
+		if (!become_one[i](c))
+			continue;
+		good = config_load(path, &again, diags) == 0;
+		broker_user_leave();
+		if (good) {
+			config_free(again);
+			diag_list_clear(diags);
+		}
+	}
+	return good;
 }

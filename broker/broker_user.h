@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 struct config;
+struct diag_list;
 
 /* Its state is its own; without any, it is who asks. */
 uid_t broker_user_of(const struct config *c);
@@ -21,12 +22,13 @@ const char *broker_user_name(const struct config *c);
  * give it. False: it is us, or we cannot become another; nothing has changed.
  */
 bool broker_user_become(const struct config *c);
-/*
- * The same for the user of the packaged spawner, who reads the configuration as well, beside a broker that is not
- * root. False also when there is no such user.
- */
-bool broker_user_become_spawner(const struct config *c);
-/* Root again, after one of these was true. */
+/* Root again, after this was true. */
 void broker_user_leave(void);
+
+/*
+ * Whether the configuration at path, which root has loaded, can be loaded by that user, and by the user of the packaged
+ * spawner beside a broker that is not root; else *diags has why not. Warnings are not said again.
+ */
+bool broker_users_can_load(const struct config *c, const char *path, struct diag_list *diags);
 
 #endif

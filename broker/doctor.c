@@ -73,40 +73,20 @@ say_diags(struct doctor *d, const char *check, const struct diag_list *diags)
 	}
 }
 
-/* Whether somebody else than root, whom become() makes us, can read what root has read. */
-static bool
-is_for(bool (*become)(const struct config *), const char *path, const struct config *c,
-    struct doctor *d)
-{
-	struct diag_list theirs = DIAG_LIST_INIT;
-	struct config *again = NULL;
-	bool good;
-
-	if (!become(c))
-		return true;
-	good = config_load(path, &again, &theirs) == 0;
-	/* Warnings have been said. */
-	if (good)
-		config_free(again);
-	else
-		say_diags(d, "configuration", &theirs);
-	diag_list_clear(&theirs);
-	broker_user_leave();
-	return good;
-}
-
 static struct config *
 examine_config(struct doctor *d, const char *path)
 {
 	struct diag_list diags = DIAG_LIST_INIT;
+	struct diag_list theirs = DIAG_LIST_INIT;
 	struct config *c = NULL;
 
 	if (config_load(path, &c, &diags) != 0)
 		c = NULL;
-	else if (is_for(broker_user_become_spawner, path, c, d) &&
-	    is_for(broker_user_become, path, c, d))
+	else if (broker_users_can_load(c, path, &theirs))
 		doctor_say(d, DOCTOR_OK, "configuration", NULL, "%s can be used", path);
+	say_diags(d, "configuration", &theirs);
 	say_diags(d, "configuration", &diags);
+	diag_list_clear(&theirs);
 	diag_list_clear(&diags);
 	return c;
 }

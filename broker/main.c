@@ -51,38 +51,20 @@ check_shadow(const struct config *c)
 	policy_unref(policy);
 }
 
-/* What root has loaded, others have to. */
-static bool
-can_be_loaded(const char *path)
-{
-	struct diag_list diags = DIAG_LIST_INIT;
-	struct config *again = NULL;
-	bool good = config_load(path, &again, &diags) == 0;
-
-	/* Warnings have been said. */
-	if (good)
-		config_free(again);
-	else
-		diag_print(&diags, stderr);
-	diag_list_clear(&diags);
-	return good;
-}
-
 /* The files of a broker that is not root are for its user to read: what root sees of them says nothing. */
 static bool
 look_as_broker_user(const struct service *s)
 {
-	bool good = true;
+	struct diag_list diags = DIAG_LIST_INIT;
+	bool good = broker_users_can_load(s->config, s->options.config, &diags);
 
-	if (broker_user_become_spawner(s->config)) {
-		good = can_be_loaded(s->options.config);
-		broker_user_leave();
-	}
-	if (!good || !broker_user_become(s->config))
-		return good;
-	log_info("checked as user %s, whom state_dir %s belongs to: so the broker is that user",
-	    broker_user_name(s->config), s->config->state_dir);
-	return can_be_loaded(s->options.config);
+	if (!good)
+		diag_print(&diags, stderr);
+	diag_list_clear(&diags);
+	if (good && broker_user_become(s->config))
+		log_info("checked as user %s, whom state_dir %s belongs to: so the broker is that user",
+		    broker_user_name(s->config), s->config->state_dir);
+	return good;
 }
 
 /* -t: what sshd -t and nginx -t do. */
