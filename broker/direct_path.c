@@ -116,23 +116,23 @@ still_alive(int pidfd)
 }
 
 /*
- * What no engine can make up. Docker's account of a container is compared with what was asked for; here only
- * whether its processes can gain anything, and where that cannot be seen it is as before.
+ * What no engine can make up. Docker's own account has been compared with what was asked for; here whether its
+ * processes can gain anything, and where its mounts have gone. Where that cannot be seen it is as before.
  */
 static bool
 kernel_agrees(const struct data_path *d, char *why, size_t cap)
 {
 	int r;
 
-	if (!d->podman) {
-		r = kernel_account_check_power(d->reporter, why, cap);
-		if (r < 0)
-			log_debug("container id=%.12s %s", d->id, why);
-		return r <= 0;
-	}
 	if (d->described && d->asked == NULL) {
 		(void)snprintf(why, cap, "out of memory");
 		return false;
+	}
+	if (!d->podman) {
+		r = kernel_account_check_docker(d->reporter, d->asked, why, cap);
+		if (r < 0)
+			log_debug("container id=%.12s %s", d->id, why);
+		return r <= 0;
 	}
 	return kernel_account_check(d->reporter, d->asked, why, cap) == 0;
 }

@@ -292,6 +292,15 @@ same_dns(const struct difference *r, const struct engine_container_spec *s,
 	return true;
 }
 
+/* An engine takes the beginning of an id as well; the one that it found is here by its name. */
+static bool
+same_network(const struct difference *r, const struct engine_container_spec *s,
+    const struct engine_container *c)
+{
+	return s->network != ENGINE_NETWORK_NAMED ||
+	    same_single(r, "the network", s->network_name, c->networks, c->n_networks);
+}
+
 /* In its own words: "shareable" is a namespace of its own that others could be let into. */
 static bool
 same_namespaces_podman(const struct difference *r, const struct engine_container_spec *s,
@@ -304,8 +313,7 @@ same_namespaces_podman(const struct difference *r, const struct engine_container
 	if (c->n_networks != (none ? 0U : 1U) && !(none && has_none))
 		return differ(r, "it is in %zu networks", c->n_networks);
 	return same_text(r, "NetworkMode", none ? "none" : "bridge", c->network_mode) &&
-	    (s->network != ENGINE_NETWORK_NAMED ||
-		same_text(r, "the network", s->network_name, c->networks[0])) &&
+	    same_network(r, s, c) &&
 	    (strcmp(c->ipc_mode, "private") == 0 ||
 		same_text(r, "IpcMode", "shareable", c->ipc_mode)) &&
 	    same_text(r, "CgroupMode", "private", c->cgroupns_mode) &&
@@ -319,7 +327,7 @@ same_namespaces(const struct difference *r, const struct engine_container_spec *
 	return same_flag(r, "NetworkDisabled", s->network == ENGINE_NETWORK_NONE,
 		   c->network_disabled) &&
 	    same_text(r, "NetworkMode", engine_spec_network_mode(s), c->network_mode) &&
-	    same_text(r, "IpcMode", "private", c->ipc_mode) &&
+	    same_network(r, s, c) && same_text(r, "IpcMode", "private", c->ipc_mode) &&
 	    same_text(r, "CgroupnsMode", "private", c->cgroupns_mode) && same_dns(r, s, c);
 }
 

@@ -261,12 +261,22 @@ read_host_config(struct parse *p, const json_t *root, struct engine_container *c
 }
 
 static void
-read_podman(struct parse *p, const json_t *root, struct engine_container *c)
+read_networks(struct parse *p, const json_t *root, struct engine_container *c)
 {
 	json_t *networks = json_object_get(parse_need_object(p, root, "NetworkSettings"), "Networks");
-	const json_t *o = parse_need_object(p, root, "HostConfig");
 	const char *name;
 	json_t *value;
+
+	c->networks = parse_allocate(p, json_object_size(networks), sizeof(*c->networks));
+	if (c->networks == NULL)
+		return;
+	json_object_foreach(networks, name, value) c->networks[c->n_networks++] = name;
+}
+
+static void
+read_podman(struct parse *p, const json_t *root, struct engine_container *c)
+{
+	const json_t *o = parse_need_object(p, root, "HostConfig");
 
 	c->runtime = parse_get_text(p, root, "OCIRuntime");
 	c->cgroupns_mode = parse_get_text(p, o, "CgroupMode");
@@ -276,10 +286,6 @@ read_podman(struct parse *p, const json_t *root, struct engine_container *c)
 	for (size_t i = 0; i < SP_ARRAY_LEN(podman_must_be_empty); i++)
 		if (!is_empty(json_object_get(root, podman_must_be_empty[i])))
 			c->surplus = podman_must_be_empty[i];
-	c->networks = parse_allocate(p, json_object_size(networks), sizeof(*c->networks));
-	if (c->networks == NULL)
-		return;
-	json_object_foreach(networks, name, value) c->networks[c->n_networks++] = name;
 }
 
 static int
@@ -309,6 +315,7 @@ inspect(const char *text, size_t len, bool podman, struct engine_container **ret
 	read_image_id(root, c);
 	read_host_config(&p, root, c);
 	read_made(&p, root, c);
+	read_networks(&p, root, c);
 	if (podman)
 		read_podman(&p, root, c);
 	if (p.failed)

@@ -190,7 +190,7 @@ struct engine_container {
 	int64_t nofile_soft, nofile_hard; /* -1: not set */
 	int64_t core_soft, core_hard;
 	size_t n_ulimits;
-	const char **networks; /* Podman: their names */
+	const char **networks; /* their names */
 	size_t n_networks;
 	struct engine_seen_mount *asked;
 	size_t n_asked;

@@ -144,14 +144,6 @@ has_host_users(const struct kernel_account *a)
 	    outside == 0 && n == UINT32_MAX;
 }
 
-int
-kernel_account_judge_power(const struct kernel_account *a, char *why, size_t cap)
-{
-	const struct difference r = { why, cap };
-
-	return !has_host_users(a) || is_powerless(&r, a->status) ? 0 : KERNEL_ACCOUNT_E_DIFFERS;
-}
-
 static bool
 same_process(const struct difference *r, const struct kernel_account *a,
     const struct engine_container_spec *s)
@@ -365,6 +357,7 @@ covers(const struct seen *m, size_t path)
 
 /* What has been found in the whole of a container's mountinfo. */
 struct tally {
+	bool asked_alone; /* what nobody asked for is not looked at */
 	unsigned roots;
 	bool proc;
 	bool covered[KERNEL_ACCOUNT_PATHS];
@@ -419,6 +412,8 @@ take_mount(const struct difference *r, const struct kernel_account *a, struct ta
 {
 	bool taken;
 
+	if (t->asked_alone)
+		return take_asked(r, t, s, m, &taken);
 	if (strcmp(m->point, "/") == 0) {
 		t->roots++;
 		return s == NULL || !s->read_only_root || has_option(m->options, "ro")
@@ -431,16 +426,9 @@ take_mount(const struct difference *r, const struct kernel_account *a, struct ta
 }
 
 static bool
-is_complete(const struct difference *r, const struct kernel_account *a, const struct tally *t,
+has_all_asked(const struct difference *r, const struct tally *t,
     const struct engine_container_spec *s)
 {
-	if (t->roots != 1 || !t->proc)
-		return differ(r, "its root or /proc is not mounted once");
-	for (size_t i = 0; i < KERNEL_ACCOUNT_PATHS; i++) {
-		if (a->there[i] && !t->covered[i])
-			return differ(r, "%s is not %s", kernel_account_paths[i],
-			    i < KERNEL_ACCOUNT_HIDDEN ? "hidden" : "read-only");
-	}
 	for (size_t i = 0; s != NULL && i < s->n_mounts; i++) {
 		if (i >= ENGINE_MOUNTS_MAX || !t->asked[i])
 			return differ(r, "nothing is mounted at %.128s", s->mounts[i].target);
@@ -449,11 +437,27 @@ is_complete(const struct difference *r, const struct kernel_account *a, const st
 }
 
 static bool
-same_mounts(const struct difference *r, const struct kernel_account *a,
+is_complete(const struct difference *r, const struct kernel_account *a, const struct tally *t,
     const struct engine_container_spec *s)
 {
+	if (t->asked_alone)
+		return has_all_asked(r, t, s);
+	if (t->roots != 1 || !t->proc)
+		return differ(r, "its root or /proc is not mounted once");
+	for (size_t i = 0; i < KERNEL_ACCOUNT_PATHS; i++) {
+		if (a->there[i] && !t->covered[i])
+			return differ(r, "%s is not %s", kernel_account_paths[i],
+			    i < KERNEL_ACCOUNT_HIDDEN ? "hidden" : "read-only");
+	}
+	return has_all_asked(r, t, s);
+}
+
+static bool
+same_mounts(const struct difference *r, const struct kernel_account *a,
+    const struct engine_container_spec *s, bool asked_alone)
+{
 	size_t len = strlen(a->mountinfo);
-	struct tally t = { 0 };
+	struct tally t = { .asked_alone = asked_alone };
 	char *copy, *rest, *line;
 	struct seen m;
 	bool good = true;
@@ -481,7 +485,18 @@ kernel_account_judge(const struct kernel_account *a, const struct engine_contain
 {
 	const struct difference r = { why, cap };
 
-	if (same_process(&r, a, spec) && same_mounts(&r, a, spec))
+	if (same_process(&r, a, spec) && same_mounts(&r, a, spec, false))
 		return 0;
 	return KERNEL_ACCOUNT_E_DIFFERS;
+}
+
+int
+kernel_account_judge_docker(const struct kernel_account *a,
+    const struct engine_container_spec *spec, char *why, size_t cap)
+{
+	const struct difference r = { why, cap };
+
+	if (has_host_users(a) && !is_powerless(&r, a->status))
+		return KERNEL_ACCOUNT_E_DIFFERS;
+	return spec == NULL || same_mounts(&r, a, spec, true) ? 0 : KERNEL_ACCOUNT_E_DIFFERS;
 }

@@ -37,13 +37,6 @@ struct kernel_account {
 };
 
 /*
- * Whether it can gain nothing: no capability, in no set, and none to be had by a program that it starts. True
- * also when its user namespace is another one, in which capabilities are not the host's. Looks at status and
- * uid_map alone. 0 or KERNEL_ACCOUNT_E_DIFFERS with a sentence in why[cap].
- */
-SP_MUST_CHECK int kernel_account_judge_power(const struct kernel_account *a, char *why, size_t cap);
-
-/*
  * Whether the container is confined as spec asks: user, system call filter, namespaces, limits on files, and
  * that exactly those mounts are there that were asked for, or that every container has. spec NULL: it is
  * not known any more; what a container of any profile must have is looked for. As above. What it cannot see:
@@ -53,14 +46,25 @@ SP_MUST_CHECK int kernel_account_judge(const struct kernel_account *a,
     const struct engine_container_spec *spec, char *why, size_t cap);
 
 /*
+ * The part of this that is asked of an engine whose own account was compared already: that it can gain nothing (no
+ * capability, in no set, and none to be had by a program that it starts; true also when its user namespace is
+ * another one, in which capabilities are not the host's), and that each mount of spec is where it was asked for,
+ * once: an engine follows an image's symbolic links, and does not say where they led. spec NULL: not known any
+ * more. Looks at status, uid_map and, with a spec, mountinfo. As above.
+ */
+SP_MUST_CHECK int kernel_account_judge_docker(const struct kernel_account *a,
+    const struct engine_container_spec *spec, char *why, size_t cap);
+
+/*
  * Read the account of a process and judge it. The caller makes sure afterwards that pid still is the process
  * that is meant. 0, KERNEL_ACCOUNT_E_DIFFERS, or -errno: it cannot be read; why says what.
  */
 SP_MUST_CHECK int kernel_account_check(pid_t pid, const struct engine_container_spec *spec,
     char *why, size_t cap);
 
-/* The same with kernel_account_judge_power(). */
-SP_MUST_CHECK int kernel_account_check_power(pid_t pid, char *why, size_t cap);
+/* The same with kernel_account_judge_docker(). */
+SP_MUST_CHECK int kernel_account_check_docker(pid_t pid, const struct engine_container_spec *spec,
+    char *why, size_t cap);
 
 /* Whether this process sees in /proc what kernel_account_check() needs. 0, or -errno with a sentence. */
 SP_MUST_CHECK int kernel_account_available(char *why, size_t cap);

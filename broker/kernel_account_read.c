@@ -116,7 +116,7 @@ struct reading {
 };
 
 static int
-read_power(struct reading *g, pid_t pid, char *why, size_t cap)
+read_identity(struct reading *g, pid_t pid, char *why, size_t cap)
 {
 	int r;
 
@@ -130,19 +130,27 @@ read_power(struct reading *g, pid_t pid, char *why, size_t cap)
 }
 
 static int
+read_mounts(struct reading *g, char *why, size_t cap)
+{
+	int r = read_about(g->process, "mountinfo", MOUNTS_MAX, &g->mountinfo, why, cap);
+
+	g->account.mountinfo = g->mountinfo;
+	return r;
+}
+
+static int
 read_rest(struct reading *g, char *why, size_t cap)
 {
 	struct kernel_account *a = &g->account;
 	int r = read_about(g->process, "limits", STATUS_MAX, &g->limits, why, cap);
 
 	if (r == 0)
-		r = read_about(g->process, "mountinfo", MOUNTS_MAX, &g->mountinfo, why, cap);
+		r = read_mounts(g, why, cap);
 	if (r == 0)
 		r = read_net(g->process, &a->net, why, cap);
 	if (r == 0)
 		r = read_net(HOST, &a->host_net, why, cap);
 	a->limits = g->limits;
-	a->mountinfo = g->mountinfo;
 	read_queues(a);
 	for (size_t i = 0; i < KERNEL_ACCOUNT_PATHS; i++)
 		a->there[i] = access(kernel_account_paths[i], F_OK) == 0;
@@ -162,7 +170,7 @@ int
 kernel_account_check(pid_t pid, const struct engine_container_spec *spec, char *why, size_t cap)
 {
 	struct reading g = { 0 };
-	int r = read_power(&g, pid, why, cap);
+	int r = read_identity(&g, pid, why, cap);
 
 	if (r == 0)
 		r = read_rest(&g, why, cap);
@@ -173,13 +181,15 @@ kernel_account_check(pid_t pid, const struct engine_container_spec *spec, char *
 }
 
 int
-kernel_account_check_power(pid_t pid, char *why, size_t cap)
+kernel_account_check_docker(pid_t pid, const struct engine_container_spec *spec, char *why, size_t cap)
 {
 	struct reading g = { 0 };
-	int r = read_power(&g, pid, why, cap);
+	int r = read_identity(&g, pid, why, cap);
 
+	if (r == 0 && spec != NULL)
+		r = read_mounts(&g, why, cap);
 	if (r == 0)
-		r = kernel_account_judge_power(&g.account, why, cap);
+		r = kernel_account_judge_docker(&g.account, spec, why, cap);
 	reading_clear(&g);
 	return r;
 }

@@ -139,7 +139,7 @@ def test_working_directory_of_the_tenants_making(broker, root, how, begins):
 @pytest.fixture
 def inside(engine):
     """An image whose WORKDIR is in the directory of the host."""
-    with engine.image_beginning_in("/home/me/work", "sallyport-test/bash:latest") as image:
+    with engine.image_made_of("sallyport-test/bash:latest", "WORKDIR /home/me/work") as image:
         yield image
 
 

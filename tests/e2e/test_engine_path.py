@@ -108,7 +108,7 @@ def test_listeners_are_refused(broker):
 @pytest.fixture
 def with_workdir(engine):
     """An image whose WORKDIR is in a directory of the user's."""
-    with engine.image_beginning_in("/home/dev/x", "sallyport-test/busybox:latest") as image:
+    with engine.image_made_of("sallyport-test/busybox:latest", "WORKDIR /home/dev/x") as image:
         yield image
 
 

@@ -73,6 +73,18 @@ def test_network_that_is_not_there(broker):
     assert "no-such-network" in broker.log()
 
 
+def test_id_in_a_name_s_place(broker, engine):
+    """What the engine takes for the beginning of an id is somebody else's network."""
+    [described] = json.loads(engine.run("network", "inspect", NAMED))
+    beginning = described["Id"][:12]
+    broker.policy["profiles"]["named"]["container"]["network"] = beginning
+    broker.stop()
+    broker.start()
+    r = broker.target.ssh("echo never", user="named")
+    assert (r.returncode, r.stdout) == (255, b"")
+    assert f'the network is "{NAMED}" instead of "{beginning}"' in broker.log()
+
+
 @pytest.fixture
 def neighbour(engine, network):
     """Somebody else's container in the named network, with an echo at port 7000: its id and address."""

@@ -4,7 +4,7 @@
  * specification; an empty one stands for what is right, so that one of them can be wrong alone. Whatever they
  * are, that ends; and what is found right says what makes it right.
  *
- * Covers: kernel_account_judge kernel_account_judge_power parse_mount unescape take_asked take_system is_complete
+ * Covers: kernel_account_judge kernel_account_judge_docker parse_mount unescape take_asked take_system is_complete
  * Floor: 35
  */
 #include <stdlib.h>
@@ -49,7 +49,7 @@ fuzz_one(const uint8_t *data, size_t len)
 			*texts[i] = text[i];
 	}
 	if (kernel_account_judge(&a, &good, why, sizeof(why)) == 0) {
-		FUZZ_CHECK(kernel_account_judge_power(&a, why, sizeof(why)) == 0);
+		FUZZ_CHECK(kernel_account_judge_docker(&a, &good, why, sizeof(why)) == 0);
 		FUZZ_CHECK(
 		    strstr(a.status, "CapEff:") != NULL && strstr(a.status, "Seccomp:") != NULL);
 		FUZZ_CHECK(strstr(a.mountinfo, "/.sallyport") != NULL);
@@ -59,6 +59,7 @@ fuzz_one(const uint8_t *data, size_t len)
 		FUZZ_CHECK(strnlen(why, sizeof(why)) > 0 && strnlen(why, sizeof(why)) < sizeof(why));
 	}
 	(void)!kernel_account_judge(&a, NULL, why, sizeof(why));
+	(void)!kernel_account_judge_docker(&a, &good, why, sizeof(why));
 	for (size_t i = 0; i < TEXTS; i++)
 		free(text[i]);
 }

@@ -79,6 +79,7 @@ static const char inspected[] =
     "\"Destination\":\"/opt\",\"Driver\":\"local\",\"Mode\":\"z\",\"RW\":false},"
     "{\"Type\":\"bind\",\"Source\":\"/srv/www/alice\",\"Destination\":\"/www\",\"Mode\":\"\","
     "\"RW\":true,\"Propagation\":\"rprivate\"}],"
+    "\"NetworkSettings\":{\"Networks\":{\"none\":{\"NetworkID\":\"\"}}},"
     "\"Config\":{\"Hostname\":\"shell\",\"User\":\"1000:100\",\"AttachStdin\":false,"
     "\"AttachStdout\":false,\"AttachStderr\":false,\"Tty\":false,\"OpenStdin\":false,"
     "\"StdinOnce\":false,\"Env\":null,\"Cmd\":[],\"Healthcheck\":{\"Test\":[\"NONE\"]},"

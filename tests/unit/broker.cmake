@@ -8,7 +8,7 @@ sp_add_test(NAME test_activity LABEL unit SIDE broker SOURCES unit/test_activity
 sp_add_test(NAME test_ceilings LABEL unit SIDE broker SOURCES unit/test_ceilings.c LIBS sp_broker)
 sp_add_test(NAME test_user_containers LABEL unit SIDE broker
   SOURCES unit/test_user_containers.c support/fake_engine.c LIBS sp_broker Threads::Threads)
-target_link_options(test_user_containers PRIVATE -Wl,--wrap=kernel_account_check_power)
+target_link_options(test_user_containers PRIVATE -Wl,--wrap=kernel_account_check_docker)
 sp_add_test(NAME test_kernel_account LABEL unit SIDE broker SOURCES unit/test_kernel_account.c
   LIBS sp_broker)
 sp_add_test(NAME test_admission LABEL unit SIDE broker SOURCES unit/test_admission.c LIBS sp_broker)

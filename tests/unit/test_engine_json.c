@@ -518,6 +518,44 @@ podman_has_words_of_its_own(void **state)
 	check_podman(&good, "Name", "\"/sallyport-0123456789abcdef\"", true);
 }
 
+/* Docker takes the beginning of an id for a name that is not there: the mode is as asked, the network another one. */
+static void
+networks_of_docker_are_compared(void **state)
+{
+	static const struct {
+		const char *networks, *says;
+	} cases[] = {
+		{ "{\"tenant-b\":{}}", "the network is \"tenant-b\" instead of \"cafe\"" },
+		{ "{\"cafe\":{},\"tenant-b\":{}}", "the network has 2 entries" },
+		{ "{}", "the network has 0 entries" },
+		{ "null", "the network has 0 entries" },
+		{ "{\"cafe\":{}}", NULL },
+	};
+	struct engine_container_spec s = good;
+	char *a = changed(inspected, "HostConfig.NetworkMode", "\"cafe\"");
+	char *b = changed(a, "Config.NetworkDisabled", "false");
+
+	(void)state;
+	s.network = ENGINE_NETWORK_NAMED;
+	s.network_name = "cafe";
+	for (size_t i = 0; i < SP_ARRAY_LEN(cases); i++) {
+		char *text = changed(b, "NetworkSettings.Networks", cases[i].networks);
+		struct engine_container *c = NULL;
+		char why[512] = "";
+		int r;
+
+		assert_int_equal(engine_json_inspect(text, strlen(text), &c, why, sizeof(why)), 0);
+		r = engine_compare(&s, c, why, sizeof(why));
+		if ((r == 0) != (cases[i].says == NULL) ||
+		    (r != 0 && strstr(why, cases[i].says) == NULL))
+			fail_msg("%s: \"%s\"", cases[i].networks, why);
+		engine_container_free(c);
+		free(text);
+	}
+	free(a);
+	free(b);
+}
+
 static void
 podman_networks_are_compared(void **state)
 {
@@ -984,6 +1022,7 @@ main(void)
 		cmocka_unit_test(working_directories_of_images),
 		cmocka_unit_test(every_difference_of_podman_is_found),
 		cmocka_unit_test(podman_has_words_of_its_own),
+		cmocka_unit_test(networks_of_docker_are_compared),
 		cmocka_unit_test(podman_networks_are_compared),
 		cmocka_unit_test(podman_is_asked_for_all_of_it),
 		cmocka_unit_test(podman_has_a_word_for_no_image),

@@ -40,7 +40,7 @@ what_was_asked_for_is_right(void **state)
 		fail_msg("%s", why);
 	/* One of an earlier broker's. */
 	assert_int_equal(kernel_account_judge(&a, NULL, why, sizeof(why)), 0);
-	assert_int_equal(kernel_account_judge_power(&a, why, sizeof(why)), 0);
+	assert_int_equal(kernel_account_judge_docker(&a, NULL, why, sizeof(why)), 0);
 	/* Without supplementary groups. */
 	a.status = text = changed(good_status, "Groups:\t100 ", "Groups:\t");
 	assert_int_equal(kernel_account_judge(&a, &good, why, sizeof(why)), 0);
@@ -177,9 +177,9 @@ no_text_is_read_beyond_its_end(void **state)
 	}
 }
 
-/* For Docker: only whether it can gain anything, and nothing in a user namespace of its own. */
+/* For Docker: whether it can gain anything, and nothing in a user namespace of its own. */
 static void
-power_is_all_that_docker_is_asked_for(void **state)
+power_is_asked_of_docker(void **state)
 {
 	struct kernel_account a = good_account();
 	char why[256] = "";
@@ -188,18 +188,55 @@ power_is_all_that_docker_is_asked_for(void **state)
 	(void)state;
 	a.mountinfo = a.limits = "";
 	a.status = text = changed(good_status, "Seccomp:\t2", "Seccomp:\t0");
-	assert_int_equal(kernel_account_judge_power(&a, why, sizeof(why)), 0);
+	assert_int_equal(kernel_account_judge_docker(&a, NULL, why, sizeof(why)), 0);
 	free(text);
 	a.status = text =
 	    changed(good_status, "CapBnd:\t0000000000000000", "CapBnd:\t00000000a80425fb");
-	assert_int_equal(kernel_account_judge_power(&a, why, sizeof(why)), KERNEL_ACCOUNT_E_DIFFERS);
+	assert_int_equal(kernel_account_judge_docker(&a, NULL, why, sizeof(why)),
+	    KERNEL_ACCOUNT_E_DIFFERS);
 	assert_non_null(strstr(why, "it has capabilities: CapBnd: 00000000a80425fb"));
 	a.uid_map = "         0     100000      65536\n";
-	assert_int_equal(kernel_account_judge_power(&a, why, sizeof(why)), 0);
+	assert_int_equal(kernel_account_judge_docker(&a, NULL, why, sizeof(why)), 0);
 	free(text);
 	a.uid_map = good_uid_map;
 	a.status = "";
-	assert_int_equal(kernel_account_judge_power(&a, why, sizeof(why)), KERNEL_ACCOUNT_E_DIFFERS);
+	assert_int_equal(kernel_account_judge_docker(&a, NULL, why, sizeof(why)),
+	    KERNEL_ACCOUNT_E_DIFFERS);
+}
+
+/* Of an image's link: the engine says the target, the kernel where it led. What nobody asked for is Docker's to say. */
+static void
+mounts_of_docker_are_where_they_were_asked_for(void **state)
+{
+	static const struct {
+		const char *old, *new, *says;
+	} cases[] = {
+		{ "/home rw,", "/etc rw,", "nothing is mounted at /home" },
+		{ "/.sallyport ro,", "/usr/bin ro,", "nothing is mounted at /.sallyport" },
+		{ "/opt ro,", "/home ro,", "two things are mounted at /home" },
+		{ "/opt ro,", "/opt rw,", "/opt can be written" },
+		{ "/tmp rw,nosuid,nodev,", "/tmp rw,nosuid,nodevice,", "/tmp may have devices" },
+		{ "- sysfs sysfs ro", "- sysfs", "not understood" },
+		{ LAST, "\n114 171", "cut short" },
+	};
+	struct kernel_account a = good_account();
+	char why[256] = "";
+	char *text;
+
+	(void)state;
+	assert_int_equal(kernel_account_judge_docker(&a, &good, why, sizeof(why)), 0);
+	a.mountinfo = text = changed(good_mountinfo, LAST,
+	    LAST "115 165 254:0 /c/hosts /etc/hosts rw,relatime - ext4 /dev/vda rw\n");
+	assert_int_equal(kernel_account_judge_docker(&a, &good, why, sizeof(why)), 0);
+	free(text);
+	for (size_t i = 0; i < SP_ARRAY_LEN(cases); i++) {
+		a.mountinfo = text = changed(good_mountinfo, cases[i].old, cases[i].new);
+		if (kernel_account_judge_docker(&a, &good, why, sizeof(why)) !=
+			KERNEL_ACCOUNT_E_DIFFERS ||
+		    strstr(why, cases[i].says) == NULL)
+			fail_msg("\"%s\" instead of \"%s\"", why, cases[i].says);
+		free(text);
+	}
 }
 
 /* This process is in no container, and one that is gone has no account. */
@@ -222,7 +259,7 @@ the_real_one_is_read(void **state)
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	assert_true(kernel_account_check(pid, &good, why, sizeof(why)) < 0);
 	assert_non_null(strstr(why, "cannot read /proc/"));
-	assert_true(kernel_account_check_power(pid, why, sizeof(why)) < 0);
+	assert_true(kernel_account_check_docker(pid, &good, why, sizeof(why)) < 0);
 	assert_int_equal(count_fds(), before);
 }
 
@@ -235,7 +272,8 @@ main(void)
 		cmocka_unit_test(the_rest_is_looked_at),
 		cmocka_unit_test(a_found_one_is_looked_at),
 		cmocka_unit_test(no_text_is_read_beyond_its_end),
-		cmocka_unit_test(power_is_all_that_docker_is_asked_for),
+		cmocka_unit_test(power_is_asked_of_docker),
+		cmocka_unit_test(mounts_of_docker_are_where_they_were_asked_for),
 		cmocka_unit_test(the_real_one_is_read),
 	};
 

@@ -54,12 +54,15 @@ class Engine:
         return r.stdout.rstrip("\n")
 
     @contextlib.contextmanager
-    def image_beginning_in(self, workdir, base):
-        """A name for base with this WORKDIR, as long as it is needed."""
-        image = "sallyport-test/with-workdir:latest"
-        container = self.run("create", base, "/bin/true")
-        self.run("commit", "--change", f"WORKDIR {workdir}", container, image)
-        self.run("rm", container)
+    def image_made_of(self, base, *changes, program=("/bin/true",)):
+        """A name for what root's program makes of base, with these changes as of a Dockerfile, as long as it is needed."""
+        container = self.run("create", "--network", "none", "--user", "0", base, *program)
+        image = f"sallyport-test/made-{container[:12]}:latest"
+        try:
+            self.run("start", "-a", container)
+            self.run("commit", *(word for change in changes for word in ("--change", change)), container, image)
+        finally:
+            self.run("rm", "-f", container)
         try:
             yield image
         finally:
