@@ -104,7 +104,7 @@ heap_of(struct admission *a, const struct admission_source *s)
 	return &a->heaps[s->network.family == AF_INET ? FAMILY_V4 : FAMILY_V6];
 }
 
-/* The source of an address, or NULL: it is exempt, or of no family that has sources. */
+/* The network that an address counts as. False: it is exempt, or of no family that has sources. */
 static bool
 network_of(const struct admission *a, const struct sockaddr_storage *address, struct cidr *ret)
 {

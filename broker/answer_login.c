@@ -32,7 +32,7 @@
 #include "worker_pool.h"
 
 #define QUESTIONS_MAX  64 /* queries and logins of one connection, beside those that were refused */
-#define SIGNATURE_COST 64 /* in records: some tens at once, then sixteen in a second */
+#define SIGNATURE_COST 64 /* in records: fifteen at once, then sixteen in a second */
 
 /* As OpenSSH: a refusal takes at least so long from the question, plus what depends on a secret and the name. */
 #define REFUSAL_US        5000

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What every part of the running broker shares: one struct, made in main.c, passed by pointer.
- * There are no globals.
+ * Nothing of it is in a global.
  */
 #ifndef SP_BROKER_H
 #define SP_BROKER_H
@@ -51,8 +51,8 @@ struct broker {
 	struct ceilings *ceilings; /* what is held of them */
 	struct container_set *containers;
 	struct image_watch *images;
-	struct pool *pool;                       /* NULL: there is none */
-	struct user_containers *user_containers; /* NULL: no profile can have mode "user" */
+	struct pool *pool;
+	struct user_containers *user_containers;
 	struct worker_pool *workers;
 	const struct listener *listener; /* NULL: nobody is accepted yet */
 	struct broker_counters counters;

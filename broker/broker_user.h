@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The user that the broker runs as, for root who asks in its place: what root can read the broker may not, and what
+ * The user that the broker runs as, when root asks in its place: the broker may be unable to read what root can, and what
  * belongs to the broker is not root's. For -t and -D only.
  */
 #ifndef SP_BROKER_USER_H

@@ -24,7 +24,7 @@
 struct config_engine {
 	const char *socket;         /* Unix socket; default /var/run/docker.sock */
 	uint32_t call_timeout_ms;   /* one call; default 10 s */
-	uint32_t start_timeout_ms;  /* create and start together; default 60 s */
+	uint32_t start_timeout_ms;  /* the wait for a turn, and then the start; default 60 s */
 	uint32_t probe_interval_ms; /* default 10 s */
 	uint32_t starts;            /* starts in flight at most, 1..64; default 4 */
 	const char *guest_dir;      /* the guest bundle on this host; default in libexec */

@@ -110,7 +110,7 @@ container_discard(struct container *c)
 	if (c->name[0] != '\0')
 		audit_container(c, "container.remove", NULL);
 	if (c->id[0] != '\0' && engine_discard(c->broker->engine, c->id) < 0)
-		log_error("connection=%s container=%s cannot be removed now; the next start will",
+		log_error("connection=%s container=%s cannot be removed now; the next start removes it",
 		    c->connection, c->name);
 	container_forget(c);
 }
@@ -532,8 +532,9 @@ on_found(void *arg, const struct engine_result *result)
 	c->launch = NULL;
 	if (result->error != ENGINE_OK || seen == NULL || strcmp(seen->id, c->id) != 0 ||
 	    strcmp(seen->name, c->name) != 0) {
-		log_error("container=%s cannot be looked at: %s", c->name,
-		    result->error != ENGINE_OK ? result->sentence : "it is another one");
+		log_error("container=%s cannot be inspected: %s", c->name,
+		    result->error != ENGINE_OK ? result->sentence
+					       : "the engine described another container");
 		container_fail(c, CONTAINER_NOT_FOUND_AGAIN);
 		return;
 	}

@@ -65,8 +65,7 @@ struct container_request {
 /* 0 or -errno. */
 SP_MUST_CHECK int container_set_new(struct broker *b, struct container_set **ret);
 void container_set_free(struct container_set *set);
-/* Containers that exist, whoever they are for, including those that are on their way out: what a ceiling
- * on containers has to count. */
+/* Containers that exist, whoever they are for, including those that are on their way out. */
 unsigned container_set_count(const struct container_set *set);
 /* Whether one of them has this name. */
 bool container_set_has(const struct container_set *set, const char *name);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Broker: the set of containers, who has them, and what can be asked about one. No side effects. */
+/* Broker: the set of containers, who has them, and what can be asked about one. Nothing here calls the engine. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Broker: the administrator's socket. Whoever is heard here may end sessions and see who is in, nothing
- * more; requests are bounded, and a client that neither asks nor reads is dropped.
+ * Broker: the administrator's socket. Whoever is heard here may see who is in, end sessions and
+ * reload the policy, nothing more; requests are bounded, and a client that neither asks nor reads is dropped.
  */
 #include "control.h"
 
@@ -167,7 +167,8 @@ on_request(struct bufferevent *stream, void *arg)
 
 	/* It is told after it has asked: an answer before the question is lost with the connection. */
 	if (line != NULL && !c->may_ask)
-		send_answer(c, control_error("only root and the configured group may ask"));
+		send_answer(c,
+		    control_error("only root, the broker's user and the configured group may ask"));
 	else if (line != NULL)
 		send_answer(c, control_answer(&c->control->context, line, len));
 	else if (evbuffer_get_length(input) >= REQUEST_MAX)

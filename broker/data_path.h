@@ -64,7 +64,6 @@ struct data_path_waiter {
 };
 
 struct data_path_ops {
-	const char *name;
 	/* Before the container is made, or found. name: the container's. 0 or -errno. */
 	int (*open)(struct broker *b, const char *name, enum data_path_life life,
 	    const struct data_path_events *events, struct data_path **ret);

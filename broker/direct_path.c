@@ -444,7 +444,6 @@ direct_hang_up(struct data_path *d)
 }
 
 const struct data_path_ops data_path_direct = {
-	.name = "direct",
 	.open = direct_open,
 	.describe = direct_describe,
 	.launched = direct_launched,

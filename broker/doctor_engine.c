@@ -621,7 +621,8 @@ examine_network(struct talk *t, const struct policy_profile *p)
 		doctor_say(t->d, DOCTOR_OK, "policy.network", NULL,
 		    "profile \"%s\": network %s is there", p->name, p->network_name);
 	else
-		doctor_say(t->d, DOCTOR_ERROR, "policy.network", "docker network create it",
+		doctor_say(t->d, DOCTOR_ERROR, "policy.network",
+		    "create it with docker network create",
 		    "profile \"%s\": the engine has no network %s (%u): its logins fail", p->name,
 		    p->network_name, t->status);
 	return true;
@@ -642,7 +643,7 @@ examine_volumes(struct talk *t, const struct policy_profile *p)
 			    "profile \"%s\": volume %s is there", p->name, name);
 		else
 			doctor_say(t->d, DOCTOR_NOTE, "policy.volume",
-			    "docker volume create it, if it should have an owner and content",
+			    "create it with docker volume create, if it should have an owner and content",
 			    "profile \"%s\": the engine has no volume %s (%u): it makes an empty one at the "
 			    "first login",
 			    p->name, name, t->status);
@@ -726,7 +727,7 @@ examine_profiles(struct talk *t)
 		if (examine_image(t, p) && examine_network(t, p) && examine_volumes(t, p))
 			continue;
 		doctor_say(t->d, DOCTOR_ERROR, "engine.responds", "look into the engine's log",
-		    "the engine has stopped to answer (%s): the rest is not examined", t->detail);
+		    "the engine has stopped answering (%s): the rest is not examined", t->detail);
 		return;
 	}
 }

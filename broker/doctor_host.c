@@ -376,7 +376,7 @@ examine_engine_socket(struct doctor *d)
 		doctor_say(d, DOCTOR_ERROR, "files.engine-socket",
 		    "give the socket a group and mode 0660, let everybody into its directory (x), and name the "
 		    "group in SupplementaryGroups= of the broker's unit",
-		    "%s is nothing that user %s, as whom the broker runs, may use: no container can be made",
+		    "%s may not be used by user %s, whom the broker runs as: no container can be made",
 		    path, broker_user_name(d->config));
 		return;
 	}

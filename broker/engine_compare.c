@@ -107,7 +107,6 @@ same_identity(const struct difference *r, const struct engine_container_spec *s,
 	(void)snprintf(user, sizeof(user), "%lu:%lu", (unsigned long)s->uid, (unsigned long)s->gid);
 	return same_text(r, "Name", s->name, c->name) && same_image(r, s, c) &&
 	    same_text(r, "User", user, c->user) &&
-	    (s->hostname == NULL || same_text(r, "Hostname", s->hostname, c->hostname)) &&
 	    (s->workdir == NULL ? is_safe_workdir(r, s, c->workdir)
 				: same_text(r, "WorkingDir", s->workdir, c->workdir));
 }

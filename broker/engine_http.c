@@ -45,7 +45,7 @@ struct engine_http_call {
 	enum engine_http_outcome stopped;
 	char api_version[ENGINE_HTTP_VERSION_MAX];
 	char podman[ENGINE_HTTP_VERSION_MAX];
-	/* upgrade: the connection is ours, not curl's, from its begin */
+	/* upgrade: the connection is ours, not curl's, from its beginning */
 	bool upgrade;
 	int fd;
 	bool switching; /* the status line is 101 */
@@ -280,7 +280,7 @@ explain(struct engine_http_call *c, CURLcode code, struct engine_http_reply *rep
 		break;
 	case ENGINE_HTTP_E_BROKEN:
 		if (c->upgraded)
-			(void)snprintf(out, cap, "the stream says unasked: %.*s",
+			(void)snprintf(out, cap, "the stream sent data before it was asked: %.*s",
 			    c->body != NULL ? UNASKED_MAX : 0, c->body != NULL ? c->body : "");
 		else
 			(void)snprintf(out, cap, "the answer is not proper HTTP (%s)",

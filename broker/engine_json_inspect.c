@@ -78,7 +78,6 @@ read_config(struct parse *p, const json_t *root, struct engine_container *c)
 	c->cmd = parse_get_list(p, o, "Cmd", &c->n_cmd);
 	c->user = parse_get_text(p, o, "User");
 	c->workdir = parse_get_text(p, o, "WorkingDir");
-	c->hostname = parse_get_text(p, o, "Hostname");
 	c->image = parse_get_text(p, o, "Image");
 	c->network_disabled = parse_get_flag(p, o, "NetworkDisabled");
 	c->stdio = parse_get_flag(p, o, "AttachStdin") || parse_get_flag(p, o, "AttachStdout") ||

@@ -168,7 +168,6 @@ config(const struct engine_container_spec *s)
 	    !set(o, "User", json_string(user)) || !set(o, "Entrypoint", strings(s->entrypoint)) ||
 	    !set(o, "Cmd", json_array()) || !set(o, "Env", json_array()) ||
 	    !set(o, "Labels", labels_object(s)) ||
-	    (s->hostname != NULL && !set(o, "Hostname", json_string(s->hostname))) ||
 	    (s->workdir != NULL && !set(o, "WorkingDir", json_string(s->workdir))) ||
 	    !set(o, "NetworkDisabled", json_boolean(s->network == ENGINE_NETWORK_NONE)) ||
 	    !set(o, "AttachStdin", json_false()) || !set(o, "AttachStdout", json_false()) ||
@@ -308,7 +307,6 @@ podman_config(const struct engine_container_spec *s)
 	    !set(o, "image", json_string(s->image)) || !set(o, "user", json_string(user)) ||
 	    !set(o, "entrypoint", strings(s->entrypoint)) || !set(o, "command", json_array()) ||
 	    !set(o, "labels", labels_object(s)) ||
-	    (s->hostname != NULL && !set(o, "hostname", json_string(s->hostname))) ||
 	    (s->workdir != NULL && !set(o, "work_dir", json_string(s->workdir))) ||
 	    (s->runtime != NULL && !set(o, "oci_runtime", json_string(s->runtime))) ||
 	    !set(o, "terminal", json_false()) || !set(o, "stdin", json_false()) ||

@@ -14,6 +14,7 @@
 
 #include "clock.h"
 #include "engine_priv.h"
+#include "log.h"
 
 #define SLOW_MOST 8 /* for each that may start at a time */
 
@@ -335,7 +336,9 @@ engine_launch(struct engine *e, const struct engine_container_spec *spec, engine
 	char why[160];
 	int r = engine_spec_check(spec, why, sizeof(why));
 
-	if (r == 0)
+	if (r < 0)
+		log_error("container=%s is not asked for: %s", spec->name, why);
+	else
 		r = engine_admit(e);
 	if (r < 0)
 		return r;

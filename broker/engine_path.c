@@ -299,7 +299,6 @@ path_hang_up(struct data_path *d)
 }
 
 const struct data_path_ops data_path_engine = {
-	.name = "engine",
 	.open = path_open,
 	.describe = path_describe,
 	.launched = path_launched,

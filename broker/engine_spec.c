@@ -75,8 +75,6 @@ check_identity(const struct engine_container_spec *s, char *why, size_t cap)
 		return complain(why, cap, "the container's name is not a name");
 	if (!engine_image_valid(s->image))
 		return complain(why, cap, "the image is not an image reference");
-	if (s->hostname != NULL && !engine_name_valid(s->hostname))
-		return complain(why, cap, "the host name is not a name");
 	if (s->runtime != NULL && !engine_name_valid(s->runtime))
 		return complain(why, cap, "the runtime is not a name");
 	if (s->network == ENGINE_NETWORK_NAMED && !engine_name_valid(s->network_name))
@@ -214,7 +212,7 @@ static size_t
 text_total(const struct engine_container_spec *s)
 {
 	size_t n = text_len(s->name) + text_len(s->image) + text_len(s->workdir) +
-	    text_len(s->hostname) + text_len(s->network_name) + text_len(s->runtime);
+	    text_len(s->network_name) + text_len(s->runtime);
 
 	for (size_t i = 0; s->entrypoint[i] != NULL; i++)
 		n += text_len(s->entrypoint[i]);
@@ -250,7 +248,6 @@ fill(struct copied *c, const struct engine_container_spec *s)
 	c->spec.name = put(&next, s->name);
 	c->spec.image = put(&next, s->image);
 	c->spec.workdir = put(&next, s->workdir);
-	c->spec.hostname = put(&next, s->hostname);
 	c->spec.network_name = put(&next, s->network_name);
 	c->spec.runtime = put(&next, s->runtime);
 	for (size_t i = 0; i < count_dns(s); i++)

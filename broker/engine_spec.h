@@ -63,7 +63,6 @@ struct engine_container_spec {
 	gid_t gid;
 	const char *workdir;           /* absolute, or NULL: the image's */
 	const char *const *entrypoint; /* NULL-ended, at least the program; replaces the image's */
-	const char *hostname;          /* or NULL: the engine's choice */
 	const struct engine_label *labels;
 	size_t n_labels;
 	enum engine_network network;
@@ -108,7 +107,7 @@ const char *engine_spec_network_mode(const struct engine_container_spec *spec);
 bool engine_id_valid(const char *id);
 /* [a-zA-Z0-9][a-zA-Z0-9_.-]{1,127}, which is also what an id looks like. */
 bool engine_name_valid(const char *name);
-/* Bytes of an image reference: letters, digits and "./_:@+-", not starting with '/' or '.'. */
+/* Bytes of an image reference: letters, digits and "./_:@+-", not starting with one of "/.:@", and without ".." or "//". */
 bool engine_image_valid(const char *image);
 
 /* One entry of the inspected container's HostConfig.Mounts (asked) or Mounts (made). */
@@ -151,7 +150,6 @@ struct engine_container {
 	size_t n_cmd;
 	const char *user;
 	const char *workdir;
-	const char *hostname;
 	const char *image;                /* as asked for */
 	char image_id[ENGINE_ID_LEN + 1]; /* what it is made of; "" when the engine does not say */
 	struct engine_label *labels;

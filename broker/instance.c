@@ -170,7 +170,7 @@ read_or_make(struct secret_file files[N_FILES], uint8_t *secret, const char **re
 			r = path_sync_directory(files[i].path);
 		/* On a full disk for instance: one is enough to be who we are, and the next start tries again. */
 		if (r < 0 && good != NULL) {
-			log_warn("cannot write %s: %s: it is not there when %s is damaged",
+			log_warn("cannot write %s: %s: there is no copy should %s be damaged",
 			    files[i].path, strerror(-r), good->path);
 			r = 0;
 		}

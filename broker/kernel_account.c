@@ -34,7 +34,7 @@ struct seen {
 
 /* ---- status, limits ---- */
 
-/* What comes behind "KEY" at the begin of a line, without blanks around it. False: there is no such line. */
+/* What comes behind "KEY" at the beginning of a line, without blanks around it. False: there is no such line. */
 static bool
 line_of(const char *text, const char *key, char *out, size_t cap)
 {

@@ -62,7 +62,7 @@ look_as_broker_user(const struct service *s)
 		diag_print(&diags, stderr);
 	diag_list_clear(&diags);
 	if (good && broker_user_become(s->config))
-		log_info("checked as user %s, whom state_dir %s belongs to: so the broker is that user",
+		log_info("checked as user %s, the owner of state_dir %s: the broker runs as that user",
 		    broker_user_name(s->config), s->config->state_dir);
 	return good;
 }
@@ -204,7 +204,8 @@ main(int argc, char **argv)
 	if (r == 0)
 		r = event_base_dispatch(s.broker.base);
 	else
-		log_error("not started%s%s", r < 0 ? ": " : "", r < 0 ? strerror(-r) : "");
+		/* Of the rest there are words above. */
+		log_error("not started%s", r == -ENOMEM ? ": out of memory" : "");
 	service_free(&s);
 	return r == 0 && s.exit_code == 0 ? 0 : 1;
 }

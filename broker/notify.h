@@ -21,7 +21,7 @@ struct notify_socket {
 
 /*
  * The sockets that were handed to this very process (LISTEN_PID), at most NOTIFY_LISTEN_MAX.
- * Removes the variables, so that no child believes they are its own. Returns how many, or -errno
+ * Having taken them it removes the variables, so that no child believes they are its own. Returns how many, or -errno
  * when the variables are there but make no sense.
  */
 SP_MUST_CHECK int notify_take_sockets(struct notify_socket *ret);

@@ -310,7 +310,7 @@ let_rest(struct peer *p, struct event *source)
 	struct timeval tv = { .tv_usec = REST_MS * 1000 };
 
 	if (event_del(source) < 0 || event_add(p->rest, &tv) < 0)
-		peer_end(p, "cannot arm a timer");
+		peer_end(p, "out of memory");
 }
 
 static void

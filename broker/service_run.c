@@ -141,7 +141,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	if (over >= HURRY_MS)
 		container_set_hurry(s->broker.containers);
 	if (over >= GIVE_UP_MS) {
-		log_warn("%u containers were not removed in time; the next start will",
+		log_warn("%u containers were not removed in time; the next start removes them",
 		    counts.discarding + left);
 		(void)event_base_loopbreak(s->broker.base);
 	}

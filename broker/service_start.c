@@ -98,7 +98,8 @@ open_listeners(struct service *s)
 	int r;
 
 	if (n < 0) {
-		log_error("LISTEN_FDS does not make sense: %s", strerror(-n));
+		log_error("the service manager's LISTEN_FDS is not a number of sockets that can be taken: %s",
+		    strerror(-n));
 		return n;
 	}
 	if (n == 0 && s->config->listen[0] == NULL) {
@@ -107,7 +108,7 @@ open_listeners(struct service *s)
 		return -EINVAL;
 	}
 	if (n > 0 && config_names_listen(s->config))
-		log_warn("\"listen\" of %s does not count: the service manager passes its own sockets, and is "
+		log_warn("\"listen\" of %s is ignored: the service manager passes its own sockets, and is "
 			 "told where in a unit (systemctl edit sallyport.socket)",
 		    s->options.config);
 	if (n > 0)

@@ -107,8 +107,8 @@ on_listed(void *arg, const struct engine_result *result)
 		if (!instance_owns(&b->instance, item->name, engine_list_label(item, INSTANCE_LABEL),
 			engine_list_label(item, INSTANCE_LABEL_PROOF))) {
 			if (b->late_looks == LATE_LOOKS)
-				log_warn("container %.12s carries our label without proof: left "
-					 "alone",
+				log_warn("container %.12s carries our label without proof: it is left "
+					 "alone; remove it by hand if nobody wants it",
 				    item->id);
 			continue;
 		}

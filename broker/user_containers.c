@@ -625,7 +625,7 @@ user_containers_all_found(struct user_containers *u)
 			    strerror(-r));
 			container_fail(k->container, CONTAINER_NOT_STARTED);
 		} else if (container_down_text(k->container) != NULL) {
-			/* Down from its begin, and those who wait were told that it is on its way. */
+			/* Down from its beginning, and those who wait were told that it is on its way. */
 			container_tell_down(k->container);
 		}
 	}

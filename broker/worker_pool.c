@@ -95,7 +95,7 @@ retry_later(struct worker_pool *pool)
 	struct timeval tv = { .tv_sec = RETRY_SECONDS };
 
 	if (!pool->draining && event_add(pool->retry, &tv) < 0)
-		log_error("cannot arm a timer");
+		log_error("no new workers are started: out of memory");
 }
 
 static void
@@ -171,7 +171,9 @@ on_spawner_event(struct worker_pool *pool, struct spawner_event *e)
 	if (e->kind == SPAWNER_AUDIT_OPENED)
 		audit_reopened(pool->broker->audit, &e->fd);
 	else if (e->kind == SPAWNER_AUDIT_FAILED)
-		log_error("the audit log is still written to the old file");
+		log_error("the audit log cannot be opened anew (%s): the old file is still written to; "
+			  "send SIGHUP again when that is mended",
+		    strerror(e->error));
 	else if (p == NULL)
 		log_error("spawner reported a worker that is not known");
 	else if (e->kind == SPAWNER_STARTED)

@@ -30,7 +30,7 @@ struct worker_pool_events {
 
 /*
  * spawner_fd: who starts workers. opener_fd: who opens the audit log anew; -1: the same. Both are
- * owned by the pool from now on. 0 or -errno.
+ * owned by the pool, once this has returned 0. Or -errno: then the process ends, and they with it.
  */
 SP_MUST_CHECK int worker_pool_new(struct broker *b, int spawner_fd, int opener_fd,
     const struct worker_pool_events *events, struct worker_pool **ret);

@@ -15,7 +15,7 @@
 
 struct stream_input {
 	uint8_t bytes[STREAM_CREDIT]; /* a ring: byte number n is at n % STREAM_CREDIT */
-	uint64_t put, taken;          /* how many, from the begin */
+	uint64_t put, taken;          /* how many, from the beginning */
 	uint64_t credited;            /* of those taken, so many have been given back as credit */
 	struct {
 		uint64_t at; /* so many bytes are to be taken first */

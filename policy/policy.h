@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The policy: who may log in, and what container that gives. The only header of policy/ that other
- * folders include, besides diag.h and json_text.h (shared with the broker's configuration).
+ * The policy: who may log in, and what container that gives. README.md says which
+ * other headers of this folder are for others, too.
  *
  * Parsing and deciding are pure: no clock, no sockets, no logging. A policy is immutable once
  * loaded and counted, so that a session keeps the generation it started with.
@@ -28,7 +28,7 @@ struct policy;
 enum policy_mode {
 	POLICY_MODE_SESSION,    /* each session channel has a container of its own */
 	POLICY_MODE_CONNECTION, /* one container per connection (default) */
-	POLICY_MODE_USER,       /* one container per user and profile, which outlives connections */
+	POLICY_MODE_USER, /* one container per user, target and what the rule gives; it outlives connections */
 };
 
 enum policy_network {
@@ -377,10 +377,13 @@ const struct policy_subsystem *policy_find_subsystem(const struct policy_profile
 /* Those that hold whatever rule decides. */
 const struct policy_ceilings *policy_ceilings(const struct policy *p);
 
-/* Every profile, in file order, for checks at start (images, networks). i from 0; NULL at the end. */
+/*
+ * Every profile that a login can get: those of the file that have an image, in its order, and then one for each rule
+ * that sets something. For pools and checks (images, networks). i from 0; NULL at the end.
+ */
 const struct policy_profile *policy_profile_at(const struct policy *p, size_t i);
 
-/* Hex SHA-256 of the text, 64 characters, for logs and audit. */
+/* Hex SHA-256 of the text (of a directory: of names and texts), 64 characters, for logs and audit. */
 const char *policy_digest(const struct policy *p);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where forwards may go, and where may be listened for them. Runs in the broker and the admin tool. What a client asks for is hostile; the
+ * Where forwards may go, and where listeners for them may be opened. Runs in the broker and the admin tool. What a client asks for is hostile; the
  * decision is about addresses and never about what a name may stand for.
  */
 #include "policy_private.h"

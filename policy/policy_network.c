@@ -19,7 +19,7 @@ const char *
 policy_network_fault(const char *name, bool *ret_guarded)
 {
 	*ret_guarded = strcmp(name, "host") == 0 || strcmp(name, "default") == 0 ||
-	    strncmp(name, "container:", 10) == 0;
+	    strcmp(name, "container") == 0 || strncmp(name, "container:", 10) == 0;
 	return *ret_guarded ? "is refused by the guardrails (" POLICY_GUARDRAILS ")"
 			    : names_engine_fault(name);
 }

@@ -127,7 +127,7 @@ def test_what_root_can_read_and_the_broker_cannot(fresh_broker, name, finding):
     for path in b.config["host_keys"]:
         os.chown(f"{b.dir}/{os.path.basename(path)}", STRANGER, -1)
     r = check(b)
-    assert r.returncode == 0 and f"checked as user uid {STRANGER}, whom state_dir {b.dir}/state" in r.stderr, r.stderr
+    assert r.returncode == 0 and f"checked as user uid {STRANGER}, the owner of state_dir {b.dir}/state" in r.stderr, r.stderr
     found = examine(b)
     for one in ("configuration", "policy", "files.host-key", "audit.file"):
         assert level(found, one) in ("ok", "warning") and text(found, one, "ok"), found[one]

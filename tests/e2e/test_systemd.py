@@ -267,7 +267,7 @@ def test_files_that_root_can_read_and_the_units_cannot(service, path, owner, mod
         service.run("chown", before[0], path)
         service.run("chmod", before[1], path)
     r = service.run("sallyport-broker", "-t")
-    assert "checked as user sallyport, whom state_dir" in r.stderr
+    assert "checked as user sallyport, the owner of state_dir" in r.stderr
 
 
 @pytest.mark.parametrize("change, said, drop_in", [

@@ -27,7 +27,6 @@ static const struct engine_container_spec good = {
 	.gid = 100,
 	.workdir = "/home",
 	.entrypoint = entrypoint,
-	.hostname = "shell",
 	.labels = labels,
 	.n_labels = SP_ARRAY_LEN(labels),
 	.network = ENGINE_NETWORK_NONE,

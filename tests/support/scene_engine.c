@@ -439,10 +439,9 @@ path_close(struct data_path *d)
 
 #define SCENE_PATH                                                                       \
 	{                                                                                \
-		.name = "scene", .open = path_open, .describe = path_describe,           \
-		.launched = path_launched, .start = path_start, .connect = path_connect, \
-		.listen = path_listen, .forget = path_forget, .hang_up = path_hang_up,   \
-		.close = path_close                                                      \
+		.open = path_open, .describe = path_describe, .launched = path_launched, \
+		.start = path_start, .connect = path_connect, .listen = path_listen,     \
+		.forget = path_forget, .hang_up = path_hang_up, .close = path_close      \
 	}
 
 const struct data_path_ops data_path_direct = SCENE_PATH;

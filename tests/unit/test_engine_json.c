@@ -21,7 +21,7 @@ create_is_exactly_this(void **state)
 	    "{\"Image\":\"registry.example:5000/team/shell:1.2\",\"User\":\"1000:100\","
 	    "\"Entrypoint\":[\"/.sallyport/sallyport-guest\",\"-x\"],\"Cmd\":[],\"Env\":[],"
 	    "\"Labels\":{\"sallyport.instance\":\"0123456789abcdef\",\"sallyport.user\":\"al\\\"ice\"},"
-	    "\"Hostname\":\"shell\",\"WorkingDir\":\"/home\",\"NetworkDisabled\":true,"
+	    "\"WorkingDir\":\"/home\",\"NetworkDisabled\":true,"
 	    "\"AttachStdin\":false,\"AttachStdout\":false,\"AttachStderr\":false,\"OpenStdin\":false,"
 	    "\"StdinOnce\":false,\"Tty\":false,\"Healthcheck\":{\"Test\":[\"NONE\"]},"
 	    "\"StopSignal\":\"SIGKILL\",\"StopTimeout\":2,\"HostConfig\":{\"NetworkMode\":\"none\","
@@ -58,12 +58,11 @@ create_follows_the_network(void **state)
 	(void)state;
 	s.network = ENGINE_NETWORK_BRIDGE;
 	s.runtime = "runsc";
-	s.hostname = s.workdir = NULL;
+	s.workdir = NULL;
 	assert_int_equal(engine_json_create(&s, &text), 0);
 	assert_non_null(strstr(text, "\"NetworkDisabled\":false"));
 	assert_non_null(strstr(text, "\"NetworkMode\":\"bridge\""));
 	assert_non_null(strstr(text, "\"Runtime\":\"runsc\""));
-	assert_null(strstr(text, "Hostname"));
 	assert_null(strstr(text, "WorkingDir"));
 	free(text);
 	s.network = ENGINE_NETWORK_NAMED;
@@ -119,7 +118,6 @@ bad_specs_are_refused(void **state)
 	REFUSED(image, "a b");
 	REFUSED(image, "/etc");
 	REFUSED(image, "");
-	REFUSED(hostname, "a b");
 	REFUSED(workdir, "relative");
 	REFUSED(runtime, "../runc");
 	REFUSED(network, ENGINE_NETWORK_NAMED);
@@ -280,7 +278,6 @@ static const struct difference differences[] = {
 	{ "Config.User", "\"0:0\"", "User is" },
 	{ "Config.User", NULL, "User is" },
 	{ "Config.Image", "\"evil\"", "Image is" },
-	{ "Config.Hostname", "\"x\"", "Hostname is" },
 	{ "Config.WorkingDir", "\"/\"", "WorkingDir is" },
 	{ "Config.Entrypoint", "[\"/bin/sh\",\"-x\"]", "Entrypoint is" },
 	{ "Config.Entrypoint", "null", "Entrypoint has 0" },
