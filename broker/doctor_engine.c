@@ -21,8 +21,10 @@
 #include "config.h"
 #include "container.h"
 #include "container_plan.h"
+#include "data_path_reach.h"
 #include "engine.h"
 #include "engine_http.h"
+#include "engine_json_read.h"
 #include "engine_priv.h"
 #include "kernel_account.h"
 #include "policy.h"
@@ -605,9 +607,16 @@ is_template(const char *name)
 static void
 examine_data_path(const struct talk *t, const struct policy_profile *p)
 {
+	struct engine_info info;
+	char why[768];
+
+	engine_json_take_info(t->info, &info);
 	if (t->podman[0] != '\0' && !container_plan_suits_podman(p))
 		doctor_say(t->d, DOCTOR_ERROR, "policy.data-path", "use the data path \"direct\"",
 		    "profile \"%s\": " CONTAINER_NOT_WITH_PODMAN, p->name);
+	else if (!data_path_reaches(t->d->config, p, &info, why, sizeof(why)))
+		doctor_say(t->d, DOCTOR_ERROR, "policy.data-path", DATA_PATH_REACH_ADVICE,
+		    "profile \"%s\": %s", p->name, why);
 }
 
 static bool

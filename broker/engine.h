@@ -89,7 +89,8 @@ struct engine_result {
 	const struct engine_container *container;
 	const struct engine_list_item *items; /* list */
 	size_t n_items;
-	int64_t exit_code; /* wait */
+	const struct engine_info *info; /* info; else NULL */
+	int64_t exit_code;              /* wait */
 	int *stream; /* exec start: the connection, for the callee to take with fd_steal(); else NULL */
 };
 
@@ -168,6 +169,9 @@ SP_MUST_CHECK int engine_exec_start(struct engine *e, const char *exec_id, engin
 /* Whether the image is there: ENGINE_OK or ENGINE_E_NO_IMAGE. */
 SP_MUST_CHECK int engine_image_inspect(struct engine *e, const char *image, engine_done_fn *done,
     void *arg, struct engine_call **ret_call);
+/* What the engine says of itself and of its host. */
+SP_MUST_CHECK int engine_info(struct engine *e, engine_done_fn *done, void *arg,
+    struct engine_call **ret_call);
 
 /*
  * Remove the container, running or not, and keep trying while the engine is away. Nobody is told;

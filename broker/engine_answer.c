@@ -117,6 +117,16 @@ take_image(struct engine_answer *a, const struct engine_http_reply *reply, char 
 }
 
 static int
+take_info(struct engine_answer *a, const struct engine_http_reply *reply, char *why, size_t cap)
+{
+	int r = engine_json_info(reply->body, reply->len, &a->info, why, cap);
+
+	if (r == 0)
+		a->result.info = &a->info;
+	return r;
+}
+
+static int
 take_exit(struct engine_answer *a, const struct engine_http_reply *reply, char *why, size_t cap)
 {
 	return engine_json_wait(reply->body, reply->len, &a->result.exit_code, why, cap);
@@ -152,6 +162,7 @@ const struct engine_op engine_op_remove  = { "remove",  204, 204, ENGINE_E_NOT_F
 const struct engine_op engine_op_wait    = { "wait",    200, 200, ENGINE_E_NOT_FOUND, false, false, NULL, take_exit };
 const struct engine_op engine_op_list    = { "list",    200, 200, ENGINE_E_NOT_FOUND, false, false, NULL, take_list };
 const struct engine_op engine_op_image   = { "image",   200, 200, ENGINE_E_NO_IMAGE,  false, false, NULL, take_image };
+const struct engine_op engine_op_info    = { "info",    200, 200, ENGINE_E_NOT_FOUND, false, false, NULL, take_info };
 const struct engine_op engine_op_probe   = { "probe",   200, 200, ENGINE_E_NOT_FOUND, false, false, NULL, take_array };
 /* One that is made and never started stays in the engine's memory; one that is ends with its stream. */
 const struct engine_op engine_op_exec    = { "exec",    201, 201, ENGINE_E_NOT_FOUND, true,  false, NULL, take_created };

@@ -18,6 +18,7 @@ struct engine_answer {
 	char warning[256];
 	struct engine_json_created created;
 	char image[ENGINE_ID_LEN + 1];
+	struct engine_info info;
 	struct engine_container *container;
 	struct engine_list list;
 };
@@ -38,8 +39,8 @@ struct engine_op {
 };
 
 extern const struct engine_op engine_op_create, engine_op_start, engine_op_inspect, engine_op_kill,
-    engine_op_remove, engine_op_wait, engine_op_list, engine_op_image, engine_op_probe,
-    engine_op_exec, engine_op_stream;
+    engine_op_remove, engine_op_wait, engine_op_list, engine_op_image, engine_op_info,
+    engine_op_probe, engine_op_exec, engine_op_stream;
 
 void engine_answer_init(struct engine_answer *a);
 void engine_answer_clear(struct engine_answer *a);

@@ -159,6 +159,17 @@ engine_exec_start(struct engine *e, const char *exec_id, engine_done_fn *done, v
 }
 
 int
+engine_info(struct engine *e, engine_done_fn *done, void *arg, struct engine_call **ret_call)
+{
+	struct engine_ask ask = { .op = &engine_op_info,
+		.method = ENGINE_HTTP_GET,
+		.path = "/info",
+		.timeout_ms = e->options.call_timeout_ms };
+
+	return engine_request_start(e, &ask, done, arg, ret_call);
+}
+
+int
 engine_image_inspect(struct engine *e, const char *image, engine_done_fn *done, void *arg,
     struct engine_call **ret_call)
 {

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "engine_json_parse.h"
+#include "engine_priv.h"
 
 int
 engine_json_created(const char *text, size_t len, struct engine_json_created *ret, char *why,
@@ -103,6 +104,37 @@ engine_list_clear(struct engine_list *list)
 	free(list->labels);
 	json_decref(list->memory);
 	*list = (struct engine_list){ 0 };
+}
+
+static void
+take_text(const json_t *object, const char *key, char *out, size_t cap)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	engine_sanitize(out, cap, text != NULL ? text : "");
+}
+
+void
+engine_json_take_info(const json_t *object, struct engine_info *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	take_text(object, "Name", ret->name, sizeof(ret->name));
+	take_text(object, "KernelVersion", ret->kernel, sizeof(ret->kernel));
+	take_text(object, "DefaultRuntime", ret->default_runtime, sizeof(ret->default_runtime));
+	ret->memory = json_integer_value(json_object_get(object, "MemTotal"));
+}
+
+int
+engine_json_info(const char *text, size_t len, struct engine_info *ret, char *why, size_t cap)
+{
+	struct parse p = { .why = why, .cap = cap };
+	json_t *root = parse_load(&p, text, len, JSON_OBJECT);
+
+	if (root == NULL)
+		return parse_ended(&p);
+	engine_json_take_info(root, ret);
+	json_decref(root);
+	return 0;
 }
 
 int

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <jansson.h>
+
 #include "attr.h"
 #include "engine_spec.h"
 
@@ -47,6 +49,17 @@ void engine_list_clear(struct engine_list *list);
 /* An image's id, "sha256:" stripped. */
 SP_MUST_CHECK int engine_json_image(const char *text, size_t len, char ret_id[ENGINE_ID_LEN + 1],
     char *why, size_t cap);
+/* What an engine says of itself: each printable ASCII, cut where it is longer, "" where it is missing. */
+struct engine_info {
+	char name[256]; /* of its host */
+	char kernel[128];
+	char default_runtime[128];
+	int64_t memory; /* of its host, in bytes; 0: it does not say */
+};
+/* Of an object that was parsed already; what is missing, or no text, is empty. */
+void engine_json_take_info(const json_t *object, struct engine_info *ret);
+SP_MUST_CHECK int engine_json_info(const char *text, size_t len, struct engine_info *ret, char *why,
+    size_t cap);
 /* The answer of a wait call. */
 SP_MUST_CHECK int engine_json_wait(const char *text, size_t len, int64_t *ret_code, char *why,
     size_t cap);

@@ -11,6 +11,7 @@
 #include "attr.h"
 #include "broker.h"
 #include "engine.h"
+#include "engine_json_read.h"
 
 struct control;
 struct event;
@@ -38,7 +39,9 @@ struct service {
 	struct event *tick;
 	int64_t stop_since; /* ms */
 	bool told_to_end;
-	bool podman_said; /* what is different with it */
+	bool podman_said;               /* what is different with it */
+	struct engine_info engine_info; /* what the engine said last; empty before */
+	struct engine_call *asking;     /* for it */
 	int exit_code;
 };
 

@@ -19,6 +19,7 @@
 #include "container.h"
 #include "container_plan.h"
 #include "control.h"
+#include "data_path_reach.h"
 #include "diag_log.h"
 #include "listener.h"
 #include "log.h"
@@ -58,6 +59,36 @@ say_podman(const struct service *s)
 	}
 }
 
+/* For whom the direct data path does not reach there, before somebody logs in. */
+static void
+say_reach(const struct service *s)
+{
+	const struct policy_profile *p;
+	char why[768];
+
+	for (size_t i = 0; (p = policy_profile_at(s->broker.policy, i)) != NULL; i++) {
+		if (!data_path_reaches(s->config, p, &s->engine_info, why, sizeof(why)))
+			log_error("profile \"%s\": %s; set " DATA_PATH_REACH_ADVICE, p->name, why);
+	}
+}
+
+static void
+on_info(void *arg, const struct engine_result *result)
+{
+	struct service *s = arg;
+
+	s->asking = NULL;
+	if (result->error != ENGINE_OK) {
+		log_warn("the engine does not say what it is: %s", result->sentence);
+		return;
+	}
+	/* After each pause of an engine; what is as before has been said. */
+	if (memcmp(&s->engine_info, result->info, sizeof(s->engine_info)) == 0)
+		return;
+	s->engine_info = *result->info;
+	say_reach(s);
+}
+
 /* A policy with errors, which are in *diags then, leaves the old one in force. */
 static int
 reload(void *arg, struct diag_list *diags)
@@ -84,6 +115,7 @@ reload(void *arg, struct diag_list *diags)
 		    policy_digest(policy));
 		service_audit_policy(s);
 		say_podman(s);
+		say_reach(s);
 		pool_policy_changed(s->broker.pool);
 		user_containers_policy_changed(s->broker.user_containers);
 	}
@@ -253,6 +285,8 @@ service_on_engine_health(void *arg, enum engine_health health, const char *reaso
 		if (!s->podman_said)
 			say_podman(s);
 		s->podman_said = engine_podman(s->broker.engine) != NULL;
+		if (s->asking == NULL && engine_info(s->broker.engine, on_info, s, &s->asking) < 0)
+			log_warn("the engine is not asked what it is: out of memory");
 		/* What an earlier run, or the engine's own absence, left behind. */
 		sweep_containers(&s->broker);
 		pool_kick(s->broker.pool);

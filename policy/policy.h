@@ -374,6 +374,9 @@ bool policy_accepts_env(const struct policy_profile *profile, const char *name);
 const struct policy_subsystem *policy_find_subsystem(const struct policy_profile *profile,
     const void *name, size_t len);
 
+/* Whether a runtime of this name is known to give containers a kernel of their own, as "runsc" and "io.containerd.kata.v2". */
+bool policy_runtime_has_own_kernel(const char *runtime);
+
 /* Those that hold whatever rule decides. */
 const struct policy_ceilings *policy_ceilings(const struct policy *p);
 

@@ -368,20 +368,6 @@ lint_mounts(struct json_reader *r, const struct json_node *mounts)
 	}
 }
 
-/* Whether a runtime of this name is known to give containers a kernel of their own, as "io.containerd.kata.v2". */
-static bool
-has_own_kernel(const char *runtime)
-{
-	static const char prefix[] = "io.containerd.";
-	const char *name = strncmp(runtime, prefix, sizeof(prefix) - 1) == 0
-	    ? runtime + sizeof(prefix) - 1
-	    : runtime;
-	size_t len = strcspn(name, "-.");
-
-	return (len == 5 && memcmp(name, "runsc", len) == 0) ||
-	    (len == 4 && memcmp(name, "kata", len) == 0);
-}
-
 /* profile: one that somebody gets. */
 static void
 lint_data_path(struct json_reader *r, const struct policy_draft_profile *profile)
@@ -389,7 +375,7 @@ lint_data_path(struct json_reader *r, const struct policy_draft_profile *profile
 	const struct policy_profile *p = &profile->profile;
 
 	if (p->data_path == POLICY_DATA_PATH_DIRECT && p->runtime != NULL &&
-	    has_own_kernel(p->runtime))
+	    policy_runtime_has_own_kernel(p->runtime))
 		json_read_diag(r, DIAG_W_DATA_PATH,
 		    policy_find_setting(profile,
 			POLICY_WAYS("container.runtime", "container.data_path")),

@@ -148,3 +148,16 @@ policy_read_runtime(struct json_reader *r, const struct json_node *value,
 			      : "\"runtimes\": [...] at the top level lists those that may be used",
 	    "\"runtimes\" has no \"%s\"", name);
 }
+
+bool
+policy_runtime_has_own_kernel(const char *runtime)
+{
+	static const char prefix[] = "io.containerd.";
+	const char *name = strncmp(runtime, prefix, sizeof(prefix) - 1) == 0
+	    ? runtime + sizeof(prefix) - 1
+	    : runtime;
+	size_t len = strcspn(name, "-.");
+
+	return (len == 5 && memcmp(name, "runsc", len) == 0) ||
+	    (len == 4 && memcmp(name, "kata", len) == 0);
+}

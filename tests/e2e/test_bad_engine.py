@@ -44,6 +44,24 @@ class Neighbour:
         self.p.stderr.close()
 
 
+def test_out_of_reach(fresh_broker, fake, engine):  # noqa: F811
+    """For whom the direct data path leads nowhere is said before somebody logs in, and once."""
+    b = fresh_broker
+    b.policy["profiles"]["busy"]["container"]["data_path"] = "engine"
+    b.policy["profiles"]["busy"]["session"].pop("forward", None)
+    fake.rules([{"path": "^/info", "action": "lie", "set": {"Name": "far\x1baway", "MemTotal": 1024}}])
+    b.start()
+    wait_for(lambda: 'profile "dev": the engine runs on "far?away"' in b.log(), 20 * PATIENCE, "it is said")
+    assert 'set "data_path": "engine" in the profile' in b.log()
+    assert 'profile "busy"' not in b.log()
+    fake.rules([{"path": "/networks", "action": "drop"}])
+    wait_for(lambda: "is not responding" in b.log(), 30 * PATIENCE, "the engine is away")
+    fake.rules([{"path": "^/info", "action": "garble"}])
+    wait_for(lambda: "the engine does not say what it is" in b.log(), 30 * PATIENCE, "it is asked again")
+    assert b.log().count('profile "dev": the engine runs on') == 1
+    assert b.target.ssh("echo there").stdout == b"there\n"
+
+
 @pytest.mark.parametrize("method, path", [
     ("GET", "/_ping"),
     ("POST", "/containers/create"),

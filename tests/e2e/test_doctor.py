@@ -198,7 +198,10 @@ def test_host_keys_that_are_not_there_yet(fresh_broker):
     ([{"path": "^/info", "action": "lie", "set": {"SecurityOptions": ["name=seccomp,profile=unconfined"]}}],
      "engine.seccomp", "CIS 5.22"),
     ([{"path": "^/info", "action": "garble"}], "engine.info", "not as it should"),
-], ids=["locked-up", "hangs", "too-old", "no-memory-limit", "no-seccomp", "garbled"])
+    ([{"path": "^/info", "action": "lie", "set": {"DefaultRuntime": "runsc"}}], "policy.data-path", '"runsc"'),
+    ([{"path": "^/info", "action": "lie", "set": {"Name": "far-away", "MemTotal": 1024}}], "policy.data-path",
+     'the engine runs on "far-away"'),
+], ids=["locked-up", "hangs", "too-old", "no-memory-limit", "no-seccomp", "garbled", "own-kernel", "elsewhere"])
 def test_engine_with_faults(fresh_broker, engine, rules, check, words):
     b = without_missing(fresh_broker)
     fake = FakeEngine(b.dir, engine)

@@ -5,7 +5,7 @@
  *
  * Covers: engine_json_created engine_json_inspect engine_json_list engine_json_image engine_json_wait
  * Covers: engine_json_inspect_podman same_program_podman same_mounts_podman
- * Covers: engine_json_array engine_json_message engine_compare engine_container_free
+ * Covers: engine_json_info engine_json_array engine_json_message engine_compare engine_container_free
  * Floor: 41
  */
 #include <string.h>
@@ -21,6 +21,7 @@ enum call {
 	IMAGE,
 	WAIT,
 	ARRAY,
+	INFO,
 	PODMAN, /* inspect, in its words */
 	N_CALLS,
 };
@@ -87,6 +88,7 @@ static int
 judge(enum call call, const char *text, size_t len, char *why, size_t cap)
 {
 	struct engine_json_created created;
+	struct engine_info info;
 	char image[ENGINE_ID_LEN + 1];
 	int64_t code;
 	int r;
@@ -106,6 +108,10 @@ judge(enum call call, const char *text, size_t len, char *why, size_t cap)
 		return r;
 	case WAIT:
 		return engine_json_wait(text, len, &code, why, cap);
+	case INFO:
+		r = engine_json_info(text, len, &info, why, cap);
+		FUZZ_CHECK(r != 0 || strlen(info.name) < sizeof(info.name));
+		return r;
 	case PODMAN:
 		return inspect(text, len, true, why, cap);
 	case ARRAY:

@@ -786,6 +786,7 @@ parse_exact(const char *text, size_t len, int which)
 	struct engine_json_created created;
 	struct engine_container *c = NULL;
 	struct engine_list list;
+	struct engine_info info;
 	int64_t code;
 	int r = -1;
 
@@ -813,6 +814,9 @@ parse_exact(const char *text, size_t len, int which)
 	case 5:
 		r = engine_json_array(copy, len, why, sizeof(why));
 		break;
+	case 6:
+		r = engine_json_info(copy, len, &info, why, sizeof(why));
+		break;
 	default:
 		break;
 	}
@@ -832,6 +836,7 @@ static const char *const answers[] = {
 	"{\"Id\":\"sha256:" ID "\"}",
 	"{\"StatusCode\":137,\"Error\":null}",
 	"[{\"Name\":\"none\"}]",
+	"{\"Name\":\"a\\u0007b\",\"KernelVersion\":7,\"MemTotal\":1024}",
 };
 
 static void
@@ -976,6 +981,7 @@ small_answers(void **state)
 	static const char *const bad_wait[] = { "{}", "{\"StatusCode\":\"0\"}",
 		"{\"StatusCode\":1.5}", "{\"StatusCode\":0,\"Error\":{\"Message\":\"x\"}}" };
 	struct engine_json_created created;
+	struct engine_info info;
 	char why[160], message[16];
 	int64_t code = 0;
 
@@ -994,6 +1000,12 @@ small_answers(void **state)
 	for (size_t i = 0; i < SP_ARRAY_LEN(bad_wait); i++)
 		assert_int_equal(parse_exact(bad_wait[i], strlen(bad_wait[i]), 4),
 		    ENGINE_JSON_E_BROKEN);
+	assert_int_equal(engine_json_info(answers[6], strlen(answers[6]), &info, why, sizeof(why)),
+	    0);
+	assert_string_equal(info.name, "a?b");
+	assert_string_equal(info.kernel, "");
+	assert_string_equal(info.default_runtime, "");
+	assert_int_equal(info.memory, 1024);
 	engine_json_message("{\"message\":\"a long sentence of its own\"}", 40, message,
 	    sizeof(message));
 	assert_string_equal(message, "a long sentence");
