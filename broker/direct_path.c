@@ -117,23 +117,19 @@ still_alive(int pidfd)
 
 /*
  * What no engine can make up. Docker's own account has been compared with what was asked for; here whether its
- * processes can gain anything, and where its mounts have gone. Where that cannot be seen it is as before.
+ * processes can gain anything, and where its mounts have gone. A broker that sees nobody else's processes has said at
+ * its start that it believes the engine.
  */
 static bool
 kernel_agrees(const struct data_path *d, char *why, size_t cap)
 {
-	int r;
-
 	if (d->described && d->asked == NULL) {
 		(void)snprintf(why, cap, "out of memory");
 		return false;
 	}
-	if (!d->podman) {
-		r = kernel_account_check_docker(d->reporter, d->asked, why, cap);
-		if (r < 0)
-			log_debug("container id=%.12s %s", d->id, why);
-		return r <= 0;
-	}
+	if (!d->podman)
+		return !d->broker->sees_others ||
+		    kernel_account_check_docker(d->reporter, d->asked, why, cap) == 0;
 	return kernel_account_check(d->reporter, d->asked, why, cap) == 0;
 }
 

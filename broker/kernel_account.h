@@ -66,6 +66,9 @@ SP_MUST_CHECK int kernel_account_check(pid_t pid, const struct engine_container_
 SP_MUST_CHECK int kernel_account_check_docker(pid_t pid, const struct engine_container_spec *spec,
     char *why, size_t cap);
 
+/* Whether this process sees in /proc what kernel_account_check_docker() needs: the processes of other users. */
+bool kernel_account_sees_others(void);
+
 /* Whether this process sees in /proc what kernel_account_check() needs. 0, or -errno with a sentence. */
 SP_MUST_CHECK int kernel_account_available(char *why, size_t cap);
 

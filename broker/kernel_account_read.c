@@ -194,6 +194,13 @@ kernel_account_check_docker(pid_t pid, const struct engine_container_spec *spec,
 	return r;
 }
 
+/* The files of the first one are everybody's to read, unless it is hidden (hidepid=). */
+bool
+kernel_account_sees_others(void)
+{
+	return access(HOST "/status", R_OK) == 0;
+}
+
 int
 kernel_account_available(char *why, size_t cap)
 {

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(400)
 UNITS = ["sallyport.service", "sallyport.socket", "sallyport-spawner.socket",
          "sallyport-spawner@.service"]
 # In tenths. What each point of it is for is said in systemd/README.md.
-EXPOSURE = {"sallyport.service": 6, "sallyport-spawner@.service": 18}
+EXPOSURE = {"sallyport.service": 7, "sallyport-spawner@.service": 18}
 CONFIG = {"host_keys": ["credential:host_ed25519_key"], "policy": "policy.json",
           # What the broker itself does about a flood is another test's matter.
           "limits": {"drain": "20s", "per_source": {"exempt": ["127.0.0.1"]}}, "audit": {"file": "/var/log/sallyport/audit.log"}}
@@ -293,6 +293,35 @@ def test_what_the_unit_has_to_allow_is_said(service, change, said, drop_in):
         service.run("systemctl", "daemon-reload")
         service.put_json(CONFIGURATION, CONFIG)
         service.run("systemctl", "restart", "sallyport")
+
+
+def test_the_kernel_is_asked_about_containers(service):
+    """As shipped; and where a drop-in hides them, that is said, and the engine is believed."""
+    path = "/run/systemd/system/sallyport.service.d/hidden.conf"
+    linked = "sallyport-test/linked:latest"
+    container = service.out("docker", "create", "--network", "none", "--user", "0", "--entrypoint", "/bin/busybox", IMAGE,
+                            "ln", "-s", "/var", "/.sallyport")
+    service.run("docker", "start", "-a", container)
+    service.run("docker", "commit", container, linked)
+    service.run("docker", "rm", container)
+    changed = policy(service)
+    changed["profiles"]["p"]["container"]["image"] = linked
+    try:
+        service.put_json(POLICY, changed)
+        service.run("systemctl", "restart", "sallyport")
+        assert service.ssh("echo never").returncode == 255
+        assert "not confined as asked: nothing is mounted at /.sallyport" in service.journal()
+        service.put(path, "[Service]\nProtectProc=invisible\n")
+        service.run("systemctl", "daemon-reload")
+        service.run("systemctl", "restart", "sallyport")
+        assert service.ssh("echo trusting").stdout == "trusting\n"
+        assert "users' processes are hidden from the broker" in service.journal()
+    finally:
+        service.run("rm", "-f", path)
+        service.run("systemctl", "daemon-reload")
+        service.put_json(POLICY, policy(service))
+        service.run("systemctl", "restart", "sallyport")
+        service.run("docker", "rmi", "-f", linked)
 
 
 def test_audit_log_is_opened_anew(service):

@@ -39,7 +39,7 @@ static char base[] = "/tmp/sallyport-kept-XXXXXX";
 static char state_dir[64], runtime_dir[64], audit_file[64];
 static const char *const no_keys[] = { NULL };
 static struct config config;
-static struct broker b;
+static struct broker b = { .sees_others = true };
 static struct fake *fake; /* of a test that needs one */
 static char told[256];    /* the last sentence of a container that is down */
 static const struct audit_subject who = { .connection = "c0ffee00", .user = "alice" };
