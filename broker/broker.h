@@ -48,7 +48,7 @@ struct broker {
 	struct instance instance;
 	struct audit *audit; /* NULL: none is configured */
 	struct engine *engine;
-	bool sees_others; /* other users' processes, in /proc */
+	bool sees_others;          /* other users' processes, in /proc */
 	struct ceilings *ceilings; /* what is held of them */
 	struct container_set *containers;
 	struct image_watch *images;

@@ -252,8 +252,9 @@ make_engine(struct service *s)
 
 	s->broker.sees_others = kernel_account_sees_others();
 	if (!s->broker.sees_others)
-		log_warn("other users' processes are hidden from the broker in /proc: what the engine says of a container "
-			 "cannot be compared with what the kernel says; ProtectProc=default shows them to a service");
+		log_warn(
+		    "other users' processes are hidden from the broker in /proc: what the engine says of a container "
+		    "cannot be compared with what the kernel says; ProtectProc=default shows them to a service");
 	if (kernel_account_available(why, sizeof(why)) < 0) {
 		(void)snprintf(no_podman, sizeof(no_podman), ENGINE_PODMAN_UNSEEN ": %s", why);
 		options.no_podman = no_podman;
