@@ -32,13 +32,28 @@
 #include "worker_pool.h"
 
 #define QUESTIONS_MAX  64 /* queries and logins of one connection, beside those that were refused */
-#define SIGNATURE_COST 64 /* in records: fifteen at once, then sixteen in a second */
+#define SIGNATURE_MOST 2000
+#define SIGNATURE_COST \
+	64 /* in records, one of which is earned each millisecond: fifteen at once, then sixteen in a second */
+#define SIGNATURE_PART \
+	100 /* and no more than this part of a processor: RSA takes milliseconds, and the client's word suffices */
 
 /* As OpenSSH: a refusal takes at least so long from the question, plus what depends on a secret and the name. */
 #define REFUSAL_US        5000
 #define REFUSAL_JITTER_US 4200
 
 static const char unknown[] = "unknown user or key"; /* which of them: for login_refused() */
+
+/* In records. */
+static int
+cost_of(int64_t us)
+{
+	int64_t ms = us * SIGNATURE_PART / 1000;
+
+	if (ms > SIGNATURE_MOST)
+		return SIGNATURE_MOST;
+	return ms > SIGNATURE_COST ? (int)ms : SIGNATURE_COST;
+}
 
 int
 answer_sign(struct peer *p, struct wire_reader *body, const char **ret_fault)
@@ -51,6 +66,7 @@ answer_sign(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	struct ipc_ans_sign answer;
 	struct wire_writer w;
 	const char *why;
+	int64_t begun;
 	size_t hash_len;
 	size_t sig_len;
 
@@ -64,10 +80,11 @@ answer_sign(struct peer *p, struct wire_reader *body, const char **ret_fault)
 		*ret_fault = why;
 		return ANSWER_E_PEER_FAULT;
 	}
+	begun = clock_spent_us();
 	if (host_key_sign(key, m.algorithm, hash, hash_len, sig, &sig_len) < 0)
 		return -EIO;
 	p->signatures++;
-	peer_charge(p, SIGNATURE_COST);
+	peer_charge(p, cost_of(clock_spent_us() - begun));
 	if (p->state == PEER_EXCHANGE)
 		peer_exchanged(p);
 	answer.signature = (struct wire_span){ sig, sig_len };

@@ -47,6 +47,7 @@ struct broker {
 	struct shadow *shadow; /* NULL: none is configured */
 	struct instance instance;
 	struct audit *audit; /* NULL: none is configured */
+	struct write_budgets *write_budgets;
 	struct engine *engine;
 	bool sees_others;          /* other users' processes, in /proc */
 	struct ceilings *ceilings; /* what is held of them */

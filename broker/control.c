@@ -37,6 +37,7 @@ struct client {
 	struct control *control;
 	struct bufferevent *stream;
 	bool may_ask;
+	uid_t uid; /* who asks, as the kernel says */
 	bool answered;
 };
 
@@ -170,7 +171,7 @@ on_request(struct bufferevent *stream, void *arg)
 		send_answer(c,
 		    control_error("only root, the broker's user and the configured group may ask"));
 	else if (line != NULL)
-		send_answer(c, control_answer(&c->control->context, line, len));
+		send_answer(c, control_answer(&c->control->context, c->uid, line, len));
 	else if (evbuffer_get_length(input) >= REQUEST_MAX)
 		send_answer(c, control_error("the request is too long"));
 	free(line);
@@ -197,7 +198,7 @@ on_end(struct bufferevent *stream, short what, void *arg)
 
 /* Root, ourselves, or a member of the group: the kernel's word, taken when it connected. */
 static bool
-may_ask(const struct control *control, int fd)
+may_ask(const struct control *control, int fd, uid_t *ret_uid)
 {
 	gid_t groups[GROUPS_MAX];
 	socklen_t len = sizeof(groups);
@@ -206,6 +207,7 @@ may_ask(const struct control *control, int fd)
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &who_len) < 0)
 		return false;
+	*ret_uid = who.uid;
 	if (who.uid == 0 || who.uid == geteuid())
 		return true;
 	if (!control->has_group)
@@ -240,7 +242,7 @@ add_client(struct control *control, int *fd)
 	control->n_clients++;
 	bufferevent_setcb(c->stream, on_request, on_written, on_end, c);
 	bufferevent_setwatermark(c->stream, EV_READ, 0, REQUEST_MAX);
-	c->may_ask = may_ask(control, bufferevent_getfd(c->stream));
+	c->may_ask = may_ask(control, bufferevent_getfd(c->stream), &c->uid);
 	if (bufferevent_set_timeouts(c->stream, &patience, &patience) < 0 ||
 	    bufferevent_enable(c->stream, EV_READ | EV_WRITE) < 0)
 		drop(c);

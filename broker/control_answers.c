@@ -22,6 +22,7 @@
 #include "policy.h"
 #include "shadow.h"
 #include "user_containers.h"
+#include "utf8.h"
 #include "worker_pool.h"
 
 json_t *
@@ -123,10 +124,11 @@ add_session(struct peer *p, void *arg)
 }
 
 static json_t *
-answer_sessions(const struct control_context *x, const json_t *request)
+answer_sessions(const struct control_context *x, uid_t uid, const json_t *request)
 {
 	json_t *list = json_array();
 
+	(void)uid;
 	(void)request;
 	worker_pool_visit(x->broker->workers, add_session, list);
 	return json_pack("{s:o}", "sessions", list);
@@ -160,7 +162,7 @@ end_selected(struct peer *p, void *arg)
 }
 
 static json_t *
-answer_kill(const struct control_context *x, const json_t *request)
+answer_kill(const struct control_context *x, uid_t uid, const json_t *request)
 {
 	struct selection s = {
 		.connection = text_of(request, "connection"),
@@ -176,6 +178,12 @@ answer_kill(const struct control_context *x, const json_t *request)
 		s.message = "This session was ended by the administrator.";
 	if (strlen(s.message) > IPC_TEXT_MAX)
 		return control_error("the message is too long: at most 1024 bytes");
+	if (utf8_text_fault(s.message, strlen(s.message), true) != NULL)
+		return control_error(
+		    "the message holds a control character, which a terminal might obey");
+	audit_note(x->broker->audit, "control", NULL, AUDIT_TEXT("command", "kill"),
+	    AUDIT_NUMBER("uid", uid), AUDIT_TEXT("wanted_connection", s.connection),
+	    AUDIT_TEXT("wanted_user", s.user), AUDIT_TEXT("wanted_rule", s.rule));
 	worker_pool_visit(x->broker->workers, end_selected, &s);
 	/* "Everything of this user" is more than a user's sessions of one rule. */
 	if (s.user != NULL && s.connection == NULL && s.rule == NULL)
@@ -309,13 +317,14 @@ listen_json(const struct broker *b)
 }
 
 static json_t *
-answer_status(const struct control_context *x, const json_t *request)
+answer_status(const struct control_context *x, uid_t uid, const json_t *request)
 {
 	const struct broker *b = x->broker;
 	struct admission_counts counts = worker_pool_counts(b->workers);
 	struct worker_pool_workers workers = worker_pool_workers(b->workers);
 	int64_t age = clock_now_ms() - x->started_at;
 
+	(void)uid;
 	(void)request;
 	return json_pack("{s:s, s:i, s:o, s:I, s:b, s:o, s:o, s:o, s:o, s:i, s:o, s:i, s:o, s:o, s:{s:i, s:i}, s:o, s:o, s:o}",
 	    "version", SP_VERSION, "pid", (int)getpid(), "since", utc(age), "seconds",
@@ -346,14 +355,17 @@ diags_json(const struct diag_list *diags)
 }
 
 static json_t *
-answer_reload(const struct control_context *x, const json_t *request)
+answer_reload(const struct control_context *x, uid_t uid, const json_t *request)
 {
 	const struct broker *b = x->broker;
 	struct diag_list diags = DIAG_LIST_INIT;
-	bool done = x->events.reload(x->events.arg, &diags) == 0;
 	json_t *answer;
+	bool done;
 
 	(void)request;
+	audit_note(b->audit, "control", NULL, AUDIT_TEXT("command", "reload"),
+	    AUDIT_NUMBER("uid", uid));
+	done = x->events.reload(x->events.arg, &diags) == 0;
 	answer = json_pack("{s:b, s:i, s:s, s:o}", "reloaded", (int)done, "generation",
 	    (int)b->generation, "sha256", policy_digest(b->policy), "messages", diags_json(&diags));
 	diag_list_clear(&diags);
@@ -364,7 +376,7 @@ answer_reload(const struct control_context *x, const json_t *request)
 static const struct command {
 	const char *name;
 	const char *keys[4]; /* strings */
-	json_t *(*answer)(const struct control_context *x, const json_t *request);
+	json_t *(*answer)(const struct control_context *x, uid_t uid, const json_t *request);
 } commands[] = {
 	{ "sessions", { NULL }, answer_sessions },
 	{ "kill", { "connection", "user", "rule", "message" }, answer_kill },
@@ -400,7 +412,7 @@ keys_are_known(const struct command *command, json_t *request)
 }
 
 json_t *
-control_answer(const struct control_context *x, const char *line, size_t len)
+control_answer(const struct control_context *x, uid_t uid, const char *line, size_t len)
 {
 	json_t *request = json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL);
 	const char *name = text_of(request, "do");
@@ -410,7 +422,7 @@ control_answer(const struct control_context *x, const char *line, size_t len)
 		if (strcmp(commands[i].name, name) != 0)
 			continue;
 		result = keys_are_known(&commands[i], request)
-		    ? commands[i].answer(x, request)
+		    ? commands[i].answer(x, uid, request)
 		    : control_error("the request has keys that it cannot have");
 		if (result == NULL)
 			result = control_error("out of memory");

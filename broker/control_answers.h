@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "control.h"
 
@@ -18,8 +19,8 @@ struct control_context {
 	int64_t started_at; /* ms of clock_now_ms() */
 };
 
-/* The answer to a line; owned by the caller. NULL: out of memory. */
-json_t *control_answer(const struct control_context *x, const char *line, size_t len);
+/* The answer to a line of who has this uid; owned by the caller. NULL: out of memory. */
+json_t *control_answer(const struct control_context *x, uid_t uid, const char *line, size_t len);
 /* A sentence as the answer. */
 json_t *control_error(const char *sentence);
 

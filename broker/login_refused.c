@@ -101,13 +101,15 @@ login_refused(struct peer *p, const struct login_claim *claim, const char *why)
 	fingerprint_of(claim->blob, offered);
 	if (reason == NULL)
 		reason = known ? "the key is not one of the user's" : "there is no such user";
-	audit_note(p->broker->audit, "login", &who, AUDIT_TEXT("outcome", "refused"),
-	    AUDIT_TEXT("method", "publickey"), AUDIT_BYTES("claimed", user.data, user.len),
-	    AUDIT_TEXT("key", proven ? p->fingerprint : NULL),
-	    AUDIT_BOOL("verified", proven && claim->verified),
-	    AUDIT_TEXT("offered", proven ? NULL : offered), AUDIT_TEXT("reason", reason),
-	    AUDIT_TEXT("rule", p->decision.rule), AUDIT_NUMBER("generation", p->broker->generation));
 	/* Who has proven who they are is no flood. */
+	if (proven || worker_pool_may_audit(p->broker->workers))
+		audit_note(p->broker->audit, "login", &who, AUDIT_TEXT("outcome", "refused"),
+		    AUDIT_TEXT("method", "publickey"), AUDIT_BYTES("claimed", user.data, user.len),
+		    AUDIT_TEXT("key", proven ? p->fingerprint : NULL),
+		    AUDIT_BOOL("verified", proven && claim->verified),
+		    AUDIT_TEXT("offered", proven ? NULL : offered), AUDIT_TEXT("reason", reason),
+		    AUDIT_TEXT("rule", p->decision.rule),
+		    AUDIT_NUMBER("generation", p->broker->generation));
 	if (proven || worker_pool_may_log(p->broker->workers))
 		write_log(p, user, offered, why, known);
 }
@@ -120,8 +122,9 @@ login_refused_end(struct peer *p)
 
 	if (more == 0)
 		return;
-	audit_note(p->broker->audit, "login", &who, AUDIT_TEXT("outcome", "refused"),
-	    AUDIT_TEXT("method", "publickey"), AUDIT_NUMBER("left_out", more));
+	if (worker_pool_may_audit(p->broker->workers))
+		audit_note(p->broker->audit, "login", &who, AUDIT_TEXT("outcome", "refused"),
+		    AUDIT_TEXT("method", "publickey"), AUDIT_NUMBER("left_out", more));
 	if (worker_pool_may_log(p->broker->workers))
 		log_info("connection=%s from=%s user=- login refused: %u more times", p->id,
 		    p->source_text, more);

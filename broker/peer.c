@@ -36,6 +36,7 @@
 #include "session_time.h"
 #include "worker_exit.h"
 #include "worker_pool.h"
+#include "write_budget.h"
 
 #define START_MS 15000 /* for the spawner to begin with it */
 #define LOCK_DOWN_MS \
@@ -45,14 +46,13 @@
 #define RECORDS_PER_TURN 16   /* then the others have their turn */
 #define LAST_TURNS       8    /* for what a worker that has exited left in its pair */
 #define RECORDS_BURST    1000 /* at once; then one in a millisecond: an honest worker is far below */
-#define WRITES_BURST     (1 << 20) /* bytes in our logs that a worker may cause at once */
-#define WRITES_PER_MS    64        /* then so many: 64 KiB in a second */
-#define REFUSAL_BYTES    4096      /* what a refusal counts for beside its lines: 16 in a second */
-#define LOG_LINES        20        /* of one worker at once */
-#define LOG_INTERVAL_MS  50        /* then one each */
-#define REST_MS          20        /* for a worker that says more than that */
-#define UNREAD_LOGIN     24576     /* of the kernel's memory, for what is said once */
-#define UNREAD_ANSWER    2304      /* the same for an answer with the longest text */
+#define REFUSAL_BYTES    4096  /* what a refusal counts for beside its lines: 16 in a second */
+#define LOGIN_BYTES      2048  /* what is written of a connection's beginning and end */
+#define LOG_LINES        20    /* of one worker at once */
+#define LOG_INTERVAL_MS  50    /* then one each */
+#define REST_MS          20    /* for a worker that says more than that */
+#define UNREAD_LOGIN     24576 /* of the kernel's memory, for what is said once */
+#define UNREAD_ANSWER    2304  /* the same for an answer with the longest text */
 
 const char *
 peer_state_name(enum peer_state state)
@@ -194,7 +194,7 @@ audit_end(struct peer *p, const char *event, const char *reason)
 		audit_note(p->broker->audit, event, &who, AUDIT_TEXT("reason", reason),
 		    AUDIT_NUMBER("milliseconds", ms), AUDIT_NUMBER("bytes_in", p->activity.in),
 		    AUDIT_NUMBER("bytes_out", p->activity.out));
-	else if (p->connected_at != 0)
+	else if (p->connected_at != 0 && worker_pool_may_audit(p->broker->workers))
 		audit_note(p->broker->audit, event, &who, AUDIT_TEXT("reason", reason),
 		    AUDIT_NUMBER("milliseconds", ms));
 }
@@ -334,12 +334,10 @@ record_allowed(struct peer *p)
 {
 	int64_t now = clock_now_ms();
 	int64_t records = p->record_credit + (now - p->record_ms);
-	int64_t bytes = p->write_credit + (now - p->record_ms) * WRITES_PER_MS;
 
 	p->record_credit = records < RECORDS_BURST ? (int)records : RECORDS_BURST;
-	p->write_credit = bytes < WRITES_BURST ? bytes : WRITES_BURST;
 	p->record_ms = now;
-	return p->record_credit > 0 && p->write_credit > 0;
+	return p->record_credit > 0 && (p->budget == NULL || write_budget_left(p->budget, now) > 0);
 }
 
 /* Bytes in both logs so far, whoever caused them. */
@@ -352,13 +350,15 @@ written(const struct peer *p)
 static void
 charge_written(struct peer *p, uint64_t before)
 {
-	p->write_credit -= (int64_t)(written(p) - before);
+	if (p->budget != NULL)
+		write_budget_spend(p->budget, (int64_t)(written(p) - before));
 }
 
 void
 peer_charge_refusal(struct peer *p)
 {
-	p->write_credit -= REFUSAL_BYTES;
+	if (p->budget != NULL)
+		write_budget_spend(p->budget, REFUSAL_BYTES);
 }
 
 void
@@ -596,6 +596,7 @@ discard(struct peer *p)
 	fd_close(&p->place_fd);
 	fd_close(&p->ipc_fd);
 	fd_close(&p->log_fd);
+	write_budget_give(p->broker->write_budgets, p->budget, clock_now_ms());
 	free(p);
 }
 
@@ -684,8 +685,9 @@ announce(struct peer *p)
 
 	(void)peer_log_address(&p->client.local, local, sizeof(local));
 	(void)peer_log_address(&p->client.via, via, sizeof(via));
-	audit_note(p->broker->audit, "connect", &who, AUDIT_TEXT("to", local),
-	    AUDIT_TEXT("via", behind ? via : NULL));
+	if (worker_pool_may_audit(p->broker->workers))
+		audit_note(p->broker->audit, "connect", &who, AUDIT_TEXT("to", local),
+		    AUDIT_TEXT("via", behind ? via : NULL));
 	if (worker_pool_may_log(p->broker->workers))
 		log_info("connection=%s from=%s%s%s accepted", p->id, p->source_text,
 		    behind ? " via=" : "", behind ? via : "");
@@ -759,6 +761,13 @@ peer_logged_in(struct peer *p)
 	p->facts.logged_in = true;
 	p->logged_in_at = p->activity.last_ms = clock_now_ms();
 	worker_pool_peer_logged_in(p->broker->workers, p);
+	p->budget =
+	    write_budget_take(p->broker->write_budgets, p->user, p->fingerprint, p->logged_in_at);
+	if (p->budget == NULL) {
+		peer_end(p, "out of memory");
+		return;
+	}
+	write_budget_spend(p->budget, LOGIN_BYTES);
 	bound_unread(p);
 	(void)set_deadline(p, 0);
 }

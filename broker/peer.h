@@ -113,9 +113,9 @@ struct peer {
 	struct event *answer;   /* a refusal that is held back, see answer_login.c */
 	struct event *rest;     /* until it is listened to again: it said too much */
 	int record_credit;      /* records that may come at once; below 0 after what cost more */
-	int64_t write_credit; /* bytes that it may make us write into the logs at once; the same */
-	int64_t record_ms;    /* when the credits were counted last */
-	bool proven;          /* it has said that it is locked down */
+	int64_t record_ms;      /* when the credit was counted last */
+	struct write_budget *budget; /* of its user and key, for what we write because of it; NULL before its login */
+	bool proven; /* it has said that it is locked down */
 	bool exited;
 	bool owed_priority; /* it is to be raised, and the spawner could not be asked yet */
 

@@ -34,6 +34,7 @@
 #include "shadow.h"
 #include "user_containers.h"
 #include "worker_pool.h"
+#include "write_budget.h"
 
 #define WHY_MAX 1024
 
@@ -320,6 +321,8 @@ service_start(struct service *s)
 	if (r == 0)
 		r = ceilings_new(&s->broker.ceilings);
 	if (r == 0)
+		r = write_budgets_new(&s->broker.write_budgets);
+	if (r == 0)
 		r = make_container_sets(s);
 	if (r == 0)
 		r = make_control(s);
@@ -347,6 +350,7 @@ service_free(struct service *s)
 	pool_free(s->broker.pool);
 	user_containers_free(s->broker.user_containers);
 	ceilings_free(s->broker.ceilings);
+	write_budgets_free(s->broker.write_budgets);
 	engine_free(s->broker.engine);
 	for (size_t i = 0; i < SP_ARRAY_LEN(s->signals); i++) {
 		if (s->signals[i] != NULL)

@@ -28,6 +28,9 @@
 /* Lines that strangers cause: 200 at once, then ten a second, whatever they do. */
 #define LOG_LINES       200
 #define LOG_INTERVAL_MS 100
+/* And events in the audit log, where they stay for longer: 10000 at once, then twenty a second, a gigabyte in a day. */
+#define AUDIT_EVENTS      10000
+#define AUDIT_INTERVAL_MS 50
 
 TAILQ_HEAD(peer_list, peer);
 
@@ -43,6 +46,7 @@ struct worker_pool {
 	struct admission *admission;
 	struct admission_counts reported; /* what the last summary said */
 	struct log_budget strangers;
+	struct log_budget stranger_events;
 	uint32_t next_token;
 	bool proven;   /* at least one worker has become ready */
 	char why[512]; /* until then: what the last of them has said; empty: nothing */
@@ -247,6 +251,8 @@ worker_pool_new(struct broker *b, int spawner_fd, int opener_fd,
 	pool->spawner_fd = spawner_fd;
 	pool->opener_fd = opener_fd;
 	pool->strangers = (struct log_budget){ .burst = LOG_LINES, .interval_ms = LOG_INTERVAL_MS };
+	pool->stranger_events =
+	    (struct log_budget){ .burst = AUDIT_EVENTS, .interval_ms = AUDIT_INTERVAL_MS };
 	pool->spawner_event = event_new(b->base, spawner_fd, EV_READ | EV_PERSIST, on_spawner, pool);
 	pool->retry = evtimer_new(b->base, on_retry, pool);
 	b->workers = pool;
@@ -337,6 +343,21 @@ worker_pool_may_log(struct worker_pool *pool)
 	return log_budget_take(&pool->strangers, clock_now_ms());
 }
 
+bool
+worker_pool_may_audit(struct worker_pool *pool)
+{
+	return log_budget_take(&pool->stranger_events, clock_now_ms());
+}
+
+static void
+audit_left_out(struct worker_pool *pool)
+{
+	unsigned lost = log_budget_lost(&pool->stranger_events);
+
+	if (lost > 0)
+		audit_note(pool->broker->audit, "strangers", NULL, AUDIT_NUMBER("left_out", lost));
+}
+
 void
 worker_pool_log_summary(struct worker_pool *pool)
 {
@@ -347,6 +368,7 @@ worker_pool_log_summary(struct worker_pool *pool)
 	char reasons[512] = "";
 	size_t len = 0;
 
+	audit_left_out(pool);
 	for (int v = 0; v < ADMISSION_VERDICT_COUNT; v++) {
 		uint64_t n = now.refused[v] - pool->reported.refused[v];
 

@@ -45,6 +45,8 @@ void worker_pool_refuse(struct worker_pool *pool, int *client_fd, const struct p
 
 /* Whether a line that a stranger causes may be logged now. What is left out is in the next summary. */
 bool worker_pool_may_log(struct worker_pool *pool);
+/* The same for an event in the audit log. */
+bool worker_pool_may_audit(struct worker_pool *pool);
 /* Log who was refused, and what was not logged, since the last summary; nothing: no line. */
 void worker_pool_log_summary(struct worker_pool *pool);
 

@@ -4,13 +4,25 @@
 
 #include <time.h>
 
-int64_t
-clock_now_us(void)
+static int64_t
+read_us(clockid_t clock)
 {
 	struct timespec t;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	(void)clock_gettime(clock, &t);
 	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+int64_t
+clock_now_us(void)
+{
+	return read_us(CLOCK_MONOTONIC);
+}
+
+int64_t
+clock_spent_us(void)
+{
+	return read_us(CLOCK_THREAD_CPUTIME_ID);
 }
 
 int64_t

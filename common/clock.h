@@ -10,6 +10,8 @@
 int64_t clock_now_us(void);
 /* The same in milliseconds. */
 int64_t clock_now_ms(void);
+/* Microseconds of processor time that this thread has had. */
+int64_t clock_spent_us(void);
 /* So many milliseconds, 0 or more, as timers want them. */
 struct timeval clock_timeval(int64_t ms);
 

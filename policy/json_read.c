@@ -147,23 +147,6 @@ json_read_object(struct json_reader *r, const struct json_node *node, const char
 	}
 }
 
-/* Why this text cannot be shown on a terminal or compared by eye, or NULL. */
-static const char *
-find_fault(const char *text, size_t len, bool lines)
-{
-	for (size_t i = 0; i < len;) {
-		uint32_t c = 0;
-		size_t n = utf8_decode(text + i, len - i, &c);
-
-		if (n == 0)
-			return "is not UTF-8";
-		if (!utf8_printable(c) && !(lines && (c == '\n' || c == '\t')))
-			return "holds a control character";
-		i += n;
-	}
-	return NULL;
-}
-
 static const char *
 read_text(struct json_reader *r, const struct json_node *value, uint64_t min, uint64_t max, bool lines)
 {
@@ -175,7 +158,7 @@ read_text(struct json_reader *r, const struct json_node *value, uint64_t min, ui
 		return NULL;
 	text = json_node_string(value);
 	len = strlen(text);
-	fault = find_fault(text, len, lines);
+	fault = utf8_text_fault(text, len, lines);
 	if (len < min)
 		json_read_diag(r, DIAG_E_EMPTY, value, JSON_AT_VALUE, NULL, "%s must not be empty",
 		    json_read_name(r, value));

@@ -73,3 +73,19 @@ utf8_printable(uint32_t c)
 		return false;
 	return !(c >= 0x2028 && c <= 0x202e) && !(c >= 0x2066 && c <= 0x2069);
 }
+
+const char *
+utf8_text_fault(const char *text, size_t len, bool lines)
+{
+	for (size_t i = 0; i < len;) {
+		uint32_t c = 0;
+		size_t n = utf8_decode(text + i, len - i, &c);
+
+		if (n == 0)
+			return "is not UTF-8";
+		if (!utf8_printable(c) && !(lines && (c == '\n' || c == '\t')))
+			return "holds a control character";
+		i += n;
+	}
+	return NULL;
+}

@@ -14,4 +14,10 @@ size_t utf8_encode(uint32_t c, char out[4]);
 /* Whether a terminal shows it without side effects: no controls, no changes of direction. */
 bool utf8_printable(uint32_t c);
 
+/*
+ * Why this text[len] cannot be shown on a terminal or compared by eye, half a sentence, or NULL. lines: it may have
+ * line ends and tabs.
+ */
+const char *utf8_text_fault(const char *text, size_t len, bool lines);
+
 #endif

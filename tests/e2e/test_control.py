@@ -72,6 +72,8 @@ def test_kill_says_why(broker, key, value):
         wait_for(lambda: broker.audit(event="disconnect",
                                       connection=everybody["dev"]["connection"]),
                  10 * PATIENCE, "the end is in the audit log")
+        [asked] = [e for e in broker.audit(event="control") if e.get(f"wanted_{key}") == wanted[key]]
+        assert (asked["command"], asked["uid"]) == ("kill", os.getuid())
     finally:
         end(client)
         end(other)
@@ -87,6 +89,7 @@ def test_kill_takes_only_who_matches_all(broker):
         # A word that is misspelt must not make it everybody.
         assert "cannot have" in broker.ask("kill", user="dev", rulee="busy")["error"]
         assert "too long" in broker.ask("kill", user="dev", message="x" * 1025)["error"]
+        assert "a control character" in broker.ask("kill", user="dev", message="\x1b[2Jgone")["error"]
         assert client.poll() is None
     finally:
         end(client)

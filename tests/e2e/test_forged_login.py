@@ -719,7 +719,7 @@ def test_flood(broker, user, said):
     with contextlib.ExitStack() as stack:
         honest, asks, logs = (stack.enter_context(broker.worker()) for _ in range(3))
         for w in (honest, asks, logs):
-            w.login("noshell", user)
+            w.login(broker.copy_of("noshell"), user)
         refused = honest.start_request(kind=e.SHELL, command="")
         asks.tell("B", refused)
         logs.tell("K", said)
@@ -758,7 +758,7 @@ def test_what_is_written_has_a_bound(broker, user, login, record, least, most):
 
     with broker.worker() as w, broker.worker() as honest:
         for one in (w, honest):
-            one.login(login, user)
+            one.login(broker.copy_of(login), user)
         before, start = size(), time.monotonic()
         w.tell("B", record)
         waits = []

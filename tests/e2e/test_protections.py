@@ -65,9 +65,9 @@ PROTECTIONS = {
         "if (!record_allowed(p) && !p->exited) {": "if (false) {",
         "static bool\nrecord_allowed(": "__attribute__((__unused__)) static bool\nrecord_allowed("}),
     "price-of-what-is-written": (FORGED + "test_what_is_written_has_a_bound[commands]", {
-        "p->write_credit -= (int64_t)(written(p) - before);": "(void)before;\n\t(void)p;"}),
+        "write_budget_spend(p->budget, (int64_t)(written(p) - before));": "(void)before;"}),
     "price-of-a-refusal": (FORGED + "test_what_is_written_has_a_bound[forwards]", {
-        "p->write_credit -= REFUSAL_BYTES;": "(void)p;"}),
+        "write_budget_spend(p->budget, REFUSAL_BYTES);": "(void)0;"}),
     # what a login gives
     "decision-on-each-request": (FORGED + "test_what_the_login_may_not[pty]", {
         "why = refuse_by_policy(p, &m, &words);\n":

@@ -25,6 +25,7 @@
 #include "policy.h"
 #include "scene_private.h"
 #include "worker_pool.h"
+#include "write_budget.h"
 
 /* As in spawner.c. */
 #define REPORT_STARTED 2
@@ -392,6 +393,7 @@ scene_begin_around(struct scene *s, void (*around)(bool broker))
 	FUZZ_CHECK(s->broker.base != NULL);
 	FUZZ_CHECK(container_set_new(&s->broker, &s->broker.containers) == 0);
 	FUZZ_CHECK(ceilings_new(&s->broker.ceilings) == 0);
+	FUZZ_CHECK(write_budgets_new(&s->broker.write_budgets) == 0);
 	FUZZ_CHECK(worker_pool_new(&s->broker, pair[0], -1, &events, &s->broker.workers) == 0);
 	scene_turn(s);
 }
@@ -461,6 +463,7 @@ scene_end(struct scene *s)
 	for (unsigned kind = 0; kind < CEILING_KINDS; kind++)
 		FUZZ_CHECK(ceilings_held(s->broker.ceilings, kind) == 0);
 	ceilings_free(s->broker.ceilings);
+	write_budgets_free(s->broker.write_budgets);
 	event_base_free(s->broker.base);
 	policy_unref(s->broker.policy);
 	scene_audit_end(s);

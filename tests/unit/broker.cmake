@@ -13,6 +13,8 @@ sp_add_test(NAME test_kernel_account LABEL unit SIDE broker SOURCES unit/test_ke
   LIBS sp_broker)
 sp_add_test(NAME test_data_path_reach LABEL unit SIDE broker
   SOURCES unit/test_data_path_reach.c LIBS sp_broker)
+sp_add_test(NAME test_write_budget LABEL unit SIDE broker SOURCES unit/test_write_budget.c
+  LIBS sp_broker)
 sp_add_test(NAME test_admission LABEL unit SIDE broker SOURCES unit/test_admission.c LIBS sp_broker)
 sp_add_test(NAME test_proxy_header LABEL unit SIDE broker SOURCES unit/test_proxy_header.c
   LIBS sp_broker)

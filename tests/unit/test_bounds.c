@@ -104,6 +104,69 @@ test_long_commands(void **state)
 	scene_end(&scene);
 }
 
+/* Who disconnects and logs in again with the same key has what was left, and not all of it anew. */
+static void
+test_again_and_again(void **state)
+{
+	static char command[IPC_COMMAND_MAX + 1];
+	int64_t begun;
+	size_t before;
+	unsigned n = 30;
+
+	(void)state;
+	memset(command, 1, IPC_COMMAND_MAX);
+	scene_begin(&scene);
+	before = written();
+	begun = scene_now_us();
+	for (unsigned i = 0; i < n; i++) {
+		struct scene_worker *w = scene_log_in(&scene, SCENE_ALICE);
+
+		assert_non_null(w);
+		if (i == 0)
+			serve_container();
+		for (unsigned k = 0; k < 3; k++)
+			scene_send(&scene, w, buf,
+			    scene_put_start(k, false, false, command, buf, sizeof(buf)));
+		scene_close(&scene, w);
+		scene_report_exit(&scene, w, 0);
+	}
+	/* Nothing is missing, and what had to wait did: 90 commands of 288 KiB each. */
+	assert_int_equal(scene_audit_read()->programs[1], 3 * n);
+	assert_true(scene_now_us() - begun > 380 * INT64_C(1000000));
+	check_bound(written() - before, scene_now_us() - begun, 7 * IPC_COMMAND_MAX);
+	scene_end(&scene);
+}
+
+/* Whoever does not log in fills no disk: so many events, then so many in a second; the rest is a number. */
+static void
+test_strangers(void **state)
+{
+	unsigned n = 6000;
+	unsigned lines;
+
+	(void)state;
+	scene_begin(&scene);
+	lines = scene_audit_read()->lines;
+	for (unsigned i = 0; i < n; i++) {
+		struct scene_worker *w = scene_pick(&scene, 0);
+
+		assert_non_null(w);
+		scene_send(&scene, w, buf, scene_put_ready(buf, sizeof(buf)));
+		scene_client(&scene, (uint8_t)(i % 250));
+		scene_close(&scene, w);
+		scene_report_exit(&scene, w, 0);
+	}
+	assert_int_equal(scene_audit_read()->lines - lines, 10000);
+	worker_pool_log_summary(scene.broker.workers);
+	assert_int_equal(scene_audit_read()->lines - lines, 10001);
+	worker_pool_log_summary(scene.broker.workers);
+	assert_int_equal(scene_audit_read()->lines - lines, 10001);
+	/* Who logs in is written down, whatever others do. */
+	assert_non_null(scene_log_in(&scene, SCENE_ALICE));
+	assert_true(scene_audit_read()->lines - lines > 10001);
+	scene_end(&scene);
+}
+
 /* A tool that runs one short command after the other, and ten at a time as far as it is let. */
 static void
 test_honest_work(void **state)
@@ -306,6 +369,8 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_refused_forwards),
 		cmocka_unit_test(test_long_commands),
+		cmocka_unit_test(test_again_and_again),
+		cmocka_unit_test(test_strangers),
 		cmocka_unit_test(test_honest_work),
 		cmocka_unit_test(test_told),
 		cmocka_unit_test(test_told_nonsense),

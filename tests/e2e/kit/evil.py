@@ -342,6 +342,9 @@ class Worker:
         return self.log()
 
 
+COPIES = 16
+
+
 class EvilBroker(Broker):
     """A broker whose workers are sallyportd-evil, by this name."""
 
@@ -357,6 +360,15 @@ class EvilBroker(Broker):
             self.policy["users"]["victim"] = {"keys": [f.read().strip()]}
         for user in ("token", "victim"):
             self.policy["rules"].append({"id": user, "if": {"user": [user]}, "use": "dev"})
+        self.copies = {}
+        for user in ("dev", "noshell", "noexec"):
+            self.copies[user] = [f"{user}-{i}" for i in range(COPIES)]
+            self.policy["users"].update({copy: {"keys": keys.public()} for copy in self.copies[user]})
+            self.policy["rules"].append({"id": f"{user}-copies", "if": {"user": list(self.copies[user])}, "use": user})
+
+    def copy_of(self, user):
+        """A user with the same profile that nobody has been yet: what one may make the broker write is counted."""
+        return self.copies[user].pop()
 
     @staticmethod
     def public_line(key):
