@@ -7,7 +7,6 @@
 
 #include <string.h>
 
-#include "names.h"
 #include "units.h"
 
 #define COMPARISONS_MAX 65536 /* of two lists; longer ones are not compared */
@@ -304,47 +303,6 @@ lint_limits(struct policy_draft *d, const struct policy_draft_profile *profile)
 		    json_node_key(profile->node), missing);
 }
 
-/*
- * Whether a user's name and a target stand in one name so that another user with another target may have the same:
- * alice with "smith.web", alice.smith with "web". What no user's name has, between them, keeps them apart.
- */
-static bool
-names_run_together(const char *text)
-{
-	const char *last = NULL;
-	bool apart = false;
-
-	while (*text != '\0') {
-		const char *template = policy_template_at(text);
-
-		if (template != NULL) {
-			if (last != NULL && !apart && strcmp(template, last) != 0)
-				return true;
-			last = template;
-			apart = false;
-			text += strlen(template);
-			continue;
-		}
-		/* Other directories are other places, whatever they are called. */
-		if (*text == '/')
-			last = NULL;
-		apart = apart || !names_login_valid((const char[]){ 'a', *text }, 2);
-		text++;
-	}
-	return false;
-}
-
-static void
-lint_name(struct json_reader *r, const struct json_node *node)
-{
-	const char *text = node != NULL ? json_node_string(node) : NULL;
-
-	if (text != NULL && names_run_together(text))
-		json_read_diag(r, DIAG_W_JOINED_NAMES, node, JSON_AT_VALUE,
-		    "a capital letter between them, as in \"" POLICY_USER ".T." POLICY_TARGET "\"",
-		    "two users may have the same: a user \"a\" with the target \"b.c\", and \"a.b\" with \"c\"");
-}
-
 /* A directory of the host that everybody who gets this writes together. */
 static void
 lint_mounts(struct json_reader *r, const struct json_node *mounts)
@@ -357,8 +315,6 @@ lint_mounts(struct json_reader *r, const struct json_node *mounts)
 		const struct json_node *bind = find(m, "bind");
 		const struct json_node *read_only = find(m, "read_only");
 
-		lint_name(r, bind);
-		lint_name(r, find(m, "volume"));
 		if (bind != NULL && strstr(json_node_string(bind), POLICY_USER) == NULL &&
 		    (read_only == NULL || !json_node_boolean(read_only)))
 			json_read_diag(r, DIAG_W_SHARED_BIND, bind, JSON_AT_VALUE,
@@ -440,7 +396,6 @@ lint_settings(struct json_reader *r, const struct policy_draft_profile *profile)
 		    "profile \"%s\" runs as root in its container", profile->profile.name);
 	lint_exec(r, policy_setting_in(profile->node, "session.exec"));
 	lint_mounts(r, policy_setting_in(profile->node, "container.mounts"));
-	lint_name(r, policy_setting_in(profile->node, "container.network"));
 }
 
 static void
@@ -582,6 +537,7 @@ policy_lint(struct policy_draft *d, int64_t now)
 		lint_settings(&d->reader, set);
 		lint_whole(&d->reader, set);
 	}
+	policy_lint_names(d);
 	for (size_t i = 0; i < p->n_rules; i++, e = policy_section_next(&d->rules, e))
 		lint_rule(d, e, &p->rules[i], now);
 	for (size_t i = 0; i < p->n_users; i++)

@@ -225,6 +225,8 @@ void policy_read_rules(struct policy_draft *d);
 void policy_finish_profiles(struct policy_draft *d);
 /* What is no error but hardly meant. now: seconds since 1970. Only for a file without errors. */
 void policy_lint(struct policy_draft *d, int64_t now);
+/* A part of it: names of volumes, networks and directories in which users meet who were meant to be apart. */
+void policy_lint_names(struct policy_draft *d);
 
 /* Nothing that looks like a template may silently be taken literally: complain about all of node's. */
 void policy_check_templates(struct json_reader *r, const struct json_node *node);
