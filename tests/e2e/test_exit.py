@@ -126,3 +126,24 @@ def test_program_that_is_not_there(sallyport):
     assert b"/bin/nosh" in r.stderr and b"No such file or directory" in r.stderr
 
 
+@pytest.mark.parametrize("terminal", [False, True], ids=["plain", "terminal"])
+def test_environment(both, terminal):
+    """By sshd's names: it has one more, of a mailbox, and the image's own are there as well."""
+    seen = []
+    for target in both:
+        r = target.ssh("env", options=["-tt"] if terminal else [])
+        seen.append(dict(line.split("=", 1) for line in r.stdout.decode().splitlines()))
+    sshd, ours = seen
+    assert set(sshd) - set(ours) <= {"MAIL"}, sshd
+    assert set(ours) - set(sshd) <= {"HOSTNAME", "FROM_IMAGE"}, ours
+    same = {"HOME", "LOGNAME", "PWD", "SHELL", "SHLVL", "USER", *(["TERM"] if terminal else [])}
+    assert {name: sshd[name] for name in same} == {name: ours[name] for name in same}
+    for name in ("SSH_CLIENT", "SSH_CONNECTION"):
+        assert len(sshd[name].split()) == len(ours[name].split()) and ours[name].startswith("127.0.0.1 ")
+
+
+def test_client_that_would_compress(both):
+    """sshd can, we cannot: the client goes on without."""
+    for target in both:
+        r = target.ssh("seq 100000", options=["-C"])
+        assert (r.returncode, len(r.stdout)) == (0, 588895), r.stderr
