@@ -91,6 +91,21 @@ examine_config(struct doctor *d, const char *path)
 	return c;
 }
 
+/* Who is logged in is never turned out for others. */
+static void
+examine_ceilings(struct doctor *d)
+{
+	if (policy_ceilings(d->policy)->per_user.sessions == 0)
+		doctor_say(d, DOCTOR_NOTE, "policy.ceilings",
+		    "\"ceilings\": { \"per_user\": { \"sessions\": 10 } } in the policy, for example",
+		    "one user may hold all %u connections of \"limits.connections\", and then nobody else "
+		    "gets in",
+		    d->config->admission.connections);
+	else
+		doctor_say(d, DOCTOR_OK, "policy.ceilings", NULL, "a user has at most %u connections",
+		    policy_ceilings(d->policy)->per_user.sessions);
+}
+
 static void
 examine_policy(struct doctor *d)
 {
@@ -102,6 +117,8 @@ examine_policy(struct doctor *d)
 	else
 		d->policy = NULL;
 	say_diags(d, "policy", &diags);
+	if (d->policy != NULL)
+		examine_ceilings(d);
 	diag_list_clear(&diags);
 }
 

@@ -161,7 +161,7 @@ def test_engine_socket_that_the_broker_may_not_use(fresh_broker):
         assert "is root's alone" in text(examine(b), "files.engine-socket", "ok")
         os.chown(f"{b.dir}/state", STRANGER, STRANGER)
         [found] = examine(b)["files.engine-socket"]
-        assert found["level"] == "error" and f"nothing that user uid {STRANGER}" in found["text"]
+        assert found["level"] == "error" and f"may not be used by user uid {STRANGER}" in found["text"]
         assert "SupplementaryGroups=" in found["advice"]
         # The group that it has, the unit can give.
         os.chown(f"{b.dir}/engine.sock", 0, STRANGER + 1)
