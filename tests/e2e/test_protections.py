@@ -102,6 +102,11 @@ PROTECTIONS = {
         "return same_flag(r, \"Privileged\", false, c->privileged) &&": "return true &&"}),
     "account-of-the-kernel": ("test_podman.py::test_the_kernel_does_not_lie[capabilities]", {
         "return differ(r, \"it has capabilities: %s %s\", sets[i], value);": "continue;"}),
+    "mounts-as-the-kernel-says": ("test_images.py::test_link_where_something_is_mounted[/data-/etc]", {
+        "kernel_account_check_docker(d->reporter, d->asked, why, cap)":
+        "kernel_account_check_docker(d->reporter, NULL, why, cap)"}),
+    "network-by-its-name": ("test_networks.py::test_id_in_a_name_s_place", {
+        "same_single(r, \"the network\", s->network_name, c->networks, c->n_networks)": "((void)r, true)"}),
     "priority-of-a-login": ("test_admission.py::test_strangers_have_what_is_left", {
         "r = worker_priority_raise(c->pid);": "r = 0;"}),
     "priority-of-strangers": ("test_admission.py::test_strangers_have_what_is_left", {
