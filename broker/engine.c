@@ -73,6 +73,7 @@ on_kick(evutil_socket_t fd, short what, void *arg)
 			e->options.on_health(e->options.on_health_arg, e->health, e->reason);
 	}
 	engine_launch_kick(e);
+	engine_exec_kick(e);
 	engine_discard_kick(e);
 }
 
@@ -113,6 +114,8 @@ engine_new(struct event_base *base, const struct engine_options *options, struct
 	TAILQ_INIT(&e->queued);
 	TAILQ_INIT(&e->refused);
 	TAILQ_INIT(&e->starting);
+	TAILQ_INIT(&e->execs_queued);
+	TAILQ_INIT(&e->execs);
 	TAILQ_INIT(&e->discards);
 	e->kick = event_new(base, -1, 0, on_kick, e);
 	e->probe_timer = evtimer_new(base, engine_probe_due, e);
@@ -143,6 +146,7 @@ engine_free(struct engine *e)
 	engine_http_free(e->http);
 	engine_request_clear(e);
 	engine_launch_clear(e);
+	engine_exec_clear(e);
 	engine_discard_clear(e);
 	if (e->kick != NULL)
 		event_free(e->kick);
@@ -165,7 +169,8 @@ struct engine_counts
 engine_counts(const struct engine *e)
 {
 	return (struct engine_counts){
-		.calls = e->n_requests + e->n_queued + e->n_refused + e->n_starting,
+		.calls =
+		    e->n_requests + e->n_queued + e->n_refused + e->n_starting + e->n_execs_queued,
 		.queued = e->n_queued,
 		.starting = e->n_starting,
 		.discarding = e->n_discards,

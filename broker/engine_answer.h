@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An answer of the engine, and the kinds of calls that it may end. Shared by engine_answer.c, engine_request.c,
- * engine_calls.c and engine_health.c; nobody else includes it. */
+ * engine_calls.c, engine_exec.c and engine_health.c; nobody else includes it. */
 #ifndef SP_ENGINE_ANSWER_H
 #define SP_ENGINE_ANSWER_H
 

@@ -127,38 +127,6 @@ engine_list(struct engine *e, const char *label, const char *value, engine_done_
 }
 
 int
-engine_exec_create(struct engine *e, const char *id, const struct engine_exec_spec *spec,
-    engine_done_fn *done, void *arg, struct engine_call **ret_call)
-{
-	struct engine_ask ask = { .op = &engine_op_exec, .method = ENGINE_HTTP_POST };
-	int r = engine_json_exec(spec, &ask.body);
-
-	if (r < 0)
-		return r;
-	r = container_call(e, &ask, id, "/exec", done, arg, ret_call);
-	free(ask.body);
-	return r;
-}
-
-int
-engine_exec_start(struct engine *e, const char *exec_id, engine_done_fn *done, void *arg,
-    struct engine_call **ret_call)
-{
-	char path[PATH_CAP];
-	char body[] = "{\"Detach\":false,\"Tty\":false}";
-	struct engine_ask ask = { .op = &engine_op_stream,
-		.method = ENGINE_HTTP_POST,
-		.path = path,
-		.body = body,
-		.timeout_ms = e->options.call_timeout_ms };
-
-	if (!engine_name_valid(exec_id))
-		return -EINVAL;
-	(void)snprintf(path, sizeof(path), "/exec/%s/start", exec_id);
-	return engine_request_start(e, &ask, done, arg, ret_call);
-}
-
-int
 engine_info(struct engine *e, engine_done_fn *done, void *arg, struct engine_call **ret_call)
 {
 	struct engine_ask ask = { .op = &engine_op_info,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The engine's state, shared by engine.c, engine_answer.c, engine_calls.c, engine_discard.c, engine_health.c,
+/* The engine's state, shared by engine.c, engine_answer.c, engine_calls.c, engine_discard.c, engine_exec.c, engine_health.c,
  * engine_launch.c and engine_request.c. Beside them only doctor_engine.c includes it, for engine_parse_api(). */
 #ifndef SP_ENGINE_PRIV_H
 #define SP_ENGINE_PRIV_H
@@ -21,9 +21,11 @@ struct engine_op;
 struct engine_request;
 struct engine_launch_call;
 struct engine_discard_item;
+struct engine_exec_call;
 TAILQ_HEAD(engine_request_list, engine_request);
 TAILQ_HEAD(engine_launch_list, engine_launch_call);
 TAILQ_HEAD(engine_discard_list, engine_discard_item);
+TAILQ_HEAD(engine_exec_list, engine_exec_call);
 
 struct engine {
 	struct event_base *base;
@@ -59,6 +61,10 @@ struct engine {
 	unsigned n_slow;    /* of those that are starting: it is the next one's turn */
 	int64_t started_ms; /* when a start was last answered well */
 
+	struct engine_exec_list execs_queued;
+	struct engine_exec_list execs; /* being made or started */
+	unsigned n_execs_queued, n_execs;
+
 	struct engine_discard_list discards;
 	struct event *discard_timer;
 	unsigned n_discards, n_discarding;
@@ -91,6 +97,10 @@ SP_MUST_CHECK int engine_admit(const struct engine *e);
 /* engine_launch.c */
 void engine_launch_kick(struct engine *e);
 void engine_launch_clear(struct engine *e);
+
+/* engine_exec.c */
+void engine_exec_kick(struct engine *e);
+void engine_exec_clear(struct engine *e);
 
 /*
  * engine_discard.c. Like engine_discard(), for a create whose answer never came: the container may

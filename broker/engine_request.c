@@ -98,8 +98,6 @@ complete(struct engine_request *r, struct engine_answer *a)
 		r->done(r->arg, &a->result);
 	else if (r->spec != NULL)
 		abandon_created(r, a);
-	else if (r->op == &engine_op_exec && a->result.error == ENGINE_OK)
-		(void)!engine_exec_start(r->call.engine, a->result.id, NULL, NULL, NULL);
 	engine_answer_clear(a);
 	request_free(r);
 }
@@ -274,7 +272,7 @@ engine_request_start(struct engine *e, const struct engine_ask *ask, engine_done
 int
 engine_admit(const struct engine *e)
 {
-	unsigned n = e->n_requests + e->n_queued + e->n_refused + e->n_starting;
+	unsigned n = e->n_requests + e->n_queued + e->n_refused + e->n_starting + e->n_execs_queued;
 
 	return n < e->options.max_calls ? 0 : -EBUSY;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Requests to the engine. Shared by engine.c, engine_calls.c, engine_health.c and engine_request.c; nobody else
+/* Requests to the engine. Shared by engine.c, engine_calls.c, engine_exec.c, engine_health.c and engine_request.c; nobody else
  * includes it. */
 #ifndef SP_ENGINE_REQUEST_H
 #define SP_ENGINE_REQUEST_H

@@ -791,6 +791,86 @@ launches_are_in_order(void **state)
 	tear_down(f);
 }
 
+static const char *const exec_argv[] = { "/guest", NULL };
+static const struct engine_exec_spec exec_spec = { .argv = exec_argv };
+#define EXECS_AT_A_TIME 4 /* with one start */
+
+/* So many are being made; the others come in order as places become free. */
+static void
+execs_are_bounded(void **state)
+{
+	static const struct fake_rule rules[] = { PING, NETWORKS,
+		{ .path = "*/exec", .status = 201, .body = "{\"Id\":\"" ID "\"}", .delay_ms = 50 } };
+	static const struct engine_options one = { .max_starts = 1 };
+	struct fixture *f = set_up(rules, SP_ARRAY_LEN(rules), &one);
+	struct outcome o[12];
+
+	(void)state;
+	for (unsigned i = 0; i < SP_ARRAY_LEN(o); i++) {
+		o[i] = (struct outcome){ .f = f };
+		assert_int_equal(engine_exec_create(f->engine, ID, &exec_spec, on_turn, &o[i], NULL),
+		    0);
+	}
+	await_seen(f, "POST", "/exec", EXECS_AT_A_TIME);
+	assert_int_equal(fake_seen(f->fake, "POST", "/exec"), EXECS_AT_A_TIME);
+	for (unsigned i = 0; i < SP_ARRAY_LEN(o); i++) {
+		finish(&o[i]);
+		assert_int_equal(o[i].error, ENGINE_OK);
+		assert_true(o[i].turn / EXECS_AT_A_TIME == i / EXECS_AT_A_TIME);
+	}
+	assert_int_equal(engine_counts(f->engine).calls, 0);
+	tear_down(f);
+}
+
+/* Of an engine that makes none: those that wait are told so in time, and their places are free again. */
+static void
+execs_wait_so_long(void **state)
+{
+	static const struct fake_rule rules[] = { PING, NETWORKS,
+		{ .path = "*/exec", .act = FAKE_HANG } };
+	static const struct engine_options quick = { .max_starts = 1, .start_timeout_ms = 100 };
+	struct fixture *f = set_up(rules, SP_ARRAY_LEN(rules), &quick);
+	struct engine_call *calls[EXECS_AT_A_TIME + 2];
+	struct outcome o = { .f = f };
+
+	(void)state;
+	for (unsigned i = 0; i < SP_ARRAY_LEN(calls); i++)
+		assert_int_equal(engine_exec_create(f->engine, ID, &exec_spec, never, NULL, &calls[i]),
+		    0);
+	assert_int_equal(engine_exec_create(f->engine, ID, &exec_spec, on_done, &o, NULL), 0);
+	engine_cancel(calls[EXECS_AT_A_TIME]); /* while it waits */
+	engine_cancel(calls[EXECS_AT_A_TIME + 1]);
+	for (unsigned i = 0; i < EXECS_AT_A_TIME; i++)
+		engine_cancel(calls[i]); /* while they are being made: they keep their places */
+	finish(&o);
+	assert_int_equal(o.error, ENGINE_E_TIMEOUT);
+	assert_string_equal(o.sentence, "too long in the queue of programs");
+	assert_int_equal(fake_seen(f->fake, "POST", "/exec"), EXECS_AT_A_TIME);
+	tear_down(f);
+}
+
+/* Made for nobody it would stay in the engine's memory: it is started, and reads the end of its stream. */
+static void
+execs_for_nobody_are_started(void **state)
+{
+	static const struct fake_rule rules[] = { PING, NETWORKS,
+		{ .path = "*/exec", .status = 201, .body = "{\"Id\":\"" ID "\"}", .delay_ms = 20 },
+		{ .path = "*/start", .status = 404, .body = "{}" } };
+	struct fixture *f = set_up(rules, SP_ARRAY_LEN(rules), NULL);
+	struct engine_call *call;
+
+	(void)state;
+	assert_int_equal(engine_exec_create(f->engine, ID, &exec_spec, never, NULL, &call), 0);
+	await_seen(f, "POST", "/exec", 1);
+	engine_cancel(call);
+	await_seen(f, "POST", "/exec/" ID "/start", 1);
+	RUN_UNTIL(f, engine_counts(f->engine).calls == 0);
+	assert_int_equal(engine_exec_create(f->engine, "../x", &exec_spec, never, NULL, NULL),
+	    -EINVAL);
+	assert_int_equal(engine_exec_start(f->engine, "../x", never, NULL, NULL), -EINVAL);
+	tear_down(f);
+}
+
 /* An image can make a start hang (its /etc/passwd is a FIFO): that is its own login's affair. */
 static void
 one_that_hangs_holds_nobody_up(void **state)
@@ -1052,6 +1132,9 @@ main(void)
 		cmocka_unit_test(a_lost_engine_is_asked_for_its_version_again),
 		cmocka_unit_test(launches_are_bounded),
 		cmocka_unit_test(launches_are_in_order),
+		cmocka_unit_test(execs_are_bounded),
+		cmocka_unit_test(execs_wait_so_long),
+		cmocka_unit_test(execs_for_nobody_are_started),
 		cmocka_unit_test(one_that_hangs_holds_nobody_up),
 		cmocka_unit_test(the_queue_has_a_ceiling_and_a_deadline),
 		cmocka_unit_test(cancelled_launches_leave_nothing),

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Further processes in containers, a bounded number at a time: each takes the engine tens of milliseconds outside of
+ * any container's limits, and one that is busy with them for seconds answers nobody else either. Runs in the broker.
+ */
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "engine_answer.h"
+#include "engine_json_write.h"
+#include "engine_priv.h"
+#include "engine_request.h"
+
+#define AT_A_TIME \
+	4 /* for each container that may start at a time: an exec is made, and then it is started */
+#define PATH_CAP (ENGINE_ID_LEN + 64)
+
+/* The making of one, or its start. */
+struct engine_exec_call {
+	struct engine_call call; /* first */
+	TAILQ_ENTRY(engine_exec_call) link;
+	struct engine_exec_list *list;
+	char path[PATH_CAP];
+	char *body;
+	const struct engine_op *op;
+	struct event *patience; /* while it waits for its turn */
+	struct engine_call *step;
+	engine_done_fn *done; /* NULL: nobody waits for it any more */
+	void *arg;
+};
+
+static void
+move_to(struct engine_exec_call *x, struct engine_exec_list *list)
+{
+	struct engine *e = x->call.engine;
+
+	if (x->list != NULL) {
+		TAILQ_REMOVE(x->list, x, link);
+		--*(x->list == &e->execs_queued ? &e->n_execs_queued : &e->n_execs);
+	}
+	x->list = list;
+	if (list != NULL) {
+		TAILQ_INSERT_TAIL(list, x, link);
+		++*(list == &e->execs_queued ? &e->n_execs_queued : &e->n_execs);
+	}
+}
+
+static void
+exec_free(struct engine_exec_call *x)
+{
+	move_to(x, NULL);
+	if (x->patience != NULL)
+		event_free(x->patience);
+	free(x->body);
+	free(x);
+}
+
+static void
+on_answered(void *arg, const struct engine_result *result)
+{
+	struct engine_exec_call *x = arg;
+	struct engine *e = x->call.engine;
+	bool made_for_nobody = x->done == NULL && x->op == &engine_op_exec &&
+	    result->error == ENGINE_OK;
+
+	x->step = NULL;
+	/* The place is free before the owner hears of it, so that the start may take it. */
+	move_to(x, NULL);
+	if (x->done != NULL)
+		x->done(x->arg, result);
+	else if (made_for_nobody)
+		(void)!engine_exec_start(e, result->id, NULL, NULL, NULL);
+	exec_free(x);
+	engine_kick(e);
+}
+
+static int
+submit(struct engine_exec_call *x)
+{
+	struct engine *e = x->call.engine;
+	struct engine_ask ask = { .op = x->op,
+		.method = ENGINE_HTTP_POST,
+		.path = x->path,
+		.body = x->body,
+		.timeout_ms = e->options.call_timeout_ms };
+
+	if (x->patience != NULL)
+		(void)evtimer_del(x->patience);
+	move_to(x, &e->execs);
+	return engine_request_start(e, &ask, on_answered, x, &x->step);
+}
+
+static void
+end_with(struct engine_exec_call *x, enum engine_error error, const char *sentence)
+{
+	struct engine_result result = { .error = error, .sentence = sentence, .id = "", .warning = "" };
+
+	move_to(x, NULL);
+	if (x->done != NULL)
+		x->done(x->arg, &result);
+	exec_free(x);
+}
+
+static void
+on_impatient(evutil_socket_t fd, short what, void *arg)
+{
+	struct engine_exec_call *x = arg;
+
+	(void)fd;
+	(void)what;
+	end_with(x, ENGINE_E_TIMEOUT, "too long in the queue of programs");
+}
+
+void
+engine_exec_kick(struct engine *e)
+{
+	struct engine_exec_call *x;
+	int r;
+
+	while (e->n_execs < AT_A_TIME * e->options.max_starts &&
+	    (x = TAILQ_FIRST(&e->execs_queued)) != NULL) {
+		r = submit(x);
+		if (r < 0)
+			end_with(x, r == -EBUSY ? ENGINE_E_BUSY : ENGINE_E_NO_MEMORY, strerror(-r));
+	}
+}
+
+static int
+enqueue(struct engine_exec_call *x)
+{
+	struct engine *e = x->call.engine;
+	struct timeval tv = clock_timeval(e->options.start_timeout_ms);
+
+	x->patience = evtimer_new(e->base, on_impatient, x);
+	if (x->patience == NULL || evtimer_add(x->patience, &tv) < 0)
+		return -ENOMEM;
+	move_to(x, &e->execs_queued);
+	return 0;
+}
+
+/* Made without an owner it goes on: the engine would keep it for ever; its answer has it started, and so ended. */
+static void
+cancel_exec(struct engine_call *call)
+{
+	struct engine_exec_call *x = (struct engine_exec_call *)call;
+	struct engine *e = call->engine;
+
+	if (x->step != NULL && x->op == &engine_op_exec) {
+		x->done = NULL;
+		return;
+	}
+	engine_cancel(x->step);
+	exec_free(x);
+	engine_kick(e);
+}
+
+/* A start goes before those that are still to be made: what is made and not started costs the engine, too. */
+static int
+begin(struct engine *e, const struct engine_op *op, const char *path, const char *body,
+    engine_done_fn *done, void *arg, struct engine_call **ret_call)
+{
+	struct engine_exec_call *x;
+	int r = engine_admit(e);
+
+	if (r < 0)
+		return r;
+	x = calloc(1, sizeof(*x));
+	if (x == NULL)
+		return -ENOMEM;
+	x->call = (struct engine_call){ .engine = e, .cancel = cancel_exec };
+	x->op = op;
+	x->done = done;
+	x->arg = arg;
+	(void)snprintf(x->path, sizeof(x->path), "%s", path);
+	x->body = strdup(body);
+	if (x->body == NULL)
+		r = -ENOMEM;
+	else if (op == &engine_op_stream || e->n_execs < AT_A_TIME * e->options.max_starts)
+		r = submit(x);
+	else
+		r = enqueue(x);
+	if (r < 0) {
+		exec_free(x);
+		return r;
+	}
+	if (ret_call != NULL)
+		*ret_call = &x->call;
+	return 0;
+}
+
+int
+engine_exec_create(struct engine *e, const char *id, const struct engine_exec_spec *spec,
+    engine_done_fn *done, void *arg, struct engine_call **ret_call)
+{
+	char path[PATH_CAP];
+	char *body;
+	int r;
+
+	if (!engine_id_valid(id))
+		return -EINVAL;
+	r = engine_json_exec(spec, &body);
+	if (r < 0)
+		return r;
+	(void)snprintf(path, sizeof(path), "/containers/%s/exec", id);
+	r = begin(e, &engine_op_exec, path, body, done, arg, ret_call);
+	free(body);
+	return r;
+}
+
+int
+engine_exec_start(struct engine *e, const char *exec_id, engine_done_fn *done, void *arg,
+    struct engine_call **ret_call)
+{
+	char path[PATH_CAP];
+
+	if (!engine_id_valid(exec_id))
+		return -EINVAL;
+	(void)snprintf(path, sizeof(path), "/exec/%s/start", exec_id);
+	return begin(e, &engine_op_stream, path, "{\"Detach\":false,\"Tty\":false}", done, arg,
+	    ret_call);
+}
+
+void
+engine_exec_clear(struct engine *e)
+{
+	struct engine_exec_list *const lists[] = { &e->execs_queued, &e->execs };
+
+	for (size_t i = 0; i < SP_ARRAY_LEN(lists); i++)
+		while (!TAILQ_EMPTY(lists[i]))
+			exec_free(TAILQ_FIRST(lists[i]));
+}
