@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Worker: what the client asks for, one message of libssh's queue after the other. All of it is the client's. */
+#include <libssh/ssh2.h>
 #include <string.h>
 
 #include "attr.h"
@@ -51,11 +52,19 @@ channel_type_name(int type)
 	}
 }
 
+/*
+ * As sshd, which says the same of types that it does not know, of those that are for clients to open, and of a session
+ * too many. It does not count connections: of those one too many is what it would call a shortage.
+ */
 static void
 refuse_channel(struct connection *c, ssh_message m, enum ipc_refused_kind kind)
 {
-	connection_refused(c, kind, channel_type_name(ssh_message_subtype(m)));
-	(void)ssh_message_reply_default(m);
+	int type = ssh_message_subtype(m);
+
+	connection_refused(c, kind, channel_type_name(type));
+	(void)hooks_refuse_channel(m,
+	    type == SSH_CHANNEL_DIRECT_TCPIP ? SSH2_OPEN_RESOURCE_SHORTAGE : SSH2_OPEN_CONNECT_FAILED,
+	    FORWARD_OPEN_FAILED);
 }
 
 struct channel *

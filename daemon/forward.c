@@ -3,14 +3,18 @@
 #include "forward.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <libssh/ssh2.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "attr.h"
 #include "clock.h"
 #include "connection.h"
 #include "fd.h"
+#include "hooks.h"
 #include "ipc_chan.h"
 #include "log.h"
 #include "x11_auth.h"
@@ -29,23 +33,54 @@ is_host(const char *host)
 	return host != NULL && strlen(host) <= IPC_HOST_MAX;
 }
 
-/*
- * libssh has one reason for the client whose open fails, whatever happened ("administratively
- * prohibited"), and no words; the true one is in the log.
- */
-void
-forward_failed(struct channel *ch, const char *why)
+/* An open of a channel is refused with a reason and a text of the protocol; a listener's request knows neither. */
+static void
+refuse(struct channel *ch, uint32_t reason, const char *text)
+{
+	if (ch->opening == NULL)
+		return;
+	if (ch->kind == CHANNEL_DIRECT)
+		(void)hooks_refuse_channel(ch->opening, reason, text);
+	else
+		(void)ssh_message_reply_default(ch->opening);
+	ssh_message_free(ch->opening);
+	ch->opening = NULL;
+}
+
+/* why: for the log. The others are for the client. */
+static void
+fail(struct channel *ch, const char *why, uint32_t reason, const char *text)
 {
 	log_info("channel=%u no forward: %s", ch->number, why);
-	if (ch->opening != NULL) {
-		(void)ssh_message_reply_default(ch->opening);
-		ssh_message_free(ch->opening);
-		ch->opening = NULL;
-	}
+	refuse(ch, reason, text);
 	channel_close_streams(ch);
 	ch->state = CHANNEL_ENDED;
 	if (ch->connection->asking == ch)
 		connection_asked(ch->connection);
+}
+
+void
+forward_failed(struct channel *ch, const char *why)
+{
+	fail(ch, why, SSH2_OPEN_CONNECT_FAILED, FORWARD_OPEN_FAILED);
+}
+
+/*
+ * What sshd says when nobody answers at an address. The number is the container's word, so only those that a
+ * connection can fail with are told on.
+ */
+static void
+failed_in_container(struct channel *ch, uint32_t error)
+{
+	static const int known[] = { ECONNREFUSED, ENETUNREACH, EHOSTUNREACH, ETIMEDOUT, ECONNRESET,
+		EHOSTDOWN, ENETDOWN, EACCES, EPERM, EADDRNOTAVAIL, EAFNOSUPPORT };
+	const char *text = FORWARD_OPEN_FAILED;
+
+	for (size_t i = 0; i < SP_ARRAY_LEN(known); i++) {
+		if (error == (uint32_t)known[i])
+			text = strerror(known[i]);
+	}
+	fail(ch, channel_error_text(error), SSH2_OPEN_CONNECT_FAILED, text);
 }
 
 /* ---- into the container ---- */
@@ -437,7 +472,10 @@ void
 forward_answered(struct channel *ch, struct ask_event *e)
 {
 	if (e->result != IPC_START_OK) {
-		forward_failed(ch, e->text);
+		fail(ch, e->text,
+		    e->result == IPC_START_REFUSED ? SSH2_OPEN_ADMINISTRATIVELY_PROHIBITED
+						   : SSH2_OPEN_CONNECT_FAILED,
+		    FORWARD_OPEN_FAILED);
 		return;
 	}
 	if (ch->kind == CHANNEL_ACCEPTED) {
@@ -462,7 +500,7 @@ guest_said_of_listener(struct channel *ch, const struct guest_ctl *m, int *fds, 
 		return guest_accepted(ch, m, fds);
 	if (m->id != GUEST_CTL_FAILED || n_fds != 0 || !starting)
 		return false;
-	forward_failed(ch, channel_error_text(m->failed.error));
+	failed_in_container(ch, m->failed.error);
 	return true;
 }
 
@@ -475,6 +513,6 @@ forward_guest_said(struct channel *ch, const struct guest_ctl *m, int *fds, unsi
 		return guest_connected(ch, fds);
 	if (m->id != GUEST_CTL_FAILED || n_fds != 0)
 		return false;
-	forward_failed(ch, channel_error_text(m->failed.error));
+	failed_in_container(ch, m->failed.error);
 	return true;
 }

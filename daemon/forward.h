@@ -46,7 +46,11 @@ bool forward_guest_said(struct channel *ch, const struct guest_ctl *m, int *fds,
 /* Ask the client to take a connection, or whether it has. */
 void forward_go_on(struct channel *ch);
 
-/* It comes to nothing, or a listener has ended. why: for the log. */
+/* What sshd says with an open that fails, or is refused, for no reason that it would tell. */
+#define FORWARD_OPEN_FAILED "open failed"
+
+/* It comes to nothing, or a listener has ended. why: for the log; a client whose open it was hears no more than that
+ * it failed. */
 void forward_failed(struct channel *ch, const char *why);
 
 #endif

@@ -2,8 +2,10 @@
 /* Worker: the interposed functions. Their arguments come from libssh, and so from the network. */
 #include "hooks.h"
 
+#include <arpa/inet.h>
 #include <dlfcn.h>
 #include <libssh/libssh.h>
+#include <libssh/ssh2.h>
 #include <openssl/evp.h>
 #include <stdalign.h>
 #include <stddef.h>
@@ -25,6 +27,11 @@ static __typeof__(EVP_DigestVerify) *real_verify;
 static __typeof__(EVP_DigestUpdate) *real_update;
 static __typeof__(EVP_PKEY_new_raw_private_key) *real_new_private;
 static __typeof__(ssh_buffer_get_data) *real_get_data;
+static __typeof__(ssh_buffer_add_data) *real_add_data;
+
+/* What ssh_buffer_add_data() is just now: the real one but for a moment. It puts in each field of each packet. */
+static __typeof__(ssh_buffer_add_data) resolve_add_data;
+static __typeof__(ssh_buffer_add_data) *add_data = resolve_add_data;
 
 /* libssh calls without context: this file and client_socket.c are the ones with state of their own. */
 static struct {
@@ -41,6 +48,11 @@ static struct {
 	unsigned n_ed25519;
 	const void *cut[HOOKS_CUT_MAX]; /* where texts begin that have a NUL inside */
 	unsigned n_cut;                 /* all there ever were: the next one's place, modulo */
+	struct {
+		unsigned field; /* the next one of the packet */
+		uint32_t reason;
+		const char *text;
+	} refusal; /* while add_data is add_refusal_field() */
 } hooks;
 
 /* Before main(): EVP_DigestUpdate may be called by a library's own constructor. */
@@ -54,10 +66,12 @@ resolve(void)
 	real_new_private =
 	    (__typeof__(real_new_private))dlsym(RTLD_NEXT, "EVP_PKEY_new_raw_private_key");
 	real_get_data = (__typeof__(real_get_data))dlsym(RTLD_NEXT, "ssh_buffer_get_data");
+	real_add_data = (__typeof__(real_add_data))dlsym(RTLD_NEXT, "ssh_buffer_add_data");
 	real_update = (__typeof__(real_update))dlsym(RTLD_NEXT, "EVP_DigestUpdate");
 	if (real_sign == NULL || real_verify == NULL || real_new_private == NULL ||
-	    real_update == NULL || real_get_data == NULL)
+	    real_update == NULL || real_get_data == NULL || real_add_data == NULL)
 		abort();
+	add_data = real_add_data;
 }
 
 void
@@ -241,6 +255,88 @@ hooks_text_was_cut(const char *text)
 	return text != NULL && find_cut(text) != NULL;
 }
 
+/* By this libssh puts each field into a packet. */
+SP_EXPORT int
+ssh_buffer_add_data(ssh_buffer buffer, const void *data, uint32_t len)
+{
+	return add_data(buffer, data, len);
+}
+
+static int
+resolve_add_data(ssh_buffer buffer, const void *data, uint32_t len)
+{
+	resolve();
+	return real_add_data(buffer, data, len);
+}
+
+static bool
+is_number(const void *data, uint32_t len, uint32_t value)
+{
+	uint32_t n;
+
+	if (len != sizeof(n))
+		return false;
+	memcpy(&n, data, sizeof(n));
+	return ntohl(n) == value;
+}
+
+static int
+add_number(ssh_buffer buffer, uint32_t value)
+{
+	value = htonl(value);
+	return real_add_data(buffer, &value, sizeof(value));
+}
+
+/*
+ * byte SSH_MSG_CHANNEL_OPEN_FAILURE, uint32 recipient, uint32 reason, string text, string language: the reason is the
+ * only one that libssh gives, and both strings are a length of 0. Should a packet begin otherwise, it stays libssh's.
+ */
+static int
+add_refusal_field(ssh_buffer buffer, const void *data, uint32_t len)
+{
+	const char *text = hooks.refusal.text;
+
+	switch (hooks.refusal.field++) {
+	case 0:
+		if (len == 1 && *(const uint8_t *)data == SSH2_MSG_CHANNEL_OPEN_FAILURE)
+			return real_add_data(buffer, data, len);
+		break;
+	case 1:
+		if (len == 4)
+			return real_add_data(buffer, data, len);
+		break;
+	case 2:
+		if (is_number(data, len, SSH2_OPEN_ADMINISTRATIVELY_PROHIBITED))
+			return add_number(buffer, hooks.refusal.reason);
+		break;
+	case 3:
+		add_data = real_add_data;
+		if (!is_number(data, len, 0))
+			break;
+		if (add_number(buffer, (uint32_t)strlen(text)) != 0)
+			return -1;
+		return real_add_data(buffer, text, (uint32_t)strlen(text));
+	default:
+		break;
+	}
+	add_data = real_add_data;
+	return real_add_data(buffer, data, len);
+}
+
+int
+hooks_refuse_channel(ssh_message m, uint32_t reason, const char *text)
+{
+	int r;
+
+	hooks.refusal.field = 0;
+	hooks.refusal.reason = reason;
+	hooks.refusal.text = text;
+	add_data = add_refusal_field;
+	r = ssh_message_reply_default(m);
+	add_data = real_add_data;
+	return r;
+}
+
 bool
 hooks_take_signature(struct hooks_signature *ret)
 {
@@ -265,6 +361,7 @@ hooks_in_place(char *why, size_t cap)
 		{ "EVP_PKEY_new_raw_private_key", (void (*)(void))EVP_PKEY_new_raw_private_key },
 		{ "gss_indicate_mechs", (void (*)(void))gss_indicate_mechs },
 		{ "ssh_buffer_get_data", (void (*)(void))ssh_buffer_get_data },
+		{ "ssh_buffer_add_data", (void (*)(void))ssh_buffer_add_data },
 	};
 
 	for (size_t i = 0; i < SP_ARRAY_LEN(all); i++) {

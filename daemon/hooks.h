@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where libssh touches private keys and signatures, and where it loses a part of what the client said. It
- * calls public functions for that, four of them of OpenSSL; this program defines them itself, and the dynamic linker prefers its definitions. So host
+ * Where libssh touches private keys and signatures, where it loses a part of what the client said, and where it has
+ * only one thing to say to it. It calls public functions for that, four of them of OpenSSL; this program defines them itself, and the dynamic linker prefers its definitions. So host
  * keys can stay in the broker and user signatures can be judged there, with the distribution's own
  * unpatched libssh. If the interposition ever failed, nobody could log in: there is no private key
  * here to sign with, and nothing here says that a login is good.
@@ -9,6 +9,7 @@
 #ifndef SP_HOOKS_H
 #define SP_HOOKS_H
 
+#include <libssh/server.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -50,5 +51,12 @@ bool hooks_take_signature(struct hooks_signature *ret);
  */
 bool hooks_text_was_cut(const char *text);
 #define HOOKS_CUT_MAX 64
+
+/*
+ * Refuse an open of a channel, as ssh_message_reply_default() does, which knows one reason and no words. reason: of
+ * RFC 4254 section 5.1, SSH2_OPEN_... in libssh/ssh2.h; text: what the client shows with it. m stays the caller's. SSH_OK or
+ * SSH_ERROR.
+ */
+int hooks_refuse_channel(ssh_message m, uint32_t reason, const char *text);
 
 #endif

@@ -9,11 +9,11 @@ bad() { echo "FAIL: $*"; rc=1; }
 # One call site each: a second would be a signature that nobody has looked at.
 taken_over='EVP_DigestSign EVP_DigestVerify'
 imported='EVP_DigestSign EVP_DigestVerify EVP_DigestUpdate'
-exported='EVP_DigestSign EVP_DigestVerify EVP_DigestUpdate EVP_PKEY_new_raw_private_key ssh_buffer_get_data'
+exported='EVP_DigestSign EVP_DigestVerify EVP_DigestUpdate EVP_PKEY_new_raw_private_key ssh_buffer_get_data ssh_buffer_add_data'
 # How it uses the client's socket. Were they called by other names, a stream would be slower, nothing else.
 socket='recv send poll'
 # The library's own, which it must call as a program would: through its table of imports.
-its_own='ssh_buffer_get_data'
+its_own='ssh_buffer_get_data ssh_buffer_add_data'
 # Other ways of OpenSSL to make or check a signature.
 forbidden='EVP_PKEY_sign EVP_PKEY_sign_init EVP_PKEY_verify EVP_PKEY_verify_init EVP_PKEY_verify_recover
 	EVP_PKEY_sign_message_init EVP_PKEY_verify_message_init EVP_SignFinal EVP_SignFinal_ex
@@ -69,7 +69,7 @@ self_test() {
 	trap 'rm -rf "$work"' EXIT
 	cat >"$work/lib.c" <<-'C'
 	int EVP_DigestSign(void), EVP_DigestVerify(void), EVP_DigestUpdate(void);
-	int EVP_DigestVerifyFinal(void), ssh_buffer_get_data(void);
+	int EVP_DigestVerifyFinal(void), ssh_buffer_get_data(void), ssh_buffer_add_data(void);
 	int recv(void), send(void), poll(void);
 	int sign(void); int sign2(void); int verify(void); int update(void); int more(void);
 	int sign(void) { return 1 + EVP_DigestSign(); }
@@ -79,7 +79,11 @@ self_test() {
 	__attribute__((__visibility__("protected")))
 	#endif
 	int ssh_buffer_get_data(void) { return 4; }
-	int unpack(void); int unpack(void) { return 1 + ssh_buffer_get_data(); }
+	#ifdef DIRECT_ADD
+	__attribute__((__visibility__("protected")))
+	#endif
+	int ssh_buffer_add_data(void) { return 5; }
+	int unpack(void); int unpack(void) { return 1 + ssh_buffer_get_data() + ssh_buffer_add_data(); }
 	#ifdef TWICE
 	int sign2(void) { return 2 + EVP_DigestSign(); }
 	#endif
@@ -87,7 +91,7 @@ self_test() {
 	int more(void) { return 3 + EVP_DigestVerifyFinal(); }
 	#endif
 	C
-	for flag in GOOD TWICE OTHER DIRECT; do
+	for flag in GOOD TWICE OTHER DIRECT DIRECT_ADD; do
 		"$1" -O1 -fno-inline -shared -fPIC -D$flag -o "$work/$flag.so" "$work/lib.c" || exit 1
 		rc=0
 		check_library "$work/$flag.so" >"$work/out"

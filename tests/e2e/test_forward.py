@@ -158,6 +158,12 @@ def test_what_is_the_loopback_too(forwarding, control, host):
         assert exchange(connect(local), b"again\n") == b"again\n"
 
 
+def test_stock_client_is_told_why(forwarding):
+    r = forwarding.ssh(user=forwarding.login("forward"), options=["-W", f"127.0.0.1:{free_port()}"])
+    assert r.returncode == 255
+    assert b"channel 0: open failed: connect failed: Connection refused" in r.stderr
+
+
 def test_nobody_listens(forwarding, control):
     """Refused by the far end: the open fails, and the session goes on."""
     with Master(forwarding, control) as m:

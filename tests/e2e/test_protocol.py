@@ -28,7 +28,7 @@ class Conversation(RawClient):
         self.answers = []   # to requests, in the order in which they came
         self.output = {}    # of each channel: what its program wrote
         self.said = {}      # of each channel: everything else, in its order
-        self.codes = {}     # of each channel that was refused: the reason
+        self.refused = {}   # of each channel that was: the reason, its text, the text's language
 
     def begin(self, *channels, window=WINDOW):
         self.send(*(message(CHANNEL_OPEN, "session", c, window, 32768) for c in channels))
@@ -52,7 +52,7 @@ class Conversation(RawClient):
         if kind == OPEN_CONFIRMATION:
             self.theirs[channel] = r.u32()
         elif kind == OPEN_FAILURE:
-            self.codes[channel] = r.u32()
+            self.refused[channel] = r.u32(), r.string(), r.string()
         elif kind in ANSWERS:
             self.answers.append((ANSWERS[kind], channel))
         elif kind in (CHANNEL_DATA, EXTENDED_DATA):
@@ -82,7 +82,7 @@ class Conversation(RawClient):
             self.said[c].sort(key=str)
 
     def account(self):
-        return self.answers, self.output, self.said, self.codes
+        return self.answers, self.output, self.said, self.refused
 
 
 def replies_of_two_channels(c):
@@ -240,31 +240,65 @@ def test_conversation(both, script):
     assert ours == theirs
 
 
-ADMINISTRATIVELY_PROHIBITED, CONNECT_FAILED = 1, 2
+ADMINISTRATIVELY_PROHIBITED, CONNECT_FAILED, RESOURCE_SHORTAGE = 1, 2, 4
 
-# What is opened, beside the eleventh session: its fields, and sshd's reason.
+# What is opened, and sshd's reason.
 REFUSED = [("nothing@example.org", (), CONNECT_FAILED), ("x11", ("192.0.2.1", 5), CONNECT_FAILED),
            ("forwarded-tcpip", ("localhost", 1, "192.0.2.1", 2), CONNECT_FAILED),
            ("auth-agent@openssh.com", (), CONNECT_FAILED),
+           ("direct-streamlocal@openssh.com", ("/tmp/socket", "", 0), CONNECT_FAILED),
+           ("tun@openssh.com", (1, 0), CONNECT_FAILED),
            ("direct-tcpip", ("127.0.0.1", 1, "192.0.2.1", 2), ADMINISTRATIVELY_PROHIBITED)]
 
 
+def refusals(c, channels, first=100):
+    """What a client hears that opens all of these, numbered from the first on: each is refused, in its turn."""
+    numbers = range(first, first + len(channels))
+    c.send(*(message(CHANNEL_OPEN, kind, n, WINDOW, 32768, *fields)
+             for n, (kind, fields) in zip(numbers, channels)))
+    c.until(lambda: all(n in c.refused for n in numbers))
+    return [c.refused[n] for n in numbers]
+
+
 def test_reasons_of_refused_channels(both):
-    """Each is refused, in its turn, and the sessions go on. libssh has one reason for all: SECURITY.md."""
+    """The same reason and the same words, for the eleventh session as well, and the others go on."""
     def talk(c):
-        c.begin(*range(10))
-        c.send(*(message(CHANNEL_OPEN, kind, 100 + n, WINDOW, 32768, *fields)
-                 for n, (kind, fields, _) in enumerate(REFUSED)),
-               message(CHANNEL_OPEN, "session", 99, WINDOW, 32768))
-        c.until(lambda: 99 in c.codes)
+        c.begin(0)
+        refusals(c, [(kind, fields) for kind, fields, _ in REFUSED])
+        c.begin(*range(1, 10))
+        refusals(c, [("session", ())], 99)
         c.send(c.ask(9, "exec", True, "echo goes on"))
         c.finish(9)
         assert c.output == {9: b"goes on\n"}
 
-    theirs, ours = (codes for *_, codes in accounts(both, talk))
-    assert list(theirs.items()) == [*((100 + n, why) for n, (*_, why) in enumerate(REFUSED)),
-                                    (99, CONNECT_FAILED)]
-    assert list(ours.items()) == [(n, ADMINISTRATIVELY_PROHIBITED) for n in theirs]
+    theirs, ours = accounts(both, talk)
+    assert ours == theirs
+    assert [code for code, *_ in theirs[-1].values()] == [*(why for *_, why in REFUSED), CONNECT_FAILED]
+
+
+def to(host, port):
+    return "direct-tcpip", (host, port, "192.0.2.1", 2)
+
+
+def test_reasons_of_failed_connections(oracle, sallyport):
+    """Who listens there, and whether anybody may know, is told by the same numbers and words."""
+    nobody = [to("127.0.0.1", 1), to("::1", 1), to("localhost", 1)]
+    answers = []
+    for target in (oracle.forwarding, sallyport):
+        with Conversation(target, "forward") as c:
+            answers.append(refusals(c, nobody))
+    assert answers == [[(CONNECT_FAILED, b"Connection refused", b"")] * 3] * 2
+
+
+def test_reasons_that_sshd_does_not_have(sallyport):
+    """No way there, a destination that is not in the policy's list, more than a profile's number of channels."""
+    with Conversation(sallyport, "narrow") as c:
+        assert refusals(c, [to("192.0.2.1", 7), to("127.0.0.1", 22), to("example.org", 8080)]) == [
+            (CONNECT_FAILED, b"Network is unreachable", b""),
+            *[(ADMINISTRATIVELY_PROHIBITED, b"open failed", b"")] * 2]
+        c.begin(0, 1, 2)
+        assert refusals(c, [to("127.0.0.1", 8080), ("session", ())], 200) == [
+            (RESOURCE_SHORTAGE, b"open failed", b""), (CONNECT_FAILED, b"open failed", b"")]
 
 
 @pytest.mark.parametrize("name", ["TERM", "KILL", "BUS", "SEGV", "XCPU"])
@@ -344,6 +378,6 @@ def test_as_many_as_there_may_be_and_again(sallyport):
             c.theirs.clear()
             c.said.clear()
             c.send(*closes, *(message(CHANNEL_OPEN, "session", n, WINDOW, 32768) for n in ten))
-            c.until(lambda: len(c.theirs) + len(c.codes) == 10)
-            assert c.codes == {}
+            c.until(lambda: len(c.theirs) + len(c.refused) == 10)
+            assert c.refused == {}
         assert c.output == {n: b"one\ntwo\n" for n in ten}

@@ -122,7 +122,7 @@ def test_direct_forward(both):
         for t in both:
             r = t.ssh(options=["-W", f"127.0.0.1:{s.getsockname()[1]}"])
             assert r.returncode == 255
-            assert b"channel 0: open failed: administratively prohibited" in r.stderr
+            assert b"channel 0: open failed: administratively prohibited: open failed" in r.stderr
         # Nobody got through to it.
         s.settimeout(0.3)
         with pytest.raises(TimeoutError):

@@ -6,11 +6,12 @@
 #include "test.h"
 
 #include <errno.h>
-#include <libssh/libssh.h>
+#include <libssh/server.h>
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
 #include <stdalign.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "dummy_key.h"
@@ -485,6 +486,91 @@ test_texts_with_a_nul_inside(void **state)
 	assert_false(hooks_text_was_cut(text));
 }
 
+/* ---- channels that are refused ---- */
+
+struct field {
+	const void *data;
+	uint32_t len;
+};
+
+static struct {
+	const struct field *fields;
+	size_t n;
+	ssh_buffer packet;
+} reply;
+
+/* As libssh does it: into one packet, field by field. */
+int
+ssh_message_reply_default(ssh_message msg)
+{
+	(void)msg;
+	for (size_t i = 0; i < reply.n; i++)
+		assert_int_equal(ssh_buffer_add_data(reply.packet, reply.fields[i].data,
+				     reply.fields[i].len),
+		    0);
+	return SSH_OK;
+}
+
+#define NUMBER(n)             \
+	{                     \
+		"\0\0\0" n, 4 \
+	}
+
+/* The packet, when libssh puts in these fields and the reply is to be 2, "why". */
+#define refuse_with(...)                                     \
+	refuse_fields((const struct field[]){ __VA_ARGS__ }, \
+	    sizeof((const struct field[]){ __VA_ARGS__ }) / sizeof(struct field))
+
+static const char *
+refuse_fields(const struct field *fields, size_t n)
+{
+	static char hex[256];
+	const uint8_t *bytes;
+	uint32_t len;
+
+	reply.fields = fields;
+	reply.n = n;
+	reply.packet = ssh_buffer_new();
+	assert_int_equal(hooks_refuse_channel(NULL, 2, "why"), SSH_OK);
+	/* what comes after that is another packet's */
+	assert_int_equal(ssh_buffer_add_data(reply.packet, "\0\0\0\1", 4), 0);
+	bytes = ssh_buffer_get(reply.packet);
+	len = ssh_buffer_get_len(reply.packet);
+	assert_true(len * 2 < sizeof(hex));
+	for (uint32_t i = 0; i < len; i++)
+		(void)snprintf(hex + (size_t)i * 2, 3, "%02x", bytes[i]);
+	ssh_buffer_free(reply.packet);
+	return hex;
+}
+
+static void
+test_refused_channel(void **state)
+{
+	(void)state;
+	assert_string_equal(refuse_with({ "\x5c", 1 }, NUMBER("\7"), NUMBER("\1"), NUMBER("\0"),
+				NUMBER("\0"), { "padding", 7 }),
+	    "5c0000000700000002000000037768790000000070616464696e6700000001");
+}
+
+/* What does not look like it is left alone, from there on. */
+static void
+test_refused_channel_of_another_libssh(void **state)
+{
+	(void)state;
+	assert_string_equal(refuse_with({ "\x5d", 1 }, NUMBER("\7"), NUMBER("\1"), NUMBER("\0")),
+	    "5d00000007000000010000000000000001");
+	assert_string_equal(refuse_with(NUMBER("\x5c"), NUMBER("\7"), NUMBER("\1"), NUMBER("\0")),
+	    "0000005c00000007000000010000000000000001");
+	assert_string_equal(refuse_with({ "\x5c", 1 }, { "\7", 1 }, NUMBER("\1"), NUMBER("\0")),
+	    "5c07000000010000000000000001");
+	assert_string_equal(refuse_with({ "\x5c", 1 }, NUMBER("\7"), NUMBER("\3"), NUMBER("\0")),
+	    "5c00000007000000030000000000000001");
+	assert_string_equal(refuse_with({ "\x5c", 1 }, NUMBER("\7"), NUMBER("\1"), NUMBER("\5"),
+				{ "words", 5 }),
+	    "5c000000070000000200000005776f72647300000001");
+	assert_string_equal(refuse_with({ "\x5c", 1 }, NUMBER("\7")), "5c0000000700000001");
+}
+
 int
 main(void)
 {
@@ -504,6 +590,8 @@ main(void)
 		cmocka_unit_test(test_giant_blob),
 		cmocka_unit_test_setup(test_seed_leads_to_the_public_half, set_up),
 		cmocka_unit_test_setup(test_texts_with_a_nul_inside, set_up),
+		cmocka_unit_test(test_refused_channel),
+		cmocka_unit_test(test_refused_channel_of_another_libssh),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
