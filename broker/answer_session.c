@@ -303,6 +303,7 @@ fill_order(struct guest_spawn *order, struct order_text *text, const struct peer
 	order->rows = m->pty.rows;
 	order->width_px = m->pty.width_px;
 	order->height_px = m->pty.height_px;
+	order->modes = m->modes;
 	order->hangup_grace_ms = p->decision.profile->stop_grace_ms;
 	if (p->decision.profile->workdir != NULL)
 		order->workdir = span_of(p->decision.profile->workdir);

@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include "tty_modes.h"
+
 /* A string without NUL, as a view. */
 static struct wire_span
 get_text(struct wire_reader *r)
@@ -62,6 +64,7 @@ guest_put_spawn(struct wire_writer *w, const struct guest_spawn *m)
 	wire_put_u32(w, m->rows);
 	wire_put_u32(w, m->width_px);
 	wire_put_u32(w, m->height_px);
+	wire_put_str(w, m->modes.data, m->modes.len);
 	wire_put_u32(w, m->hangup_grace_ms);
 	wire_put_str(w, m->workdir.data, m->workdir.len);
 	wire_put_str(w, m->argv0.data, m->argv0.len);
@@ -79,6 +82,10 @@ guest_get_spawn(struct wire_reader *r, struct guest_spawn *ret)
 	ret->rows = wire_get_u32(r);
 	ret->width_px = wire_get_u32(r);
 	ret->height_px = wire_get_u32(r);
+	ret->modes = wire_get_span(r);
+	if (!tty_modes_valid(ret->modes.data, ret->modes.len) ||
+	    (!ret->want_pty && ret->modes.len > 0))
+		wire_fail(r);
 	ret->hangup_grace_ms = wire_get_u32(r);
 	ret->workdir = get_text(r);
 	ret->argv0 = get_text(r);

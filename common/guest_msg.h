@@ -100,6 +100,7 @@ SP_MUST_CHECK int guest_get_listen(struct wire_reader *r, struct guest_listen *r
 struct guest_spawn {
 	bool want_pty;
 	uint32_t columns, rows, width_px, height_px; /* first window size, pty only */
+	struct wire_span modes; /* what the client wants of it, a list as in tty_modes.h; empty without a pty */
 	uint32_t hangup_grace_ms; /* from "channel gone" to SIGKILL of what is left of its session */
 	struct wire_span workdir; /* empty: where the guest is */
 	/* argv[0] as the program sees it; empty: argv_path itself. "-sh" makes a login shell. */

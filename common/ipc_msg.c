@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include "tty_modes.h"
+
 /* A string that is at most max bytes long. */
 static struct wire_span
 get_bounded(struct wire_reader *r, size_t max)
@@ -275,6 +277,16 @@ get_pty(struct wire_reader *r, struct ipc_pty *ret)
 	ret->height_px = wire_get_u32(r);
 }
 
+static struct wire_span
+get_modes(struct wire_reader *r)
+{
+	struct wire_span s = wire_get_span(r);
+
+	if (!tty_modes_valid(s.data, s.len))
+		wire_fail(r);
+	return s;
+}
+
 static void
 put_display(struct wire_writer *w, const struct ipc_display *d)
 {
@@ -320,8 +332,10 @@ ipc_put_req_start(struct wire_writer *w, const struct ipc_req_start *m)
 	wire_put_u8(w, (uint8_t)m->kind);
 	put_span(w, m->command);
 	wire_put_u8(w, m->want_pty);
-	if (m->want_pty)
+	if (m->want_pty) {
 		put_pty(w, &m->pty);
+		put_span(w, m->modes);
+	}
 	wire_put_u8(w, m->want_display);
 	if (m->want_display)
 		put_display(w, &m->display);
@@ -351,6 +365,7 @@ ipc_get_req_start(struct wire_reader *r, struct ipc_req_start *ret)
 	uint8_t kind;
 
 	memset(&ret->pty, 0, sizeof(ret->pty));
+	memset(&ret->modes, 0, sizeof(ret->modes));
 	memset(&ret->display, 0, sizeof(ret->display));
 	ret->channel = get_channel(r);
 	kind = wire_get_u8(r);
@@ -359,8 +374,10 @@ ipc_get_req_start(struct wire_reader *r, struct ipc_req_start *ret)
 	ret->kind = (enum ipc_start_kind)kind;
 	ret->command = get_command(r, ret->kind);
 	ret->want_pty = wire_get_bool(r);
-	if (ret->want_pty)
+	if (ret->want_pty) {
 		get_pty(r, &ret->pty);
+		ret->modes = get_modes(r);
+	}
 	ret->want_display = wire_get_bool(r);
 	if (ret->want_display)
 		get_display(r, &ret->display);

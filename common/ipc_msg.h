@@ -118,7 +118,8 @@ struct ipc_req_start {
 	enum ipc_start_kind kind;
 	struct wire_span command; /* exec; subsystem: its name, not empty; shell: empty. No NUL */
 	bool want_pty;
-	struct ipc_pty pty; /* when want_pty */
+	struct ipc_pty pty;     /* when want_pty */
+	struct wire_span modes; /* the same: of the terminal, a list as in tty_modes.h, may be empty */
 	bool want_display;
 	struct ipc_display display; /* when want_display */
 	uint32_t n_env;

@@ -19,6 +19,7 @@
 #include "ask.h"
 #include "attr.h"
 #include "ipc.h"
+#include "tty_modes.h"
 
 struct connection;
 struct exec_stream;
@@ -86,6 +87,8 @@ struct channel {
 
 	bool pty;
 	struct ipc_pty size;
+	uint8_t modes[TTY_MODES_MAX]; /* of the terminal that is asked for */
+	size_t modes_len;
 	bool x11;         /* a display was asked for, and there was one */
 	uint32_t screen;  /* of the client's X server */
 	bool subsystem;   /* asked for as one: no signals of the client's */

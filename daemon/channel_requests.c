@@ -10,6 +10,7 @@
 #include "exec_stream.h"
 #include "fd.h"
 #include "forward.h"
+#include "hooks.h"
 #include "wildcard.h"
 
 #define HEAD_START_MS 30
@@ -66,6 +67,8 @@ static bool
 request_pty(struct channel *ch, ssh_message m)
 {
 	const char *term = ssh_message_channel_request_pty_term(m);
+	uint8_t modes[TTY_MODES_MAX];
+	size_t modes_len = hooks_take_modes(term, modes);
 
 	if (ch->state != CHANNEL_OPEN || ch->pty || term == NULL || strlen(term) > IPC_TERM_MAX)
 		return false;
@@ -75,6 +78,8 @@ request_pty(struct channel *ch, ssh_message m)
 	}
 	strcpy(ch->size.term, term);
 	read_size(&ch->size, m);
+	memcpy(ch->modes, modes, modes_len);
+	ch->modes_len = modes_len;
 	ch->pty = true;
 	return true;
 }
@@ -121,6 +126,7 @@ start(struct channel *ch, enum ipc_start_kind kind, const char *command)
 	q.command = (struct wire_span){ (const uint8_t *)command, strlen(command) };
 	q.want_pty = ch->pty;
 	q.pty = ch->size;
+	q.modes = (struct wire_span){ ch->modes, ch->modes_len };
 	q.n_env = ch->n_env;
 	for (uint32_t i = 0; i < ch->n_env; i++) {
 		q.env[i].name =

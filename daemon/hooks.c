@@ -49,11 +49,26 @@ static struct {
 	const void *cut[HOOKS_CUT_MAX]; /* where texts begin that have a NUL inside */
 	unsigned n_cut;                 /* all there ever were: the next one's place, modulo */
 	struct {
+		ssh_buffer packet;
+		unsigned read; /* the next one of pty_reads */
+		bool inside;
+		uint32_t number; /* the last one: the length of the text that follows a length */
+		const char *term;
+	} pty; /* the pty-req that libssh is just taking apart */
+	struct {
+		const char *term; /* NULL: free */
+		uint64_t number;  /* among all there ever were */
+		size_t len;       /* in modes_list, which is apart: most of it is never touched */
+	} modes[HOOKS_MODES_MAX];
+	uint64_t n_modes;
+	struct {
 		unsigned field; /* the next one of the packet */
 		uint32_t reason;
 		const char *text;
 	} refusal; /* while add_data is add_refusal_field() */
 } hooks;
+
+static uint8_t modes_list[HOOKS_MODES_MAX][TTY_MODES_MAX];
 
 /* Before main(): EVP_DigestUpdate may be called by a library's own constructor. */
 __attribute__((__constructor__)) static void
@@ -225,6 +240,88 @@ has_nul_inside(const char *text, size_t len)
 	return len > 1 && memchr(text, '\0', len - 1) != NULL;
 }
 
+/* What libssh reads of a channel request behind the text "pty-req". */
+static const enum {
+	FLAG,
+	LENGTH,
+	TERM,
+	NUMBER,
+	MODES
+} pty_reads[] = { FLAG, LENGTH, TERM, NUMBER, NUMBER, NUMBER, NUMBER, LENGTH, MODES };
+
+static void
+forget_modes(const char *term)
+{
+	for (unsigned i = 0; i < HOOKS_MODES_MAX; i++) {
+		if (hooks.modes[i].term == term)
+			hooks.modes[i].term = NULL;
+	}
+}
+
+static void
+keep_modes(const void *encoded, uint32_t len)
+{
+	unsigned place = 0;
+
+	for (unsigned i = 0; i < HOOKS_MODES_MAX; i++) {
+		if (hooks.modes[i].term == NULL) {
+			place = i;
+			break;
+		}
+		if (hooks.modes[i].number < hooks.modes[place].number)
+			place = i;
+	}
+	hooks.modes[place].term = hooks.pty.term;
+	hooks.modes[place].number = ++hooks.n_modes;
+	hooks.modes[place].len = tty_modes_read(encoded, len, modes_list[place]);
+}
+
+/* Whether the next read of the pty-req is this one. */
+static bool
+follow_pty(const void *data, uint32_t len)
+{
+	switch (pty_reads[hooks.pty.read]) {
+	case FLAG:
+		return len == 1;
+	case LENGTH:
+	case NUMBER:
+		if (len != sizeof(hooks.pty.number))
+			return false;
+		memcpy(&hooks.pty.number, data, sizeof(hooks.pty.number));
+		return true;
+	case TERM:
+		if (len != ntohl(hooks.pty.number))
+			return false;
+		forget_modes(data); /* of one whose memory this was */
+		hooks.pty.term = data;
+		return true;
+	case MODES:
+		if (len == ntohl(hooks.pty.number))
+			keep_modes(data, len);
+		return false; /* it is the last one */
+	}
+	return false;
+}
+
+/*
+ * The message has not been made yet when libssh reads it, so a pty-req is known by its name and by what is read of the
+ * same packet behind that, all of it in one go. A text of that name elsewhere is followed by something else, or it leaves
+ * a list that nobody asks for.
+ */
+static void
+look_for_pty(ssh_buffer packet, const void *data, uint32_t len)
+{
+	static const char name[] = { 'p', 't', 'y', '-', 'r', 'e', 'q' };
+
+	if (hooks.pty.inside && packet == hooks.pty.packet && follow_pty(data, len)) {
+		hooks.pty.read++;
+		return;
+	}
+	hooks.pty.inside = len == sizeof(name) && memcmp(data, name, sizeof(name)) == 0;
+	hooks.pty.packet = packet;
+	hooks.pty.read = 0;
+}
+
 /*
  * By this libssh takes each field out of a packet, a text into memory that it has allocated for it. Fields that
  * lie elsewhere (numbers, most of the data of channels) are of no interest.
@@ -237,7 +334,10 @@ ssh_buffer_get_data(ssh_buffer buffer, void *data, uint32_t len)
 
 	resolve();
 	n = real_get_data(buffer, data, len);
-	if (hooks.sign == NULL || n != len || (uintptr_t)data % alignof(max_align_t) != 0)
+	if (hooks.sign == NULL || n != len)
+		return n;
+	look_for_pty(buffer, data, len);
+	if ((uintptr_t)data % alignof(max_align_t) != 0)
 		return n;
 	cut = find_cut(data);
 	if (!has_nul_inside(data, len)) {
@@ -253,6 +353,19 @@ bool
 hooks_text_was_cut(const char *text)
 {
 	return text != NULL && find_cut(text) != NULL;
+}
+
+size_t
+hooks_take_modes(const char *term, uint8_t ret[TTY_MODES_MAX])
+{
+	for (unsigned i = 0; term != NULL && i < HOOKS_MODES_MAX; i++) {
+		if (hooks.modes[i].term != term)
+			continue;
+		hooks.modes[i].term = NULL;
+		memcpy(ret, modes_list[i], hooks.modes[i].len);
+		return hooks.modes[i].len;
+	}
+	return 0;
 }
 
 /* By this libssh puts each field into a packet. */

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "ipc.h"
+#include "tty_modes.h"
 
 /* A signature that libssh wanted verified; the broker does that. */
 struct hooks_signature {
@@ -51,6 +52,15 @@ bool hooks_take_signature(struct hooks_signature *ret);
  */
 bool hooks_text_was_cut(const char *text);
 #define HOOKS_CUT_MAX 64
+
+/*
+ * The modes of the terminal that a pty-req asks for, which libssh takes apart and gives nobody. term: the name in that very
+ * message, by which it is known, as no other text is in that memory while the message is there; NULL is fine. Returns the
+ * length of the list, of the form in tty_modes.h, and forgets it. Of pty-reqs that a client has sent and nobody has dealt
+ * with, the last HOOKS_MODES_MAX are remembered: those before them have none.
+ */
+size_t hooks_take_modes(const char *term, uint8_t ret[TTY_MODES_MAX]);
+#define HOOKS_MODES_MAX 64
 
 /*
  * Refuse an open of a channel, as ssh_message_reply_default() does, which knows one reason and no words. reason: of

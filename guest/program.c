@@ -111,7 +111,7 @@ program_start(struct program *p, const struct guest_spawn *order, int *fds, unsi
 	p->ctl = fd_steal(&fds[0]);
 	p->grace_ms = order->hangup_grace_ms;
 	if (order->want_pty)
-		r = terminal_open(&size, &p->master, &slave, name);
+		r = terminal_open(&size, order->modes, &p->master, &slave, name);
 	for (unsigned i = 0; i < 3; i++)
 		plan.streams[i] = order->want_pty ? slave : i + 1 < n_fds ? fds[i + 1] : -1;
 	plan.tty = order->want_pty ? name : NULL;

@@ -7,6 +7,7 @@ import pytest
 from kit.proc import wait_for
 from kit.target import PATIENCE
 from kit.terminal import Terminal
+from test_protocol import Conversation
 
 pytestmark = [pytest.mark.quick, pytest.mark.data_path]
 
@@ -186,28 +187,89 @@ def test_every_byte_through_a_raw_terminal(target):
     assert [int(w, 16) for w in words[:256]] == list(range(256))
 
 
-def settings(target):
-    with Terminal(target.argv("-t", "stty -a")) as t:
+# What a person may have set, or a program, on the terminal that a stock client is started at.
+LOCAL = [(), ("erase", "^H", "intr", "^T", "kill", "undef"), ("-echo", "-icanon", "min", "1", "-isig"),
+         ("-iutf8", "-ixon", "ixany", "-icrnl", "tostop", "noflsh"), ("iutf8", "-opost", "olcuc", "-echoctl"),
+         ("9600", "eol", "^A", "eol2", "^B", "-echoke", "-echok", "istrip")]
+
+
+def settings(target, local):
+    with Terminal(target.argv("-t", "stty -a; stty -g"), modes=local) as t:
         seen, code = t.finish()
     assert code == 0
-    text = seen.decode().split("Connection to")[0].replace("\r", "")
-    return set(re.split(r"[;\s]\s*", text.strip()))
+    return seen.split(b"Connection to")[0].split()
 
 
-# What decides how a terminal feels. The others depend on modes that the client sends.
-FEEL = ["icanon", "isig", "iexten", "echo", "echoe", "echok", "icrnl", "ixon", "opost", "onlcr",
-        "cs8"]
+@pytest.mark.parametrize("local", LOCAL, ids=" ".join)
+def test_terminal_settings(both, local):
+    """The terminal there is as the client's own one is here: every character and every flag."""
+    theirs, ours = (settings(t, local) for t in both)
+    assert len(theirs) > 60
+    assert ours == theirs
 
 
-def test_terminal_settings(both):
-    theirs, ours = (settings(t) for t in both)
-    for name in FEEL:
-        assert (name in ours) == (name in theirs), name
-    # The keys that people use: interrupt, quit, erase, kill, end of file, suspend.
-    for name in ("intr", "quit", "erase", "kill", "eof", "susp", "start", "stop", "werase"):
-        def key(s, text=name):
-            return [w for w in s if w.startswith(text + " ") or w == text]
-        assert bool(key(ours)) == bool(key(theirs)), name
+def mode(opcode, value=1):
+    return bytes([opcode]) + value.to_bytes(4, "big")
+
+
+CHARACTERS, FLAGS = range(1, 19), [*range(30, 43), *range(50, 63), *range(70, 76), *range(90, 94)]
+ERASE, ECHO, CS7, CS8, ISPEED, OSPEED = 3, 53, 90, 91, 128, 129
+
+# What a scripted client says of the modes.
+SAID = {
+    "nothing": b"",
+    "end": b"\0",
+    "all-on": b"".join(map(mode, FLAGS)) + b"\0",
+    "all-off": b"".join(mode(n, 0) for n in FLAGS) + b"\0",
+    "values": b"".join(mode(n, 1 << n % 32) for n in FLAGS) + b"\0",
+    "characters": b"".join(mode(n, n + 64) for n in CHARACTERS) + b"\0",
+    "no-characters": b"".join(mode(n, 255) for n in CHARACTERS) + b"\0",
+    "wide-characters": b"".join(mode(n, 255 + n) for n in CHARACTERS) + b"\0",
+    "speed": mode(ISPEED, 115200) + mode(OSPEED, 115200) + b"\0",
+    "two-speeds": mode(ISPEED, 115200) + mode(OSPEED, 4800) + b"\0",
+    "no-speed": mode(ISPEED, 12345) + mode(OSPEED, 12345) + b"\0",
+    "last-one-counts": mode(ECHO, 0) + mode(ERASE, 8) + mode(ECHO) + mode(ERASE, 9) + mode(ECHO, 0) + b"\0",
+    "bits-of-two": mode(CS8, 0) + mode(CS7) + mode(CS8) + mode(CS7, 0) + b"\0",
+    "without-end": mode(ECHO, 0) + mode(ERASE, 8),
+    "nobodys": b"".join(mode(n, 0xffffffff) for n in (19, 29, 43, 76, 94, 127, 130, 159)) + mode(ERASE, 8) + b"\0",
+    "nobodys-at-the-end": mode(ECHO, 0) + b"\xa0",
+    "nobodys-with-a-value": mode(ECHO, 0) + mode(0xa0) + mode(ERASE, 8) + b"\0",
+    "behind-the-end": mode(ECHO, 0) + b"\0" + mode(ERASE, 8) + b"\0",
+    "thousand": b"".join(mode(ECHO, n % 2) + mode(ERASE, n) for n in range(1, 500)) + b"\0",
+}
+
+
+def told(target, *said):
+    """What programs with terminals are told, of which each is asked for with these modes, all in one breath."""
+    with Conversation(target) as c:
+        c.begin(*range(len(said)))
+        c.send(*(c.ask(n, "pty-req", True, "vt52", 80, 24, 0, 0, modes) for n, modes in enumerate(said)),
+               *(c.ask(n, "exec", True, "stty -a; stty -g") for n in range(len(said))))
+        c.finish(*range(len(said)))
+        assert all(kind == "success" for kind, _ in c.answers)
+        return [c.output[n].split() for n in range(len(said))]
+
+
+@pytest.mark.parametrize("said", SAID.values(), ids=SAID)
+def test_modes_of_a_scripted_client(both, said):
+    theirs, ours = (told(t, said) for t in both)
+    assert len(theirs[0]) > 60
+    assert ours == theirs
+
+
+def test_modes_of_terminals_in_one_breath(both):
+    """Each has those that were said with it."""
+    said = [mode(ERASE, 65 + n) + mode(ECHO, n % 2) + b"\0" for n in range(8)]
+    theirs, ours = (told(t, *said) for t in both)
+    assert len({tuple(t) for t in theirs}) == len(said)
+    assert ours == theirs
+
+
+def test_modes_that_break_off(sallyport):
+    """sshd ends the connection; here they mean nothing."""
+    whole = mode(ECHO, 0) + mode(ERASE, 8)
+    usual, *broken = told(sallyport, b"", *(whole[:n] for n in (1, 4, 6, 9)))
+    assert all(b == usual for b in broken)
 
 
 def test_hang_up_when_the_channel_closes(target):

@@ -186,6 +186,7 @@ fuzz_seeds(void)
 	seed_spawn(&(struct guest_spawn){ .want_pty = true,
 	    .columns = 80,
 	    .rows = 24,
+	    .modes = { (const uint8_t *)"\3\0\0\0\10\65\0\0\0\0", 10 },
 	    .hangup_grace_ms = 10000,
 	    .workdir = span("/home/dev"),
 	    .argv0 = span("-sh"),

@@ -179,6 +179,8 @@ fuzz_seeds(void)
 	    .env = { { span("LANG"), span("C.UTF-8") } });
 	SEED(req_start, .kind = IPC_START_SHELL, .want_pty = true,
 	    .pty = { .term = "xterm", .columns = 80, .rows = 24 });
+	SEED(req_start, .kind = IPC_START_SHELL, .want_pty = true, .pty = { .term = "xterm" },
+	    .modes = { (const uint8_t *)"\3\0\0\0\10\65\0\0\0\0", 10 });
 	SEED(req_start, .channel = 2, .kind = IPC_START_SUBSYSTEM, .command = span("sftp"));
 	SEED(req_start, .channel = 4, .kind = IPC_START_EXEC, .command = span("xterm"),
 	    .want_display = true, .display = { .listener = 11, .number = 10, .screen = 1 });

@@ -1,4 +1,5 @@
 sp_add_test(NAME test_wire LABEL unit SIDE none SOURCES unit/test_wire.c LIBS sp_common)
+sp_add_test(NAME test_tty_modes LABEL unit SIDE none SOURCES unit/test_tty_modes.c LIBS sp_common)
 sp_add_test(NAME test_ipc_chan LABEL unit SIDE none SOURCES unit/test_ipc_chan.c LIBS sp_common)
 sp_add_test(NAME test_ipc_msg LABEL unit SIDE none SOURCES unit/test_ipc_msg.c LIBS sp_common)
 sp_add_test(NAME test_path LABEL unit SIDE none SOURCES unit/test_path.c LIBS sp_common)

@@ -109,33 +109,72 @@ test_terminal(void **state)
 	program_ends_close(&e);
 }
 
+/* What stty says of a terminal with these modes: each of on, and none of off. */
 static void
-test_terminal_modes(void **state)
+expect_modes(const char *list, size_t len, const char *const *on, size_t n_on,
+    const char *const *off, size_t n_off)
 {
-	static const char *const on[] = { " icrnl", " ixon", " opost", " onlcr", "isig", " icanon",
-		" iexten", " echo ", " echoe", " echok", " echoctl", " echoke", " iutf8", " cs8",
-		" cread", "erase = ^?", "intr = ^C", "susp = ^Z", "eof = ^D", "kill = ^U",
-		"werase = ^W", "lnext = ^V", "eol = <undef>", "speed 38400 baud" };
-	static const char *const off[] = { " inlcr", " igncr", " istrip", " ixoff", " noflsh",
-		" tostop", " echonl", " echoprt", " parenb" };
+	static const char *const argv[] = { "stty", "-a", NULL };
 	struct program_ends e;
 
-	(void)state;
-	harness_sh_pty(&container, "stty -a", &e);
+	memset(&order, 0, sizeof(order));
+	order.want_pty = true;
+	order.modes = (struct wire_span){ (const uint8_t *)list, len };
+	harness_set_argv(&order, argv);
+	harness_order(&container, &order, &e);
 	harness_expect_started(&e);
 	harness_read_all(e.master, text, sizeof(text));
 	for (char *c = text; *c != '\0'; c++)
 		*c = *c == '\r' || *c == '\n' ? ' ' : *c;
-	for (size_t i = 0; i < SP_ARRAY_LEN(on); i++) {
+	for (size_t i = 0; i < n_on; i++) {
 		if (strstr(text, on[i]) == NULL)
 			fail_msg("\"%s\" is not in: %s", on[i], text);
 	}
-	for (size_t i = 0; i < SP_ARRAY_LEN(off); i++) {
+	for (size_t i = 0; i < n_off; i++) {
 		if (strstr(text, off[i]) != NULL)
 			fail_msg("\"%s\" is in: %s", off[i], text);
 	}
 	harness_expect_exit(&e, 0);
 	program_ends_close(&e);
+}
+
+static void
+test_terminal_modes(void **state)
+{
+	static const char *const on[] = { " icrnl", " ixon", " opost", " onlcr", "isig", " icanon",
+		" iexten", " echo ", " echoe", " echok", " echoctl", " echoke", " cs8", " cread",
+		"erase = ^?", "intr = ^C", "susp = ^Z", "eof = ^D", "kill = ^U", "werase = ^W",
+		"lnext = ^V", "eol = <undef>", "speed 38400 baud" };
+	static const char *const off[] = { " inlcr", " igncr", " istrip", " ixoff", " noflsh",
+		" tostop", " echonl", " echoprt", " parenb", " iutf8" };
+
+	(void)state;
+	expect_modes("", 0, on, SP_ARRAY_LEN(on), off, SP_ARRAY_LEN(off));
+}
+
+/* The client's list, in its order; what Linux does not have is passed over. */
+static void
+test_terminal_modes_wanted(void **state)
+{
+	static const char list[] = "\1\0\0\0\24"              /* intr ^T */
+				   "\3\0\0\0\377"             /* erase: none */
+				   "\6\0\0\1\1"               /* eol: the low byte */
+				   "\13\0\0\0\31"             /* dsusp, which is not there */
+				   "\44\0\0\0\0"              /* icrnl off */
+				   "\52\377\377\377\377"      /* iutf8 on */
+				   "\65\0\0\0\0"              /* echo off */
+				   "\72\0\0\0\1"              /* tostop on */
+				   "\110\0\0\0\1"             /* onlcr on */
+				   "\133\0\0\0\0\132\0\0\0\1" /* cs8 off, cs7 on: no terminal is so */
+				   "\177\1\2\3\4"             /* nobody's */
+				   "\200\0\1\302\0\201\0\1\302\0" /* 115200 bits per second */
+				   "\237\1\2\3\4";                /* nobody's */
+	static const char *const on[] = { "intr = ^T", "erase = <undef>", "eol = ^A", " iutf8",
+		" tostop", " onlcr", " cs8", "speed 115200 baud", " icanon", "kill = ^U" };
+	static const char *const off[] = { " icrnl", " echo ", " cs7" };
+
+	(void)state;
+	expect_modes(list, sizeof(list) - 1, on, SP_ARRAY_LEN(on), off, SP_ARRAY_LEN(off));
 }
 
 /* Sizes that no terminal has are cut, not wrapped. */
@@ -860,6 +899,7 @@ main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		CASE(test_terminal),
 		CASE(test_terminal_modes),
+		CASE(test_terminal_modes_wanted),
 		CASE(test_terminal_sizes),
 		CASE(test_window_change),
 		CASE(test_ctrl_c),

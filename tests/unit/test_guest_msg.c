@@ -5,6 +5,7 @@
 
 #include "guest_msg.h"
 #include "test.h"
+#include "tty_modes.h"
 
 static uint8_t record[GUEST_ORDER_MAX];
 static struct guest_spawn in, out; /* too large for a stack */
@@ -26,6 +27,7 @@ usual_order(struct guest_spawn *m)
 	m->rows = 24;
 	m->width_px = 640;
 	m->height_px = UINT32_MAX;
+	m->modes = (struct wire_span){ (const uint8_t *)"\3\0\0\0\10\65\0\0\0\0", 10 };
 	m->hangup_grace_ms = 10000;
 	m->workdir = span_of("/home/dev");
 	m->argv0 = span_of("-sh");
@@ -91,6 +93,7 @@ test_spawn_round_trip(void **state)
 	assert_int_equal(out.rows, 24);
 	assert_int_equal(out.width_px, 640);
 	assert_int_equal(out.height_px, UINT32_MAX);
+	assert_span_eq(out.modes, in.modes);
 	assert_int_equal(out.hangup_grace_ms, 10000);
 	assert_span_eq(out.workdir, in.workdir);
 	assert_span_eq(out.argv0, in.argv0);
@@ -165,6 +168,8 @@ assert_refused(const struct guest_spawn *m)
 static void
 test_spawn_bounds(void **state)
 {
+	static uint8_t modes[TTY_MODES_MAX];
+
 	(void)state;
 	usual_order(&in);
 	in.n_argv = 0;
@@ -175,9 +180,35 @@ test_spawn_bounds(void **state)
 		in.env[i] = span_of("A=");
 	in.n_argv = GUEST_ARGV_MAX;
 	in.n_env = GUEST_ENV_MAX;
+	for (size_t i = 0; i < TTY_MODES_OPCODES; i++)
+		modes[i * TTY_MODES_ENTRY] = (uint8_t)(i + 1);
+	in.modes = (struct wire_span){ modes, sizeof(modes) };
 	assert_int_equal(decode(record, encode(&in), &out), 0);
 	assert_int_equal(out.n_argv, GUEST_ARGV_MAX);
 	assert_int_equal(out.n_env, GUEST_ENV_MAX);
+	assert_span_eq(out.modes, in.modes);
+}
+
+/* Modes are a list in its one form, and a terminal's. */
+static void
+test_spawn_modes(void **state)
+{
+	static const struct wire_span bad[] = { { (const uint8_t *)"\3\0\0\0", 4 },
+		{ (const uint8_t *)"\3\0\0\0\10\0", 6 }, { (const uint8_t *)"\0\0\0\0\10", 5 },
+		{ (const uint8_t *)"\240\0\0\0\10", 5 },
+		{ (const uint8_t *)"\3\0\0\0\10\3\0\0\0\10", 10 } };
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(bad); i++) {
+		usual_order(&in);
+		in.modes = bad[i];
+		assert_refused(&in);
+	}
+	usual_order(&in);
+	in.want_pty = false;
+	assert_refused(&in);
+	in.modes.len = 0;
+	assert_int_equal(decode(record, encode(&in), &out), 0);
 }
 
 /* One more than the arrays hold: written by hand, the encoder has no such struct. */
@@ -196,8 +227,10 @@ test_spawn_too_many(void **state)
 		wire_writer_init(&w, record, sizeof(record));
 		wire_put_u8(&w, GUEST_SPAWN);
 		wire_put_u8(&w, 0);
-		for (int i = 0; i < 5; i++)
+		for (int i = 0; i < 4; i++)
 			wire_put_u32(&w, 0);
+		wire_put_cstr(&w, "");
+		wire_put_u32(&w, 0);
 		wire_put_cstr(&w, "");
 		wire_put_cstr(&w, "");
 		wire_put_u32(&w, cases[c].n_argv);
@@ -602,6 +635,7 @@ main(void)
 		cmocka_unit_test(test_spawn_truncated_and_trailing),
 		cmocka_unit_test(test_spawn_each_byte_changed),
 		cmocka_unit_test(test_spawn_bounds),
+		cmocka_unit_test(test_spawn_modes),
 		cmocka_unit_test(test_spawn_too_many),
 		cmocka_unit_test(test_spawn_texts),
 		cmocka_unit_test(test_spawn_unknown_id),

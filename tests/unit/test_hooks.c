@@ -486,6 +486,159 @@ test_texts_with_a_nul_inside(void **state)
 	assert_false(hooks_text_was_cut(text));
 }
 
+/* ---- terminals ---- */
+
+static alignas(max_align_t) char memory[HOOKS_MODES_MAX + 1][64]; /* of the names of terminals */
+
+/* libssh's reads of the packet of a channel request, into memory as libssh has it. */
+struct request {
+	const char *name;
+	uint8_t want_reply;
+	char *term; /* where the name of the terminal goes */
+	const char *terminal;
+	uint32_t modes_len;
+	const char *modes;
+};
+
+static void
+take(ssh_buffer buffer, void *into, uint32_t len)
+{
+	assert_int_equal(ssh_buffer_get_data(buffer, into, len), len);
+}
+
+#define READS 14
+
+/* reads: so many of them, the last ones are left out. */
+static void
+take_apart(const struct request *q, unsigned reads)
+{
+	static alignas(max_align_t) char text[256];
+	static alignas(max_align_t) char elsewhere[TTY_MODES_MAX + 64];
+	uint32_t name_len = (uint32_t)strlen(q->name);
+	uint32_t term_len = (uint32_t)strlen(q->terminal);
+	const struct {
+		void *into;
+		uint32_t len;
+	} all[] = { { text, 1 }, { text, 1 }, { text, 4 }, { text, 4 }, { text, name_len },
+		{ text, 1 }, { text, 4 }, { q->term, term_len }, { text, 4 }, { text, 4 },
+		{ text, 4 }, { text, 4 }, { text, 4 }, { elsewhere + 4, q->modes_len } };
+	ssh_buffer buffer = ssh_buffer_new();
+	uint8_t bytes[TTY_MODES_MAX + 256];
+	struct wire_writer w;
+
+	wire_writer_init(&w, bytes, sizeof(bytes));
+	wire_put_u8(&w, 4);  /* bytes of padding */
+	wire_put_u8(&w, 98); /* SSH_MSG_CHANNEL_REQUEST */
+	wire_put_u32(&w, 0);
+	wire_put_cstr(&w, q->name);
+	wire_put_u8(&w, q->want_reply);
+	wire_put_cstr(&w, q->terminal);
+	for (uint32_t i = 80; i < 84; i++)
+		wire_put_u32(&w, i);
+	wire_put_str(&w, q->modes, q->modes_len);
+	assert_false(w.failed);
+	assert_int_equal(ssh_buffer_add_data(buffer, bytes, (uint32_t)w.len), 0);
+	for (unsigned i = 0; i < SP_ARRAY_LEN(all) && i < reads; i++)
+		take(buffer, all[i].into, all[i].len);
+	ssh_buffer_free(buffer);
+}
+
+static void
+ask_for_terminal(char *term, const char *terminal, const char *modes, size_t modes_len)
+{
+	take_apart(&(struct request){ "pty-req", 1, term, terminal, (uint32_t)modes_len, modes },
+	    READS);
+}
+
+static void
+expect_modes(const char *term, const char *modes, size_t len)
+{
+	uint8_t list[TTY_MODES_MAX];
+
+	assert_int_equal(hooks_take_modes(term, list), len);
+	assert_memory_equal(list, modes, len);
+	/* once */
+	assert_int_equal(hooks_take_modes(term, list), 0);
+}
+
+static void
+test_modes_of_a_terminal(void **state)
+{
+	char name[2] = "";
+
+	(void)state;
+	expect_modes(NULL, "", 0);
+	expect_modes(memory[0], "", 0);
+	ask_for_terminal(memory[0], "xterm", "\3\0\0\0\10\0", 6);
+	expect_modes(memory[1], "", 0);
+	expect_modes(memory[0], "\3\0\0\0\10", 5);
+	/* texts of all lengths that mean something in a packet */
+	ask_for_terminal(memory[0], "", "\3\0\0\0\10", 5);
+	expect_modes(memory[0], "\3\0\0\0\10", 5);
+	ask_for_terminal(memory[0], "vt52", "\3\0\0\0\11", 5);
+	expect_modes(memory[0], "\3\0\0\0\11", 5);
+	ask_for_terminal(memory[0], "pty-req", "\3\0\0\0\12", 5);
+	expect_modes(memory[0], "\3\0\0\0\12", 5);
+	ask_for_terminal(memory[0], "x", "pty-req", 7);
+	expect_modes(memory[0], "", 0);
+	/* several that wait, in any order */
+	for (unsigned i = 0; i < HOOKS_MODES_MAX; i++) {
+		char modes[] = { 3, 0, 0, 0, (char)i };
+
+		name[0] = (char)('A' + i % 26);
+		ask_for_terminal(memory[i], name, modes, sizeof(modes));
+	}
+	for (unsigned i = HOOKS_MODES_MAX; i-- > 0;) {
+		char modes[] = { 3, 0, 0, 0, (char)i };
+
+		expect_modes(memory[i], modes, sizeof(modes));
+	}
+}
+
+/* The memory of one that nobody asked about has the name of another terminal since; and so many are remembered. */
+static void
+test_modes_of_others(void **state)
+{
+	(void)state;
+	ask_for_terminal(memory[0], "xterm", "\3\0\0\0\10", 5);
+	ask_for_terminal(memory[0], "xterm", "\3\0\0\0\11", 5);
+	expect_modes(memory[0], "\3\0\0\0\11", 5);
+	ask_for_terminal(memory[0], "xterm", "\3\0\0\0\10", 5);
+	ask_for_terminal(memory[0], "xterm", "\3\0\0\0", 4);
+	expect_modes(memory[0], "", 0);
+	for (unsigned i = 0; i <= HOOKS_MODES_MAX; i++)
+		ask_for_terminal(memory[i], "xterm", "\3\0\0\0\10", 5);
+	expect_modes(memory[0], "", 0);
+	for (unsigned i = 1; i <= HOOKS_MODES_MAX; i++)
+		expect_modes(memory[i], "\3\0\0\0\10", 5);
+}
+
+/* Only the whole of a pty-req counts, and what breaks off leaves nothing for the next one. */
+static void
+test_modes_of_no_terminal(void **state)
+{
+	const struct request pty = { "pty-req", 1, memory[0], "xterm", 5, "\3\0\0\0\10" };
+	struct request other = pty;
+
+	(void)state;
+	other.name = "pty-rex";
+	take_apart(&other, READS);
+	expect_modes(memory[0], "", 0);
+	other.name = "pty-req@";
+	take_apart(&other, READS);
+	expect_modes(memory[0], "", 0);
+	for (unsigned reads = 0; reads < READS; reads++) {
+		take_apart(&pty, reads);
+		expect_modes(memory[0], "", 0);
+		other.name = "env";
+		take_apart(&other, READS);
+		expect_modes(memory[0], "", 0);
+		take_apart(&pty, reads);
+		take_apart(&pty, READS);
+		expect_modes(memory[0], "\3\0\0\0\10", 5);
+	}
+}
+
 /* ---- channels that are refused ---- */
 
 struct field {
@@ -590,6 +743,9 @@ main(void)
 		cmocka_unit_test(test_giant_blob),
 		cmocka_unit_test_setup(test_seed_leads_to_the_public_half, set_up),
 		cmocka_unit_test_setup(test_texts_with_a_nul_inside, set_up),
+		cmocka_unit_test_setup(test_modes_of_a_terminal, set_up),
+		cmocka_unit_test_setup(test_modes_of_others, set_up),
+		cmocka_unit_test_setup(test_modes_of_no_terminal, set_up),
 		cmocka_unit_test(test_refused_channel),
 		cmocka_unit_test(test_refused_channel_of_another_libssh),
 	};

@@ -99,6 +99,7 @@ start_message(void)
 		.command = span("echo hi; true"),
 		.want_pty = true,
 		.pty = { "xterm", 80, 24, 640, 480 },
+		.modes = { (const uint8_t *)"\3\0\0\0\10\65\0\0\0\0", 10 },
 		.want_display = true,
 		.display = { IPC_CHANNEL_MAX - 1, IPC_X11_FIRST, UINT32_MAX },
 		.n_env = 2 };
@@ -297,6 +298,8 @@ test_start_round_trip(void **state)
 	assert_string_equal(out.pty.term, "xterm");
 	assert_int_equal(out.pty.columns, 80);
 	assert_int_equal(out.pty.height_px, 480);
+	assert_int_equal(out.modes.len, 10);
+	assert_memory_equal(out.modes.data, in.modes.data, 10);
 	assert_true(out.want_display);
 	assert_int_equal(out.display.listener, in.display.listener);
 	assert_int_equal(out.display.number, in.display.number);
@@ -364,6 +367,13 @@ test_start_bounds(void **state)
 	assert_int_equal(recode_start(&m), WIRE_E_MALFORMED);
 	m = start_message();
 	m.display.listener = IPC_CHANNEL_MAX;
+	assert_int_equal(recode_start(&m), WIRE_E_MALFORMED);
+	m = start_message();
+	m.modes.len = 9; /* not a whole entry; the same opcode twice; one that takes no value */
+	assert_int_equal(recode_start(&m), WIRE_E_MALFORMED);
+	m.modes = (struct wire_span){ (const uint8_t *)"\3\0\0\0\10\3\0\0\0\10", 10 };
+	assert_int_equal(recode_start(&m), WIRE_E_MALFORMED);
+	m.modes = (struct wire_span){ (const uint8_t *)"\240\0\0\0\10", 5 };
 	assert_int_equal(recode_start(&m), WIRE_E_MALFORMED);
 	m = start_message();
 	m.command = (struct wire_span){ (const uint8_t *)"a\0b", 3 };

@@ -15,8 +15,11 @@ from kit.target import PATIENCE
 
 
 class Terminal:
-    def __init__(self, argv, rows=24, columns=80, env=None):
+    def __init__(self, argv, rows=24, columns=80, env=None, modes=()):
+        """modes: as for stty, set before the program begins."""
         self.master, slave = os.openpty()
+        if modes:
+            subprocess.run(["stty", *modes], stdin=slave, check=True)
         self._resize(rows, columns)
         self.seen = b""
         self.at = 0
