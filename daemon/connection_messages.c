@@ -97,6 +97,13 @@ on_channel_open(struct connection *c, ssh_message m)
 		refuse_channel(c, m, IPC_REFUSED_CHANNEL);
 		return false;
 	}
+	/* As sshd. Later releases of libssh do it by themselves. */
+	if (type == SSH_CHANNEL_SESSION && !hooks_session_allowed()) {
+		log_info("the client broke the protocol: a session after no-more-sessions");
+		connection_end(c, WORKER_EXIT_PROTOCOL,
+		    "attempt to open a session after additional sessions disabled");
+		return false;
+	}
 	if (ch == NULL) {
 		refuse_channel(c, m, IPC_REFUSED_TOO_MANY);
 		return false;

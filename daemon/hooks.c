@@ -31,6 +31,7 @@ static __typeof__(ssh_buffer_add_data) *real_add_data;
 
 /* What ssh_buffer_add_data() is just now: the real one but for a moment. It puts in each field of each packet. */
 static __typeof__(ssh_buffer_add_data) resolve_add_data;
+static __typeof__(ssh_buffer_add_data) add_success;
 static __typeof__(ssh_buffer_add_data) *add_data = resolve_add_data;
 
 /* libssh calls without context: this file and client_socket.c are the ones with state of their own. */
@@ -49,6 +50,20 @@ static struct {
 	const void *cut[HOOKS_CUT_MAX]; /* where texts begin that have a NUL inside */
 	unsigned n_cut;                 /* all there ever were: the next one's place, modulo */
 	struct {
+		enum {
+			NOTHING,
+			PADDING,
+			TYPE,
+			TEXT,
+			NO_MORE
+		} read; /* the last one of its beginning */
+		uint8_t type;
+		uint32_t number;
+	} packet;          /* that libssh is just taking apart */
+	uint64_t sessions; /* opened, as far as libssh has read */
+	uint64_t sessions_told;
+	uint64_t sessions_last; /* no one after this; UINT64_MAX: not said */
+	struct {
 		ssh_buffer packet;
 		unsigned read; /* the next one of pty_reads */
 		bool inside;
@@ -66,7 +81,7 @@ static struct {
 		uint32_t reason;
 		const char *text;
 	} refusal; /* while add_data is add_refusal_field() */
-} hooks;
+} hooks = { .sessions_last = UINT64_MAX };
 
 static uint8_t modes_list[HOOKS_MODES_MAX][TTY_MODES_MAX];
 
@@ -322,6 +337,62 @@ look_for_pty(ssh_buffer packet, const void *data, uint32_t len)
 	hooks.pty.read = 0;
 }
 
+/* As libssh compares it: up to a NUL. */
+static bool
+is_text(const void *data, uint32_t len, const char *text)
+{
+	size_t n = strlen(text);
+
+	return len >= n && memcmp(data, text, n) == 0 &&
+	    (len == n || ((const char *)data)[n] == '\0');
+}
+
+/* The text with which a message begins. */
+static void
+on_first_text(const void *data, uint32_t len)
+{
+	hooks.packet.read = NOTHING;
+	if (hooks.packet.type == SSH2_MSG_CHANNEL_OPEN && is_text(data, len, "session"))
+		hooks.sessions++;
+	if (hooks.packet.type != SSH2_MSG_GLOBAL_REQUEST ||
+	    !is_text(data, len, "no-more-sessions@openssh.com"))
+		return;
+	if (hooks.sessions_last > hooks.sessions)
+		hooks.sessions_last = hooks.sessions;
+	hooks.packet.read = NO_MORE;
+}
+
+/*
+ * The beginning of a packet, as libssh reads it: one byte, how much padding there is, one byte, the type, and then with the
+ * messages that are looked for the length of a text, and the text.
+ */
+static void
+look_for_sessions(const void *data, uint32_t len)
+{
+	const uint8_t *byte = data;
+
+	if (len == 1) {
+		if (hooks.packet.read == NO_MORE && *byte != 0)
+			add_data = add_success; /* the next thing that libssh does is to reply */
+		hooks.packet.read =
+		    hooks.packet.read == PADDING || hooks.packet.read == TYPE ? TYPE : PADDING;
+		hooks.packet.type = *byte;
+	} else if (hooks.packet.read == TYPE && len == sizeof(hooks.packet.number)) {
+		memcpy(&hooks.packet.number, data, sizeof(hooks.packet.number));
+		hooks.packet.read = TEXT;
+	} else if (hooks.packet.read == TEXT && len == ntohl(hooks.packet.number)) {
+		on_first_text(data, len);
+	} else {
+		hooks.packet.read = NOTHING;
+	}
+}
+
+bool
+hooks_session_allowed(void)
+{
+	return ++hooks.sessions_told <= hooks.sessions_last;
+}
+
 /*
  * By this libssh takes each field out of a packet, a text into memory that it has allocated for it. Fields that
  * lie elsewhere (numbers, most of the data of channels) are of no interest.
@@ -337,6 +408,7 @@ ssh_buffer_get_data(ssh_buffer buffer, void *data, uint32_t len)
 	if (hooks.sign == NULL || n != len)
 		return n;
 	look_for_pty(buffer, data, len);
+	look_for_sessions(data, len);
 	if ((uintptr_t)data % alignof(max_align_t) != 0)
 		return n;
 	cut = find_cut(data);
@@ -379,6 +451,18 @@ static int
 resolve_add_data(ssh_buffer buffer, const void *data, uint32_t len)
 {
 	resolve();
+	return real_add_data(buffer, data, len);
+}
+
+/* The reply to what libssh 0.10 does not know, as sshd gives it. */
+static int
+add_success(ssh_buffer buffer, const void *data, uint32_t len)
+{
+	static const uint8_t success = SSH2_MSG_REQUEST_SUCCESS;
+
+	add_data = real_add_data;
+	if (len == 1 && *(const uint8_t *)data == SSH2_MSG_REQUEST_FAILURE)
+		data = &success;
 	return real_add_data(buffer, data, len);
 }
 

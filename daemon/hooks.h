@@ -63,6 +63,12 @@ size_t hooks_take_modes(const char *term, uint8_t ret[TTY_MODES_MAX]);
 #define HOOKS_MODES_MAX 64
 
 /*
+ * For each message that opens a session, in their order: whether it came before the client's no-more-sessions@openssh.com,
+ * if there was one, of which libssh 0.10 tells nobody. It was read long before the messages that came with it are dealt with.
+ */
+bool hooks_session_allowed(void);
+
+/*
  * Refuse an open of a channel, as ssh_message_reply_default() does, which knows one reason and no words. reason: of
  * RFC 4254 section 5.1, SSH2_OPEN_... in libssh/ssh2.h; text: what the client shows with it. m stays the caller's. SSH_OK or
  * SSH_ERROR.

@@ -301,6 +301,41 @@ def test_reasons_that_sshd_does_not_have(sallyport):
             (RESOURCE_SHORTAGE, b"open failed", b""), (CONNECT_FAILED, b"open failed", b"")]
 
 
+NO_MORE = "no-more-sessions@openssh.com"
+
+
+def test_no_more_sessions(both):
+    """All of it is in one write: what was opened before it was said is a session, what comes after ends the connection."""
+    for target in both:
+        with Conversation(target) as c:
+            c.send(*(message(CHANNEL_OPEN, "session", n, WINDOW, 32768) for n in range(3)),
+                   message(GLOBAL_REQUEST, NO_MORE, False), message(GLOBAL_REQUEST, NO_MORE, True),
+                   message(CHANNEL_OPEN, "nothing@example.org", 3, WINDOW, 32768),
+                   message(GLOBAL_REQUEST, "nothing@example.org", True))
+            c.until(lambda c=c: len(c.answers) == 2 and c.refused)
+            assert c.answers == ["global success", "global failure"] and len(c.theirs) == 3, target.name
+            c.send(*(c.ask(n, "exec", True, f"echo {n}") for n in range(3)))
+            c.finish(0, 1, 2)
+            assert c.output == {n: b"%d\n" % n for n in range(3)}
+            c.send(message(CHANNEL_OPEN, "session", 4, WINDOW, 32768))
+            # libssh from 0.11 on hangs up without a word
+            assert b"session" in (c.last_words() or b"session") and c.is_closed(), target.name
+
+
+def test_what_only_looks_like_no_more_sessions(both):
+    """The name in another place; a client may say anything there."""
+    for target in both:
+        with Conversation(target) as c:
+            c.begin(0)
+            c.send(c.ask(0, "env", True, NO_MORE, NO_MORE), c.ask(0, NO_MORE, True),
+                   message(GLOBAL_REQUEST, NO_MORE + "x", True), message(GLOBAL_REQUEST, NO_MORE[:-1], True),
+                   message(CHANNEL_OPEN, NO_MORE, 3, WINDOW, 32768),
+                   message(CHANNEL_REQUEST, c.theirs[0], "exec", (b"\x50",), NO_MORE))
+            c.until(c.closed(0))
+            assert len(c.answers) == 5
+            c.begin(1)
+
+
 @pytest.mark.parametrize("name", ["TERM", "KILL", "BUS", "SEGV", "XCPU"])
 def test_exit_signal(both, name):
     """Every field of it: the name, that there is no core, no text."""

@@ -25,7 +25,8 @@ sp_add_test(NAME test_worker LABEL regress SIDE none SOURCES unit/test_worker.c 
 target_compile_definitions(test_worker PRIVATE FAKE_BROKER="$<TARGET_FILE:fake_broker>"
   SALLYPORTD="$<TARGET_FILE:sallyportd>"
   HOSTILE_CLIENT="${PROJECT_SOURCE_DIR}/tests/support/hostile_client.py"
-  LIBSSH_HAS_POST_QUANTUM=$<VERSION_GREATER_EQUAL:${libssh_VERSION},0.12>)
+  LIBSSH_HAS_POST_QUANTUM=$<VERSION_GREATER_EQUAL:${libssh_VERSION},0.12>
+  LIBSSH_HAS_NO_MORE_SESSIONS=$<VERSION_GREATER_EQUAL:${libssh_VERSION},0.11>)
 add_dependencies(test_worker fake_broker sallyportd)
 # The longest of all: it begins first, so that nothing waits for it in the end.
 set_tests_properties(test_worker PROPERTIES COST 60)

@@ -639,6 +639,90 @@ test_modes_of_no_terminal(void **state)
 	}
 }
 
+/* ---- sessions ---- */
+
+#define OPEN    90
+#define GLOBAL  80
+#define REQUEST 98
+#define NO_MORE "no-more-sessions@openssh.com"
+
+/* A packet with a text behind its type, and a byte behind that. */
+static void
+take_packet(uint8_t type, const char *first, uint32_t len, uint8_t behind)
+{
+	static alignas(max_align_t) char text[256];
+	ssh_buffer buffer = ssh_buffer_new();
+	uint8_t bytes[256];
+	struct wire_writer w;
+
+	wire_writer_init(&w, bytes, sizeof(bytes));
+	wire_put_u8(&w, 4);
+	wire_put_u8(&w, type);
+	wire_put_str(&w, first, len);
+	wire_put_u8(&w, behind);
+	assert_int_equal(ssh_buffer_add_data(buffer, bytes, (uint32_t)w.len), 0);
+	take(buffer, text, 1);
+	take(buffer, text, 1);
+	take(buffer, text, 4);
+	take(buffer, text, len);
+	take(buffer, text, 1);
+	ssh_buffer_free(buffer);
+}
+
+#define TAKE_PACKET(type, first, behind) take_packet(type, first, sizeof(first) - 1, behind)
+
+/* The reply that libssh puts together next. */
+static uint8_t
+reply_after(uint8_t own)
+{
+	ssh_buffer buffer = ssh_buffer_new();
+	uint8_t got;
+
+	assert_int_equal(ssh_buffer_add_data(buffer, &own, 1), 0);
+	assert_int_equal(ssh_buffer_get_len(buffer), 1);
+	got = *(const uint8_t *)ssh_buffer_get(buffer);
+	ssh_buffer_free(buffer);
+	return got;
+}
+
+/* For good: so this test is the last one. */
+static void
+test_no_more_sessions(void **state)
+{
+	(void)state;
+	/* not said yet, whatever looks like it */
+	TAKE_PACKET(REQUEST, NO_MORE, 1);
+	TAKE_PACKET(OPEN, NO_MORE, 1);
+	TAKE_PACKET(GLOBAL, NO_MORE "x", 1);
+	TAKE_PACKET(GLOBAL, "no-more-sessions", 1);
+	assert_int_equal(reply_after(82), 82);
+	TAKE_PACKET(OPEN, "session", 0);
+	assert_true(hooks_session_allowed());
+	/* two were read before it, and one after it; and once said is said */
+	TAKE_PACKET(OPEN, "session", 0);
+	TAKE_PACKET(OPEN, "session\0 and more", 0);
+	TAKE_PACKET(OPEN, "sessions", 0);
+	TAKE_PACKET(OPEN, "direct-tcpip", 0);
+	TAKE_PACKET(REQUEST, "session", 0);
+	TAKE_PACKET(GLOBAL, NO_MORE, 0);
+	assert_int_equal(reply_after(82), 82);
+	TAKE_PACKET(OPEN, "session", 0);
+	TAKE_PACKET(GLOBAL, NO_MORE "\0", 1);
+	assert_true(hooks_session_allowed());
+	assert_true(hooks_session_allowed());
+	assert_false(hooks_session_allowed());
+	assert_false(hooks_session_allowed());
+	/* the reply, of this release of libssh and of later ones, and nothing else */
+	assert_int_equal(reply_after(82), 81);
+	assert_int_equal(reply_after(82), 82);
+	TAKE_PACKET(GLOBAL, NO_MORE, 1);
+	assert_int_equal(reply_after(81), 81);
+	assert_int_equal(reply_after(82), 82);
+	TAKE_PACKET(GLOBAL, NO_MORE, 1);
+	assert_int_equal(reply_after(94), 94);
+	assert_int_equal(reply_after(82), 82);
+}
+
 /* ---- channels that are refused ---- */
 
 struct field {
@@ -748,6 +832,7 @@ main(void)
 		cmocka_unit_test_setup(test_modes_of_no_terminal, set_up),
 		cmocka_unit_test(test_refused_channel),
 		cmocka_unit_test(test_refused_channel_of_another_libssh),
+		cmocka_unit_test_setup(test_no_more_sessions, set_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -584,7 +584,8 @@ test_hostile_clients(void **state)
 		{ "channel_before_login", "exit 12" },
 		{ "channel_flood", "exit 0" },
 		{ "unknown_requests", "exit 0" },
-		{ "no_more_sessions", "exit 0" },
+		/* libssh says goodbye by itself, where it can */
+		{ "no_more_sessions", LIBSSH_HAS_NO_MORE_SESSIONS ? "exit 0" : "exit 12" },
 		{ "second_program", "exit 0" },
 		{ "variables_without_end", "exit 0" },
 		{ "input_never_read", "exit 0" },
