@@ -178,7 +178,9 @@ forward_run_listener(struct peer *p, uint32_t number, struct wire_reader *reques
 	}
 	fill_listen(&order, &p->channels[number], &m, &at);
 	forward_conclude(p, number,
-	    container_listen(p->channels[number].container, &order, &streams), &streams);
+	    container_listen(p->channels[number].container, &order, session_waiter(p, number),
+		&streams),
+	    &streams);
 	return true;
 }
 
@@ -267,6 +269,7 @@ answer_accepted(struct peer *p, struct wire_reader *body, const char **ret_fault
 {
 	struct audit_subject who = peer_audit_subject(p);
 	const struct peer_channel *listener;
+	struct data_path_streams streams;
 	struct ipc_accepted m;
 
 	if (ipc_get_accepted(body, &m) != 0)
@@ -284,8 +287,11 @@ answer_accepted(struct peer *p, struct wire_reader *body, const char **ret_fault
 		session_reply(p, m.channel, IPC_START_FAILED, session_audit_lost);
 		return 0;
 	}
-	p->channels[m.channel].state = CHANNEL_RUNNING;
+	if (container_accept(listener->container, &streams) != 0) {
+		session_reply(p, m.channel, IPC_START_FAILED, "No pipes can be had.");
+		return 0;
+	}
 	p->n_channels++;
-	session_reply(p, m.channel, IPC_START_OK, "");
+	session_ordered(p, m.channel, false, "", &streams);
 	return 0;
 }

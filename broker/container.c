@@ -581,9 +581,16 @@ container_forget_order(struct container *c, struct data_path_waiter *waiter)
 }
 
 int
-container_listen(struct container *c, const struct guest_listen *order, struct data_path_streams *ret)
+container_listen(struct container *c, const struct guest_listen *order,
+    struct data_path_waiter *waiter, struct data_path_streams *ret)
 {
-	return c->ops->listen(c->path, order, ret);
+	return c->ops->listen(c->path, order, waiter, ret);
+}
+
+int
+container_accept(struct container *c, struct data_path_streams *ret)
+{
+	return c->ops->accept(ret);
 }
 
 void

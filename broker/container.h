@@ -151,9 +151,12 @@ SP_MUST_CHECK int container_connect(struct container *c, const struct guest_conn
 /* Give up an order to it that may be waited for. */
 void container_forget_order(struct container *c, struct data_path_waiter *waiter);
 
+/* What goes to the worker with the answer that it may have a connection. As data_path_ops.accept. */
+SP_MUST_CHECK int container_accept(struct container *c, struct data_path_streams *ret);
+
 /* Listen in its network, or in its file system. As data_path_ops.listen. */
 SP_MUST_CHECK int container_listen(struct container *c, const struct guest_listen *order,
-    struct data_path_streams *ret);
+    struct data_path_waiter *waiter, struct data_path_streams *ret);
 
 /* It holds this place (takes *place) until its processes are gone and the engine is told to remove it. */
 void container_set_place(struct container *c, struct ceiling_hold **place);

@@ -13,6 +13,7 @@
 
 #include "broker.h"
 #include "config.h"
+#include "fd.h"
 #include "log.h"
 
 #define PIPE_BYTES \
@@ -61,6 +62,26 @@ data_path_error_text(int r)
 	if (r == DATA_PATH_E_AWAY)
 		return "the engine does not answer";
 	return strerror(-r);
+}
+
+int
+data_path_make_pipes(int fds[IPC_PIPE_FDS])
+{
+	int in[2] = { -1, -1 };
+	int out[2] = { -1, -1 };
+	int r = make_pipe(in);
+
+	if (r == 0)
+		r = make_pipe(out);
+	if (r < 0) {
+		fd_close_all(in, 2);
+		return r;
+	}
+	fds[0] = in[1];
+	fds[1] = out[0];
+	fds[2] = in[0];
+	fds[3] = out[1];
+	return 0;
 }
 
 int

@@ -7,8 +7,8 @@
  * descriptors; neither the broker nor the engine carries a byte. Needs the engine on this host.
  *
  * "engine" (engine_path.c): an order is carried out by our guest in an exec of the engine, and the exec's
- * stream goes to the worker. For engines and runtimes that the direct one cannot reach. Nothing can be
- * listened for, and a container does not notice that its broker is gone: the next one ends it.
+ * stream goes to the worker. For engines and runtimes that the direct one cannot reach. A container does not notice
+ * that its broker is gone: the next one ends it.
  */
 #ifndef SP_DATA_PATH_H
 #define SP_DATA_PATH_H
@@ -79,9 +79,11 @@ struct data_path_ops {
 	/* Make a connection in the container's network. As start. */
 	int (*connect)(struct data_path *d, const struct guest_connect *order,
 	    struct data_path_waiter *waiter, struct data_path_streams *ret);
-	/* Listen in the container. As start, but at once; -EOPNOTSUPP: this path cannot. */
+	/* Listen in the container. As start. */
 	int (*listen)(struct data_path *d, const struct guest_listen *order,
-	    struct data_path_streams *ret);
+	    struct data_path_waiter *waiter, struct data_path_streams *ret);
+	/* What the worker needs for a connection that was accepted for it. 0 or -errno. */
+	int (*accept)(struct data_path_streams *ret);
 	/* Give up an order that is waited for. */
 	void (*forget)(struct data_path_waiter *waiter);
 	/* No more programs; those that run are to end. A descriptor that gets one byte when nobody is left in the container
@@ -105,6 +107,9 @@ bool data_path_may_be_found(const struct broker *b, const char *name);
 
 /* The words for the outcome of an order that is not 0: for the log. */
 const char *data_path_error_text(int r);
+
+/* The pipes of an accepted connection, as IPC_ANS_ACCEPTED has them. 0 or -errno: there are none. */
+SP_MUST_CHECK int data_path_make_pipes(int fds[IPC_PIPE_FDS]);
 
 /* One program's ends and the worker's, both in the order of IPC_ANS_START. ctl_alone: the others are -1. 0 or
  * -errno: what was made is in them, to be closed. */

@@ -374,14 +374,24 @@ direct_connect(struct data_path *d, const struct guest_connect *order,
 }
 
 static int
-direct_listen(struct data_path *d, const struct guest_listen *order, struct data_path_streams *ret)
+direct_listen(struct data_path *d, const struct guest_listen *order,
+    struct data_path_waiter *waiter, struct data_path_streams *ret)
 {
-	uint8_t record[GUEST_PATH_MAX + GUEST_X11_NAME_MAX + GUEST_X11_COOKIE_MAX + 128];
+	uint8_t record[GUEST_LISTEN_RECORD_MAX];
 	struct wire_writer w;
 
+	(void)waiter;
 	wire_writer_init(&w, record, sizeof(record));
 	guest_put_listen(&w, order);
 	return give_order(d, &w, true, ret);
+}
+
+/* The guest sends the connection itself. */
+static int
+direct_accept(struct data_path_streams *ret)
+{
+	ret->n = 0;
+	return 0;
 }
 
 /* Nothing is ever on its way. */
@@ -446,6 +456,7 @@ const struct data_path_ops data_path_direct = {
 	.start = direct_start,
 	.connect = direct_connect,
 	.listen = direct_listen,
+	.accept = direct_accept,
 	.forget = direct_forget,
 	.hang_up = direct_hang_up,
 	.close = direct_close,

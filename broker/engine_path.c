@@ -275,14 +275,25 @@ path_connect(struct data_path *d, const struct guest_connect *order,
 	return give_order(d, &w, waiter);
 }
 
-/* Each connection that is accepted would need a stream of its own. */
+/* What is accepted comes by the same stream. */
 static int
-path_listen(struct data_path *d, const struct guest_listen *order, struct data_path_streams *ret)
+path_listen(struct data_path *d, const struct guest_listen *order, struct data_path_waiter *waiter,
+    struct data_path_streams *ret)
 {
-	(void)d;
-	(void)order;
+	uint8_t record[GUEST_LISTEN_RECORD_MAX];
+	struct wire_writer w;
+
 	(void)ret;
-	return -EOPNOTSUPP;
+	wire_writer_init(&w, record, sizeof(record));
+	guest_put_listen(&w, order);
+	return give_order(d, &w, waiter);
+}
+
+static int
+path_accept(struct data_path_streams *ret)
+{
+	ret->n = IPC_PIPE_FDS;
+	return data_path_make_pipes(ret->fds);
 }
 
 /* The first process ends the others and itself; who does not listen is killed later. */
@@ -305,6 +316,7 @@ const struct data_path_ops data_path_engine = {
 	.start = path_start,
 	.connect = path_connect,
 	.listen = path_listen,
+	.accept = path_accept,
 	.forget = path_forget,
 	.hang_up = path_hang_up,
 	.close = path_close,

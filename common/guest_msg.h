@@ -73,6 +73,8 @@ enum guest_listen_kind {
 #define GUEST_X11_PORT       6000 /* display N is this port and N more */
 #define GUEST_X11_NAME_MAX   64
 #define GUEST_X11_COOKIE_MAX 128
+/* Bytes of such an order at most. */
+#define GUEST_LISTEN_RECORD_MAX (GUEST_PATH_MAX + GUEST_X11_NAME_MAX + GUEST_X11_COOKIE_MAX + 128)
 struct guest_listen {
 	enum guest_listen_kind kind;
 	/* TCP and X11 */

@@ -199,7 +199,11 @@ struct ipc_accepted {
 void ipc_put_accepted(struct wire_writer *w, const struct ipc_accepted *m);
 SP_MUST_CHECK int ipc_get_accepted(struct wire_reader *r, struct ipc_accepted *ret);
 
-/* broker to worker: as IPC_ANS_FORWARD, but without a descriptor. */
+/*
+ * broker to worker: as IPC_ANS_FORWARD, but without a descriptor; on the data path "engine" four: two pipes, the
+ * channel's ends (to write to the connection, to read from it), then the others, between which and the listener's
+ * stream the worker moves the bytes.
+ */
 void ipc_put_ans_accepted(struct wire_writer *w, const struct ipc_ans_forward *m);
 
 /* worker to broker: the channel is gone; its number is free again. */

@@ -10,29 +10,49 @@
 
 /* ---- frames ---- */
 
-/* How long the body of each kind may be. */
+#define CONNECTION_BYTES 4U /* its number, in a body */
+
+/* How long the body of each kind may be, and whether a connection of a listener's has such frames. */
 static const struct {
 	uint32_t min, max;
+	bool of_connection;
 } bodies[] = {
-	[STREAM_HELLO] = { 8, 8 },
-	[STREAM_CTL] = { 1, GUEST_CTL_MAX },
-	[STREAM_INPUT] = { 1, STREAM_DATA_MAX },
-	[STREAM_INPUT_END] = { 0, 0 },
-	[STREAM_OUTPUT] = { 1, STREAM_DATA_MAX },
-	[STREAM_ERRORS] = { 1, STREAM_DATA_MAX },
-	[STREAM_OUTPUT_END] = { 0, 0 },
-	[STREAM_ERRORS_END] = { 0, 0 },
-	[STREAM_MORE] = { 4, 4 },
-	[STREAM_SIZE] = { 16, 16 },
+	[STREAM_HELLO] = { 8, 8, false },
+	[STREAM_CTL] = { 1, GUEST_CTL_MAX, false },
+	[STREAM_INPUT] = { 1, STREAM_DATA_MAX, true },
+	[STREAM_INPUT_END] = { 0, 0, true },
+	[STREAM_OUTPUT] = { 1, STREAM_DATA_MAX, true },
+	[STREAM_ERRORS] = { 1, STREAM_DATA_MAX, false },
+	[STREAM_OUTPUT_END] = { 0, 0, true },
+	[STREAM_ERRORS_END] = { 0, 0, false },
+	[STREAM_MORE] = { 4, 4, true },
+	[STREAM_SIZE] = { 16, 16, false },
 };
+
+static bool
+holds_data(enum stream_kind kind)
+{
+	return kind == STREAM_CTL || kind == STREAM_INPUT || kind == STREAM_OUTPUT ||
+	    kind == STREAM_ERRORS;
+}
+
+static void
+put_head(struct wire_writer *w, const struct stream_frame *f)
+{
+	uint32_t len = holds_data(f->kind) ? (uint32_t)f->data.len : bodies[f->kind].max;
+
+	wire_put_u8(w, (uint8_t)(f->kind | (f->of_connection ? STREAM_OF_CONNECTION : 0)));
+	wire_put_u32(w, len + (f->of_connection ? CONNECTION_BYTES : 0));
+	if (f->of_connection)
+		wire_put_u32(w, f->connection);
+}
 
 void
 stream_put(struct wire_writer *w, const struct stream_frame *f)
 {
-	wire_put_u8(w, (uint8_t)f->kind);
+	put_head(w, f);
 	switch (f->kind) {
 	case STREAM_HELLO:
-		wire_put_u32(w, bodies[f->kind].max);
 		wire_put_u32(w, f->hello.version);
 		wire_put_u32(w, f->hello.credit);
 		break;
@@ -40,19 +60,16 @@ stream_put(struct wire_writer *w, const struct stream_frame *f)
 	case STREAM_INPUT:
 	case STREAM_OUTPUT:
 	case STREAM_ERRORS:
-		wire_put_str(w, f->data.data, f->data.len);
+		wire_put_bytes(w, f->data.data, f->data.len);
 		break;
 	case STREAM_INPUT_END:
 	case STREAM_OUTPUT_END:
 	case STREAM_ERRORS_END:
-		wire_put_u32(w, bodies[f->kind].max);
 		break;
 	case STREAM_MORE:
-		wire_put_u32(w, bodies[f->kind].max);
 		wire_put_u32(w, f->more);
 		break;
 	case STREAM_SIZE:
-		wire_put_u32(w, bodies[f->kind].max);
 		wire_put_u32(w, f->size.columns);
 		wire_put_u32(w, f->size.rows);
 		wire_put_u32(w, f->size.width_px);
@@ -107,22 +124,30 @@ int
 stream_get(const uint8_t *data, size_t len, struct stream_frame *ret, size_t *ret_len)
 {
 	struct wire_reader r;
-	uint32_t body;
-	uint8_t kind;
+	uint32_t body, least;
+	uint8_t kind, of_connection;
 
 	if (len < STREAM_HEAD)
 		return STREAM_E_SHORT;
 	wire_reader_init(&r, data, len);
 	kind = wire_get_u8(&r);
+	of_connection = kind & STREAM_OF_CONNECTION;
+	kind &= (uint8_t)~STREAM_OF_CONNECTION;
 	body = wire_get_u32(&r);
-	if (kind < STREAM_HELLO || kind > STREAM_SIZE || body < bodies[kind].min ||
-	    body > bodies[kind].max)
+	if (kind < STREAM_HELLO || kind > STREAM_SIZE ||
+	    (of_connection != 0 && !bodies[kind].of_connection))
+		return STREAM_E_BAD;
+	least = of_connection != 0 ? CONNECTION_BYTES : 0;
+	if (body < least + bodies[kind].min || body > least + bodies[kind].max)
 		return STREAM_E_BAD;
 	if (body > r.left)
 		return STREAM_E_SHORT;
 	r.left = body;
 	memset(ret, 0, sizeof(*ret));
 	ret->kind = (enum stream_kind)kind;
+	ret->of_connection = of_connection != 0;
+	if (ret->of_connection)
+		ret->connection = wire_get_u32(&r);
 	get_body(&r, ret);
 	*ret_len = STREAM_HEAD + body;
 	return wire_finish(&r) == 0 ? 0 : STREAM_E_BAD;

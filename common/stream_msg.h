@@ -10,6 +10,13 @@
  * Nobody sends more data than the other has given credit for, so that one who does not read data still
  * hears ctl. The worker speaks first: until its HELLO the guest says nothing. PROTOCOL.md has the field
  * tables.
+ *
+ * A listener's stream also carries the connections that were accepted: their frames say whose they are,
+ *
+ *   frame = u8 kind + STREAM_OF_CONNECTION, u32 length, u32 connection, the rest of so many bytes
+ *
+ * and the number is how many ACCEPTED were said before the connection's own. Of one the guest says nothing
+ * before the worker has given it credit, of which it has none at first.
  */
 #ifndef SP_STREAM_MSG_H
 #define SP_STREAM_MSG_H
@@ -31,7 +38,9 @@
 #define STREAM_DATA_MAX 32768 /* bytes of one frame's data */
 #define STREAM_CREDIT \
 	(256 * 1024) /* what each side gives at first, and never more than that is out */
-#define STREAM_ORDER_PIECE 65536 /* characters of base64 in one argument; a multiple of 4 */
+#define STREAM_OF_CONNECTION 0x80 /* added to a kind: INPUT, OUTPUT, their ENDs, MORE */
+#define STREAM_FRAME_MAX     (STREAM_HEAD + 4 + STREAM_DATA_MAX) /* no frame is longer */
+#define STREAM_ORDER_PIECE   65536 /* characters of base64 in one argument; a multiple of 4 */
 
 enum stream_kind {
 	STREAM_HELLO = 1, /* both, first: u32 version, u32 credit */
@@ -51,6 +60,8 @@ enum stream_kind {
 /* One frame, data as a view. */
 struct stream_frame {
 	enum stream_kind kind;
+	bool of_connection;
+	uint32_t connection; /* of a listener's, the number; else 0 */
 	union {
 		struct {
 			uint32_t version;

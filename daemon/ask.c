@@ -75,6 +75,9 @@ fds_fit(const struct ask_event *e)
 		engine = true;
 	} else if (e->id == IPC_ANS_LISTEN && ok) {
 		direct = 1;
+		engine = true;
+	} else if (e->id == IPC_ANS_ACCEPTED && ok && e->n_fds == IPC_PIPE_FDS) {
+		return true;
 	}
 	return e->n_fds == direct || (engine && e->n_fds == IPC_STREAM_FDS);
 }

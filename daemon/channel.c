@@ -58,11 +58,11 @@ channel_close_streams(struct channel *ch)
 	fd_close(&ch->err);
 	/*
 	 * On the direct path what was written is the kernel's to deliver. A program whose client has left ends anyway,
-	 * and is not waited for.
+	 * and is not waited for. A listener's stream carries connections.
 	 */
 	if (ch->stream != NULL)
 		exec_stream_let_go(ch->stream,
-		    (channel_is_connection(ch) || !ch->connection->ending) &&
+		    (ch->kind != CHANNEL_PROGRAM || !ch->connection->ending) &&
 			connection_may_flush(ch->connection));
 	ch->stream = NULL;
 }

@@ -135,7 +135,6 @@ start(struct channel *ch, enum ipc_start_kind kind, const char *command)
 			strlen(ch->env[i].value) };
 	}
 	q.want_display = forward_display(ch, &q.display);
-	forward_agent(ch->connection);
 	if (ask_start(&ch->connection->ask, &q) != 0) {
 		connection_end(ch->connection, WORKER_EXIT_BROKER_GONE, "service unavailable");
 		return false;

@@ -469,22 +469,33 @@ serve_streams(struct connection *c, unsigned n, struct pollfd (*pfds)[EXEC_STREA
 static void
 wait_for_listener(struct connection *c)
 {
+	static struct pollfd pfds[1 + CHANNEL_FDS + CONNECTION_STREAMS * EXEC_STREAM_FDS];
+	struct pollfd(*streams)[EXEC_STREAM_FDS] = (struct pollfd(*)[EXEC_STREAM_FDS]) &
+	    pfds[1 + CHANNEL_FDS];
 	struct channel *ch = c->asking;
-	struct pollfd broker = { .fd = c->ask.fd, .events = POLLIN };
-	struct pollfd pfds[1 + CHANNEL_FDS] = { broker, { .fd = ch->ctl, .events = POLLIN } };
+	unsigned n_streams = c->n_streams;
 	int64_t left = ch->answer_by == 0 ? -1 : ch->answer_by - clock_now_ms();
 
 	if (ch->answer_by != 0 && left <= 0) {
 		forward_failed(ch, "The container does not answer.");
 		return;
 	}
-	if (poll(pfds, 2, c->ask.n_events > 0 ? 0 : (int)left) < 0)
+	pfds[0] = (struct pollfd){ .fd = c->ask.fd, .events = POLLIN };
+	for (int i = 0; i < CHANNEL_FDS; i++)
+		pfds[1 + i] = (struct pollfd){ .fd = -1 };
+	pfds[1] = (struct pollfd){ .fd = ch->ctl, .events = POLLIN };
+	for (unsigned i = 0; i < n_streams; i++)
+		exec_stream_want(c->streams[i], streams[i]);
+	if (poll(pfds, 1 + CHANNEL_FDS + n_streams * EXEC_STREAM_FDS,
+		c->ask.n_events > 0 ? 0 : (int)left) < 0)
 		return;
 	limit_cpu(c);
 	if (pfds[0].revents != 0 || c->ask.n_events > 0)
 		read_broker(c);
 	if (!c->ending && c->asking == ch && pfds[1].revents != 0)
 		channel_serve(ch, &pfds[1]);
+	if (!c->ending)
+		serve_streams(c, n_streams, streams);
 }
 
 /*

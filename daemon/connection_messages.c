@@ -287,6 +287,10 @@ connection_take_messages(struct connection *c)
 	for (int i = 0; i < CONNECTION_MESSAGES_PER_TURN && !c->ending && c->asking == NULL &&
 	     connection_may_read(c);
 	     i++) {
+		/* Before what came behind the wish: what starts later finds it listened for. */
+		forward_agent(c);
+		if (c->asking != NULL || c->ending)
+			break;
 		m = ssh_message_get(c->session);
 		if (m == NULL) {
 			c->seen_packets = connection_other_packets(c);

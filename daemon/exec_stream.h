@@ -29,12 +29,21 @@ struct exec_stream;
  */
 struct exec_stream *exec_stream_new(const int fds[EXEC_STREAM_FDS]);
 
+/*
+ * What a listener, or what listened once, has accepted, the next one that it says so of: its connection, which is
+ * one of these, too, but without ctl and stderr, and shares the listener's stream. NULL: out of memory.
+ */
+struct exec_stream *exec_stream_accept(struct exec_stream *listener);
+
+/* The channel has its ends of the connection: ours of in (to read) and out (to write), non-blocking; taken. */
+void exec_stream_open(struct exec_stream *s, int *in, int *out);
+
 /* The terminal has another size. It does not overtake what was written before it. */
 void exec_stream_resize(struct exec_stream *s, const struct ipc_pty *size);
 
 /*
  * The channel has let go of its ends. flush: what it had written still goes to the guest, for some seconds at most;
- * else the stream ends now.
+ * else the stream ends now. A listener's goes on for as long as channels have connections of it.
  */
 void exec_stream_let_go(struct exec_stream *s, bool flush);
 

@@ -13,6 +13,7 @@
 #include "attr.h"
 #include "clock.h"
 #include "connection.h"
+#include "exec_stream.h"
 #include "fd.h"
 #include "hooks.h"
 #include "ipc_chan.h"
@@ -251,11 +252,13 @@ forward_agent(struct connection *c)
 	if (!c->agent_wanted || c->agent_asked)
 		return;
 	if (ch == NULL) {
-		log_info("no channel is left for the agent");
+		log_debug("no channel is left for the agent");
 		return;
 	}
 	channel_begin(ch, c, ch->number, CHANNEL_LISTENER);
 	c->agent_asked = ask_for_listener(ch, &(struct ipc_req_listen){ .kind = IPC_LISTEN_AGENT });
+	if (c->agent_asked)
+		c->asking = ch;
 }
 
 /* As sshd; and what its xauth would not take is refused at once. */
@@ -346,6 +349,7 @@ guest_listens(struct channel *ch, uint32_t port)
 	if (!is_port_of(ch, port))
 		return false;
 	ch->state = CHANNEL_RUNNING;
+	connection_asked(ch->connection);
 	if (ch->opening == NULL)
 		return true;
 	if (ch->listens == IPC_LISTEN_X11)
@@ -357,7 +361,6 @@ guest_listens(struct channel *ch, uint32_t port)
 	ssh_message_free(ch->opening);
 	ch->opening = NULL;
 	ch->port = port;
-	connection_asked(ch->connection);
 	return true;
 }
 
@@ -433,6 +436,19 @@ ask_client(struct channel *ch)
 	forward_go_on(ch);
 }
 
+/* What the guest has accepted, as the listener's kind has it. false: it is none of that. */
+static bool
+take_accepted(struct channel *ch, const struct channel *listener, const struct guest_ctl *m, int *fds)
+{
+	if (listener->stream == NULL)
+		return take_connection(ch, fds, m->accepted.tcp);
+	ch->stream = exec_stream_accept(listener->stream);
+	if (ch->stream == NULL)
+		return false;
+	connection_add_stream(ch->connection, ch->stream);
+	return true;
+}
+
 static bool
 guest_accepted(struct channel *listener, const struct guest_ctl *m, int *fds)
 {
@@ -447,7 +463,7 @@ guest_accepted(struct channel *listener, const struct guest_ctl *m, int *fds)
 	ch->listens = listener->listens;
 	ch->port = listener->port;
 	strcpy(ch->program, listener->program);
-	if (!take_connection(ch, fds, m->accepted.tcp)) {
+	if (!take_accepted(ch, listener, m, fds)) {
 		ch->state = CHANNEL_UNUSED;
 		return false;
 	}
@@ -468,6 +484,20 @@ guest_accepted(struct channel *listener, const struct guest_ctl *m, int *fds)
 
 /* ---- the broker's answer, the guest's words ---- */
 
+/* Through the engine's streams: the channel's ends of in and out, then the others. */
+static bool
+take_pipes(struct channel *ch, int fds[IPC_PIPE_FDS])
+{
+	for (int i = 0; i < IPC_PIPE_FDS; i++) {
+		if (fd_set_nonblock(fds[i]) < 0)
+			return false;
+	}
+	ch->in = fd_steal(&fds[0]);
+	ch->out = fd_steal(&fds[1]);
+	exec_stream_open(ch->stream, &fds[2], &fds[3]);
+	return true;
+}
+
 void
 forward_answered(struct channel *ch, struct ask_event *e)
 {
@@ -479,7 +509,11 @@ forward_answered(struct channel *ch, struct ask_event *e)
 		return;
 	}
 	if (ch->kind == CHANNEL_ACCEPTED) {
-		ask_client(ch);
+		if ((ch->stream != NULL) != (e->n_fds == IPC_PIPE_FDS) ||
+		    (ch->stream != NULL && !take_pipes(ch, e->fds)))
+			forward_failed(ch, "the streams cannot be used");
+		else
+			ask_client(ch);
 		return;
 	}
 	if (e->n_fds != IPC_STREAM_FDS)
@@ -496,7 +530,8 @@ guest_said_of_listener(struct channel *ch, const struct guest_ctl *m, int *fds, 
 
 	if (m->id == GUEST_CTL_LISTENING && n_fds == 0 && starting)
 		return guest_listens(ch, m->listening.port);
-	if (m->id == GUEST_CTL_ACCEPTED && n_fds == 2 && ch->state == CHANNEL_RUNNING)
+	if (m->id == GUEST_CTL_ACCEPTED && n_fds == (ch->stream != NULL ? 0U : 2U) &&
+	    ch->state == CHANNEL_RUNNING)
 		return guest_accepted(ch, m, fds);
 	if (m->id != GUEST_CTL_FAILED || n_fds != 0 || !starting)
 		return false;

@@ -23,11 +23,9 @@
 #include "program.h"
 #include "startup.h"
 #include "stream_input.h"
+#include "stream_io.h"
+#include "stream_listener.h"
 
-#define CTL_FRAME_MAX  (STREAM_HEAD + GUEST_CTL_MAX) /* no frame without data is longer */
-#define DATA_FRAME_MAX (STREAM_HEAD + STREAM_DATA_MAX)
-#define OUT_RESERVE    (4 * CTL_FRAME_MAX) /* room that data leaves to the others */
-#define OUT_MAX        (2 * DATA_FRAME_MAX + OUT_RESERVE)
 #define TIMEOUT_MAX_MS 60000
 
 enum stream_state {
@@ -68,53 +66,10 @@ struct stream {
 	bool is_terminal;
 	bool is_deaf; /* nobody takes INPUT any more */
 	/* The outer side. */
-	uint8_t in[DATA_FRAME_MAX];
-	size_t in_len;
-	uint8_t out[OUT_MAX];
-	size_t out_len;
+	struct stream_io io;
 	struct stream_input input;
 	uint64_t granted, sent; /* credit for OUTPUT and ERRORS together, and how much is used, ever */
 };
-
-/* ---- what the worker is told ---- */
-
-static size_t
-room(const struct stream *s)
-{
-	return sizeof(s->out) - s->out_len;
-}
-
-/* Written so that a compiler sees, too, that it is never more than there is. */
-static size_t
-in_room(const struct stream *s)
-{
-	return s->in_len < sizeof(s->in) ? sizeof(s->in) - s->in_len : 0;
-}
-
-/* There is room for it: whoever says something has looked. */
-static void
-say(struct stream *s, const struct stream_frame *f)
-{
-	struct wire_writer w;
-
-	wire_writer_init(&w, s->out + s->out_len, room(s));
-	stream_put(&w, f);
-	s->out_len += w.len;
-}
-
-static void
-say_failed(struct stream *s, enum guest_fail_stage stage, int error)
-{
-	struct guest_ctl m = { .id = GUEST_CTL_FAILED };
-	uint8_t record[GUEST_CTL_MAX];
-	struct wire_writer w;
-
-	m.failed.stage = stage;
-	m.failed.error = (uint32_t)error;
-	wire_writer_init(&w, record, sizeof(record));
-	guest_put_ctl(&w, &m);
-	say(s, &(struct stream_frame){ .kind = STREAM_CTL, .data = { w.data, w.len } });
-}
 
 /* The worker is gone, or as good as gone: what hangs on its ctl is hung up by the inner side. */
 static void
@@ -131,17 +86,8 @@ let_go(struct stream *s)
 static void
 flush_out(struct stream *s)
 {
-	ssize_t n;
-
-	if (s->out_len == 0 || s->state == STREAM_GONE)
-		return;
-	n = write(STDOUT_FILENO, s->out, s->out_len);
-	if (n < 0 && errno != EAGAIN && errno != EINTR)
+	if (s->state != STREAM_GONE && !stream_io_flush(&s->io))
 		let_go(s);
-	if (n <= 0)
-		return;
-	s->out_len -= (size_t)n;
-	memmove(s->out, s->out + n, s->out_len);
 }
 
 /* ---- the order ---- */
@@ -150,7 +96,7 @@ static void
 refuse(struct stream *s, int error)
 {
 	s->state = STREAM_LAST_WORDS;
-	say_failed(s, GUEST_FAIL_ORDER, error);
+	stream_io_say_failed(&s->io, GUEST_FAIL_ORDER, error);
 }
 
 /*
@@ -269,7 +215,7 @@ hear_ctl(struct stream *s)
 		let_go(s);
 		return;
 	}
-	say(s, &(struct stream_frame){ .kind = STREAM_CTL, .data = { record, len } });
+	stream_io_say(&s->io, &(struct stream_frame){ .kind = STREAM_CTL, .data = { record, len } });
 }
 
 /* ---- data to the worker ---- */
@@ -277,15 +223,7 @@ hear_ctl(struct stream *s)
 static size_t
 sendable(const struct stream *s)
 {
-	uint64_t credit = s->granted - s->sent;
-	size_t space = room(s);
-
-	if (space <= OUT_RESERVE + STREAM_HEAD)
-		return 0;
-	space -= OUT_RESERVE + STREAM_HEAD;
-	if (space > STREAM_DATA_MAX)
-		space = STREAM_DATA_MAX;
-	return credit < space ? (size_t)credit : space;
+	return stream_io_sendable(&s->io, s->granted - s->sent);
 }
 
 static void
@@ -301,14 +239,15 @@ collect(struct stream *s, int which)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n > 0) {
-		say(s,
+		stream_io_say(&s->io,
 		    &(struct stream_frame){ .kind = which == 0 ? STREAM_OUTPUT : STREAM_ERRORS,
 			.data = { data, (size_t)n } });
 		s->sent += (uint64_t)n;
 		return;
 	}
 	/* The end, or an error, which is no less of one: a terminal without processes says EIO. */
-	say(s, &(struct stream_frame){ .kind = which == 0 ? STREAM_OUTPUT_END : STREAM_ERRORS_END });
+	stream_io_say(&s->io,
+	    &(struct stream_frame){ .kind = which == 0 ? STREAM_OUTPUT_END : STREAM_ERRORS_END });
 	fd_close(&s->from[which]);
 	if (s->is_terminal) {
 		fd_close(&s->feed); /* the same terminal: nobody holds it, so that the kernel hangs up */
@@ -322,8 +261,8 @@ static void
 end_feeding(struct stream *s)
 {
 	fd_close(&s->feed);
-	if (!s->is_deaf && !s->input.ended && room(s) >= STREAM_HEAD)
-		say(s, &(struct stream_frame){ .kind = STREAM_INPUT_END });
+	if (!s->is_deaf && !s->input.ended && stream_io_room(&s->io) >= STREAM_HEAD)
+		stream_io_say(&s->io, &(struct stream_frame){ .kind = STREAM_INPUT_END });
 	s->is_deaf = true;
 }
 
@@ -367,22 +306,19 @@ feed(struct stream *s)
 static void
 give_credit(struct stream *s)
 {
-	uint32_t credit = room(s) >= CTL_FRAME_MAX ? stream_input_credit(&s->input) : 0;
+	uint32_t credit =
+	    stream_io_room(&s->io) >= STREAM_CTL_FRAME_MAX ? stream_input_credit(&s->input) : 0;
 
 	if (credit > 0)
-		say(s, &(struct stream_frame){ .kind = STREAM_MORE, .more = credit });
+		stream_io_say(&s->io, &(struct stream_frame){ .kind = STREAM_MORE, .more = credit });
 }
 
 /* ---- frames ---- */
 
-/* Outcomes of a frame. */
-#define FRAME_E_LATER 1 /* the inner ctl is full: it is emptied by this same process */
-#define FRAME_E_BAD   2 /* the protocol is broken */
-
 static int
 on_hello(struct stream *s, const struct stream_frame *f)
 {
-	say(s,
+	stream_io_say(&s->io,
 	    &(struct stream_frame){ .kind = STREAM_HELLO,
 		.hello = { STREAM_VERSION, STREAM_CREDIT } });
 	s->granted = f->hello.credit;
@@ -399,14 +335,14 @@ on_ctl(const struct stream *s, const struct stream_frame *f)
 	    ? IPC_CHAN_E_END
 	    : ipc_chan_send_plain(s->ctl, f->data.data, f->data.len, MSG_DONTWAIT);
 
-	return result == 0 ? 0 : result == IPC_CHAN_E_AGAIN ? FRAME_E_LATER : FRAME_E_BAD;
+	return result == 0 ? 0 : result == IPC_CHAN_E_AGAIN ? STREAM_FRAME_LATER : STREAM_FRAME_BAD;
 }
 
 static int
 on_input_end(struct stream *s)
 {
 	if (s->input.ended)
-		return FRAME_E_BAD;
+		return STREAM_FRAME_BAD;
 	s->input.ended = true;
 	return 0;
 }
@@ -423,7 +359,7 @@ static int
 on_more(struct stream *s, const struct stream_frame *f)
 {
 	if (f->more > STREAM_CREDIT - (s->granted - s->sent))
-		return FRAME_E_BAD;
+		return STREAM_FRAME_BAD;
 	s->granted += f->more;
 	return 0;
 }
@@ -435,24 +371,34 @@ on_size(struct stream *s, const struct stream_frame *f)
 		f->size.height_px };
 
 	if (!s->is_terminal)
-		return FRAME_E_BAD;
+		return STREAM_FRAME_BAD;
 	stream_input_put_size(&s->input, &size);
 	return 0;
 }
 
+static bool
+is_listening(const struct stream *s)
+{
+	return s->state == STREAM_SILENT || s->state == STREAM_OPEN;
+}
+
 /* HELLO is the first frame, and only that. */
 static int
-on_frame(struct stream *s, const struct stream_frame *f)
+on_frame(void *arg, const struct stream_frame *f)
 {
-	if ((s->state == STREAM_SILENT) != (f->kind == STREAM_HELLO))
-		return FRAME_E_BAD;
+	struct stream *s = arg;
+
+	if (!is_listening(s))
+		return STREAM_FRAME_LATER;
+	if ((s->state == STREAM_SILENT) != (f->kind == STREAM_HELLO) || f->of_connection)
+		return STREAM_FRAME_BAD;
 	switch (f->kind) {
 	case STREAM_HELLO:
 		return on_hello(s, f);
 	case STREAM_CTL:
 		return on_ctl(s, f);
 	case STREAM_INPUT:
-		return stream_input_put(&s->input, f->data) ? 0 : FRAME_E_BAD;
+		return stream_input_put(&s->input, f->data) ? 0 : STREAM_FRAME_BAD;
 	case STREAM_INPUT_END:
 		return on_input_end(s);
 	case STREAM_MORE:
@@ -469,36 +415,14 @@ on_frame(struct stream *s, const struct stream_frame *f)
 	case STREAM_ERRORS:
 		break; /* ours */
 	}
-	return FRAME_E_BAD;
-}
-
-static bool
-is_listening(const struct stream *s)
-{
-	return s->state == STREAM_SILENT || s->state == STREAM_OPEN;
+	return STREAM_FRAME_BAD;
 }
 
 static void
 take_frames(struct stream *s)
 {
-	size_t used = 0;
-	int result = 0;
-
-	while (result == 0 && is_listening(s)) {
-		struct stream_frame f;
-		size_t len;
-
-		result = stream_get(s->in + used, s->in_len - used, &f, &len);
-		if (result == STREAM_E_SHORT)
-			break;
-		result = result == 0 ? on_frame(s, &f) : FRAME_E_BAD;
-		if (result == 0)
-			used += len;
-	}
-	if (result == FRAME_E_BAD)
+	if (stream_io_take(&s->io, on_frame, s) == STREAM_FRAME_BAD)
 		let_go(s);
-	s->in_len -= used;
-	memmove(s->in, s->in + used, s->in_len);
 }
 
 /* As the kernel does with what was written to a socket before it was closed. */
@@ -506,20 +430,16 @@ static void
 begin_to_flush(struct stream *s)
 {
 	s->state = STREAM_FLUSHING;
-	s->out_len = 0;
+	s->io.out_len = 0;
 	fd_close_all(s->from, 2);
 }
 
 static void
 read_in(struct stream *s)
 {
-	ssize_t n = read(STDIN_FILENO, s->in + s->in_len, in_room(s));
-
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (stream_io_read(&s->io))
 		return;
-	if (n > 0)
-		s->in_len += (size_t)n;
-	else if (is_connect(s) && s->input.ended && !stream_input_is_empty(&s->input))
+	if (is_connect(s) && s->input.ended && !stream_input_is_empty(&s->input))
 		begin_to_flush(s);
 	else
 		let_go(s);
@@ -541,10 +461,11 @@ fill_poll(const struct stream *s, struct pollfd set[POLL_N])
 	const struct attempt *a = &s->attempt;
 
 	set[POLL_SIGNAL] = wait_for(s->signal_fd, true, POLLIN);
-	set[POLL_STDIN] = wait_for(STDIN_FILENO, is_listening(s) && in_room(s) > 0, POLLIN);
+	set[POLL_STDIN] =
+	    wait_for(STDIN_FILENO, is_listening(s) && stream_io_in_room(&s->io) > 0, POLLIN);
 	set[POLL_STDOUT] =
-	    wait_for(STDOUT_FILENO, s->out_len > 0 && s->state != STREAM_GONE, POLLOUT);
-	set[POLL_CTL] = wait_for(s->ctl, room(s) >= CTL_FRAME_MAX, POLLIN);
+	    wait_for(STDOUT_FILENO, s->io.out_len > 0 && s->state != STREAM_GONE, POLLOUT);
+	set[POLL_CTL] = wait_for(s->ctl, stream_io_room(&s->io) >= STREAM_CTL_FRAME_MAX, POLLIN);
 	set[POLL_FEED] = wait_for(s->feed, !stream_input_is_empty(&s->input), POLLOUT);
 	set[POLL_OUTPUT] = wait_for(s->from[0], sendable(s) > 0, POLLIN);
 	set[POLL_ERRORS] = wait_for(s->from[1], sendable(s) > 0, POLLIN);
@@ -627,7 +548,7 @@ next_timeout(const struct program *p)
 static bool
 is_over(const struct stream *s)
 {
-	return (s->state == STREAM_LAST_WORDS && s->out_len == 0) ||
+	return (s->state == STREAM_LAST_WORDS && s->io.out_len == 0) ||
 	    (s->state == STREAM_GONE && !s->program.used);
 }
 
@@ -680,5 +601,7 @@ stream_run(unsigned n_pieces, char **pieces)
 		return 1;
 	if (fd_set_nonblock(STDIN_FILENO) < 0 || fd_set_nonblock(STDOUT_FILENO) < 0)
 		return 1;
+	if (s.order_len > 0 && s.order[0] == GUEST_LISTEN)
+		return stream_listener_run(s.signal_fd, s.order, s.order_len);
 	return serve(&s);
 }

@@ -378,29 +378,6 @@ complain(struct policy_draft *d, const struct policy_draft_profile *profile,
 	    help, "profile \"%s\": %s", name != NULL ? name : "", what);
 }
 
-#define DIRECT_ONLY(name)                                                                            \
-	"\"" name "\" goes with the data path \"direct\" only: through the engine's streams nobody " \
-	"hears of connections that are made in the container"
-
-/* What needs a connection of its own for each that is accepted in the container. */
-static void
-check_data_path(struct policy_draft *d, const struct policy_draft_profile *draft)
-{
-	const struct policy_profile *p = &draft->profile;
-
-	if (p->data_path != POLICY_DATA_PATH_ENGINE)
-		return;
-	if (p->n_listens > 0)
-		complain(d, draft, POLICY_WAYS("session.forward.remote", "container.data_path"),
-		    "\"remote\": [], or \"data_path\": \"direct\"", DIRECT_ONLY("remote"));
-	if (p->forward_agent)
-		complain(d, draft, POLICY_WAYS("session.forward.agent", "container.data_path"),
-		    "\"agent\": false, or \"data_path\": \"direct\"", DIRECT_ONLY("agent"));
-	if (p->forward_x11)
-		complain(d, draft, POLICY_WAYS("session.forward.x11", "container.data_path"),
-		    "\"x11\": false, or \"data_path\": \"direct\"", DIRECT_ONLY("x11"));
-}
-
 /* Whether the settings of a profile that somebody gets fit together; each was judged by itself. */
 static void
 check_together(struct policy_draft *d, const struct policy_draft_profile *draft)
@@ -428,7 +405,6 @@ check_together(struct policy_draft *d, const struct policy_draft_profile *draft)
 		complain(d, draft, POLICY_WAYS("container.limits"),
 		    "a smaller \"memory\", or a greater ceiling",
 		    "one container may have more memory than \"ceilings\" allow for all together");
-	check_data_path(d, draft);
 }
 
 void

@@ -15,7 +15,7 @@
 
 #define TEXT_MAX 4096
 
-static uint8_t out[STREAM_HEAD + STREAM_DATA_MAX];
+static uint8_t out[STREAM_FRAME_MAX];
 
 void
 fuzz_setup(void)

@@ -125,7 +125,8 @@ got_listener(struct scene_worker *w, struct wire_reader *r, unsigned n_fds)
 	FUZZ_CHECK(ipc_get_ans_forward(r, &m) == 0);
 	ch = &w->channels[m.channel];
 	got_answer(w, ch, &ch->listens, m.result);
-	FUZZ_CHECK(n_fds == (m.result == IPC_START_OK));
+	FUZZ_CHECK(n_fds == (m.result == IPC_START_OK) ||
+	    (m.result == IPC_START_OK && n_fds == IPC_STREAM_FDS));
 	FUZZ_CHECK(m.result != IPC_START_OK || w->user == SCENE_ALICE);
 	ch->listener = m.result == IPC_START_OK;
 }
@@ -139,7 +140,8 @@ got_accepted(struct scene_worker *w, struct wire_reader *r, unsigned n_fds)
 
 	FUZZ_CHECK(ipc_get_ans_forward(r, &m) == 0);
 	ch = &w->channels[m.channel];
-	FUZZ_CHECK(n_fds == 0 && w->user == SCENE_ALICE);
+	FUZZ_CHECK(n_fds == 0 || (m.result == IPC_START_OK && n_fds == IPC_PIPE_FDS));
+	FUZZ_CHECK(w->user == SCENE_ALICE);
 	FUZZ_CHECK(m.result == IPC_START_OK || scene_now->faulty);
 	got_answer(w, ch, &ch->accepts, m.result);
 }

@@ -318,10 +318,8 @@ check_order(const struct scene_launch *l, const struct guest_spawn *order)
 }
 
 static int
-open_streams(unsigned n, struct data_path_streams *ret)
+open_nulls(unsigned n, struct data_path_streams *ret)
 {
-	if (scene_now->start_result != 0)
-		return scene_now->start_result;
 	for (ret->n = 0; ret->n < n; ret->n++) {
 		ret->fds[ret->n] = open("/dev/null", O_RDWR | O_CLOEXEC);
 		if (ret->fds[ret->n] < 0) {
@@ -332,6 +330,12 @@ open_streams(unsigned n, struct data_path_streams *ret)
 		}
 	}
 	return 0;
+}
+
+static int
+open_streams(unsigned n, struct data_path_streams *ret)
+{
+	return scene_now->start_result != 0 ? scene_now->start_result : open_nulls(n, ret);
 }
 
 /* Now or later, as the script has it. */
@@ -394,7 +398,8 @@ path_connect(struct data_path *d, const struct guest_connect *order,
  * broker says.
  */
 static int
-path_listen(struct data_path *d, const struct guest_listen *order, struct data_path_streams *ret)
+path_listen(struct data_path *d, const struct guest_listen *order, struct data_path_waiter *waiter,
+    struct data_path_streams *ret)
 {
 	static const uint8_t v6[16] = { [15] = 1 };
 
@@ -409,7 +414,14 @@ path_listen(struct data_path *d, const struct guest_listen *order, struct data_p
 		FUZZ_CHECK(a->v6 ? memcmp(a->bytes, v6, 16) == 0 : a->bytes[0] == 127);
 	}
 	scene_audit_took_effect(SCENE_LISTENER);
-	return scene_now->start_result == DATA_PATH_E_LATER ? -EOPNOTSUPP : open_streams(1, ret);
+	return carry_out(d, waiter, 1, ret);
+}
+
+/* Descriptors where orders are carried out later. */
+static int
+path_accept(struct data_path_streams *ret)
+{
+	return open_nulls(scene_now->start_result == DATA_PATH_E_LATER ? IPC_PIPE_FDS : 0, ret);
 }
 
 static int
@@ -441,7 +453,8 @@ path_close(struct data_path *d)
 	{                                                                                \
 		.open = path_open, .describe = path_describe, .launched = path_launched, \
 		.start = path_start, .connect = path_connect, .listen = path_listen,     \
-		.forget = path_forget, .hang_up = path_hang_up, .close = path_close      \
+		.accept = path_accept, .forget = path_forget, .hang_up = path_hang_up,   \
+		.close = path_close                                                      \
 	}
 
 const struct data_path_ops data_path_direct = SCENE_PATH;

@@ -106,7 +106,7 @@ turns(struct fixture *f)
 static bool
 hear(struct fixture *f, struct stream_frame *ret)
 {
-	static uint8_t copy[STREAM_HEAD + STREAM_DATA_MAX];
+	static uint8_t copy[STREAM_FRAME_MAX];
 	size_t len;
 	int r = stream_get(f->heard, f->n_heard, ret, &len);
 
@@ -150,7 +150,7 @@ engine_sends(struct fixture *f, uint8_t which, const void *data, size_t len, siz
 static void
 guest_says(struct fixture *f, const struct stream_frame *frame)
 {
-	static uint8_t buf[STREAM_HEAD + STREAM_DATA_MAX];
+	static uint8_t buf[STREAM_FRAME_MAX];
 	struct wire_writer w;
 
 	wire_writer_init(&w, buf, sizeof(buf));

@@ -36,7 +36,7 @@ static uint8_t zeros[STREAM_DATA_MAX];
 static struct worker {
 	pid_t guest;
 	int to, from;
-	uint8_t in[STREAM_HEAD + STREAM_DATA_MAX];
+	uint8_t in[STREAM_FRAME_MAX];
 	size_t in_len;
 	bool hello, started, failed, exited, connected, output_ended, errors_ended, input_ended, over;
 	struct guest_ctl failure, exit;
@@ -202,7 +202,7 @@ send_bytes(const void *data, size_t len)
 static void
 send_frame(const struct stream_frame *f)
 {
-	static uint8_t bytes[STREAM_HEAD + STREAM_DATA_MAX];
+	static uint8_t bytes[STREAM_FRAME_MAX];
 	struct wire_writer out;
 
 	wire_writer_init(&out, bytes, sizeof(bytes));

@@ -10,7 +10,7 @@
 #include "stream_msg.h"
 #include "test.h"
 
-static uint8_t bytes[STREAM_HEAD + STREAM_DATA_MAX + 1];
+static uint8_t bytes[STREAM_FRAME_MAX + 1];
 static uint8_t data[STREAM_DATA_MAX + 1];
 
 #define DATA(k, n)                                 \

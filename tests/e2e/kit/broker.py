@@ -30,14 +30,7 @@ def profile(image="sallyport-test/bash:latest", session=None, **container):
     if DATA_PATH != "direct":
         base["data_path"] = DATA_PATH
     base.update(container)
-    return {"container": base, "session": for_data_path(session or {})}
-
-
-def for_data_path(session):
-    """Without what the data path "engine" does not offer."""
-    if DATA_PATH == "direct" or "forward" not in session:
-        return session
-    return dict(session, forward={k: v for k, v in session["forward"].items() if k == "local"})
+    return {"container": base, "session": session or {}}
 
 
 BASH = {"shell": ["/bin/bash"], "exec": ["/bin/bash", "-c", "${command}"]}
