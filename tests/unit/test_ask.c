@@ -287,14 +287,17 @@ test_wrong_number_with_an_outcome(void **state)
 		{ IPC_ANS_FORWARD, IPC_START_FAILED, 9 },
 		{ IPC_ANS_LISTEN, IPC_START_OK, 0 },
 		{ IPC_ANS_LISTEN, IPC_START_OK, 2 },
-		/* A listener has no stream. */
-		{ IPC_ANS_LISTEN, IPC_START_OK, 9 },
+		{ IPC_ANS_LISTEN, IPC_START_OK, 4 },
+		{ IPC_ANS_LISTEN, IPC_START_OK, 8 },
 		{ IPC_ANS_LISTEN, IPC_START_REFUSED, 1 },
 		{ IPC_ANS_LISTEN, IPC_START_FAILED, 9 },
-		/* The connection itself came from the guest. */
+		/* The connection itself came from the guest, or comes in the listener's stream. */
 		{ IPC_ANS_ACCEPTED, IPC_START_OK, 1 },
+		{ IPC_ANS_ACCEPTED, IPC_START_OK, 3 },
+		{ IPC_ANS_ACCEPTED, IPC_START_OK, 5 },
 		{ IPC_ANS_ACCEPTED, IPC_START_OK, 9 },
 		{ IPC_ANS_ACCEPTED, IPC_START_FAILED, 1 },
+		{ IPC_ANS_ACCEPTED, IPC_START_FAILED, 4 },
 	};
 	struct fixture *f = *state;
 
@@ -325,8 +328,10 @@ test_right_number_of_descriptors(void **state)
 		{ IPC_ANS_FORWARD, IPC_START_OK, false, 9 },
 		{ IPC_ANS_FORWARD, IPC_START_REFUSED, false, 0 },
 		{ IPC_ANS_LISTEN, IPC_START_OK, false, 1 },
+		{ IPC_ANS_LISTEN, IPC_START_OK, false, 9 },
 		{ IPC_ANS_LISTEN, IPC_START_FAILED, false, 0 },
 		{ IPC_ANS_ACCEPTED, IPC_START_OK, false, 0 },
+		{ IPC_ANS_ACCEPTED, IPC_START_OK, false, 4 },
 		{ IPC_ANS_ACCEPTED, IPC_START_FAILED, false, 0 },
 	};
 	struct fixture *f = *state;

@@ -1054,7 +1054,6 @@ static void
 test_bad_orders(void **state)
 {
 	struct guest_connect to = { .n = 1, .addresses = { { false, { 127, 0, 0, 1 } } }, .port = 1 };
-	struct guest_listen at = { .kind = GUEST_LISTEN_TCP, .n = 1 };
 	static const char *const argv[] = { "/bin/true", NULL };
 	struct wire_writer out;
 	size_t len;
@@ -1075,12 +1074,6 @@ test_bad_orders(void **state)
 	wire_writer_init(&out, record, sizeof(record));
 	guest_put_connect(&out, &to);
 	record_len = out.len - 1;
-	start_raw();
-	expect_bad_order();
-	/* A listener has more connections than there is a stream for. */
-	wire_writer_init(&out, record, sizeof(record));
-	guest_put_listen(&out, &at);
-	record_len = out.len;
 	start_raw();
 	expect_bad_order();
 }

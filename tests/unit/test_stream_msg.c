@@ -18,6 +18,11 @@ static uint8_t data[STREAM_DATA_MAX + 1];
 		.kind = (k), .data = { data, (n) } \
 	}
 
+#define OF_CONNECTION(k, of, n)                                                               \
+	{                                                                                     \
+		.kind = (k), .of_connection = true, .connection = (of), .data = { data, (n) } \
+	}
+
 static const struct stream_frame good[] = {
 	{ .kind = STREAM_HELLO, .hello = { STREAM_VERSION, STREAM_CREDIT } },
 	{ .kind = STREAM_HELLO, .hello = { UINT32_MAX, 1 } },
@@ -36,6 +41,13 @@ static const struct stream_frame good[] = {
 	{ .kind = STREAM_MORE, .more = STREAM_CREDIT },
 	{ .kind = STREAM_SIZE, .size = { 80, 24, 640, 480 } },
 	{ .kind = STREAM_SIZE, .size = { UINT32_MAX, 0, 1, 2 } },
+	OF_CONNECTION(STREAM_INPUT, 0, 1),
+	OF_CONNECTION(STREAM_INPUT, 7, STREAM_DATA_MAX),
+	OF_CONNECTION(STREAM_OUTPUT, UINT32_MAX, 1),
+	OF_CONNECTION(STREAM_OUTPUT, 1, STREAM_DATA_MAX),
+	{ .kind = STREAM_INPUT_END, .of_connection = true, .connection = 3 },
+	{ .kind = STREAM_OUTPUT_END, .of_connection = true, .connection = 0 },
+	{ .kind = STREAM_MORE, .of_connection = true, .connection = 2, .more = STREAM_CREDIT },
 };
 
 static size_t
@@ -53,6 +65,8 @@ static void
 assert_same(const struct stream_frame *a, const struct stream_frame *b)
 {
 	assert_int_equal(a->kind, b->kind);
+	assert_int_equal(a->of_connection, b->of_connection);
+	assert_int_equal(a->connection, b->connection);
 	switch (a->kind) {
 	case STREAM_HELLO:
 		assert_int_equal(a->hello.version, b->hello.version);
@@ -124,11 +138,14 @@ test_lengths(void **state)
 {
 	static const struct {
 		uint32_t min, max;
-	} bodies[] = { { 1, 0 }, { 8, 8 }, { 1, GUEST_CTL_MAX }, { 1, STREAM_DATA_MAX }, { 0, 0 },
-		{ 1, STREAM_DATA_MAX }, { 1, STREAM_DATA_MAX }, { 0, 0 }, { 0, 0 }, { 4, 4 },
-		{ 16, 16 } };
+		bool of_connection;
+	} bodies[] = { { 1, 0, false }, { 8, 8, false }, { 1, GUEST_CTL_MAX, false },
+		{ 1, STREAM_DATA_MAX, true }, { 0, 0, true }, { 1, STREAM_DATA_MAX, true },
+		{ 1, STREAM_DATA_MAX, false }, { 0, 0, true }, { 0, 0, false }, { 4, 4, true },
+		{ 16, 16, false } };
 	static const uint32_t lengths[] = { 0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, GUEST_CTL_MAX,
-		GUEST_CTL_MAX + 1, STREAM_DATA_MAX, STREAM_DATA_MAX + 1, 0x7fffffff, UINT32_MAX };
+		GUEST_CTL_MAX + 1, STREAM_DATA_MAX, STREAM_DATA_MAX + 1, STREAM_DATA_MAX + 4,
+		STREAM_DATA_MAX + 5, 0x7fffffff, UINT32_MAX };
 	struct stream_frame f;
 	size_t used;
 
@@ -136,13 +153,16 @@ test_lengths(void **state)
 	for (unsigned kind = 0; kind < 256; kind++) {
 		for (size_t i = 0; i < SP_ARRAY_LEN(lengths); i++) {
 			uint32_t n = lengths[i];
-			bool known = kind < SP_ARRAY_LEN(bodies);
+			unsigned plain = kind & ~(unsigned)STREAM_OF_CONNECTION;
+			uint32_t more = kind != plain ? 4 : 0; /* the connection's number */
+			bool known = plain < SP_ARRAY_LEN(bodies) &&
+			    (kind == plain || bodies[plain].of_connection);
 			struct wire_writer w;
 
 			wire_writer_init(&w, bytes, sizeof(bytes));
 			wire_put_u8(&w, (uint8_t)kind);
 			wire_put_u32(&w, n);
-			if (!known || n < bodies[kind].min || n > bodies[kind].max)
+			if (!known || n < bodies[plain].min + more || n > bodies[plain].max + more)
 				assert_int_equal(stream_get(bytes, STREAM_HEAD, &f, &used),
 				    STREAM_E_BAD);
 			else
