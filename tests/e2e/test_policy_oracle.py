@@ -132,9 +132,6 @@ class Maker:
             c["dns"] = []
         if "container.pool" in AVAILABLE:
             c["pool"] = 0 if user or personal else self.rng.choice([0, 1, 64])
-        if whole["data_path"] == "engine":
-            own["session"]["forward"] = {"local": profile["session"]["forward"]["local"], "remote": [],
-                                         "agent": False, "x11": False}
 
     def session(self):
         s = {}
@@ -195,9 +192,6 @@ class Maker:
             rule["set"] = {k: settings[k] for k in self.some(list(settings))}
             if "container.network" in rule["set"]:
                 rule["set"]["container.dns"] = []
-            if rule["set"].get("container.data_path") == "engine":
-                rule["set"].update({"session.forward.remote": [], "session.forward.agent": False,
-                                    "session.forward.x11": False})
         # As the page says: who fills in a target asks for one.
         profile = oracle.profile_of({"profiles": self.profiles}, rule["use"])
         for way, value in rule.get("set", {}).items():

@@ -4,7 +4,7 @@
  * either not there yet, or none, or the same when it is written again. The engine's own heads, and the
  * base64 of the guest's command line, keep the same promise.
  *
- * Covers: stream_get get_body get_credit stream_put exec_frame_get
+ * Covers: stream_get get_body get_credit stream_put put_head exec_frame_get
  * Covers: stream_base64_get get_group value_of stream_base64_put
  * Floor: 50
  */
@@ -26,6 +26,9 @@ static void
 check_frame(const struct stream_frame *f)
 {
 	FUZZ_CHECK(f->kind >= STREAM_HELLO && f->kind <= STREAM_SIZE);
+	FUZZ_CHECK(!f->of_connection || f->kind == STREAM_INPUT || f->kind == STREAM_INPUT_END ||
+	    f->kind == STREAM_OUTPUT || f->kind == STREAM_OUTPUT_END || f->kind == STREAM_MORE);
+	FUZZ_CHECK(f->of_connection || f->connection == 0);
 	switch (f->kind) {
 	case STREAM_HELLO:
 		FUZZ_CHECK(f->hello.credit >= 1 && f->hello.credit <= STREAM_CREDIT);
@@ -150,6 +153,12 @@ fuzz_seeds(void)
 		{ .kind = STREAM_ERRORS_END },
 		{ .kind = STREAM_MORE, .more = 65536 },
 		{ .kind = STREAM_SIZE, .size = { 80, 24, 640, 480 } },
+		{ .kind = STREAM_INPUT,
+		    .of_connection = true,
+		    .connection = 1,
+		    .data = { (const uint8_t *)"GET", 3 } },
+		{ .kind = STREAM_OUTPUT_END, .of_connection = true, .connection = 2 },
+		{ .kind = STREAM_MORE, .of_connection = true, .more = STREAM_CREDIT },
 	};
 	static const uint8_t heads[] = { 0, 1, 0, 0, 0, 0, 0, 0, 9, 2, 0, 0, 0, 255, 255, 255, 255 };
 	uint8_t all[256];

@@ -16,6 +16,8 @@
 #include "ipc_chan.h"
 #include "stream_msg.h"
 
+#define CONNECTIONS 8
+
 enum { STREAM, CTL, IN, OUT, ERR };
 
 /* The channel's ends, and the guest's end of the stream. */
@@ -25,6 +27,10 @@ struct fixture {
 	int ctl, in, out, err;
 	uint8_t heard[2 * STREAM_CREDIT]; /* by the guest */
 	size_t n_heard;
+	/* A listener's connections, and the channels' ends of them. */
+	struct exec_stream *accepted[CONNECTIONS];
+	int to[CONNECTIONS], from[CONNECTIONS];
+	unsigned n;
 };
 
 static void
@@ -73,6 +79,11 @@ tear_down(void **state)
 {
 	struct fixture *f = *state;
 
+	for (unsigned i = 0; i < f->n; i++) {
+		f->accepted[i] = exec_stream_free(f->accepted[i]);
+		fd_close(&f->to[i]);
+		fd_close(&f->from[i]);
+	}
 	assert_null(exec_stream_free(f->s));
 	fd_close(&f->guest);
 	fd_close(&f->ctl);
@@ -83,17 +94,28 @@ tear_down(void **state)
 	return 0;
 }
 
+static void
+turn(struct exec_stream *s)
+{
+	struct pollfd pfds[EXEC_STREAM_FDS];
+
+	if (s == NULL)
+		return;
+	exec_stream_want(s, pfds);
+	assert_true(poll(pfds, EXEC_STREAM_FDS, 0) >= 0);
+	exec_stream_serve(s, pfds);
+}
+
 /* Some turns of the worker's loop; the guest hears what comes. */
 static void
 turns(struct fixture *f)
 {
 	for (int i = 0; i < 40; i++) {
-		struct pollfd pfds[EXEC_STREAM_FDS];
 		ssize_t n;
 
-		exec_stream_want(f->s, pfds);
-		assert_true(poll(pfds, EXEC_STREAM_FDS, 0) >= 0);
-		exec_stream_serve(f->s, pfds);
+		turn(f->s);
+		for (unsigned k = 0; k < f->n; k++)
+			turn(f->accepted[k]);
 		n = f->guest < 0
 		    ? 0
 		    : read(f->guest, f->heard + f->n_heard, sizeof(f->heard) - f->n_heard);
@@ -490,6 +512,326 @@ test_flood_of_records(void **state)
 	expect_end(f);
 }
 
+/* ---- a listener's connections ---- */
+
+#define OF(n) .of_connection = true, .connection = (n)
+
+/* One more, for which its channel does not have its ends yet. */
+static void
+take_one(struct fixture *f)
+{
+	f->to[f->n] = f->from[f->n] = -1;
+	f->accepted[f->n] = exec_stream_accept(f->s);
+	assert_non_null(f->accepted[f->n]);
+	f->n++;
+}
+
+static void
+open_one(struct fixture *f, unsigned i)
+{
+	int in[2], out[2];
+
+	assert_int_equal(pipe2(in, O_CLOEXEC | O_NONBLOCK), 0);
+	assert_int_equal(pipe2(out, O_CLOEXEC | O_NONBLOCK), 0);
+	f->to[i] = in[1];
+	f->from[i] = out[0];
+	exec_stream_open(f->accepted[i], &in[0], &out[1]);
+	assert_int_equal(in[0], -1);
+	assert_int_equal(out[1], -1);
+}
+
+static void
+expect_of(struct fixture *f, uint32_t connection, enum stream_kind kind, const char *text)
+{
+	struct stream_frame frame;
+
+	assert_true(hear(f, &frame));
+	assert_int_equal(frame.kind, kind);
+	assert_true(frame.of_connection);
+	assert_int_equal(frame.connection, connection);
+	if (text != NULL)
+		assert_true(wire_span_is(frame.data, text));
+	if (kind == STREAM_MORE)
+		assert_int_equal(frame.more, STREAM_CREDIT);
+}
+
+/* n of them, with their credit. */
+static void
+listen_for(struct fixture *f, unsigned n)
+{
+	greet(f, STREAM_CREDIT);
+	for (unsigned i = 0; i < n; i++) {
+		take_one(f);
+		open_one(f, i);
+		turns(f);
+		expect_of(f, i, STREAM_MORE, NULL);
+	}
+}
+
+static void
+expect_closed(struct fixture *f, unsigned i)
+{
+	char byte;
+
+	turns(f);
+	assert_int_equal(read(f->from[i], &byte, 1), 0);
+	assert_int_equal(write(f->to[i], "x", 1), -1);
+	assert_int_equal(errno, EPIPE);
+}
+
+static void
+test_connections(void **state)
+{
+	struct fixture *f = *state;
+	struct stream_frame frame;
+	char byte;
+
+	listen_for(f, 2);
+	SAYS(f, .kind = STREAM_OUTPUT, OF(1), .data = bytes("second"));
+	SAYS(f, .kind = STREAM_OUTPUT, OF(0), .data = bytes("first"));
+	expect_text(f->from[0], "first");
+	expect_text(f->from[1], "second");
+	assert_int_equal(write(f->to[1], "two", 3), 3);
+	turns(f);
+	expect_of(f, 1, STREAM_INPUT, "two");
+	/* Each half for itself, and each connection. */
+	fd_close(&f->to[1]);
+	turns(f);
+	expect_of(f, 1, STREAM_INPUT_END, NULL);
+	SAYS(f, .kind = STREAM_OUTPUT, OF(1), .data = bytes("more"));
+	SAYS(f, .kind = STREAM_OUTPUT_END, OF(1));
+	expect_text(f->from[1], "more");
+	assert_int_equal(read(f->from[1], &byte, 1), 0);
+	SAYS(f, .kind = STREAM_INPUT_END, OF(0));
+	assert_int_equal(write(f->to[0], "x", 1), -1);
+	assert_int_equal(errno, EPIPE);
+	fd_close(&f->from[0]);
+	turns(f);
+	expect_of(f, 0, STREAM_OUTPUT_END, NULL);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_false(exec_stream_is_over(f->accepted[i]));
+		exec_stream_let_go(f->accepted[i], true);
+		assert_true(exec_stream_is_over(f->accepted[i]));
+	}
+	assert_false(hear(f, &frame));
+}
+
+/* It is heard of when its channel has ends; what the client does not take, the guest is told at once. */
+static void
+test_connection_that_nobody_takes(void **state)
+{
+	struct fixture *f = *state;
+	struct stream_frame frame;
+
+	greet(f, STREAM_CREDIT);
+	take_one(f);
+	take_one(f);
+	turns(f);
+	assert_false(hear(f, &frame));
+	exec_stream_let_go(f->accepted[1], true);
+	assert_true(exec_stream_is_over(f->accepted[1]));
+	turns(f);
+	expect_of(f, 1, STREAM_INPUT_END, NULL);
+	expect_of(f, 1, STREAM_OUTPUT_END, NULL);
+	f->accepted[1] = exec_stream_free(f->accepted[1]);
+	/* It did not know yet. */
+	SAYS(f, .kind = STREAM_OUTPUT, OF(1), .data = bytes("late"));
+	SAYS(f, .kind = STREAM_OUTPUT_END, OF(1));
+	open_one(f, 0);
+	turns(f);
+	expect_of(f, 0, STREAM_MORE, NULL);
+	SAYS(f, .kind = STREAM_OUTPUT, OF(0), .data = bytes("there"));
+	expect_text(f->from[0], "there");
+}
+
+/* The listener is given up: nobody is listened for, and its connections go on to their ends. */
+static void
+test_listener_let_go(void **state)
+{
+	struct fixture *f = *state;
+	struct stream_frame frame;
+	char byte;
+
+	listen_for(f, 2);
+	fd_close(&f->ctl);
+	fd_close(&f->in);
+	fd_close(&f->out);
+	fd_close(&f->err);
+	exec_stream_let_go(f->s, true);
+	turns(f);
+	assert_true(hear(f, &frame));
+	assert_int_equal(frame.kind, STREAM_INPUT_END);
+	assert_false(frame.of_connection);
+	expect_kind(f, STREAM_OUTPUT_END);
+	expect_kind(f, STREAM_ERRORS_END);
+	assert_false(exec_stream_is_over(f->s));
+	SAYS(f, .kind = STREAM_OUTPUT, OF(0), .data = bytes("on"));
+	expect_text(f->from[0], "on");
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(write(f->to[i], "last", 4), 4);
+		fd_close(&f->to[i]);
+		fd_close(&f->from[i]);
+		exec_stream_let_go(f->accepted[i], true);
+		assert_false(exec_stream_is_over(f->accepted[i]));
+		turns(f);
+		expect_of(f, i, STREAM_INPUT, "last");
+		expect_of(f, i, STREAM_OUTPUT_END, NULL);
+		expect_of(f, i, STREAM_INPUT_END, NULL);
+		assert_true(exec_stream_is_over(f->accepted[i]));
+		f->accepted[i] = exec_stream_free(f->accepted[i]);
+	}
+	assert_true(exec_stream_is_over(f->s));
+	f->s = exec_stream_free(f->s);
+	assert_int_equal(recv(f->guest, &byte, 1, 0), 0);
+}
+
+/* Whatever the order is in which they are freed. */
+static void
+test_listener_freed_first(void **state)
+{
+	struct fixture *f = *state;
+
+	listen_for(f, 2);
+	SAYS(f, .kind = STREAM_OUTPUT, OF(0), .data = bytes("last"));
+	f->s = exec_stream_free(f->s);
+	expect_text(f->from[0], "last");
+	expect_closed(f, 0);
+	expect_closed(f, 1);
+	exec_stream_let_go(f->accepted[0], true);
+	assert_true(exec_stream_is_over(f->accepted[0]));
+}
+
+/* What the channel reads of a listener that has ended meanwhile. */
+static void
+test_accepted_of_what_has_ended(void **state)
+{
+	struct fixture *f = *state;
+
+	greet(f, STREAM_CREDIT);
+	fd_close(&f->guest);
+	turns(f);
+	take_one(f);
+	open_one(f, 0);
+	expect_closed(f, 0);
+}
+
+/* One that has data without end leaves room for the others, and one that is not read is in nobody's way. */
+static void
+test_turns(void **state)
+{
+	static uint8_t data[1 << 16];
+	struct fixture *f = *state;
+	struct stream_frame frame;
+	size_t got[CONNECTIONS] = { 0 };
+
+	listen_for(f, CONNECTIONS);
+	for (int i = 0; i < 60; i++) {
+		for (unsigned k = 0; k < CONNECTIONS; k++)
+			(void)!write(f->to[k], data, sizeof(data));
+		turns(f);
+		while (hear(f, &frame)) {
+			assert_int_equal(frame.kind, STREAM_INPUT);
+			got[frame.connection] += frame.data.len;
+		}
+	}
+	for (unsigned k = 0; k < CONNECTIONS; k++)
+		assert_int_equal(got[k], STREAM_CREDIT);
+	for (unsigned i = 0; i < STREAM_CREDIT / STREAM_DATA_MAX; i++)
+		SAYS(f, .kind = STREAM_OUTPUT, OF(3), .data = { data, STREAM_DATA_MAX });
+	SAYS(f, .kind = STREAM_OUTPUT, OF(4), .data = bytes("past it"));
+	expect_text(f->from[4], "past it");
+}
+
+/* While the guest reads nothing each waits for its turn, and one that gives up waiting blocks nobody. */
+static void
+test_turns_of_a_guest_that_does_not_read(void **state)
+{
+	static uint8_t data[1 << 16];
+	struct fixture *f = *state;
+	struct stream_frame frame;
+	bool seen[CONNECTIONS] = { false };
+
+	listen_for(f, CONNECTIONS);
+	for (int i = 0; i < 40; i++) {
+		for (unsigned k = 0; k < CONNECTIONS; k++)
+			(void)!write(f->to[k], data, sizeof(data));
+		turn(f->s);
+		for (unsigned k = 0; k < CONNECTIONS; k++)
+			turn(f->accepted[k]);
+	}
+	for (unsigned k = 0; k < CONNECTIONS; k += 2) {
+		fd_close(&f->to[k]);
+		fd_close(&f->from[k]);
+		exec_stream_let_go(f->accepted[k], false);
+		if (exec_stream_is_over(f->accepted[k]))
+			f->accepted[k] = exec_stream_free(f->accepted[k]);
+	}
+	for (int i = 0; i < 100; i++) {
+		turns(f);
+		while (hear(f, &frame)) {
+			if (frame.kind == STREAM_INPUT)
+				seen[frame.connection] = true;
+		}
+	}
+	for (unsigned k = 1; k < CONNECTIONS; k += 2)
+		assert_true(seen[k]);
+}
+
+/* Each of these ends the listener and all of its connections. */
+static void
+test_connections_of_a_guest_that_lies(void **state)
+{
+	static const struct stream_frame bad[] = {
+		{ .kind = STREAM_INPUT, OF(0), .data = { (const uint8_t *)"x", 1 } },
+		{ .kind = STREAM_MORE, OF(0), .more = 1 },
+		{ .kind = STREAM_OUTPUT, OF(2), .data = { (const uint8_t *)"x", 1 } },
+		{ .kind = STREAM_OUTPUT_END, OF(UINT32_MAX) },
+		{ .kind = STREAM_INPUT_END, OF(2) },
+		/* Nobody has asked for it yet. */
+		{ .kind = STREAM_OUTPUT, OF(1), .data = { (const uint8_t *)"x", 1 } },
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < SP_ARRAY_LEN(bad) + 2; i++) {
+		listen_for(f, 1);
+		take_one(f);
+		if (i < SP_ARRAY_LEN(bad)) {
+			guest_says(f, &bad[i]);
+		} else if (i == SP_ARRAY_LEN(bad)) {
+			SAYS(f, .kind = STREAM_OUTPUT_END, OF(0));
+			SAYS(f, .kind = STREAM_OUTPUT_END, OF(0));
+		} else {
+			SAYS(f, .kind = STREAM_OUTPUT_END, OF(0));
+			SAYS(f, .kind = STREAM_OUTPUT, OF(0), .data = bytes("x"));
+		}
+		expect_closed(f, 0);
+		expect_end(f);
+		open_one(f, 1);
+		expect_closed(f, 1);
+		assert_int_equal(tear_down(state), 0);
+		assert_int_equal(set_up(state), 0);
+		f = *state;
+	}
+}
+
+/* As much as was given is kept for a channel that does not read it, and not a byte more. */
+static void
+test_connection_keeps_to_its_credit(void **state)
+{
+	static uint8_t data[STREAM_DATA_MAX];
+	struct fixture *f = *state;
+
+	listen_for(f, 2);
+	for (unsigned i = 0; i < STREAM_CREDIT / sizeof(data); i++)
+		SAYS(f, .kind = STREAM_OUTPUT, OF(0), .data = { data, sizeof(data) });
+	SAYS(f, .kind = STREAM_OUTPUT, OF(1), .data = bytes("fine"));
+	expect_text(f->from[1], "fine");
+	/* What the pipe took has been given again. */
+	for (int i = 0; i < 3; i++)
+		SAYS(f, .kind = STREAM_OUTPUT, OF(0), .data = { data, sizeof(data) });
+	expect_closed(f, 1);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int
@@ -518,6 +860,15 @@ main(void)
 		CASE(test_data_before_the_greeting),
 		CASE(test_another_version),
 		CASE(test_flood_of_records),
+		CASE(test_connections),
+		CASE(test_connection_that_nobody_takes),
+		CASE(test_listener_let_go),
+		CASE(test_listener_freed_first),
+		CASE(test_accepted_of_what_has_ended),
+		CASE(test_turns),
+		CASE(test_turns_of_a_guest_that_does_not_read),
+		CASE(test_connections_of_a_guest_that_lies),
+		CASE(test_connection_keeps_to_its_credit),
 	};
 
 	(void)signal(SIGPIPE, SIG_IGN);

@@ -326,9 +326,10 @@ start(const struct guest_listen *order)
 static void
 start_tcp(void)
 {
+	/* Of two addresses it is enough to have one: then there is no telling which. */
 	struct guest_listen order = { .kind = GUEST_LISTEN_TCP,
-		.n = 2,
-		.addresses = { { true, { [15] = 1 } }, { false, { 127, 0, 0, 1 } } } };
+		.n = 1,
+		.addresses = { { false, { 127, 0, 0, 1 } } } };
 
 	start(&order);
 	assert_true(w.listening);
