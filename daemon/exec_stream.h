@@ -2,7 +2,8 @@
 /*
  * The data path "engine": a channel's bytes and its ctl come and go through one stream of the engine's, in
  * frames (stream_msg.h). A channel knows nothing of that: it has the same ctl and pipes as on the direct path,
- * whose other ends are here, and this moves what is between the two.
+ * whose other ends are here, and this moves what is between the two. What a listener's stream carries is the bytes
+ * of as many channels as have connections of it.
  *
  * Hostile: everything that comes from the stream; it is the guest's, and any process of the container may have
  * taken its place. It is bounded by the credit that was given, and a stream that breaks the protocol ends as if

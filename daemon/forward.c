@@ -20,7 +20,9 @@
 #include "log.h"
 #include "x11_auth.h"
 
-#define ANSWER_MS 5000 /* of the guest to an order to listen: so long the client is not heard */
+/* Of the guest to an order to listen: so long the client is not heard. Through an engine it has to be started first. */
+#define ANSWER_MS        5000
+#define ANSWER_ENGINE_MS 20000
 
 static void
 broker_gone(struct connection *c)
@@ -520,7 +522,7 @@ forward_answered(struct channel *ch, struct ask_event *e)
 		ch->ctl = fd_steal(&e->fds[0]);
 	else if (!channel_take_stream(ch, e->fds))
 		forward_failed(ch, "the streams cannot be used");
-	ch->answer_by = clock_now_ms() + ANSWER_MS;
+	ch->answer_by = clock_now_ms() + (ch->stream != NULL ? ANSWER_ENGINE_MS : ANSWER_MS);
 }
 
 static bool

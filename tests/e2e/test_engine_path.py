@@ -4,8 +4,10 @@ The data path "engine": programs as execs of the engine. That it behaves as the 
 business (marker data_path); this is what is its own.
 """
 import base64
+import hashlib
 import os
 import signal
+import subprocess
 import time
 
 import pytest
@@ -13,7 +15,9 @@ import pytest
 from kit.broker import Broker, profile
 from kit.proc import alive, wait_for
 from kit.raw import CHANNEL_CLOSE
+from kit.service import Service, echo
 from kit.target import PATIENCE
+from kit.x11 import XServer
 from test_engine_restart import comes_back, end_engine, nothing_left
 from test_protocol import Conversation
 
@@ -100,9 +104,71 @@ def test_nothing_is_made_for_nobody(broker, engine):
 
 
 def test_listeners_are_refused(broker):
+    """By the policy, which has none for this user."""
     r = broker.target.ssh("true", user="dev",
                           options=("-o", "ExitOnForwardFailure=yes", "-R", "0:127.0.0.1:1"))
     assert r.returncode == 255 and b"remote port forwarding failed" in r.stderr
+
+
+def test_listeners_leave_nothing(broker, engine, agent, tmp_path):
+    """Each is one exec, whatever connects to it, and gone with its client where the container stays."""
+    forward = {"remote": ["container:0"], "agent": True, "x11": True}
+    broker.policy["profiles"]["onebin"] = profile("sallyport-test/busybox:latest", data_path="engine", mode="user",
+                                                  keep="10m", session={"forward": forward})
+    broker.write()
+    assert broker.ask("reload")["reloaded"]
+    target = broker.target.of("onebin")
+    left = "ls -d /dev/shm/ssh-*; grep -c ' 0A ' /proc/net/tcp"
+    assert target.ssh(left).stdout == b"0\n"
+    with Service(echo) as s, XServer(tmp_path) as server:
+        options = ["-A", "-Y", "-o", "XAuthLocation=/usr/bin/xauth", "-R", f"0:127.0.0.1:{s.port}"]
+        argv = [a.replace("IdentityAgent=none", f"IdentityAgent={agent[0]}") for a in
+                target.argv(f"{left}; ls $SSH_AUTH_SOCK $XAUTHORITY | wc -l; echo; exec sleep 1000", options=options)]
+        p = subprocess.Popen(argv, env=server.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        try:
+            said = b"".join(iter(p.stdout.readline, b"\n")).splitlines()
+            assert [len(line.split(b"/")) for line in said[:2]] == [4, 4] and said[2:] == [b"2", b"2"], said
+            [container] = engine.containers()
+            assert len(engine.inspect(container)["ExecIDs"]) == 4
+        finally:
+            p.kill()
+            p.communicate()
+    wait_for(lambda: not engine.inspect(container)["ExecIDs"], 20 * PATIENCE, "every exec has ended")
+    assert target.ssh(left).stdout == b"0\n"
+    assert broker.ask("kill", user="onebin")["containers"] == 1
+    wait_for(lambda: not engine.containers(), 60 * PATIENCE, "it is not kept any more")
+
+
+@pytest.mark.parametrize("size", [1, 20 << 20])
+def test_a_listeners_connections_share_a_stream(broker, size):
+    """As many as there are channels, at once, one of which nobody reads; and much data in both directions."""
+    broker.policy["profiles"]["dev"] = profile(data_path="engine", session={
+        "forward": {"remote": ["container:0"]}, "channels": 12})
+    broker.write()
+    assert broker.ask("reload")["reloaded"]
+    transport = broker.target.paramiko("dev")
+    try:
+        port = transport.request_port_forward("127.0.0.1", 0)
+        stuck = transport.open_session()
+        stuck.exec_command(f"exec busybox nc 127.0.0.1 {port} </dev/zero")
+        first = transport.accept(30 * PATIENCE)
+        assert first.recv(1) == b"\0"
+        for _ in range(3):
+            there = transport.open_session()
+            there.exec_command(f"exec busybox nc 127.0.0.1 {port} | sha256sum")
+            here = transport.accept(30 * PATIENCE)
+            sent, data = hashlib.sha256(), os.urandom(1 << 16)
+            for at in range(0, size, len(data)):
+                piece = data[:size - at]
+                here.sendall(piece)
+                sent.update(piece)
+            here.shutdown_write()
+            assert there.makefile().read().split()[0] == sent.hexdigest().encode()
+            here.close()
+            there.close()
+        assert first.recv(1) == b"\0"
+    finally:
+        transport.close()
 
 
 @pytest.fixture
