@@ -48,12 +48,14 @@ def fails(target, words, user=None, seconds=20):
     return time.monotonic() - start
 
 
+@pytest.mark.data_path
 def test_image_is_missing(broker):
     since = broker.log_size()
     fails(broker.target, MISSING_IMAGE.encode(), user="lost")
     assert MISSING_IMAGE in broker.log(since)
 
 
+@pytest.mark.data_path
 def test_image_is_missing_on_a_terminal(broker):
     r = broker.target.ssh("-tt", user="lost")
     assert r.returncode == 255
@@ -62,6 +64,7 @@ def test_image_is_missing_on_a_terminal(broker):
     assert b"\r\n" in r.stdout + r.stderr
 
 
+@pytest.mark.data_path
 def test_engine_is_absent(fresh_broker):
     """The broker starts all the same, says so, and works when the engine comes."""
     socket = fresh_broker.config["engine"]["socket"]
@@ -75,6 +78,7 @@ def test_engine_is_absent(fresh_broker):
              "logins work once the engine is there")
 
 
+@pytest.mark.data_path
 def test_engine_hangs(fresh_broker, fake):
     """_ping and lists answer, start and networks do not: what a wedged dockerd looks like."""
     b = fresh_broker.start()
@@ -100,6 +104,7 @@ def test_engine_hangs(fresh_broker, fake):
              "logins work again")
 
 
+@pytest.mark.data_path
 @pytest.mark.parametrize("rule", [
     {"path": "/containers/create", "action": "status", "status": 500,
      "body": {"message": "no space left on device"}},
@@ -133,6 +138,7 @@ def test_engine_fails_a_start(fresh_broker, fake, engine, rule):
     wait_for(lambda: not engine.containers(), 25 * PATIENCE, "nothing is left of the failed one")
 
 
+@pytest.mark.data_path
 def test_engine_restarts_under_a_session(fresh_broker, engine):
     """Without live-restore the engine ends its containers: the person is told, nothing stays."""
     fresh_broker.config["engine"].update(probe_interval="1s")
@@ -384,6 +390,7 @@ def test_inherited_socket(fresh_broker, listen):
     assert b.target.ssh("echo through it").stdout == b"through it\n"
 
 
+@pytest.mark.data_path
 def test_stopped_twice(fresh_broker):
     """The second SIGTERM means: do not wait for people."""
     fresh_broker.config["limits"]["drain"] = "60s"

@@ -17,6 +17,8 @@ from kit.fake_engine import FakeEngine
 from kit.proc import wait_for
 from kit.target import PATIENCE
 
+pytestmark = pytest.mark.data_path
+
 IMAGE = "sallyport-test/busybox:latest"
 WHERE = "cat /proc/sys/kernel/hostname"
 # Before the engine has heard the question, and after it has acted on it.

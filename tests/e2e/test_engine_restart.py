@@ -8,10 +8,12 @@ import signal
 
 import pytest
 
-from kit.broker import Broker, profile
+from kit.broker import Broker, direct_only, profile
 from kit.fake_engine import FakeEngine
 from kit.proc import alive, wait_for
 from kit.target import PATIENCE
+
+pytestmark = pytest.mark.data_path
 
 
 @pytest.fixture
@@ -60,6 +62,7 @@ def test_engine_is_stopped(broker, own_engine):
     nothing_left(broker, own_engine)
 
 
+@direct_only("its streams end with the engine, as test_engine_path.py has it")
 @pytest.mark.timeout(600)
 def test_engine_dies(broker, own_engine):
     """Its containers live on without it, and so does the session: no byte passes through the engine."""

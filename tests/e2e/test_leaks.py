@@ -54,6 +54,7 @@ def test_two_hundred_logins_in_a_row(broker, engine):
     nothing_left(broker, engine, before, files, memory)
 
 
+@pytest.mark.data_path
 @pytest.mark.timeout(150)
 def test_twenty_logins_at_once(broker, engine):
     def one(n):
@@ -84,6 +85,7 @@ def test_refused_and_broken_logins(broker, engine):
     nothing_left(broker, engine, before, files, memory)
 
 
+@pytest.mark.data_path
 @pytest.mark.memory
 @pytest.mark.quick
 def test_many_programs_in_one_connection(broker, engine):

@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from kit.broker import BUILD, profile
+from kit.broker import BUILD, direct_only, profile
 from kit.proc import alive, wait_for
 from kit.target import PATIENCE
 
-pytestmark = pytest.mark.quick
+pytestmark = [pytest.mark.quick, pytest.mark.data_path]
 
 WHERE = "cat /proc/sys/kernel/hostname"
 SIZE = 3
@@ -235,6 +235,7 @@ def test_one_that_dies_is_replaced(pool, engine, how):
     assert where(pool)
 
 
+@direct_only("the guest of this test reports as one of the direct path")
 def test_guests_that_die_in_the_pool(pool, engine):
     """An image can make its guest die. That costs a start now and then, and no login of others."""
     bundle = f"{pool.dir}/guest"

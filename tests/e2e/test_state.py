@@ -13,6 +13,8 @@ from kit.broker import PROGRAM, profile
 from kit.proc import wait_for
 from kit.target import PATIENCE
 
+pytestmark = pytest.mark.data_path
+
 IMAGE = "sallyport-test/busybox:latest"
 WHERE = "cat /proc/sys/kernel/hostname"
 POOL = 2

@@ -10,6 +10,8 @@ import subprocess
 import tempfile
 import time
 
+import pytest
+
 from kit.proc import alive, children, descendants, fds, free_port, wait_for
 from kit.target import PATIENCE, Target
 
@@ -22,6 +24,11 @@ WORKER_UIDS = range(1900000000, 1900131072)  # the default
 PRESPAWN = 2
 MISSING_IMAGE = "sallyport-test/not-there:latest"
 DATA_PATH = os.environ.get("SALLYPORT_DATA_PATH", "direct")
+
+
+def direct_only(why):
+    """The marker for a test of what the data path "engine" does not have: sallyport-policy(5) lists it."""
+    return pytest.mark.skipif(DATA_PATH != "direct", reason=f"the data path \"engine\": {why}")
 
 
 def profile(image="sallyport-test/bash:latest", session=None, **container):

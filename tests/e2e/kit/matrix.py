@@ -5,12 +5,18 @@ ends with it as a table for each image. Such a test compares us with sshd: it us
 """
 import pytest
 
+from kit.broker import DATA_PATH, direct_only
+
 IMAGES = ["debian", "busybox"]
 FILES = ["sftp put", "sftp get", "sftp rename", "sftp resume"]
 WORKS = ["shell", "exec", "pty resize", *FILES, "scp old", "scp new", "rsync", "git",
          "ansible ping", "ansible playbook", "-L", "-R", "-D", "-W", "-J", "agent", "X11",
          "many sessions"]
 LIBRARY = ["shell", "exec", "pty resize", *FILES, "-R", "-W", "-J", "agent", "X11", "many sessions"]
+
+# Those with which the data path "engine" is tried in a whole run, and what it does not have: broker.direct_only().
+# The tests of -J need a listener to lead the jump back; for the client that is jumped over it is a -W.
+BY_ENGINE, NOT_BY_ENGINE = ["OpenSSH", "PuTTY"], ["-R", "-J", "agent", "X11"]
 
 # What each client is able to do at all.
 CLIENTS = {
@@ -80,9 +86,15 @@ class Matrix:
             raise pytest.UsageError(f"{item.nodeid}: no such cells, or not compared with sshd")
         return [(callspec.params["same"], m.args[0], w) for m in markers for w in m.args[1:]]
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items):
+        """Before others choose by markers: some tests of the matrix have one more."""
         for item in items:
-            self.cells_of(item)
+            cells = self.cells_of(item)
+            if any(work in NOT_BY_ENGINE for _, _, work in cells):
+                item.add_marker(direct_only("nobody hears of connections that are accepted in the container"))
+            elif any(client in BY_ENGINE for _, client, _ in cells):
+                item.add_marker("data_path")
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item):
@@ -149,7 +161,7 @@ class Matrix:
                 session.exitstatus = 1
 
     def pytest_terminal_summary(self, terminalreporter):
-        if self.cells and not self.path:
+        if self.cells and not self.path and DATA_PATH == "direct":
             terminalreporter.section("clients and their work")
             for line in self.table()[0]:
                 terminalreporter.write_line(line)
