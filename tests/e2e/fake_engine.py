@@ -23,6 +23,7 @@ by. Actions:
     status      answer "status" with "body" (any JSON), ask the engine nothing
     meddle      ask the engine with the values in "ask" changed, as with lie
     lie         ask the engine, answer with the values in "set" ({"HostConfig.Privileged": true}) changed
+    speak       be one of the API 1."minor": the engine is asked in the version that it has itself
     garble      ask the engine, answer with a body that is no JSON
     truncate    ask the engine, stop in the middle of the body
     slow        ask the engine, answer one byte every "seconds" (0.05)
@@ -140,6 +141,7 @@ def set_path(document, dotted, value):
 class Handler(socketserver.BaseRequestHandler):
     def setup(self):
         self.file = self.request.makefile("rb")
+        self.speaks = None
 
     def read_head(self):
         head = b""
@@ -218,7 +220,9 @@ class Handler(socketserver.BaseRequestHandler):
     def head_of(self, answer, extra):
         lines = [f"HTTP/1.1 {answer.status} {answer.reason}"]
         lines += [f"{k}: {v}" for k, v in answer.getheaders()
-                  if k.lower() not in ("connection", "transfer-encoding", "content-length")]
+                  if k.lower() not in ("connection", "transfer-encoding", "content-length")
+                  and not (self.speaks and k.lower() == "api-version")]
+        lines += [f"Api-Version: {self.speaks}"] * bool(self.speaks)
         return ("\r\n".join(lines + extra) + "\r\n\r\n").encode("latin-1")
 
     def send_answer(self, answer, body):
@@ -251,6 +255,15 @@ class Handler(socketserver.BaseRequestHandler):
     def do_delay(self, rule, *request):
         time.sleep(rule.get("seconds", 1))
         self.do_pass(rule, *request)
+
+    def do_speak(self, rule, method, path, headers, body):
+        asked = re.match(r"/v1\.(\d+)(/.*)", path)
+        if asked and int(asked[1]) > rule["minor"]:
+            self.do_status({"status": 400, "body": {"message": f"client version 1.{asked[1]} is too new"}})
+            return
+        self.speaks = f"1.{rule['minor']}"
+        self.do_pass(rule, method, asked[2] if asked else path, headers, body)
+        self.speaks = None
 
     def do_hold(self, rule, *request):
         self.server.log.write(status=0, **self.log)

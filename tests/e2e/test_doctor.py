@@ -215,6 +215,37 @@ def test_engine_with_faults(fresh_broker, engine, rules, check, words):
         fake.stop()
 
 
+@pytest.mark.parametrize("minor, used", [(40, None), (41, 41), (43, 43), (44, 44), (53, 44)])
+def test_engine_of_another_version(fresh_broker, engine, minor, used):
+    """Asked in its own, or in the newest that we know; one that is too old is refused by its version's name."""
+    b = without_missing(fresh_broker)
+    fake = FakeEngine(b.dir, engine)
+    try:
+        fake.rules([{"action": "speak", "minor": minor}])
+        b.config["engine"]["socket"] = fake.socket
+        b.start()
+        r = b.target.ssh("echo hello")
+        status = b.ask("status")["engine"]
+        found = examine(b)
+        if used is not None:
+            assert r.stdout == b"hello\n", r.stderr
+            assert status["state"] == "ok"
+            assert text(found, "engine.api", "ok") == f"the engine speaks API 1.{minor}; 1.{used} is used"
+        else:
+            assert r.returncode == 255 and b"container engine is not responding" in r.stderr
+            says = f"the engine speaks API 1.{minor}; at least 1.41 is needed (Docker 20.10)"
+            assert status["state"] == "not responding" and says in status["reason"] and says in b.log()
+            assert level(found, "engine.api") == "error"
+            assert text(found, "engine.api", "error") == \
+                f'the engine speaks API "1.{minor}", and at least 1.41 is needed: no container can be made'
+            assert found["engine.api"][0]["advice"] == "use Docker 20.10 or newer"
+        assert b.stop() == 0
+        versions = {q["path"].split("/")[1] for q in fake.requests() if not q["path"].startswith("/_ping")}
+        assert versions == ({f"v1.{used}"} if used is not None else set())
+    finally:
+        fake.stop()
+
+
 @pytest.mark.parametrize("name", [socket.gethostname(), "another-host"])
 def test_apparmor_without_its_parser(fresh_broker, engine, name):
     """Docker's package recommends it; without it each start fails. An engine of another host has its own."""
