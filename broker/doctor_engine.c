@@ -149,6 +149,19 @@ examine_podman(const struct talk *t)
 	return false;
 }
 
+/* What to do about an engine that gives no answer. */
+static const char *
+advice_on_silence(enum engine_http_outcome outcome)
+{
+	if (outcome == ENGINE_HTTP_E_TIMEOUT)
+		return "restart the engine: one that hangs does not recover by itself";
+	if (outcome == ENGINE_HTTP_E_LOST)
+		return "whoever listens there ends the connection: read its log, or the tunnel's to an engine "
+		       "elsewhere, which ends it when the engine is not reached or a certificate is not good";
+	return "start the engine, name its socket in engine.socket of broker.json, and let the broker's user "
+	       "reach it";
+}
+
 static bool
 examine_ping(struct talk *t)
 {
@@ -156,11 +169,7 @@ examine_ping(struct talk *t)
 	unsigned minor;
 
 	if (!ask(t, "/_ping", PROBE_MS)) {
-		doctor_say(d, DOCTOR_ERROR, "engine.reachable",
-		    t->outcome == ENGINE_HTTP_E_TIMEOUT
-			? "restart the engine: one that hangs does not recover by itself"
-			: "start the engine, name its socket in engine.socket of broker.json, and let the "
-			  "broker's user reach it",
+		doctor_say(d, DOCTOR_ERROR, "engine.reachable", advice_on_silence(t->outcome),
 		    "the engine does not answer on %s (%s): no container can be made",
 		    d->config->engine.socket, t->detail);
 		return false;

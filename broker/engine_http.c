@@ -266,7 +266,11 @@ explain(struct engine_http_call *c, CURLcode code, struct engine_http_reply *rep
 		    error == EACCES ? "; the broker's user needs the group that owns it" : "");
 		break;
 	case ENGINE_HTTP_E_LOST:
-		(void)snprintf(out, cap, "the connection ended before the answer was complete");
+		/* What a tunnel does that cannot reach the engine, or does not trust it. */
+		(void)snprintf(out, cap,
+		    c->header_bytes == 0 ? "the connection ended without an answer; if a tunnel "
+					   "listens on the engine's socket, its log says why"
+					 : "the connection ended before the answer was complete");
 		break;
 	case ENGINE_HTTP_E_TIMEOUT:
 		(void)snprintf(out, cap, "no complete answer within the deadline");

@@ -141,16 +141,20 @@ guest_said(struct channel *ch, const struct guest_ctl *m, int *fds, unsigned n_f
 static void
 guest_gone(struct channel *ch)
 {
+	/* Of a stream through the engine nobody here knows which of the two it was. */
+	const char *what = ch->stream != NULL ? "The connection to the container has ended."
+					      : "The container has ended.";
+
 	fd_close(&ch->ctl);
 	if (ch->kind != CHANNEL_PROGRAM) {
-		forward_failed(ch, "The container has ended.");
+		forward_failed(ch, what);
 		return;
 	}
 	if (ch->exited)
 		return;
 	/* What the program wrote before is still in the pipes. */
 	ch->lost = true;
-	channel_fail(ch, "The container has ended.", EXIT_ERROR);
+	channel_fail(ch, what, EXIT_ERROR);
 }
 
 bool

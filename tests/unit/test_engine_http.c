@@ -224,6 +224,9 @@ every_fault_ends_in_its_outcome(void **state)
 		assert_int_equal(o.reply.status, faults[i].status);
 		assert_string_equal(o.body, "");
 		assert_string_not_equal(o.reply.detail, "");
+		/* Who hears nothing at all is told where to look. */
+		assert_int_equal(strstr(o.reply.detail, "tunnel") != NULL,
+		    faults[i].act == FAKE_CLOSE);
 		if (faults[i].outcome == ENGINE_HTTP_E_TIMEOUT)
 			assert_true(now_ms() - before >= DEADLINE_MS - 5);
 		assert_true(now_ms() - before < 5000);
