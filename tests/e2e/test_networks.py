@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from kit.broker import BASH, direct_only, profile
+from kit.broker import BASH, profile
 from kit.proc import wait_for
 from kit.target import PATIENCE
 
@@ -115,7 +115,6 @@ def test_forward_to_an_address_in_the_network(broker, neighbour):
     assert (r.returncode, r.stdout) == (255, b"")
 
 
-@direct_only("nobody hears of connections that are accepted in the container")
 @pytest.mark.parametrize("listens, reached", [(["0.0.0.0:7002"], True), (["container:7002"], False)])
 def test_remote_forward_in_the_network(broker, engine, neighbour, listens, reached):
     """A neighbour gets through to the client only where the policy has more than the loopback."""

@@ -5,7 +5,7 @@ ends with it as a table for each image. Such a test compares us with sshd: it us
 """
 import pytest
 
-from kit.broker import DATA_PATH, direct_only
+from kit.broker import DATA_PATH
 
 IMAGES = ["debian", "busybox"]
 FILES = ["sftp put", "sftp get", "sftp rename", "sftp resume"]
@@ -14,9 +14,8 @@ WORKS = ["shell", "exec", "pty resize", *FILES, "scp old", "scp new", "rsync", "
          "many sessions"]
 LIBRARY = ["shell", "exec", "pty resize", *FILES, "-R", "-W", "-J", "agent", "X11", "many sessions"]
 
-# Those with which the data path "engine" is tried in a whole run, and what it does not have: broker.direct_only().
-# The tests of -J need a listener to lead the jump back; for the client that is jumped over it is a -W.
-BY_ENGINE, NOT_BY_ENGINE = ["OpenSSH", "PuTTY"], ["-R", "-J", "agent", "X11"]
+# Those with which the data path "engine" is tried in a whole run.
+BY_ENGINE = ["OpenSSH", "PuTTY"]
 
 # What each client is able to do at all.
 CLIENTS = {
@@ -91,9 +90,7 @@ class Matrix:
         """Before others choose by markers: some tests of the matrix have one more."""
         for item in items:
             cells = self.cells_of(item)
-            if any(work in NOT_BY_ENGINE for _, _, work in cells):
-                item.add_marker(direct_only("nobody hears of connections that are accepted in the container"))
-            elif any(client in BY_ENGINE for _, client, _ in cells):
+            if any(client in BY_ENGINE for _, client, _ in cells):
                 item.add_marker("data_path")
 
     @pytest.hookimpl(hookwrapper=True)
