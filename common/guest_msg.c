@@ -121,11 +121,11 @@ put_addresses(struct wire_writer *w, const struct guest_address *list, uint32_t 
 }
 
 static uint32_t
-get_addresses(struct wire_reader *r, struct guest_address list[GUEST_ADDRESSES_MAX])
+get_addresses(struct wire_reader *r, struct guest_address *list, uint32_t min, uint32_t max)
 {
 	uint32_t n = wire_get_u32(r);
 
-	if (n < 1 || n > GUEST_ADDRESSES_MAX)
+	if (n < min || n > max)
 		wire_fail(r);
 	for (uint32_t i = 0; !r->failed && i < n; i++)
 		get_address(r, &list[i]);
@@ -142,21 +142,72 @@ get_port(struct wire_reader *r, uint32_t min)
 	return port;
 }
 
+static void
+put_networks(struct wire_writer *w, const struct network *list, uint32_t n)
+{
+	wire_put_u32(w, n);
+	for (uint32_t i = 0; i < n; i++) {
+		wire_put_u8(w, list[i].v6);
+		wire_put_u8(w, list[i].bits);
+		wire_put_bytes(w, list[i].bytes, list[i].v6 ? 16 : 4);
+	}
+}
+
+static void
+get_network(struct wire_reader *r, struct network *ret)
+{
+	struct wire_span bytes;
+
+	ret->v6 = wire_get_bool(r);
+	ret->bits = wire_get_u8(r);
+	bytes = wire_get_bytes(r, ret->v6 ? 16 : 4);
+	if (!r->failed)
+		memcpy(ret->bytes, bytes.data, bytes.len);
+	if (!network_is_valid(ret))
+		wire_fail(r);
+}
+
+static uint32_t
+get_networks(struct wire_reader *r, struct network list[GUEST_NETWORKS_MAX])
+{
+	uint32_t n = wire_get_u32(r);
+
+	if (n < 1 || n > GUEST_NETWORKS_MAX)
+		wire_fail(r);
+	for (uint32_t i = 0; !r->failed && i < n; i++)
+		get_network(r, &list[i]);
+	return n;
+}
+
 void
 guest_put_connect(struct wire_writer *w, const struct guest_connect *m)
 {
-	wire_put_u8(w, GUEST_CONNECT);
-	put_addresses(w, m->addresses, m->n);
+	wire_put_u8(w, m->n > 0 ? GUEST_CONNECT : GUEST_CONNECT_NAME);
+	if (m->n > 0) {
+		put_addresses(w, m->addresses, m->n);
+	} else {
+		wire_put_cstr(w, m->name);
+		put_networks(w, m->networks, m->n_networks);
+	}
 	wire_put_u32(w, m->port);
 }
 
 int
 guest_get_connect(struct wire_reader *r, struct guest_connect *ret)
 {
+	uint8_t id = wire_get_u8(r);
+
 	memset(ret, 0, sizeof(*ret));
-	if (wire_get_u8(r) != GUEST_CONNECT)
+	if (id == GUEST_CONNECT) {
+		ret->n = get_addresses(r, ret->addresses, 1, GUEST_ADDRESSES_MAX);
+	} else if (id == GUEST_CONNECT_NAME) {
+		wire_get_cstr(r, ret->name, sizeof(ret->name));
+		if (!network_is_name(ret->name, strlen(ret->name)))
+			wire_fail(r);
+		ret->n_networks = get_networks(r, ret->networks);
+	} else {
 		wire_fail(r);
-	ret->n = get_addresses(r, ret->addresses);
+	}
 	ret->port = get_port(r, 1);
 	return wire_finish(r);
 }
@@ -205,7 +256,7 @@ guest_get_listen(struct wire_reader *r, struct guest_listen *ret)
 		wire_fail(r);
 	ret->kind = (enum guest_listen_kind)kind;
 	if (ret->kind != GUEST_LISTEN_UNIX) {
-		ret->n = get_addresses(r, ret->addresses);
+		ret->n = get_addresses(r, ret->addresses, 1, GUEST_ADDRESSES_MAX);
 		ret->port = get_port(r, 0);
 	}
 	if (ret->kind != GUEST_LISTEN_TCP) {
@@ -271,7 +322,7 @@ get_failed(struct wire_reader *r, struct guest_ctl *ret)
 {
 	uint32_t stage = wire_get_u32(r);
 
-	if (stage < GUEST_FAIL_ORDER || stage > GUEST_FAIL_LISTEN)
+	if (stage < GUEST_FAIL_ORDER || stage > GUEST_FAIL_LOOKUP)
 		wire_fail(r);
 	ret->failed.stage = (enum guest_fail_stage)stage;
 	ret->failed.error = wire_get_u32(r);
@@ -331,5 +382,23 @@ guest_get_ctl(struct wire_reader *r, struct guest_ctl *ret)
 		wire_fail(r);
 		break;
 	}
+	return wire_finish(r);
+}
+
+void
+guest_put_found(struct wire_writer *w, const struct guest_found *m)
+{
+	wire_put_u32(w, m->error);
+	put_addresses(w, m->addresses, m->n);
+}
+
+int
+guest_get_found(struct wire_reader *r, struct guest_found *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	ret->error = wire_get_u32(r);
+	ret->n = get_addresses(r, ret->addresses, 0, GUEST_FOUND_ADDRESSES_MAX);
+	if ((ret->error == 0) != (ret->n > 0))
+		wire_fail(r);
 	return wire_finish(r);
 }

@@ -12,6 +12,7 @@
 #ifndef SP_GUEST_MSG_H
 #define SP_GUEST_MSG_H
 
+#include "network.h"
 #include "wire.h"
 
 /*
@@ -35,6 +36,7 @@ enum guest_order_id {
 	GUEST_SPAWN = 1,
 	GUEST_CONNECT = 2,
 	GUEST_LISTEN = 3,
+	GUEST_CONNECT_NAME = 4,
 	/* End every program, then the container; no body. Descriptors: 0; or 1, which gets a byte when nobody is left. */
 	GUEST_END = 9,
 };
@@ -44,16 +46,28 @@ SP_MUST_CHECK int guest_get_end(struct wire_reader *r);
 
 #define GUEST_ADDRESSES_MAX 2
 
-/* Connect to the first of these that answers, in the container's own network. Descriptors: 1, ctl. */
+#define GUEST_NETWORKS_MAX 128
+
+/*
+ * Connect to the first of these that answers, in the container's own network: of the addresses, or, which is
+ * CONNECT_NAME, of those that the name stands for in the container, as far as the networks have them (network_lead()).
+ * Descriptors: 1, ctl. One that does not know CONNECT_NAME, of an earlier build, says FAILED (order, EPROTO).
+ */
 struct guest_address {
 	bool v6;
 	uint8_t bytes[16]; /* IPv4: the first four */
 };
 struct guest_connect {
-	uint32_t n; /* at least 1 */
+	uint32_t n; /* 0: by name */
 	struct guest_address addresses[GUEST_ADDRESSES_MAX];
 	uint32_t port; /* 1..65535 */
+	/* By name */
+	char name[NETWORK_NAME_MAX + 1]; /* network_is_name() */
+	uint32_t n_networks;             /* at least 1 */
+	struct network networks[GUEST_NETWORKS_MAX];
 };
+/* Bytes of the longest such order. */
+#define GUEST_CONNECT_MAX (16 + NETWORK_NAME_MAX + 18 * GUEST_NETWORKS_MAX)
 void guest_put_connect(struct wire_writer *w, const struct guest_connect *m);
 SP_MUST_CHECK int guest_get_connect(struct wire_reader *r, struct guest_connect *ret);
 
@@ -138,6 +152,11 @@ enum guest_fail_stage {
 	GUEST_FAIL_EXEC = 4,
 	GUEST_FAIL_CONNECT = 5,
 	GUEST_FAIL_LISTEN = 6,
+	/*
+	 * ENOENT: nobody has the name; EAGAIN: nobody who could be asked answers; ETIMEDOUT: nor do they together in
+	 * time; EACCES: it stands for nothing that is allowed; else the errno of what went wrong
+	 */
+	GUEST_FAIL_LOOKUP = 7,
 };
 
 struct guest_ctl {
@@ -167,5 +186,19 @@ struct guest_ctl {
 };
 void guest_put_ctl(struct wire_writer *w, const struct guest_ctl *m);
 SP_MUST_CHECK int guest_get_ctl(struct wire_reader *r, struct guest_ctl *ret);
+
+/*
+ * What the guest's own process that looks up one name says, once, and not one byte more. To the guest it is anybody's
+ * word: a name server's, or of who has broken into that process through what it answered.
+ */
+#define GUEST_FOUND_ADDRESSES_MAX 48
+#define GUEST_FOUND_MAX           (8 + 17 * GUEST_FOUND_ADDRESSES_MAX)
+struct guest_found {
+	uint32_t error; /* as of GUEST_FAIL_LOOKUP; 0: none, and there is an address */
+	uint32_t n;
+	struct guest_address addresses[GUEST_FOUND_ADDRESSES_MAX]; /* most wanted first */
+};
+void guest_put_found(struct wire_writer *w, const struct guest_found *m);
+SP_MUST_CHECK int guest_get_found(struct wire_reader *r, struct guest_found *ret);
 
 #endif

@@ -10,7 +10,7 @@
  * It lives among processes of the same user, any of which may be hostile, so nobody trusts it: the
  * broker never reads from it, the worker checks each byte. It opens nothing of the image but /proc
  * and /dev, needs no library, no shell and no user database, and allocates nothing but a directory
- * handle.
+ * handle. What names stand for is read and asked by processes of their own (lookup.h).
  */
 #include <errno.h>
 #include <poll.h>
@@ -152,7 +152,7 @@ carry_out_connect(struct guest *g, const uint8_t *record, size_t len, int *fds, 
 	}
 	for (int i = 0; i < ATTEMPTS_MAX; i++) {
 		if (!g->attempts[i].used) {
-			attempt_start(&g->attempts[i], &order, &fds[0]);
+			attempt_start(&g->attempts[i], &order, &fds[0], clock_now_ms());
 			return;
 		}
 	}
@@ -221,6 +221,7 @@ carry_out(struct guest *g, const uint8_t *record, size_t len, int *fds, unsigned
 {
 	switch (record[0]) {
 	case GUEST_CONNECT:
+	case GUEST_CONNECT_NAME:
 		carry_out_connect(g, record, len, fds, n_fds);
 		break;
 	case GUEST_END:
@@ -293,6 +294,8 @@ reap(struct guest *g)
 			if (p->used && p->pid == pid)
 				program_reaped(p, status, clock_now_ms());
 		}
+		for (int i = 0; i < ATTEMPTS_MAX; i++)
+			attempt_reaped(&g->attempts[i], pid);
 	}
 	g->childless = pid < 0 && errno == ECHILD;
 }
@@ -309,6 +312,8 @@ on_deadlines(struct guest *g)
 			program_kill(p, now);
 		program_tidy(p);
 	}
+	for (int i = 0; i < ATTEMPTS_MAX; i++)
+		attempt_tick(&g->attempts[i], now);
 	for (int i = 0; i < LISTENERS_MAX; i++)
 		listener_tick(&g->listeners[i], now);
 	if (!g->ending || (!g->childless && now < g->end_at))
@@ -335,6 +340,10 @@ next_timeout(const struct guest *g)
 	for (int i = 0; i < PROGRAMS_MAX; i++) {
 		if (g->programs[i].used)
 			next = earlier(next, g->programs[i].kill_at);
+	}
+	for (int i = 0; i < ATTEMPTS_MAX; i++) {
+		if (g->attempts[i].used)
+			next = earlier(next, g->attempts[i].give_up_at);
 	}
 	for (int i = 0; i < LISTENERS_MAX; i++) {
 		if (g->listeners[i].used)
@@ -377,7 +386,7 @@ fill_poll(struct guest *g, struct poll_set *set)
 		struct poll_owner owner = { .attempt = a };
 
 		if (a->used) {
-			add_poll(set, a->fd, POLLOUT, owner);
+			add_poll(set, attempt_fd(a), attempt_events(a), owner);
 			add_poll(set, a->ctl, POLLIN, owner);
 		}
 	}
@@ -407,7 +416,7 @@ wake_one(const struct poll_owner *owner, int fd)
 		program_exec_known(p, clock_now_ms());
 	else if (p != NULL && fd == p->ctl)
 		program_ctl_ready(p, clock_now_ms());
-	else if (a != NULL && a->used && fd == a->fd)
+	else if (a != NULL && a->used && fd == attempt_fd(a))
 		attempt_ready(a);
 	else if (a != NULL && a->used && fd == a->ctl)
 		attempt_drop(a);

@@ -12,11 +12,21 @@
 
 #define CLOSE_FALLBACK_MAX 65536
 
-int
-startup_clean_fds(void)
+void
+startup_close_from(int first)
 {
 	struct rlimit limit = { .rlim_cur = CLOSE_FALLBACK_MAX };
 
+	if (syscall(SYS_close_range, (unsigned)first, ~0U, 0U) == 0)
+		return;
+	(void)getrlimit(RLIMIT_NOFILE, &limit);
+	for (int fd = first; fd < CLOSE_FALLBACK_MAX && (rlim_t)fd < limit.rlim_cur; fd++)
+		(void)close(fd);
+}
+
+int
+startup_clean_fds(void)
+{
 	for (int fd = 0; fd <= 2; fd++) {
 		if (fcntl(fd, F_GETFD) >= 0 || open("/dev/null", O_RDWR | O_CLOEXEC) == fd)
 			continue;
@@ -24,11 +34,7 @@ startup_clean_fds(void)
 		if (socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0) != fd)
 			return -1;
 	}
-	if (syscall(SYS_close_range, 3U, ~0U, 0U) == 0)
-		return 0;
-	(void)getrlimit(RLIMIT_NOFILE, &limit);
-	for (int fd = 3; fd < CLOSE_FALLBACK_MAX && (rlim_t)fd < limit.rlim_cur; fd++)
-		(void)close(fd);
+	startup_close_from(STDERR_FILENO + 1);
 	return 0;
 }
 

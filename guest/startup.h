@@ -13,6 +13,9 @@
  */
 SP_MUST_CHECK int startup_clean_fds(void);
 
+/* Close every descriptor from this one on, whoever has opened it. */
+void startup_close_from(int first);
+
 /* A descriptor that tells of children, and of those who want this process to end; -1: none can be had. */
 SP_MUST_CHECK int startup_take_signals(void);
 

@@ -163,22 +163,23 @@ start_attempt(struct stream *s)
 	if (result < 0)
 		refuse(s, -result);
 	else
-		attempt_start(&s->attempt, &order, &theirs[0]);
-}
-
-static void
-carry_out(struct stream *s)
-{
-	if (s->order_len > 0 && s->order[0] == GUEST_CONNECT)
-		start_attempt(s);
-	else
-		start_program(s);
+		attempt_start(&s->attempt, &order, &theirs[0], clock_now_ms());
 }
 
 static bool
 is_connect(const struct stream *s)
 {
-	return s->order[0] == GUEST_CONNECT;
+	return s->order_len > 0 &&
+	    (s->order[0] == GUEST_CONNECT || s->order[0] == GUEST_CONNECT_NAME);
+}
+
+static void
+carry_out(struct stream *s)
+{
+	if (is_connect(s))
+		start_attempt(s);
+	else
+		start_program(s);
 }
 
 /* ---- from the inner ctl ---- */
@@ -472,7 +473,7 @@ fill_poll(const struct stream *s, struct pollfd set[POLL_N])
 	set[POLL_PROGRAM_CTL] = wait_for(p->ctl, p->used, program_ctl_events(p));
 	set[POLL_PROGRAM_RESULT] = wait_for(p->result, p->used, POLLIN);
 	set[POLL_ATTEMPT_CTL] = wait_for(a->ctl, a->used, POLLIN);
-	set[POLL_ATTEMPT] = wait_for(a->fd, a->used, POLLOUT);
+	set[POLL_ATTEMPT] = wait_for(attempt_fd(a), a->used, attempt_events(a));
 }
 
 static void
@@ -521,26 +522,32 @@ reap(struct stream *s)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid == s->program.pid)
 			program_reaped(&s->program, status, clock_now_ms());
+		attempt_reaped(&s->attempt, pid);
 	}
 }
 
 static void
-on_deadline(struct program *p)
+on_deadline(struct stream *s)
 {
+	struct program *p = &s->program;
 	int64_t now = clock_now_ms();
 
 	if (p->used && p->kill_at != 0 && now >= p->kill_at)
 		program_kill(p, now);
 	program_tidy(p);
+	attempt_tick(&s->attempt, now);
 }
 
-/* Milliseconds until the program's deadline, -1: none. */
+/* Milliseconds until the one deadline that there is, the program's or the lookup's, -1: none. */
 static int
-next_timeout(const struct program *p)
+next_timeout(const struct stream *s)
 {
-	int64_t left = p->kill_at - clock_now_ms();
+	int64_t at = s->program.used ? s->program.kill_at
+	    : s->attempt.used        ? s->attempt.give_up_at
+				     : 0;
+	int64_t left = at - clock_now_ms();
 
-	if (!p->used || p->kill_at == 0)
+	if (at == 0)
 		return -1;
 	return left <= 0 ? 0 : left > TIMEOUT_MAX_MS ? TIMEOUT_MAX_MS : (int)left;
 }
@@ -559,7 +566,7 @@ serve(struct stream *s)
 
 	while (!is_over(s)) {
 		fill_poll(s, set);
-		if (poll(set, POLL_N, next_timeout(&s->program)) < 0) {
+		if (poll(set, POLL_N, next_timeout(s)) < 0) {
 			if (errno != EINTR && errno != EAGAIN && errno != ENOMEM)
 				return 1;
 			continue;
@@ -570,7 +577,7 @@ serve(struct stream *s)
 		    s->state != STREAM_GONE)
 			let_go(s);
 		reap(s);
-		on_deadline(&s->program);
+		on_deadline(s);
 	}
 	return 0;
 }

@@ -6,13 +6,16 @@
  *
  * Covers: guest_get_spawn guest_get_ctl get_failed get_exited get_list get_variable get_text
  * Covers: guest_get_connect guest_get_listen get_address get_addresses get_port get_accepted get_display
- * Covers: guest_put_spawn guest_put_connect guest_put_listen guest_put_ctl
+ * Covers: guest_get_found get_network get_networks
+ * Covers: guest_put_spawn guest_put_connect guest_put_listen guest_put_ctl guest_put_found
  * Floor: 41
  */
 #include <string.h>
 
 #include "fuzz.h"
 #include "guest_msg.h"
+
+#define FOUND 4 /* of the first byte, else its last bits say it */
 
 static uint8_t out[2 * GUEST_ORDER_MAX];
 
@@ -51,7 +54,7 @@ check_ctl(const struct guest_ctl *m)
 		break;
 	case GUEST_CTL_FAILED:
 		FUZZ_CHECK(
-		    m->failed.stage >= GUEST_FAIL_ORDER && m->failed.stage <= GUEST_FAIL_LISTEN);
+		    m->failed.stage >= GUEST_FAIL_ORDER && m->failed.stage <= GUEST_FAIL_LOOKUP);
 		break;
 	case GUEST_CTL_EXITED:
 		FUZZ_CHECK(m->exited.signaled ? m->exited.value >= 1 && m->exited.value <= 64
@@ -69,28 +72,54 @@ check_ctl(const struct guest_ctl *m)
 	}
 }
 
+static void
+check_connect(const struct guest_connect *m)
+{
+	FUZZ_CHECK(m->port >= 1 && m->port <= 65535 && m->n <= GUEST_ADDRESSES_MAX);
+	FUZZ_CHECK((m->n > 0) == (m->n_networks == 0) && m->n_networks <= GUEST_NETWORKS_MAX);
+	FUZZ_CHECK(m->n > 0 || network_is_name(m->name, strlen(m->name)));
+	for (uint32_t i = 0; i < m->n_networks; i++)
+		FUZZ_CHECK(network_is_valid(&m->networks[i]));
+}
+
+/* What a process of the guest's says that a name server may have taken over. */
+static void
+one_found(struct wire_reader *r, struct wire_writer *w)
+{
+	struct guest_found found;
+
+	if (guest_get_found(r, &found) != 0)
+		return;
+	FUZZ_CHECK(found.n <= GUEST_FOUND_ADDRESSES_MAX && (found.error == 0) == (found.n > 0));
+	guest_put_found(w, &found);
+}
+
 /* The first byte says who reads the rest. */
 void
 fuzz_one(const uint8_t *data, size_t len)
 {
 	static struct guest_spawn spawn;
 	struct fuzz_input in = { data, len };
-	unsigned reader = fuzz_u8(&in) & 3;
+	unsigned who = fuzz_u8(&in);
+	unsigned reader = who & 3;
 	struct guest_listen listen;
 	struct guest_connect connect;
 	struct guest_ctl ctl;
 	struct wire_reader r;
 	struct wire_writer w;
 
-	if (in.left > (reader != 0 ? GUEST_ORDER_MAX : GUEST_CTL_MAX))
+	if (in.left > (reader != 0 || who == FOUND ? GUEST_ORDER_MAX : GUEST_CTL_MAX))
 		return;
 	wire_reader_init(&r, in.next, in.left);
 	wire_writer_init(&w, out, sizeof(out));
-	if (reader == 2) {
+	if (who == FOUND) {
+		one_found(&r, &w);
+		if (w.len == 0)
+			return;
+	} else if (reader == 2) {
 		if (guest_get_connect(&r, &connect) != 0)
 			return;
-		FUZZ_CHECK(connect.n >= 1 && connect.n <= GUEST_ADDRESSES_MAX);
-		FUZZ_CHECK(connect.port >= 1 && connect.port <= 65535);
+		check_connect(&connect);
 		guest_put_connect(&w, &connect);
 	} else if (reader == 3) {
 		if (guest_get_listen(&r, &listen) != 0)
@@ -148,6 +177,12 @@ seed_orders(void)
 	struct guest_connect connect = { .n = 2,
 		.addresses = { { true, { [15] = 1 } }, { false, { 127, 0, 0, 1 } } },
 		.port = 8080 };
+	struct guest_connect named = { .name = "web.example.org",
+		.n_networks = 2,
+		.networks = { { false, 8, { 10 } }, { true, 128, { [15] = 1 } } },
+		.port = 8080 };
+	struct guest_found found = { .n = 2,
+		.addresses = { { true, { [15] = 1 } }, { false, { 127, 0, 0, 1 } } } };
 	struct guest_listen tcp = { .kind = GUEST_LISTEN_TCP,
 		.n = 2,
 		.addresses = { { true, { [15] = 1 } }, { false, { 127, 0, 0, 1 } } } };
@@ -158,6 +193,14 @@ seed_orders(void)
 	wire_writer_init(&w, out, sizeof(out));
 	wire_put_u8(&w, 2);
 	guest_put_connect(&w, &connect);
+	fuzz_seed(w.data, w.len);
+	wire_writer_init(&w, out, sizeof(out));
+	wire_put_u8(&w, 2);
+	guest_put_connect(&w, &named);
+	fuzz_seed(w.data, w.len);
+	wire_writer_init(&w, out, sizeof(out));
+	wire_put_u8(&w, FOUND);
+	guest_put_found(&w, &found);
 	fuzz_seed(w.data, w.len);
 	wire_writer_init(&w, out, sizeof(out));
 	wire_put_u8(&w, 3);

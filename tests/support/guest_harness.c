@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -139,6 +141,38 @@ make_dirs(const char *const *names)
 	}
 }
 
+/* Where names are looked up in such a root: nobody has any, and who is to be asked does not answer. */
+static void
+make_etc(void)
+{
+	static const char *const files[][2] = { { "etc/hosts", "127.0.0.1 localhost\n" },
+		/* For the build with glibc, which else is content with the first line that has a name. */
+		{ "etc/nsswitch.conf", "hosts: files dns\n" }, { "etc/host.conf", "multi on\n" },
+		{ "etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n" } };
+
+	if (mkdir("etc", 0755) < 0 || chmod("etc", 0777) < 0)
+		bad("etc");
+	for (size_t i = 0; i < SP_ARRAY_LEN(files); i++) {
+		if (mknod(files[i][0], S_IFREG | 0644, 0) < 0 || chmod(files[i][0], 0666) < 0)
+			bad(files[i][0]);
+		write_file(files[i][0], files[i][1]);
+	}
+}
+
+static void
+enter_network(void)
+{
+	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+	int fd;
+
+	if (unshare(CLONE_NEWNET) < 0)
+		bad("network");
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &lo) < 0)
+		bad("lo");
+	(void)close(fd);
+}
+
 static void
 fill_root(const char *dir, enum harness_root kind)
 {
@@ -149,8 +183,12 @@ fill_root(const char *dir, enum harness_root kind)
 
 	make_dirs(dirs);
 	(void)chmod("tmp", 01777);
-	for (size_t i = 0; kind == HARNESS_ROOT_HOST && i < SP_ARRAY_LEN(host); i++)
-		bind_in(host[i], host[i] + 1);
+	for (size_t i = 0; kind != HARNESS_ROOT_BARE && i < SP_ARRAY_LEN(host); i++) {
+		if (kind == HARNESS_ROOT_HOST || strcmp(host[i], "/etc") != 0)
+			bind_in(host[i], host[i] + 1);
+	}
+	if (kind == HARNESS_ROOT_NAMES)
+		make_etc();
 	if (kind == HARNESS_ROOT_BARE) {
 		if (mkdir("bin", 0755) < 0)
 			bad("bin");
@@ -194,6 +232,8 @@ become_guest(const char *dir, enum harness_root kind)
 	char *const bare_env[] = { (char[]){ "HOME=/" }, NULL };
 	int inherited = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
+	if (kind == HARNESS_ROOT_NAMES)
+		enter_network();
 	make_root(dir, kind);
 	/* A runtime's mistake: a descriptor that nobody closed. No program may see it. */
 	if (dup2(inherited, 50) < 0)

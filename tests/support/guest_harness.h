@@ -22,6 +22,8 @@
 enum harness_root {
 	HARNESS_ROOT_HOST, /* the programs of this machine, read-only */
 	HARNESS_ROOT_BARE, /* nothing but one static busybox in /bin */
+	/* The programs of this machine, an /etc that is the user's to write, and a network that is only a loopback. */
+	HARNESS_ROOT_NAMES,
 };
 
 struct harness {

@@ -383,7 +383,15 @@ path_connect(struct data_path *d, const struct guest_connect *order,
 
 	FUZZ_CHECK(d->ready && !d->hung_up);
 	FUZZ_CHECK(d->launch->user == SCENE_ALICE && has_login(SCENE_ALICE));
-	FUZZ_CHECK(order->n >= 1 && order->n <= GUEST_ADDRESSES_MAX && order->port == SCENE_PORT);
+	FUZZ_CHECK(order->n <= GUEST_ADDRESSES_MAX && order->port == SCENE_PORT);
+	FUZZ_CHECK((order->n > 0) == (order->n_networks == 0));
+	FUZZ_CHECK(order->n > 0 || network_is_name(order->name, strlen(order->name)));
+	for (uint32_t i = 0; i < order->n_networks; i++) {
+		const struct network *n = &order->networks[i];
+
+		FUZZ_CHECK(n->v6 ? n->bits == 128 && memcmp(n->bytes, v6, 16) == 0
+				 : n->bits == 8 && n->bytes[0] == 127);
+	}
 	for (uint32_t i = 0; i < order->n; i++) {
 		const struct guest_address *a = &order->addresses[i];
 

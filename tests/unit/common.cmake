@@ -2,6 +2,7 @@ sp_add_test(NAME test_wire LABEL unit SIDE none SOURCES unit/test_wire.c LIBS sp
 sp_add_test(NAME test_tty_modes LABEL unit SIDE none SOURCES unit/test_tty_modes.c LIBS sp_common)
 sp_add_test(NAME test_ipc_chan LABEL unit SIDE none SOURCES unit/test_ipc_chan.c LIBS sp_common)
 sp_add_test(NAME test_ipc_msg LABEL unit SIDE none SOURCES unit/test_ipc_msg.c LIBS sp_common)
+sp_add_test(NAME test_network LABEL unit SIDE none SOURCES unit/test_network.c LIBS sp_common)
 sp_add_test(NAME test_path LABEL unit SIDE none SOURCES unit/test_path.c LIBS sp_common)
 sp_add_test(NAME test_log LABEL unit SIDE none SOURCES unit/test_log.c LIBS sp_common)
 sp_add_test(NAME test_lockdown LABEL sandbox SIDE none SOURCES unit/test_lockdown.c LIBS sp_common)

@@ -2,7 +2,7 @@
 # 1 in namespaces of its own, once with the binary as shipped and once with the checked build.
 sp_add_test(NAME test_guest_msg LABEL unit SIDE none SOURCES unit/test_guest_msg.c LIBS sp_common)
 sp_add_test(NAME test_stream_msg LABEL unit SIDE none SOURCES unit/test_stream_msg.c LIBS sp_common)
-foreach(name test_guest test_guest_end test_guest_stream test_guest_stream_listener)
+foreach(name test_guest test_guest_end test_guest_names test_guest_stream test_guest_stream_listener)
   sp_add_test(NAME ${name} LABEL unit SIDE none TIMEOUT 600
     SOURCES unit/${name}.c support/guest_harness.c LIBS sp_common)
   target_compile_definitions(${name} PRIVATE

@@ -562,6 +562,145 @@ test_connect(void **state)
 	}
 }
 
+/* By name: what a broker never says is refused all the same. */
+static void
+test_connect_name(void **state)
+{
+	struct guest_connect m = { .name = "web_1.example.org",
+		.n_networks = 3,
+		.networks = { { false, 8, { 10 } }, { true, 128, { [15] = 1 } },
+		    { false, 32, { 127, 0, 0, 1 } } },
+		.port = 8080 };
+	static const char *const names[] = { "", "127.1", "0x7f.1", "2130706433", "::1", "a b",
+		"a..b", "a\n" };
+	/* id; number of networks; IPv6; bits, too many or too few for the address */
+	static const struct {
+		size_t at;
+		uint8_t byte;
+	} bad[] = { { 0, GUEST_CONNECT }, { 0, GUEST_LISTEN }, { 25, 0 }, { 25, 2 }, { 25, 4 },
+		{ 22, 1 }, { 26, 1 }, { 26, 2 }, { 27, 33 }, { 27, 255 }, { 27, 4 }, { 5, 0 },
+		{ 5, ' ' }, { 4, 16 } };
+	struct guest_connect full = m;
+	struct guest_connect got;
+	uint8_t buf[GUEST_CONNECT_MAX + 1];
+	struct wire_writer w;
+
+	(void)state;
+	wire_writer_init(&w, buf, sizeof(buf));
+	guest_put_connect(&w, &m);
+	assert_false(w.failed);
+	assert_int_equal(buf[0], GUEST_CONNECT_NAME);
+	assert_int_equal(decode_connect(buf, w.len, &got), 0);
+	assert_memory_equal(&got, &m, sizeof(m));
+	for (size_t n = 0; n < w.len; n++)
+		assert_int_equal(decode_connect(buf, n, &got), WIRE_E_MALFORMED);
+	buf[w.len] = 0;
+	assert_int_equal(decode_connect(buf, w.len + 1, &got), WIRE_E_MALFORMED);
+	for (size_t i = 0; i < SP_ARRAY_LEN(bad); i++) {
+		wire_writer_init(&w, buf, sizeof(buf));
+		guest_put_connect(&w, &m);
+		buf[bad[i].at] = bad[i].byte;
+		if (decode_connect(buf, w.len, &got) != WIRE_E_MALFORMED)
+			fail_msg("case %zu", i);
+	}
+	for (size_t i = 0; i < SP_ARRAY_LEN(names); i++) {
+		struct guest_connect named = m;
+
+		strcpy(named.name, names[i]);
+		wire_writer_init(&w, buf, sizeof(buf));
+		guest_put_connect(&w, &named);
+		assert_int_equal(decode_connect(buf, w.len, &got), WIRE_E_MALFORMED);
+	}
+	for (uint32_t port = 0; port <= 65536; port += 65536) {
+		struct guest_connect other = m;
+
+		other.port = port;
+		wire_writer_init(&w, buf, sizeof(buf));
+		guest_put_connect(&w, &other);
+		assert_int_equal(decode_connect(buf, w.len, &got), WIRE_E_MALFORMED);
+	}
+	/* The largest there is, and one more of each. */
+	for (size_t i = 0; i < NETWORK_NAME_MAX; i++)
+		full.name[i] = i % 2 == 0 ? 'a' : '.';
+	full.n_networks = GUEST_NETWORKS_MAX;
+	for (size_t i = 0; i < GUEST_NETWORKS_MAX; i++)
+		full.networks[i] = m.networks[1];
+	wire_writer_init(&w, buf, GUEST_CONNECT_MAX);
+	guest_put_connect(&w, &full);
+	assert_false(w.failed);
+	assert_int_equal(decode_connect(buf, w.len, &got), 0);
+	assert_memory_equal(&got, &full, sizeof(full));
+	wire_writer_init(&w, buf, sizeof(buf));
+	wire_put_u8(&w, GUEST_CONNECT_NAME);
+	wire_put_cstr(&w, "a");
+	wire_put_u32(&w, GUEST_NETWORKS_MAX + 1);
+	for (size_t i = 0; i <= GUEST_NETWORKS_MAX; i++)
+		wire_put_bytes(&w, "\0\40\177\0\0\1", 6);
+	wire_put_u32(&w, 80);
+	assert_false(w.failed);
+	assert_int_equal(decode_connect(buf, w.len, &got), WIRE_E_MALFORMED);
+	wire_writer_init(&w, buf, sizeof(buf));
+	wire_put_u8(&w, GUEST_CONNECT_NAME);
+	wire_put_u32(&w, NETWORK_NAME_MAX + 1);
+	wire_put_bytes(&w, full.name, NETWORK_NAME_MAX);
+	wire_put_bytes(&w, "\0\0\0\1\0\40\177\0\0\1\0\0\0\120", 14);
+	assert_int_equal(decode_connect(buf, w.len, &got), WIRE_E_MALFORMED);
+}
+
+static int
+decode_found(const uint8_t *data, size_t len, struct guest_found *ret)
+{
+	uint8_t *exact = malloc(len > 0 ? len : 1);
+	struct wire_reader r;
+	int result;
+
+	assert_non_null(exact);
+	memcpy(exact, data, len);
+	wire_reader_init(&r, exact, len);
+	result = guest_get_found(&r, ret);
+	free(exact);
+	return result;
+}
+
+/* What a process says that a name server may have taken over. */
+static void
+test_found(void **state)
+{
+	struct guest_found m = { .n = GUEST_FOUND_ADDRESSES_MAX };
+	const struct guest_found failed = { .error = 2 };
+	const struct guest_found nothing = { .error = 0 };
+	struct guest_found got;
+	uint8_t buf[GUEST_FOUND_MAX + 8];
+	struct wire_writer w;
+
+	(void)state;
+	for (size_t i = 0; i < GUEST_FOUND_ADDRESSES_MAX; i++)
+		m.addresses[i] = (struct guest_address){ true, { [15] = (uint8_t)i } };
+	wire_writer_init(&w, buf, GUEST_FOUND_MAX);
+	guest_put_found(&w, &m);
+	assert_false(w.failed);
+	assert_int_equal(decode_found(buf, w.len, &got), 0);
+	assert_memory_equal(&got, &m, sizeof(m));
+	for (size_t n = 0; n < w.len; n++)
+		assert_int_equal(decode_found(buf, n, &got), WIRE_E_MALFORMED);
+	buf[w.len] = 0;
+	assert_int_equal(decode_found(buf, w.len + 1, &got), WIRE_E_MALFORMED);
+	buf[3] = 1; /* an error, and addresses */
+	assert_int_equal(decode_found(buf, w.len, &got), WIRE_E_MALFORMED);
+	buf[3] = 0;
+	buf[7]++; /* one more than there may be, and a v4 one is there */
+	memset(buf + w.len, 0, 5);
+	assert_int_equal(decode_found(buf, w.len + 5, &got), WIRE_E_MALFORMED);
+	wire_writer_init(&w, buf, sizeof(buf));
+	guest_put_found(&w, &failed);
+	assert_int_equal(decode_found(buf, w.len, &got), 0);
+	assert_int_equal(got.error, 2);
+	assert_int_equal(got.n, 0);
+	wire_writer_init(&w, buf, sizeof(buf));
+	guest_put_found(&w, &nothing);
+	assert_int_equal(decode_found(buf, w.len, &got), WIRE_E_MALFORMED);
+}
+
 static void
 test_ctl(void **state)
 {
@@ -641,6 +780,8 @@ main(void)
 		cmocka_unit_test(test_spawn_unknown_id),
 		cmocka_unit_test(test_spawn_overflow),
 		cmocka_unit_test(test_connect),
+		cmocka_unit_test(test_connect_name),
+		cmocka_unit_test(test_found),
 		cmocka_unit_test(test_listen),
 		cmocka_unit_test(test_listen_display),
 		cmocka_unit_test(test_ctl),

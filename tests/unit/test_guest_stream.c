@@ -1134,6 +1134,53 @@ test_connection(void **state)
 	}
 }
 
+/* By a name that this machine has, to addresses in this network. */
+static void
+start_connect_name(const char *name, uint8_t first, uint32_t port)
+{
+	struct guest_connect to = { .n_networks = 1,
+		.networks = { { .bits = 8, .bytes = { first } } },
+		.port = port };
+	struct wire_writer out;
+
+	strcpy(to.name, name);
+	wire_writer_init(&out, record, sizeof(record));
+	guest_put_connect(&out, &to);
+	assert_false(out.failed);
+	record_len = out.len;
+	start_raw();
+	greet(STREAM_CREDIT);
+}
+
+static void
+test_connection_by_name(void **state)
+{
+	uint32_t port;
+	SP_CLEANUP_FD int listener = harness_listen_here(&port);
+	SP_CLEANUP_FD int peer = -1;
+	char text[16];
+
+	(void)state;
+	start_connect_name("localhost", 127, port);
+	type("there");
+	peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(peer >= 0);
+	HEAR_UNTIL(w.connected);
+	assert_int_equal(recv(peer, text, sizeof(text), 0), 5);
+	assert_int_equal(send(peer, "back", 4, 0), 4);
+	hear_output("back");
+	finish();
+	/* It has addresses, but none of these. */
+	start_connect_name("localhost", 10, port);
+	expect_failed(GUEST_FAIL_LOOKUP, EACCES);
+	finish();
+	/* Whose worker has gone leaves nobody behind. */
+	for (int i = 0; i < 20; i++) {
+		start_connect_name("localhost", 127, port);
+		finish();
+	}
+}
+
 /* What was sent before the worker has gone still gets there, however slow that is. */
 static void
 test_last_bytes_of_a_connection(void **state)
@@ -1408,6 +1455,7 @@ main(int argc, char **argv)
 		CASE(test_bad_base64),
 		CASE(test_bad_orders),
 		CASE(test_connection),
+		CASE(test_connection_by_name),
 		CASE(test_last_bytes_of_a_connection),
 		CASE(test_connection_dropped),
 		CASE(test_no_connection),
