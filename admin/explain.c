@@ -137,13 +137,56 @@ write_destination(struct json_writer *w, const char *key, const struct verdict *
 	json_write_close(w, ']');
 }
 
+#define NETWORK_TEXT_MAX (INET6_ADDRSTRLEN + 4)
+
+/* As the policy has it: one address without a prefix. */
+static const char *
+network_text(const struct network *n, char out[NETWORK_TEXT_MAX])
+{
+	size_t len;
+
+	if (inet_ntop(n->v6 ? AF_INET6 : AF_INET, n->bytes, out, INET6_ADDRSTRLEN) == NULL)
+		return "?";
+	len = strlen(out);
+	if (n->bits < (n->v6 ? 128 : 32))
+		(void)snprintf(out + len, NETWORK_TEXT_MAX - len, "/%u", n->bits);
+	return out;
+}
+
+/* What a name may stand for. */
+static void
+write_lookup(struct json_writer *w, const struct policy_destination *to)
+{
+	char text[NETWORK_TEXT_MAX];
+
+	json_write_open(w, "lookup", '[');
+	for (size_t i = 0; i < to->n_networks; i++)
+		json_write_string(w, NULL, network_text(&to->networks[i], text));
+	json_write_close(w, ']');
+}
+
+static void
+print_lookup(const struct policy_destination *to, const struct facts *f)
+{
+	char text[NETWORK_TEXT_MAX];
+
+	printf("would look up %.*s in the container and connect, in its network, to port %u of what is in",
+	    (int)f->host_len, f->host, f->port);
+	for (size_t i = 0; i < to->n_networks; i++)
+		printf("%s %s", i == 0 ? "" : " or", network_text(&to->networks[i], text));
+	(void)putchar('\n');
+}
+
 static void
 print_destination(const struct verdict *v, const struct facts *f)
 {
 	char text[INET6_ADDRSTRLEN];
-
 	bool listen = f->ask == ASK_LISTEN;
 
+	if (v->destination.n_networks > 0) {
+		print_lookup(&v->destination, f);
+		return;
+	}
 	printf("would %s, in the container's network, ", listen ? "listen" : "connect");
 	if (listen && f->port == 0)
 		(void)fputs("at any port of", stdout);
@@ -180,7 +223,9 @@ write_rules(struct json_writer *w, const struct policy *p, const struct facts *f
 static void
 write_outcome(struct json_writer *w, const struct verdict *v, const struct facts *f)
 {
-	if (f->ask == ASK_FORWARD)
+	if (f->ask == ASK_FORWARD && v->destination.n_networks > 0)
+		write_lookup(w, &v->destination);
+	else if (f->ask == ASK_FORWARD)
 		write_destination(w, "connect", v);
 	else if (f->ask == ASK_LISTEN)
 		write_destination(w, "listen", v);

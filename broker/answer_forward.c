@@ -2,8 +2,9 @@
 /*
  * Broker's side of IPC_REQ_FORWARD, IPC_REQ_LISTEN and IPC_ACCEPTED: connections into the container, and out
  * of it to the client. The request is hostile: the worker may be anybody's by now, and what hosts and ports
- * it names are compared with the policy as addresses. The guest listens and connects, in the container's own
- * network and with its user's rights; nothing that comes of it passes through here.
+ * it names are compared with the policy as addresses; of a name, the guest is told which ones it may stand for. The
+ * guest looks it up, listens and connects, in the container's own network and with its user's rights; nothing that
+ * comes of it passes through here.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -30,6 +31,7 @@
 
 _Static_assert(IPC_X11_NAME_MAX <= GUEST_X11_NAME_MAX && IPC_X11_COOKIE_MAX <= GUEST_X11_COOKIE_MAX,
     "what the guest refuses");
+_Static_assert(POLICY_NETWORKS_MAX <= GUEST_NETWORKS_MAX, "what the guest refuses");
 
 static const char *
 kind_name(enum ipc_listen_kind kind)
@@ -92,6 +94,20 @@ forward_conclude(struct peer *p, uint32_t number, int r, struct data_path_stream
 	session_refuse(p, number, IPC_START_FAILED, "The container does not take any more orders.");
 }
 
+static void
+fill_connect(struct guest_connect *order, const struct ipc_req_forward *m,
+    const struct policy_destination *to)
+{
+	order->port = m->port;
+	order->n = copy_addresses(order->addresses, to);
+	if (order->n > 0)
+		return;
+	/* The policy has taken it for a name, so that it is not longer. */
+	memcpy(order->name, m->host.data, m->host.len);
+	order->n_networks = (uint32_t)to->n_networks;
+	memcpy(order->networks, to->networks, to->n_networks * sizeof(to->networks[0]));
+}
+
 bool
 forward_run(struct peer *p, uint32_t number, struct wire_reader *request)
 {
@@ -107,8 +123,7 @@ forward_run(struct peer *p, uint32_t number, struct wire_reader *request)
 		session_refuse(p, number, IPC_START_REFUSED, "This request is not allowed.");
 		return true;
 	}
-	order.n = copy_addresses(order.addresses, &to);
-	order.port = m.port;
+	fill_connect(&order, &m, &to);
 	forward_conclude(p, number,
 	    container_connect(p->channels[number].container, &order, session_waiter(p, number),
 		&streams),
@@ -216,10 +231,14 @@ answer_forward(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	p->broker->counters.requests_refused += why != NULL;
 	written = audit_event(p->broker->audit, "forward", &who, AUDIT_NUMBER("channel", m.channel),
 	    AUDIT_BYTES("host", m.host.data, m.host.len), AUDIT_NUMBER("port", m.port),
+	    AUDIT_BOOL("lookup", to.n_networks > 0),
 	    AUDIT_TEXT("outcome", why == NULL ? "allowed" : "refused"), AUDIT_TEXT("reason", why));
 	log_info("connection=%s user=%s channel=%u forward to %.*s port %u %s%s", p->id, p->user,
 	    m.channel, (int)m.host.len, (const char *)m.host.data, m.port,
-	    why == NULL ? "allowed" : "refused: ", why == NULL ? "" : why);
+	    why != NULL             ? "refused: "
+		: to.n_networks > 0 ? "allowed, looked up in the container"
+				    : "allowed",
+	    why == NULL ? "" : why);
 	decide(p, m.channel, why, written, &raw);
 	return 0;
 }

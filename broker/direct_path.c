@@ -364,7 +364,7 @@ static int
 direct_connect(struct data_path *d, const struct guest_connect *order,
     struct data_path_waiter *waiter, struct data_path_streams *ret)
 {
-	uint8_t record[64];
+	uint8_t record[GUEST_CONNECT_MAX];
 	struct wire_writer w;
 
 	(void)waiter;

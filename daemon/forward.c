@@ -541,6 +541,45 @@ guest_said_of_listener(struct channel *ch, const struct guest_ctl *m, int *fds, 
 	return true;
 }
 
+/* With getaddrinfo's words, as sshd; the log has more. */
+static void
+failed_lookup(struct channel *ch, uint32_t error)
+{
+	switch (error) {
+	case ENOENT:
+		fail(ch, "The container does not know this name.", SSH2_OPEN_CONNECT_FAILED,
+		    "Name or service not known");
+		break;
+	case EAGAIN:
+		fail(ch, "No name server of the container answers.", SSH2_OPEN_CONNECT_FAILED,
+		    "Temporary failure in name resolution");
+		break;
+	case ETIMEDOUT:
+		fail(ch, "The container has not found this name in time.", SSH2_OPEN_CONNECT_FAILED,
+		    "Temporary failure in name resolution");
+		break;
+	case EACCES:
+		fail(ch, "What this name stands for in the container is not allowed for this login.",
+		    SSH2_OPEN_ADMINISTRATIVELY_PROHIBITED, FORWARD_OPEN_FAILED);
+		break;
+	default:
+		failed_in_container(ch, error);
+		break;
+	}
+}
+
+static void
+failed_to_connect(struct channel *ch, const struct guest_ctl *m)
+{
+	if (m->failed.stage == GUEST_FAIL_LOOKUP)
+		failed_lookup(ch, m->failed.error);
+	else if (m->failed.stage == GUEST_FAIL_ORDER && m->failed.error == EPROTO)
+		forward_failed(ch,
+		    "The container's guest is of an earlier release, and does not know how.");
+	else
+		failed_in_container(ch, m->failed.error);
+}
+
 bool
 forward_guest_said(struct channel *ch, const struct guest_ctl *m, int *fds, unsigned n_fds)
 {
@@ -550,6 +589,6 @@ forward_guest_said(struct channel *ch, const struct guest_ctl *m, int *fds, unsi
 		return guest_connected(ch, fds);
 	if (m->id != GUEST_CTL_FAILED || n_fds != 0)
 		return false;
-	failed_in_container(ch, m->failed.error);
+	failed_to_connect(ch, m);
 	return true;
 }

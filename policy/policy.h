@@ -17,6 +17,7 @@
 
 #include "attr.h"
 #include "diag.h"
+#include "network.h"
 
 struct policy;
 
@@ -337,16 +338,22 @@ struct policy_address {
 	uint8_t bytes[16]; /* network order; IPv4: the first four */
 };
 
-/* Where a forward goes, most wanted first. */
+/* As many as a list of targets can have: 64, of which each may be the container with both its loopbacks. */
+#define POLICY_NETWORKS_MAX 128
+
+/* Where a forward goes, or what is listened at. */
 struct policy_destination {
-	size_t n;
-	struct policy_address list[POLICY_ADDRESSES_MAX];
+	size_t n; /* 0: what the host's name stands for in the container, as far as it is in the networks */
+	struct policy_address list[POLICY_ADDRESSES_MAX]; /* most wanted first */
+	size_t n_networks;                                /* only of a name, and then at least 1 */
+	struct network networks[POLICY_NETWORKS_MAX];
 };
 
 /*
  * Why the profile does not allow a forward to host[len] (hostile, no NUL) and port, a sentence; NULL: it
- * does, and *ret says where it goes. Names are not looked up, but for "localhost": what a name server
- * says, or a file in the container, decides nothing. "0.0.0.0" and "::" go to the loopback.
+ * does, and *ret says where it goes. "0.0.0.0" and "::" go to the loopback, as does "localhost", whatever a
+ * container says of it. Every other name is one to be looked up in the container, where the port is one of the
+ * profile's at all: whoever answers for it there decides which of the addresses that are allowed it is, and no more.
  */
 const char *policy_refuse_forward(const struct policy_profile *profile, const void *host,
     size_t len, uint32_t port, struct policy_destination *ret);

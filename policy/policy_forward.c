@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where forwards may go, and where listeners for them may be opened. Runs in the broker and the admin tool. What a client asks for is hostile; the
- * decision is about addresses and never about what a name may stand for.
+ * Where forwards may go, and where listeners for them may be opened. Runs in the broker and the admin tool. What a
+ * client asks for is hostile; the decision is about addresses: of a name it is which ones it may stand for, and whoever
+ * looks it up has to keep to that.
  */
 #include "policy_private.h"
 
@@ -13,7 +14,7 @@
 
 #define TARGETS_MAX 64
 #define CONTAINER   "container" /* the container itself: its loopback addresses */
-#define HOST_MAX    64          /* an address is not longer */
+#define HOST_MAX    64          /* an address is not longer, nor "localhost" */
 #define PORT_MAX    65535
 
 struct policy_target {
@@ -32,6 +33,8 @@ struct reading {
 	size_t n;
 	bool listening;
 };
+
+_Static_assert(POLICY_NETWORKS_MAX == 2 * TARGETS_MAX, "all of them may have the same port");
 
 /* One to five digits, 1 to PORT_MAX; 0: none. *ret_end is behind it. */
 static uint32_t
@@ -120,7 +123,7 @@ read_target(struct json_reader *r, const struct json_node *node, const char *tex
 	fault = parse_network(text, len, &t.network);
 	if (fault != 0)
 		json_read_diag(r, DIAG_E_ADDRESS, node, JSON_AT_VALUE,
-		    "names are not looked up: write \"" CONTAINER "\", an address or a network",
+		    "names have no place here: write \"" CONTAINER "\", an address or a network",
 		    fault == CIDR_E_HOST_BITS
 			? "the network of forward target \"%s\" has bits beyond its prefix"
 			: "forward target \"%s\" is neither the container nor an address",
@@ -270,15 +273,6 @@ add_loopback(const struct target_list *targets, uint32_t port, struct policy_des
 	add_allowed(targets, &loopback_v4, port, ret);
 }
 
-/* To connect to no address is to connect to the loopback, on Linux. The guest is given that. */
-static void
-add_instead(const struct target_list *targets, const struct cidr *any, const struct cidr *loopback,
-    uint32_t port, struct policy_destination *ret)
-{
-	if (is_allowed(targets, any, port) || is_allowed(targets, loopback, port))
-		add(loopback, ret);
-}
-
 /* Address or network. */
 static bool
 is_loopback(const struct cidr *c)
@@ -327,6 +321,41 @@ is_address(const char *text, struct cidr *ret)
 	return strchr(text, '/') == NULL && cidr_parse(text, ret) == 0;
 }
 
+static struct network
+network_of(const struct cidr *c)
+{
+	struct network network = { .v6 = c->family == AF_INET6, .bits = (uint8_t)c->bits };
+
+	memcpy(network.bytes, c->address, sizeof(network.bytes));
+	return network;
+}
+
+/* Of which port is one. */
+static void
+add_networks(const struct target_list *targets, uint32_t port, struct policy_destination *ret)
+{
+	for (size_t i = 0; i < targets->n; i++) {
+		const struct policy_target *t = &targets->list[i];
+
+		if (port >= t->first && port <= t->last)
+			ret->networks[ret->n_networks++] = network_of(&t->network);
+	}
+}
+
+/* Into ret's networks. */
+static void
+add_lead(const struct cidr *c, struct policy_destination *ret)
+{
+	struct network address = network_of(c);
+	struct network to;
+
+	if (!network_lead(ret->networks, ret->n_networks, &address, &to))
+		return;
+	ret->list[ret->n].family = to.v6 ? AF_INET6 : AF_INET;
+	memcpy(ret->list[ret->n].bytes, to.bytes, sizeof(to.bytes));
+	ret->n++;
+}
+
 const char *
 policy_refuse_forward(const struct policy_profile *profile, const void *host, size_t len,
     uint32_t port, struct policy_destination *ret)
@@ -339,17 +368,20 @@ policy_refuse_forward(const struct policy_profile *profile, const void *host, si
 	memset(ret, 0, sizeof(*ret));
 	if (why != NULL)
 		return why;
+	add_networks(&targets, port, ret);
 	copy_host(text, host, len);
-	if (strcasecmp(text, "localhost") == 0)
-		add_loopback(&targets, port, ret);
-	else if (!is_address(text, &to))
-		return "Forwarding to names is not offered.";
-	else if (cidr_covers(&any_v4, &to))
-		add_instead(&targets, &any_v4, &loopback_v4, port, ret);
-	else if (cidr_covers(&any_v6, &to))
-		add_instead(&targets, &any_v6, &loopback_v6, port, ret);
-	else
-		add_allowed(&targets, &to, port, ret);
+	if (strcasecmp(text, "localhost") == 0) {
+		add_lead(&loopback_v6, ret);
+		add_lead(&loopback_v4, ret);
+	} else if (is_address(text, &to)) {
+		add_lead(&to, ret);
+	} else if (!network_is_name(host, len)) {
+		ret->n_networks = 0;
+		return "This is neither an address in its usual form nor a name that can be looked up.";
+	} else if (ret->n_networks > 0) {
+		return NULL;
+	}
+	ret->n_networks = 0;
 	return ret->n > 0 ? NULL
 			  : "Forwarding to this address and port is not allowed for this login.";
 }

@@ -774,13 +774,35 @@ test_listen_at_the_loopback_alone(void **state)
 	}
 }
 
+/* The same; of a name, after a '?', the networks. */
+static void
+destination_text(const struct policy_destination *to, char *text, size_t cap)
+{
+	if (to->n_networks == 0) {
+		addresses_text(to, text);
+		return;
+	}
+	assert_int_equal(to->n, 0);
+	strcpy(text, "?");
+	for (size_t i = 0; i < to->n_networks; i++) {
+		const struct network *n = &to->networks[i];
+		size_t used = strlen(text);
+		char address[INET6_ADDRSTRLEN];
+
+		assert_true(network_is_valid(n));
+		assert_non_null(
+		    inet_ntop(n->v6 ? AF_INET6 : AF_INET, n->bytes, address, sizeof(address)));
+		(void)snprintf(text + used, cap - used, "%s/%u|", address, n->bits);
+	}
+}
+
 static void
 test_forward(void **state)
 {
 	static const struct {
 		const char *host;
 		uint32_t port;
-		const char *to; /* NULL: refused */
+		const char *to; /* NULL: refused; "?": looked up, and in these networks */
 	} cases[] = {
 		{ "localhost", 80, "::1|127.0.0.1|" },
 		{ "localhost", 89, "::1|127.0.0.1|" },
@@ -828,11 +850,41 @@ test_forward(void **state)
 		{ "Localhost", 80, "::1|127.0.0.1|" },
 		{ "LOCALHOST", 89, "::1|127.0.0.1|" },
 		{ "LOCALHOST", 90, NULL },
-		{ "LOCALHOST.", 80, NULL },
-		{ "localhost.", 80, NULL },
-		{ "container", 80, NULL },
-		{ "example.org", 80, NULL },
+		{ "LOCALHOST.", 80, "?127.0.0.0/8|::1/128|2001:db8::/32|" },
+		{ "localhost.", 80, "?127.0.0.0/8|::1/128|2001:db8::/32|" },
+		{ "localhost.", 90, "?2001:db8::/32|" },
+		{ "container", 80, "?127.0.0.0/8|::1/128|2001:db8::/32|" },
+		{ "example.org", 80, "?127.0.0.0/8|::1/128|2001:db8::/32|" },
+		{ "example.org", 443, "?10.1.2.3/32|2001:db8::/32|" },
+		{ "example.org.", 1, "?2001:db8::/32|" },
+		{ "web_1", 9, "?2001:db8::/32|0.0.0.0/0|" },
+		{ "web_1", 7, "?2001:db8::/32|0.0.0.0/32|::/128|" },
+		{ "example.org", 0, NULL },
+		{ "example.org", 65536, NULL },
+		{ "example.org:80", 80, NULL },
+		{ "example.org/32", 80, NULL },
+		{ "exa mple.org", 80, NULL },
+		{ "ex%61mple.org", 80, NULL },
+		{ "example..org", 80, NULL },
+		{ ".", 80, NULL },
+		{ "*", 80, NULL },
+		{ "m\xc3\xbcller.de", 80, NULL },
+		/* Who looks up names would take them for addresses. */
+		{ "127.1", 80, NULL },
+		{ "127.0.0.1.", 80, NULL },
+		{ "0x7f.1", 80, NULL },
+		{ "0x7f000001", 80, NULL },
+		{ "2130706433", 80, NULL },
+		{ "017700000001", 80, NULL },
+		{ "1.2.3.4.5", 80, NULL },
 		{ "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 80, NULL },
+		/* As long as an address that is cut, and longer. */
+		{ "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 443,
+		    "?10.1.2.3/32|2001:db8::/32|" },
+		{ "a.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 443,
+		    "?10.1.2.3/32|2001:db8::/32|" },
+		{ "localhost.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 443,
+		    "?10.1.2.3/32|2001:db8::/32|" },
 		{ "", 80, NULL },
 		/* Also where the list has no address itself. */
 		{ "0.0.0.0", 7, "127.0.0.1|" },
@@ -855,10 +907,11 @@ test_forward(void **state)
 	for (size_t i = 0; i < SP_ARRAY_LEN(cases); i++) {
 		const char *why = policy_refuse_forward(&profile, cases[i].host,
 		    strlen(cases[i].host), cases[i].port, &to);
-		char text[2 * INET6_ADDRSTRLEN + 4];
+		char text[512];
 
-		addresses_text(&to, text);
-		assert_string_equal(text, cases[i].to != NULL ? cases[i].to : "");
+		destination_text(&to, text, sizeof(text));
+		if (strcmp(text, cases[i].to != NULL ? cases[i].to : "") != 0)
+			fail_msg("%s port %u leads to \"%s\"", cases[i].host, cases[i].port, text);
 		assert_int_equal(why == NULL, cases[i].to != NULL);
 	}
 	profile.mode = POLICY_MODE_SESSION;
@@ -866,6 +919,38 @@ test_forward(void **state)
 	profile.mode = POLICY_MODE_CONNECTION;
 	profile.n_targets = 0;
 	assert_non_null(policy_refuse_forward(&profile, "::1", 3, 80, &to));
+	policy_unref(p);
+}
+
+/* Every target is the container, with the port: twice as many networks as there are targets. */
+static void
+test_forward_to_most_networks(void **state)
+{
+	static char text[4096];
+	struct policy_destination to;
+	struct policy *p;
+	size_t used;
+
+	(void)state;
+	used = (size_t)snprintf(text, sizeof(text),
+	    "{ \"sallyport_policy\": 1, \"users\": {}, \"profiles\": { \"p\": { \"container\": "
+	    "{ \"image\": \"debian:12\" }, \"session\": { \"forward\": { \"local\": [ ");
+	for (int i = 0; i < 64; i++)
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s\"container:1-%d\"",
+		    i > 0 ? ", " : "", 100 + i);
+	(void)snprintf(text + used, sizeof(text) - used,
+	    " ] } } } }, \"rules\": [ { \"id\": \"r\", \"use\": \"p\" } ] }");
+	p = parse(text);
+	assert_null(policy_refuse_forward(find_profile(p, "p"), "example.org", 11, 100, &to));
+	assert_int_equal(to.n, 0);
+	assert_int_equal(to.n_networks, POLICY_NETWORKS_MAX);
+	assert_null(policy_refuse_forward(find_profile(p, "p"), "example.org", 11, 163, &to));
+	assert_int_equal(to.n_networks, 2);
+	assert_non_null(policy_refuse_forward(find_profile(p, "p"), "example.org", 11, 164, &to));
+	assert_int_equal(to.n_networks, 0);
+	assert_null(policy_refuse_forward(find_profile(p, "p"), "localhost", 9, 100, &to));
+	assert_int_equal(to.n, 2);
+	assert_int_equal(to.n_networks, 0);
 	policy_unref(p);
 }
 
@@ -879,6 +964,7 @@ main(void)
 		cmocka_unit_test(test_base_without_image),
 		cmocka_unit_test(test_accepts_env),
 		cmocka_unit_test(test_forward),
+		cmocka_unit_test(test_forward_to_most_networks),
 		cmocka_unit_test(test_listen),
 		cmocka_unit_test(test_listen_at_the_loopback_alone),
 		cmocka_unit_test(test_decisions),
