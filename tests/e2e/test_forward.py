@@ -176,8 +176,9 @@ def test_nobody_listens(forwarding, control):
 NOWHERE = ["127.0.0.1:8081", "127.0.0.1:8999", "127.0.0.1:9011", "localhost:22", "0.0.0.0:8081",
            "[::]:8081", "0.0.0.0:7", "[::]:7", "LOCALHOST:22", "0.0.0.1:8080", "0:8080", "127.1:8080", "0x7f.1:8080", "2130706433:8080",
            "[::ffff:10.0.0.1]:8080", "169.254.169.254:8080", "169.254.169.254:7", "10.0.0.1:7",
-           "192.0.2.1:8", "192.0.3.1:7", "[2001:db8::2]:7", "[fe80::1]:8080", "example.org:8080",
-           "localhost.:8080", "LOCALHOST.:8080", "127.0.0.1%lo:8080", "container:8080"]
+           "192.0.2.1:8", "192.0.3.1:7", "[2001:db8::2]:7", "[fe80::1]:8080", "127.0.0.1%lo:8080",
+           # Of a name, the port decides that it is not even looked up.
+           "example.org:8081", "localhost.:22", "LOCALHOST.:8", "container:8081", "ip6-localhost:8081"]
 
 
 def test_refused_destinations(sallyport, broker, control):
@@ -202,6 +203,14 @@ def test_refused_destinations(sallyport, broker, control):
             wait_for(lambda: re.search(rf"no forward: \w+ (is )?{why}", broker.log(since)),
                      20 * PATIENCE, f"{where} is {why}")
             assert " allowed" in broker.log(since)
+
+
+def test_name_that_nobody_has(forwarding, control):
+    """Nor can anybody be asked in the container: the open fails after a while, and the session goes on."""
+    with Master(forwarding, control) as m:
+        r = m.ssh(options=["-W", "no-such-name.invalid:80"])
+        assert r.returncode == 255 and b"refused by peer" in r.stderr
+        assert m.ssh("echo on").stdout == b"on\n"
 
 
 def test_the_host_is_not_there(sallyport, control):

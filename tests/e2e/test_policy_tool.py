@@ -217,7 +217,7 @@ def test_explain_forward(tmp_path):
     path = write(tmp_path, "policy.json", policy)
     for to, goes in (("localhost:8080", ["::1", "127.0.0.1"]), ("[::1]:8080", ["::1"]),
                      ("10.2.3.4:9", ["10.2.3.4"]), ("10.2.3.4:10", None), ("localhost:1", None),
-                     ("example.org:8080", None), ("[fd00::1]:8080", None)):
+                     ("example.org:10", None), ("[fd00::1]:8080", None), ("10.2.515:9", None)):
         args = ["--user", "alice", "--request", "forward", "--to", to]
         said = json.loads(tool("explain", "--json", path, *args).stdout)
         r = tool("explain", path, *args)
@@ -226,7 +226,34 @@ def test_explain_forward(tmp_path):
         if goes:
             assert f"to port {to.rpartition(':')[2]} of {', else '.join(goes)}\n" in r.stdout
         else:
-            assert said["why"].startswith("Forwarding to") and "would connect" not in r.stdout
+            assert said["why"].startswith(("Forwarding to", "This is neither an address")) and \
+                "would connect" not in r.stdout
+
+
+def test_explain_forward_to_a_name(tmp_path):
+    """What it may stand for; what it does is the container's to say."""
+    policy = {"sallyport_policy": 1, "users": {"alice": {"keys": [KEY]}},
+              "profiles": {"p": {"container": {"image": "debian"}, "session": {"forward": {
+                  "local": ["container:1-99", "10.0.0.0/8:9", "[2001:db8::7]:9-10"]}}}},
+              "rules": [{"id": "all", "use": "p"}]}
+    path = write(tmp_path, "policy.json", policy)
+    container = ["127.0.0.0/8", "::1"]
+    for to, networks in (("web_1:9", [*container, "10.0.0.0/8", "2001:db8::7"]), ("web_1:10", [*container, "2001:db8::7"]),
+                         ("example.org.:99", container), ("localhost.:1", container)):
+        args = ["--user", "alice", "--request", "forward", "--to", to]
+        said = json.loads(tool("explain", "--json", path, *args).stdout)
+        assert said["allowed"] and said["lookup"] == networks and "connect" not in said
+        r = tool("explain", path, *args)
+        name, _, port = to.rpartition(":")
+        assert r.returncode == 0
+        assert (f"would look up {name} in the container and connect, in its network, to port {port} of what is in "
+                f"{' or '.join(networks)}\n") in r.stdout
+    r = tool("explain", path, "--user", "alice", "--request", "forward", "--to", "web_1:100")
+    assert r.returncode == 1 and "would look up" not in r.stdout
+    for case, allow in (("web_1:9", True), ("web_1:100", False), ("127.1:9", False), ("web 1:9", False)):
+        cases = {"sallyport_cases": 1, "cases": [
+            {"user": "alice", "request": "forward", "to": case, "expect": {"allow": allow}}]}
+        assert tool("test", path, "--cases", write(tmp_path, "cases.json", cases)).returncode == 0, case
 
 
 @pytest.mark.parametrize("beyond", [[], ["172.18.0.2:9"]], ids=["loopback-alone", "and-more"])
@@ -740,7 +767,8 @@ def test_logins_as_explained(running, keys, user):
 @pytest.mark.parametrize("user", ["ann", "dan"])
 def test_forwards_as_explained(running, keys, user):
     """Nobody listens: what was let through says so, and is told from what was not in the audit log."""
-    for to in ("localhost:7000", "127.0.0.1:7000", "localhost:7001", "192.0.2.1:7000", "[::1]:7000"):
+    for to in ("localhost:7000", "127.0.0.1:7000", "localhost:7001", "192.0.2.1:7000", "[::1]:7000",
+               "ip6-localhost:7000", "ip6-localhost:7001", "127.1:7000"):
         r = tool("explain", "--json", f"{running.dir}/policy.json", "--user", user,
                  "--from", "127.0.0.1", "--request", "forward", "--to", to)
         said = json.loads(r.stdout)
@@ -748,6 +776,7 @@ def test_forwards_as_explained(running, keys, user):
         [*_, made] = running.audit(event="forward", user=user)
         assert (made["outcome"] == "allowed") == said["allowed"], (to, made, said["why"])
         assert made.get("reason") == said["why"]
+        assert made["lookup"] == ("lookup" in said)
 
 
 def test_the_log_of_real_logins_replayed(running, tmp_path):

@@ -89,6 +89,8 @@ PROTECTIONS = {
     "decision-where-to-listen": (FORGED + "test_where_the_login_may_not_listen[dev-1-localhost-0]", {
         "if (targets->n == 0)\n\t\treturn": "if (false)\n\t\treturn",
         "return ret->n > 0 ? NULL\n\t\t\t  : \"Listening": "return true ? NULL\n\t\t\t  : \"Listening"}),
+    "where-a-name-may-lead": ("test_forward_names.py::test_name_of_what_is_not_allowed", {
+        "memcpy(order->networks, to->networks, to->n_networks * sizeof(to->networks[0]));": ""}),
     "connections-of-a-listener": (FORGED + "test_connections_that_nobody_accepted[none]", {
         "if (listener->state != CHANNEL_RUNNING || listener->kind != CHANNEL_LISTENER)\n"
         "\t\treturn ANSWER_E_PEER_FAULT;": ""}),

@@ -138,17 +138,18 @@ step_start(struct step *s)
 			      record, sizeof(record)));
 }
 
-/* To the container's loopback, where the policy lets go who may, or elsewhere. */
+/* To the container's loopback, where the policy lets go who may, or elsewhere, also by names, of which one is none. */
 static void
 step_forward(struct step *s)
 {
-	static const char *const hosts[] = { "localhost", "127.0.0.1", "::1", "10.0.0.1" };
+	static const char *const hosts[] = { "localhost", "127.0.0.1", "::1", "10.0.0.1", "web",
+		"web.example.", "127.1", "::1" };
 	struct scene_worker *w = scene_pick(&scene, s->arg & 15);
 	uint8_t channel = fuzz_u8(&s->body) % 8;
 
 	if (w != NULL)
 		send_changed(s, w,
-		    scene_put_forward(channel, hosts[s->arg >> 4 & 3],
+		    scene_put_forward(channel, hosts[(s->arg >> 4 & 3) | (s->arg >> 5 & 4)],
 			SCENE_PORT + (s->arg >> 6 & 1), record, sizeof(record)));
 }
 
@@ -419,7 +420,7 @@ fuzz_seeds(void)
 		STEP1(FORWARD, 0x40, 1), STEP(ENGINE, 0), STEP(PATH_READY, 0),
 		STEP1(FORWARD, 0x20, 1), STEP1(FORWARD, 0x30, 2), STEP(REFUSED, 0x10),
 		STEP(REFUSED, 0x80), STEP(CLOSE_CHANNEL, 0x00), STEP1(START, 0x10, 0),
-		STEP(REFUSED, 0xf0) };
+		STEP(REFUSED, 0xf0), STEP1(FORWARD, 0x80, 2), STEP1(FORWARD, 0xa0, 3) };
 	static const uint8_t later[] = { STEP(LOG_IN, 0), STEP1(START, 0x10, 0), STEP(ENGINE, 0),
 		STEP(START_RESULT, 4), STEP(PATH_READY, 0), STEP1(START, 0x00, 1),
 		STEP1(FORWARD, 0x20, 1), STEP(ORDERED, 1), STEP1(LISTEN, 0x30, 0),

@@ -288,6 +288,18 @@ def in_target(target, address, port, listening=False):
     return int(first) <= port <= int(last or first) and any(in_network(n, address) for n in networks)
 
 
+def is_name(host):
+    """"letters, digits, '-' and '_' with dots between them", and not numbers alone."""
+    parts = host.removesuffix(".").split(".")
+    return len(host) <= 253 and all(re.fullmatch("[A-Za-z0-9_-]{1,63}", p) for p in parts) and not all(
+        re.fullmatch("[0-9]+|0[xX][0-9a-fA-F]*", p) for p in parts)
+
+
+def in_ports(target, port):
+    first, _, last = target.rpartition(":")[2].partition("-")
+    return int(first) <= port <= int(last or first)
+
+
 def judge_forward(profile, to):
     host, _, port = to.rpartition(":")
     host = host.strip("[]")
@@ -295,7 +307,9 @@ def judge_forward(profile, to):
         addresses = (["::1", "127.0.0.1"] if host.lower() == "localhost" else
                      [str(ipaddress.ip_address(host))])
     except ValueError:
-        return False  # a name
+        # A name: the port decides whether it is looked up.
+        return profile["container"]["mode"] != "session" and is_name(host) and any(
+            in_ports(t, int(port)) for t in profile["session"]["forward"]["local"])
     # "the loopback's address of their family"
     addresses += {"0.0.0.0": ["127.0.0.1"], "::": ["::1"]}.get(addresses[0], [])
     return profile["container"]["mode"] != "session" and any(
