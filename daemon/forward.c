@@ -559,7 +559,8 @@ failed_lookup(struct channel *ch, uint32_t error)
 		    "Temporary failure in name resolution");
 		break;
 	case EACCES:
-		fail(ch, "What this name stands for in the container is not allowed for this login.",
+		fail(ch,
+		    "Forwarding to what this name stands for in the container is not allowed for this login.",
 		    SSH2_OPEN_ADMINISTRATIVELY_PROHIBITED, FORWARD_OPEN_FAILED);
 		break;
 	default:

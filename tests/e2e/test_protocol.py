@@ -293,7 +293,7 @@ def test_reasons_of_failed_connections(oracle, sallyport):
 def test_reasons_that_sshd_does_not_have(sallyport):
     """No way there, a destination that is not in the policy's list, more than a profile's number of channels."""
     with Conversation(sallyport, "narrow") as c:
-        assert refusals(c, [to("192.0.2.1", 7), to("127.0.0.1", 22), to("example.org", 8080)]) == [
+        assert refusals(c, [to("192.0.2.1", 7), to("127.0.0.1", 22), to("example.org", 22)]) == [
             (CONNECT_FAILED, b"Network is unreachable", b""),
             *[(ADMINISTRATIVELY_PROHIBITED, b"open failed", b"")] * 2]
         c.begin(0, 1, 2)
