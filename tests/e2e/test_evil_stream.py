@@ -67,7 +67,7 @@ LISTENERS_FRAMES = {
     "signal": frame(CTL, b"\4\0\0\0\x09"), "taken-twice": frame(CTL, TAKEN), "accepted": frame(CTL, ACCEPTED + b"\0"),
     "another": of(INPUT, 1, b"x"), "the-last": of(INPUT_END, 0xffffffff), "credit-of-another": of(MORE, 1, MORE_1),
     "of-the-guest": of(OUTPUT, 0, b"x"), "no-such-kind": of(ERRORS, 0, b"x"), "ctl-of-one": of(CTL, 0, TAKEN),
-    "too-much-credit": of(MORE, 0, struct.pack(">I", CREDIT)), "two-ends": of(INPUT_END, 0) + of(INPUT_END, 0),
+    "too-much-credit": of(MORE, 0, struct.pack(">I", CREDIT)) * 2, "two-ends": of(INPUT_END, 0) + of(INPUT_END, 0),
     "after-the-end": of(INPUT_END, 0) + of(INPUT, 0, b"x"), "no-number": frame(OF_CONNECTION + INPUT_END, b"abc"),
     "too-long": of(INPUT, 0, b"x" * 32769), "nothing": of(INPUT, 0), "request": REQUESTS["create"],
 }
