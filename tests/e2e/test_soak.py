@@ -9,8 +9,9 @@ from collections import Counter
 
 import pytest
 
-from kit.proc import wait_for
-from kit.soak import prepare, soak, sleepers
+from kit.books import Books
+from kit.proc import wait_for, with_command
+from kit.soak import MARK, MODES, POOL, Around, prepare, soak
 from kit.target import PATIENCE
 
 SESSIONS = int(os.environ.get("SALLYPORT_SOAK", "60"))
@@ -22,18 +23,19 @@ SPAWNER_GROWTH = 512 << 10
 
 
 @pytest.mark.timeout(180 + 6 * SESSIONS)
-def test_as_much_of_everything_as_before(fresh_broker, engine):
+def test_as_much_of_everything_as_before(fresh_broker, engine, agent, tmp_path):
     prepare(fresh_broker)
     b = fresh_broker.start()
     started = time.monotonic()
-    books, done = soak(b, engine, SESSIONS, AT_ONCE, SEED)
+    with Around(tmp_path, agent) as around:
+        books, done = soak(b, engine, around, SESSIONS, AT_ONCE, SEED)
     took = time.monotonic() - started
     wait_for(lambda: not books.grown(), 30 * PATIENCE, f"as before (seed {SEED}): {books.grown()}")
     now = books.resident()
     grown = {who: now[who] - was for who, was in books.memory.items()}
     print(f"\n{SESSIONS} sessions, {AT_ONCE} at once, in {took:.0f} s; seed {SEED}")
-    for (mode, end), n in sorted(done.items()):
-        print(f"  {mode:<12}{end:<16}{n:6}")
+    for (user, kind), n in sorted(done.items()):
+        print(f"  {user:<12}{MODES[user]:<12}{kind:<16}{n:6}")
     print(f"  {books.first}")
     print(f"  memory: {books.memory}, grown by {grown}")
     assert sum(done.values()) == SESSIONS
@@ -45,4 +47,34 @@ def test_as_much_of_everything_as_before(fresh_broker, engine):
     removed = {e["container"] for e in b.audit(event="container.remove")}
     assert len(made - removed) == len(engine.listed())
     assert b.stop() == 0
-    assert not engine.listed() and not sleepers()
+    assert not engine.listed() and not with_command(["sleep", MARK])
+
+
+def test_the_books_notice(fresh_broker, engine):
+    """Control: what sessions could leave behind shows."""
+    prepare(fresh_broker)
+    b = fresh_broker.start()
+    wait_for(lambda: b.ask("status")["pool"]["ready"] == POOL, 30 * PATIENCE, "the pools are full")
+    books = Books(b, engine, POOL, MARK)
+    assert books.settled() and not books.grown()
+    name = f"left-{os.getpid()}"
+    [one, *_] = engine.listed()
+    engine.run("exec", "-d", one, "sleep", MARK)
+    engine.run("network", "create", "--internal", name)
+    engine.run("volume", "create", name)
+    p = b.target.popen("echo up; exec busybox nc -l -p 7777 >/dev/null", user="onebin")
+    try:
+        assert p.stdout.readline() == b"up\n"
+        assert not books.settled()
+        left = set(books.grown())
+    finally:
+        p.kill()
+        p.communicate(timeout=30 * PATIENCE)
+        engine.run("network", "rm", name)
+        engine.run("volume", "rm", name)
+        b.ask("kill", user="onebin")
+    assert left >= {"execs", "networks", "volumes", "processes in containers", "processes of users", "containers",
+                    "mounts", "shims", "sockets in containers", "workers and spawner"}, left
+    wait_for(books.settled, 30 * PATIENCE, "the session has ended")
+    assert set(books.grown()) == {"execs", "processes in containers", "processes of users"}
+    assert b.stop() == 0

@@ -10,12 +10,11 @@ import pytest
 from kit.proc import wait_for
 from kit.raw import RawClient
 from kit.target import PATIENCE
-from kit.x11 import DRAW, NAME, XServer, serve_channel
+from kit.x11 import DRAW, NAME, TRUSTED, XServer, serve_channel
 from test_forward import Master, forwarding  # noqa: F401  pylint: disable=unused-import
 
 pytestmark = [pytest.mark.quick, pytest.mark.data_path]
 
-TRUSTED = ["-Y", "-o", "XAuthLocation=/usr/bin/xauth"]
 X11 = ("MIT-MAGIC-COOKIE-1", "0123456789abcdef" * 2, 0)
 
 

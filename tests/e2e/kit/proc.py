@@ -81,7 +81,7 @@ def with_command(words):
     return found
 
 
-def _processes():
+def processes():
     """Every process but zombies: {pid: (its parent's, command name)}."""
     found = {}
     for entry in filter(str.isdigit, os.listdir("/proc")):
@@ -98,13 +98,13 @@ def _processes():
 
 def children(pid):
     """Those that pid has started itself, as {pid: command name}."""
-    return {child: name for child, (parent, name) in _processes().items() if parent == pid}
+    return {child: name for child, (parent, name) in processes().items() if parent == pid}
 
 
 def descendants(pid):
     """Every process below pid, as {pid: command name}."""
     below = {}
-    for child, (parent, name) in _processes().items():
+    for child, (parent, name) in processes().items():
         below.setdefault(parent, []).append((child, name))
     found = {}
     todo = [pid]

@@ -55,6 +55,21 @@ def connect(port):
     return s
 
 
+def connected(path):
+    """As connect(), to a socket with a name; None while nobody serves it."""
+    s = socket.socket(socket.AF_UNIX)
+    try:
+        s.settimeout(20 * PATIENCE)
+        s.connect(path)
+        s.sendall(b"!")
+        if s.recv(1) == b"!":
+            return s
+    except OSError:
+        pass
+    s.close()
+    return None
+
+
 def exchange(s, data):
     """What comes back for data and its end."""
     with s:

@@ -8,6 +8,8 @@ import threading
 from kit.service import Service, echo
 
 NAME = b"MIT-MAGIC-COOKIE-1"
+# The client's options.
+TRUSTED = ["-Y", "-o", "XAuthLocation=/usr/bin/xauth"]
 
 
 def exactly(s, n):
