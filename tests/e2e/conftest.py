@@ -79,6 +79,7 @@ def own_engine(engine):
     e = Engine(f"{engine.directory}-restart")
     e.start()
     e.images()
+    e.empty()
     yield e
     e.stop()
 

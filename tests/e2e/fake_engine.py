@@ -178,24 +178,34 @@ class Handler(socketserver.BaseRequestHandler):
                 rule = self.server.rules.choose(method, path)
                 self.log = dict(method=method, path=path, action=rule["action"],
                                 body=body.decode("utf-8", "replace"))
-                if "upgrade" in headers and rule["action"] == "pass":
-                    self.relay(head + body)
+                if "upgrade" in headers and rule["action"] in ("pass", "hold", "hold_after"):
+                    self.relay(head + body, rule)
                 getattr(self, "do_" + rule["action"])(rule, method, path, headers, body)
         except (Gone, OSError, http.client.HTTPException):
             pass
 
     # -- towards the engine
 
-    def relay(self, data):
-        """A hijacked connection: bytes both ways until one side ends."""
-        self.server.log.write(status=101, **self.log)
+    def relay(self, data, rule):
+        """A hijacked connection: bytes both ways until one side ends. What is held after is all that the engine says."""
+        if rule["action"] != "hold_after":
+            self.server.log.write(status=101, **self.log)
+        if rule["action"] == "hold":
+            self.server.rules.wait_until_gone(rule)
         engine = socket.socket(socket.AF_UNIX)
         engine.connect(self.server.engine)
         engine.sendall(data)
 
         def back():
-            while chunk := engine.recv(65536):
-                self.request.sendall(chunk)
+            try:
+                if rule["action"] == "hold_after":
+                    engine.recv(1, socket.MSG_PEEK)
+                    self.server.log.write(status=101, **self.log)
+                    self.server.rules.wait_until_gone(rule)
+                while chunk := engine.recv(65536):
+                    self.request.sendall(chunk)
+            except (BrokenPipeError, ConnectionResetError):
+                pass
             self.request.shutdown(socket.SHUT_RDWR)
 
         threading.Thread(target=back, daemon=True).start()

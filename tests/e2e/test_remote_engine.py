@@ -104,13 +104,10 @@ def certificates(tmp_path_factory):
 def remote(engine, certificates):
     """An engine with a second door, for whoever has a certificate of its authority, and that door's port."""
     port = free_port()
-    e = Engine(f"{engine.directory}-remote")
-    os.environ["ENGINE_OPTIONS"] = f"--host tcp://127.0.0.1:{port} --tlsverify --tlscacert {certificates['ca.pem']} " \
-                                   f"--tlscert {certificates['server.pem']} --tlskey {certificates['server.key']}"
-    try:
-        e.start()
-    finally:
-        del os.environ["ENGINE_OPTIONS"]
+    e = Engine(f"{engine.directory}-remote",
+               f"--host tcp://127.0.0.1:{port} --tlsverify --tlscacert {certificates['ca.pem']} "
+               f"--tlscert {certificates['server.pem']} --tlskey {certificates['server.key']}")
+    e.start()
     subprocess.run(f"docker -H unix://{engine.socket} save sallyport-test/bash sallyport-test/busybox | "
                    f"docker -H unix://{e.socket} load", shell=True, check=True, capture_output=True)
     yield e, port

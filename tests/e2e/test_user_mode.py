@@ -588,8 +588,7 @@ def test_engine_restart(own_engine, keys):
         broker.start()
         where = run(broker, WHERE)
         idle(broker)
-        with open(f"{os.path.dirname(engine.socket)}/docker.pid", encoding="ascii") as f:
-            pid = int(f.read())
+        pid = engine.pid
         os.kill(pid, signal.SIGTERM)
         wait_for(lambda: not alive(pid), 60 * PATIENCE, "the engine has ended")
         r = broker.target.ssh(WHERE, user="busy")

@@ -13,19 +13,32 @@ LABEL = "sallyport.instance"
 
 
 class Engine:
-    def __init__(self, directory):
+    """options: more words for its command line."""
+
+    def __init__(self, directory, options=""):
         self.directory = directory
+        self.options = options
         self.socket = None
 
     def _script(self, verb, seconds):
         return subprocess.run([f"{HERE}/engine", verb, self.directory], stdout=subprocess.PIPE,
-                              text=True, timeout=seconds, check=False)
+                              env=dict(os.environ, ENGINE_OPTIONS=self.options), text=True, timeout=seconds,
+                              check=False)
 
     def start(self):
         """Start it; one that runs but is wedged is replaced."""
         r = self._script("start", 120)
         assert r.returncode == 0, "no Docker Engine: see stderr"
         self.socket = r.stdout.strip()
+
+    def resume(self):
+        """One that has ended, over what it has left, as a service manager does."""
+        assert self._script("resume", 120).returncode == 0, "no Docker Engine: see stderr"
+
+    @property
+    def pid(self):
+        with open(f"{os.path.dirname(self.socket)}/docker.pid", encoding="ascii") as f:
+            return int(f.read())
 
     def lock(self):
         """A file for whoever uses this engine alone: tests count all containers that are there."""
@@ -42,8 +55,14 @@ class Engine:
     def stop(self):
         self._script("stop", 120)
 
-    def images(self):
-        subprocess.run([f"{HERE}/images", self.socket], timeout=300, check=True)
+    def empty(self):
+        """Of what a run has left that was cut short while it was down."""
+        for left in self.run("ps", "-aq").split():
+            self.run("rm", "-f", "-v", left)
+
+    def images(self, *names):
+        """Those, or all."""
+        subprocess.run([f"{HERE}/images", self.socket, *names], timeout=300, check=True)
 
     def run(self, *args, check=True, seconds=30):
         """docker ARGS; returns its standard output without the last newline."""
