@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from kit.broker import BASH, profile
 from kit.docker import LABEL
 from kit.proc import alive, descendants, wait_for, with_command
 from kit.target import PATIENCE
@@ -38,7 +39,11 @@ def all_gone(engine, seconds=20):
     wait_for(lambda: not sleepers(), 20 * PATIENCE, "every process of the container is gone")
 
 
-@pytest.mark.parametrize("user", ["dev", "solo"])
+# Of a container for each connection, for each session, and for the user as long as somebody is in it.
+modes = pytest.mark.parametrize("user", ["dev", "solo", "dev-kept"])
+
+
+@modes
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_client_dies(broker, engine, user, how):
     p = cling(broker.target, user)
@@ -47,8 +52,9 @@ def test_client_dies(broker, engine, user, how):
     all_gone(engine)
 
 
-def test_client_closes_only_the_connection(broker, engine):
-    transport = broker.target.paramiko()
+@modes
+def test_client_closes_only_the_connection(broker, engine, user):
+    transport = broker.target.paramiko(user)
     c = transport.open_session()
     c.settimeout(20 * PATIENCE)
     c.exec_command(CLINGING)
@@ -99,21 +105,54 @@ def test_waiting_worker_dies(broker):
     assert broker.target.ssh("echo ok").stdout == b"ok\n"
 
 
-def test_container_is_removed_from_outside(broker, engine):
-    p = cling(broker.target)
+@modes
+def test_container_is_removed_from_outside(broker, engine, user):
+    p = cling(broker.target, user)
     engine.run("rm", "-f", *engine.containers())
     assert p.wait(15 * PATIENCE) == 255
     p.communicate()
     all_gone(engine)
 
 
-def test_first_process_of_the_container_is_killed(broker, engine):
-    p = cling(broker.target)
+@modes
+def test_first_process_of_the_container_is_killed(broker, engine, user):
+    p = cling(broker.target, user)
     [cid] = engine.containers()
     os.kill(engine.inspect(cid)["State"]["Pid"], signal.SIGKILL)
     assert p.wait(15 * PATIENCE) == 255
     p.communicate()
     all_gone(engine)
+
+
+def client_is_killed(client, pid):
+    del pid
+    client.kill()
+
+
+def guest_is_killed(client, pid):
+    del client
+    os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("end", [client_is_killed, guest_is_killed])
+def test_container_of_a_pool(fresh_broker, engine, end):
+    """It goes like any other, and another one takes its place."""
+    b = fresh_broker
+    b.policy["profiles"]["busy"] = profile(argv=BASH, pool=1)
+    b.start()
+
+    def waiting():
+        return b.ask("status")["pool"]["ready"] == 1 and engine.listed()
+
+    [name] = wait_for(waiting, 20 * PATIENCE, "the pool is full")
+    p = cling(b.target, "busy")
+    assert b.audit(event="container.handout", container=name)
+    end(p, engine.inspect(name)["State"]["Pid"])
+    p.communicate(timeout=15 * PATIENCE)
+    assert p.returncode in (255, -signal.SIGKILL)
+    wait_for(lambda: not sleepers(), 20 * PATIENCE, "every process of the container is gone")
+    wait_for(lambda: name not in engine.listed(), 20 * PATIENCE, "the container is removed")
+    assert len(wait_for(waiting, 20 * PATIENCE, "the pool is full again")) == 1
 
 
 def test_broker_is_told_to_stop(fresh_broker, engine):

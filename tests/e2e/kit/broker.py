@@ -63,6 +63,7 @@ PROFILES = {
     "busybox": BUSYBOX,
     "busybox-kept": kept(BUSYBOX),
     "dev": profile(argv=BASH),
+    "dev-kept": kept(profile(argv=BASH)),
     "solo": profile(argv=BASH, mode="session"),
     "busy": profile("sallyport-test/busybox:latest"),
     "onebin": profile("sallyport-test/onebinary:latest", workdir="/",
