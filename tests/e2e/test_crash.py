@@ -31,10 +31,13 @@ ABOUT_ONE, WITH_LISTS = "^/containers/(?!json)", "^/containers/"
 
 @pytest.fixture
 def fake(fresh_broker, engine):
-    """The broker has user "dev", "busy" with a pool of one, and "onebin", whose container is kept."""
+    """
+    The broker has user "dev", "solo" with a container for each session, "busy" with a pool of one, and "onebin",
+    whose container is kept.
+    """
     f = FakeEngine(fresh_broker.dir, engine)
     fresh_broker.config["engine"].update(socket=f.socket)
-    fresh_broker.policy["profiles"].update(busy=profile(IMAGE), onebin=profile(
+    fresh_broker.policy["profiles"].update(busy=profile(IMAGE), solo=profile(IMAGE, mode="session"), onebin=profile(
         IMAGE, mode="user", keep="10m"))
     yield f
     f.rules([])
@@ -123,17 +126,18 @@ def full(broker):
     return broker.ask("status")["pool"] == {"wanted": 1, "ready": 1, "starting": 0}
 
 
-def test_broker_during_a_login(fresh_broker, fake, engine):
+@pytest.mark.parametrize("user", ["dev", "solo"])
+def test_broker_during_a_login(fresh_broker, fake, engine, user):
     b = fresh_broker.start()
-    points = Points(fake, EACH)
+    points = Points(fake, EACH if user == "dev" else SOME)
     for _ in points:
         points.arm()
-        client = b.target.popen("true", user="dev")
+        client = b.target.popen("true", user=user)
         if points.reached(lambda c=client: c.poll() is not None and not engine.listed()):
             begin_anew(b, fake)
         finish(client)
         exactly(b, engine, 0)
-        where(b, "dev")
+        where(b, user)
 
 
 def test_broker_while_a_pool_is_filled(fresh_broker, fake, engine):
@@ -227,7 +231,7 @@ def running(engine):
     return engine.inspect(names[0])["State"]["Pid"] if names else None
 
 
-@pytest.mark.parametrize("user", ["dev", "onebin"] if len(SOME) > 1 else ["onebin"])
+@pytest.mark.parametrize("user", ["dev", "solo", "onebin"] if len(SOME) > 1 else ["solo", "onebin"])
 def test_worker_during_a_login(fresh_broker, fake, engine, user):
     b = fresh_broker.start()
     points = Points(fake, GOES_ON)
@@ -249,7 +253,7 @@ def test_worker_during_a_login(fresh_broker, fake, engine, user):
         where(b, "dev")
 
 
-@pytest.mark.parametrize("user", ["dev", "onebin"] if len(SOME) > 1 else ["dev"])
+@pytest.mark.parametrize("user", ["dev", "solo", "onebin"] if len(SOME) > 1 else ["dev", "solo"])
 def test_guest_during_a_login(fresh_broker, fake, engine, user):
     """The client is told, and the next login has another container."""
     b = fresh_broker.start()

@@ -121,6 +121,7 @@ class Day:
             self.start(*through)
             self.find_kept()
             self.run("true", "dev")
+            self.run("true", "solo")
             self.find_kept()
             self.use_pool()
             self.end_kept()
@@ -133,11 +134,13 @@ class Day:
         return code == 0
 
     def leave(self):
-        """The next one has something to begin with: it dies with somebody in a container."""
-        client = self.broker.target.popen("echo up; sleep 1000", user="dev")
-        assert client.stdout.readline() == b"up\n"
+        """The next one has something to begin with: it dies with somebody in two of its containers."""
+        clients = [self.broker.target.popen("echo up; sleep 1000", user=user) for user in ("dev", "solo")]
+        for client in clients:
+            assert client.stdout.readline() == b"up\n"
         self.broker.kill()
-        client.communicate(timeout=20 * PATIENCE)
+        for client in clients:
+            client.communicate(timeout=20 * PATIENCE)
 
     def is_as_the_policy_says(self, since):
         """After its death another one starts, without a tracer, and finds what has to be there."""
@@ -152,8 +155,8 @@ class Day:
         self.until(lambda: self.status("pool")["ready"] == POOL, "the pool is full")
         exactly(b, self.engine, 1 + POOL)
         nothing_mounted(self.engine, self.mounts)
-        where(b, "dev")
-        where(b, "busy")
+        for user in ("dev", "solo", "busy"):
+            where(b, user)
 
 
 def of_session(sid):
@@ -190,10 +193,10 @@ def nothing_mounted(engine, before):
 
 @pytest.fixture
 def day(fresh_broker, engine):
-    """"dev" has a container for each connection, "busy" one of a pool, and that of "onebin" is kept."""
+    """"dev" has one for each connection, "solo" for each session, "busy" one of a pool, and that of "onebin" is kept."""
     b = fresh_broker
-    b.policy["profiles"].update(dev=profile(IMAGE), busy=profile(IMAGE, pool=POOL),
-                                onebin=profile(IMAGE, mode="user", keep="10m"))
+    b.policy["profiles"].update(dev=profile(IMAGE), solo=profile(IMAGE, mode="session"),
+                                busy=profile(IMAGE, pool=POOL), onebin=profile(IMAGE, mode="user", keep="10m"))
     yield Day(b, engine)
     if b.process.poll() is not None:
         b.start()
@@ -278,7 +281,7 @@ WORK, SENT = "cat; exit 3", b"0123456789abcdef\n" * 100
 @pytest.mark.data_path
 @pytest.mark.quick
 @pytest.mark.timeout(3600 if EVERY else 180)
-@pytest.mark.parametrize("user", ["dev", "onebin"])
+@pytest.mark.parametrize("user", ["dev", "solo", "onebin"])
 def test_worker(day, tmp_path, user):
     """It costs its own connection."""
     b = day.broker
