@@ -19,6 +19,7 @@
 #include "guest_msg.h"
 #include "ipc_msg.h"
 #include "log.h"
+#include "log_word.h"
 #include "session.h"
 #include "shadow.h"
 
@@ -219,6 +220,7 @@ answer_forward(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	struct wire_reader raw = *body;
 	struct policy_destination to;
 	struct ipc_req_forward m;
+	char word[IPC_HOST_MAX + 1];
 	const char *why;
 	bool written;
 
@@ -233,8 +235,8 @@ answer_forward(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	    AUDIT_BYTES("host", m.host.data, m.host.len), AUDIT_NUMBER("port", m.port),
 	    AUDIT_BOOL("lookup", to.n_networks > 0),
 	    AUDIT_TEXT("outcome", why == NULL ? "allowed" : "refused"), AUDIT_TEXT("reason", why));
-	log_info("connection=%s user=%s channel=%u forward to %.*s port %u %s%s", p->id, p->user,
-	    m.channel, (int)m.host.len, (const char *)m.host.data, m.port,
+	log_info("connection=%s user=%s channel=%u forward to %s port %u %s%s", p->id, p->user,
+	    m.channel, log_word(m.host, word, sizeof(word)), m.port,
 	    why != NULL             ? "refused: "
 		: to.n_networks > 0 ? "allowed, looked up in the container"
 				    : "allowed",
@@ -251,6 +253,7 @@ answer_listen(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	struct policy_destination at;
 	struct ipc_req_listen m;
 	uint64_t directory = 0;
+	char word[IPC_HOST_MAX + 1];
 	const char *why;
 	bool written;
 	bool tcp;
@@ -271,10 +274,9 @@ answer_listen(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	    AUDIT_TEXT("kind", kind_name(m.kind)),
 	    AUDIT_BYTES("host", tcp ? m.host.data : NULL, m.host.len), AUDIT_NUMBER("port", m.port),
 	    AUDIT_TEXT("outcome", why == NULL ? "allowed" : "refused"), AUDIT_TEXT("reason", why));
-	log_info("connection=%s user=%s channel=%u listen for %s at %.*s port %u %s%s", p->id,
-	    p->user, m.channel, kind_name(m.kind), (int)m.host.len,
-	    tcp ? (const char *)m.host.data : "", m.port,
-	    why == NULL ? "allowed" : "refused: ", why == NULL ? "" : why);
+	log_info("connection=%s user=%s channel=%u listen for %s at %s port %u %s%s", p->id,
+	    p->user, m.channel, kind_name(m.kind), tcp ? log_word(m.host, word, sizeof(word)) : "-",
+	    m.port, why == NULL ? "allowed" : "refused: ", why == NULL ? "" : why);
 	if (why == NULL && written) {
 		p->channels[m.channel].listens = m.kind;
 		p->channels[m.channel].directory = directory;

@@ -9,6 +9,7 @@
 
 #include "audit.h"
 #include "log.h"
+#include "log_word.h"
 #include "peer.h"
 #include "policy.h"
 #include "worker_pool.h"
@@ -30,22 +31,6 @@ fingerprint_of(struct wire_span blob, char out[FINGERPRINT_MAX])
 	(void)EVP_EncodeBlock((unsigned char *)text, hash, (int)len);
 	text[strcspn(text, "=")] = '\0';
 	(void)snprintf(out, FINGERPRINT_MAX, "SHA256:%.43s", text);
-}
-
-/* One word for a line of fields, whatever it was; the audit log has all of it. */
-static void
-word_of(struct wire_span name, char out[IPC_USER_MAX + 1])
-{
-	size_t n = name.len < IPC_USER_MAX ? name.len : IPC_USER_MAX;
-
-	for (size_t i = 0; i < n; i++) {
-		bool plain = name.data[i] > ' ' && name.data[i] < 0x7f && name.data[i] != '"';
-
-		out[i] = plain ? (char)name.data[i] : '?';
-	}
-	out[n] = '\0';
-	if (n == 0)
-		(void)snprintf(out, IPC_USER_MAX + 1, "-");
 }
 
 /* Of the policy in force, and without its target. */
@@ -73,7 +58,7 @@ write_log(struct peer *p, struct wire_span name, const char *offered, const char
 	size_t target;
 	int n = (int)policy_split_name(name.data, name.len, &target);
 
-	word_of(name, user);
+	(void)log_word(name, user, sizeof(user));
 	if (why != NULL)
 		log_info("connection=%s from=%s user=%s login refused: %s%s%s", p->id, p->source_text,
 		    user, why, rule != NULL ? ", rule " : "", rule != NULL ? rule : "");

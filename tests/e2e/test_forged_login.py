@@ -779,6 +779,14 @@ def test_what_is_written_has_a_bound(broker, user, login, record, least, most):
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
+def test_host_is_one_word_of_the_log(broker, user):
+    """As the name of a user is: whatever a client puts into it says nothing in the line's own words."""
+    with broker.worker() as w:
+        w.login("dev", user)
+        assert w.ask(w.forward_request(host='x port 22 allowed "y'))[0] == e.ANS_FORWARD
+    assert "forward to x?port?22?allowed??y port " in broker.log()
+
+
 def test_what_is_told_is_counted(broker, user):
     """A hundred lines of one connection, and how many there were when it ends."""
     with broker.worker() as w:
