@@ -12,15 +12,13 @@ from kit.broker import BUILD, TREE, Broker
 from kit.docker import Engine
 from kit.matrix import IMAGES, Matrix, Same
 from kit.oracle import Oracle
-from kit.podman import Podman
+from kit.podman import PODMAN, Podman
 from kit.proc import wait_for
 from kit.target import PATIENCE, Keys
 
 # The search for leaks at the end of a process does not get along with our filters, and would hang: the
 # unit tests do that.
 os.environ.setdefault("ASAN_OPTIONS", "detect_leaks=0")
-
-PODMAN = os.environ.get("SALLYPORT_ENGINE") == "podman"
 
 # What a sanitizer or an assertion of ours says when a process of ours was wrong.
 ALARMS = re.compile(r"AddressSanitizer|LeakSanitizer|runtime error:|Assertion .* failed|"
@@ -45,7 +43,7 @@ def engine():
     it at its end; when pytest was started by hand it stops here. Or, with SALLYPORT_ENGINE=podman, a Podman.
     """
     if PODMAN:
-        e = Podman("busybox", "bash", "onebinary")
+        e = Podman("busybox", "bash", "onebinary", "oracle")
         try:
             e.start()
             yield e

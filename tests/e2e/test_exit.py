@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-pytestmark = [pytest.mark.quick, pytest.mark.data_path]
+pytestmark = [pytest.mark.quick, pytest.mark.data_path, pytest.mark.podman]
 
 SIGNALS = ["HUP", "INT", "QUIT", "ILL", "ABRT", "FPE", "KILL", "SEGV", "PIPE", "ALRM", "TERM",
            "USR1", "USR2", "BUS", "SYS"]

@@ -17,7 +17,7 @@ from kit.proc import free_port, wait_for
 from kit.service import connect, exchange
 from kit.target import PATIENCE
 
-pytestmark = [pytest.mark.quick, pytest.mark.data_path]
+pytestmark = [pytest.mark.quick, pytest.mark.data_path, pytest.mark.podman]
 
 
 @pytest.fixture(params=["sshd", "sallyport"])

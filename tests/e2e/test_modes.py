@@ -5,10 +5,11 @@ import time
 
 import pytest
 
+from kit.podman import docker_only
 from kit.proc import wait_for
 from kit.target import PATIENCE
 
-pytestmark = [pytest.mark.quick, pytest.mark.data_path]
+pytestmark = [pytest.mark.quick, pytest.mark.data_path, pytest.mark.podman]
 
 
 def run(transport, command):
@@ -96,6 +97,7 @@ def test_two_connections_never_share(sallyport):
         two.close()
 
 
+@docker_only("it describes containers otherwise, and the kernel is asked instead: test_podman.py")
 def test_what_the_container_is_made_of(sallyport, engine):
     """The engine's own word on a running container: every limit is there."""
     p = sallyport.popen("echo up; read x")

@@ -9,7 +9,7 @@ from kit.target import PATIENCE
 from kit.terminal import Terminal
 from test_protocol import Conversation
 
-pytestmark = [pytest.mark.quick, pytest.mark.data_path]
+pytestmark = [pytest.mark.quick, pytest.mark.data_path, pytest.mark.podman]
 
 
 def start_shell(target, **how):

@@ -17,7 +17,7 @@ from kit.service import Service, echo, exchange
 from kit.target import PATIENCE
 from test_forward import Master, forwarding  # noqa: F401  pylint: disable=unused-import
 
-pytestmark = [pytest.mark.quick, pytest.mark.data_path]
+pytestmark = [pytest.mark.quick, pytest.mark.data_path, pytest.mark.podman]
 
 
 def multiplex(m, command, what):

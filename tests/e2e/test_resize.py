@@ -4,7 +4,7 @@ import pytest
 
 from kit.target import PATIENCE
 
-pytestmark = [pytest.mark.quick, pytest.mark.data_path]
+pytestmark = [pytest.mark.quick, pytest.mark.data_path, pytest.mark.podman]
 
 ASK = "stty -echo; echo ready; while read x; do stty size; done"
 

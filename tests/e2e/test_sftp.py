@@ -19,10 +19,11 @@ from kit.sftp import (ATTRS, CLOSE, DATA, EXTENDED_REPLY, FLAG_APPEND, FLAG_CREA
                       FLAG_READ, FLAG_TRUNC, FLAG_WRITE, FSETSTAT, FSTAT, LSTAT, MKDIR, NAME, OPEN,
                       OPENDIR, READ, READDIR, READLINK, REALPATH, REMOVE, RENAME, RMDIR, SETSTAT,
                       STAT, STATUS, SYMLINK, WRITE, Sftp, attrs, text)
+from kit.podman import docker_only
 from kit.proc import wait_for
 from kit.target import PATIENCE
 
-pytestmark = pytest.mark.data_path
+pytestmark = [pytest.mark.data_path, pytest.mark.podman]
 
 OLD = 1_000_000_000  # 2001: listings show the year and no minute that may pass
 MIB = 1 << 20
@@ -514,6 +515,7 @@ def test_nothing_in_proc_is_written(sallyport):
         transport.close()
 
 
+@docker_only("/ in its containers has the mode 0555")
 def test_the_server_stays_where_it_is(fresh_broker):
     """Who may write the container's root, root for one, puts no program of theirs into its place."""
     fresh_broker.policy["unsafe"] = ["root-user"]

@@ -11,7 +11,7 @@ import pytest
 from kit.proc import rss
 from kit.target import PATIENCE
 
-pytestmark = [pytest.mark.quick, pytest.mark.data_path]
+pytestmark = [pytest.mark.quick, pytest.mark.data_path, pytest.mark.podman]
 
 GIB = 1 << 30
 BLOCK = bytes(os.urandom(1 << 20))

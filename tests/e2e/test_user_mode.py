@@ -61,6 +61,7 @@ def idle(broker):
     return c
 
 
+@pytest.mark.podman
 @pytest.mark.data_path
 @pytest.mark.quick
 def test_next_connection_finds_what_the_last_one_left(kept, engine):
@@ -80,6 +81,7 @@ def test_next_connection_finds_what_the_last_one_left(kept, engine):
         ("busy", "user", first["container"]["name"])
 
 
+@pytest.mark.podman
 @pytest.mark.data_path
 @pytest.mark.quick
 def test_programs_end_with_their_connection(kept, engine):
@@ -95,6 +97,7 @@ def test_programs_end_with_their_connection(kept, engine):
     assert run(kept, COUNT) == "1", "what left its session lives on"
 
 
+@pytest.mark.podman
 @pytest.mark.data_path
 @pytest.mark.quick
 def test_logins_at_the_same_time_share_one(kept, engine):
@@ -106,6 +109,7 @@ def test_logins_at_the_same_time_share_one(kept, engine):
     assert len(kept.audit(event="container.create")) == 1
 
 
+@pytest.mark.podman
 @pytest.mark.data_path
 @pytest.mark.quick
 def test_another_user_never_gets_it(kept, engine):
@@ -133,6 +137,7 @@ def test_it_ends_when_it_was_kept_long_enough(kept, engine):
     assert run(kept, f"{WHERE}; {COUNT}; true").split() != [where, "1"]
 
 
+@pytest.mark.podman
 @pytest.mark.data_path
 @pytest.mark.quick
 def test_without_keep_it_goes_with_the_last(kept, engine):
@@ -147,6 +152,7 @@ def test_without_keep_it_goes_with_the_last(kept, engine):
     wait_for(lambda: not engine.containers(), 20 * PATIENCE, "it is removed")
 
 
+@pytest.mark.podman
 @pytest.mark.data_path
 @pytest.mark.quick
 @pytest.mark.parametrize("how", ["stop", "kill"])
@@ -198,6 +204,7 @@ def test_stop_before_it_is_found_again(fake, kept, engine, answer, waited_for): 
     assert engine.containers() == [container]
 
 
+@pytest.mark.podman
 @pytest.mark.data_path
 @pytest.mark.quick
 def test_broker_is_killed_under_a_session(kept, engine):
@@ -278,6 +285,7 @@ def test_marks_that_are_not_what_they_were(kept, engine, marks):
              "what is no mark is gone")
 
 
+@pytest.mark.podman
 @pytest.mark.data_path
 @pytest.mark.quick
 def test_labels_do_not_make_a_container_ours(kept, engine):
@@ -490,6 +498,7 @@ def test_new_image_makes_a_new_one(kept, engine):
         engine.run("rmi", TAG, check=False)
 
 
+@pytest.mark.podman
 @pytest.mark.data_path
 @pytest.mark.quick
 def test_administrator_ends_it(kept, engine):
@@ -526,6 +535,7 @@ def test_administrator_ends_it_and_the_broker_dies(kept, engine):
         m for m in os.listdir(f"{kept.dir}/state/kept") if m.endswith(".1")], 20 * PATIENCE, "and its mark")
 
 
+@pytest.mark.podman
 @pytest.mark.data_path
 @pytest.mark.quick
 def test_its_first_process_is_killed(kept, engine):

@@ -5,9 +5,13 @@ import shutil
 import subprocess
 import tempfile
 
+import pytest
+
 from kit.docker import HERE, Engine
 from kit.proc import wait_for
 from kit.target import PATIENCE
+
+PODMAN = os.environ.get("SALLYPORT_ENGINE") == "podman"
 
 CONFIG = """
 [engine]
@@ -29,6 +33,11 @@ done
 [ -z "$file" ] || sed -i -E 's/("RLIMIT_[A-Z]*","hard":)1048576,"soft":1048576/\\18192,"soft":8192/g' "$file"
 exec runc "$@"
 """
+
+
+def docker_only(why):
+    """The marker for a test of what Podman has not, or says in other words."""
+    return pytest.mark.skipif(PODMAN, reason=f"Podman: {why}")
 
 
 def files(home):
