@@ -104,6 +104,7 @@ free_channel(struct peer *p, struct peer_channel *channel)
 		container_release(channel->container, p);
 	free(channel->request);
 	p->n_channels -= takes_place(channel->kind);
+	p->n_listeners -= !takes_place(channel->kind);
 	memset(channel, 0, sizeof(*channel));
 }
 
@@ -564,7 +565,8 @@ session_claim(struct peer *p, uint32_t number, enum peer_channel_kind kind, cons
 
 	*ret_fault = "a second program on one channel, or more channels than allowed";
 	if (channel->state != CHANNEL_FREE ||
-	    (takes_place(kind) && p->n_channels >= p->decision.profile->channels))
+	    (takes_place(kind) ? p->n_channels >= p->decision.profile->channels
+			       : p->n_listeners >= IPC_LISTENERS_MAX))
 		return false;
 	channel->kind = kind;
 	return true;
@@ -579,6 +581,7 @@ session_request(struct peer *p, uint32_t number, const struct wire_reader *reque
 
 	channel->state = CHANNEL_WAITING;
 	p->n_channels += takes_place(channel->kind);
+	p->n_listeners += !takes_place(channel->kind);
 	channel->container = container_for_channel(p, text);
 	if (channel->container == NULL || keep_request(channel, request) < 0) {
 		session_refuse(p, number, IPC_START_FAILED, text);

@@ -47,7 +47,6 @@
 #define LAST_TURNS       8    /* for what a worker that has exited left in its pair */
 #define RECORDS_BURST    1000 /* at once; then one in a millisecond: an honest worker is far below */
 #define REFUSAL_BYTES    4096  /* what a refusal counts for beside its lines: 16 in a second */
-#define LOGIN_BYTES      2048  /* what is written of a connection's beginning and end */
 #define LOG_LINES        20    /* of one worker at once */
 #define LOG_INTERVAL_MS  50    /* then one each */
 #define REST_MS          20    /* for a worker that says more than that */
@@ -148,6 +147,7 @@ free_peer(struct peer *p)
 	fd_close(&p->pidfd);
 	p->grant = policy_grant_unref(p->grant);
 	shadow_forget(&p->shadow);
+	write_budget_give(p->broker->write_budgets, p->budget, clock_now_ms());
 	worker_pool_peer_gone(p->broker->workers, p, was_ready);
 	free(p);
 }
@@ -398,10 +398,13 @@ on_records(evutil_socket_t fd, short what, void *arg)
 		}
 		if (r == 0) {
 			uint64_t before = written(p);
+			bool counts = p->budget !=
+			    NULL; /* not the login itself: who repeats it keeps nobody from working */
 
 			p->record_credit--;
 			r = dispatch(p, record, len, &fault);
-			charge_written(p, before);
+			if (counts)
+				charge_written(p, before);
 			p->record_ms = clock_now_ms(); /* nobody earns credit by what they cost */
 			explicit_bzero(record, len);   /* a transcript holds the shared secret */
 		}
@@ -596,7 +599,6 @@ discard(struct peer *p)
 	fd_close(&p->place_fd);
 	fd_close(&p->ipc_fd);
 	fd_close(&p->log_fd);
-	write_budget_give(p->broker->write_budgets, p->budget, clock_now_ms());
 	free(p);
 }
 
@@ -767,7 +769,6 @@ peer_logged_in(struct peer *p)
 		peer_end(p, "out of memory");
 		return;
 	}
-	write_budget_spend(p->budget, LOGIN_BYTES);
 	bound_unread(p);
 	(void)set_deadline(p, 0);
 }

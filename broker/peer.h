@@ -144,9 +144,10 @@ struct peer {
 	struct activity activity;   /* by the worker's own word */
 	struct container *container; /* mode "connection": shared; mode "session": the next channel's */
 	struct peer_channel channels[IPC_CHANNEL_MAX];
-	unsigned n_channels; /* that are not free, without listeners */
-	unsigned refused;    /* IPC_REFUSED so far */
-	unsigned strangers;  /* logins refused so far of who has proven nothing */
+	unsigned n_channels;  /* that are not free, without listeners */
+	unsigned n_listeners; /* each of them a process in the container, or on the way there */
+	unsigned refused;     /* IPC_REFUSED so far */
+	unsigned strangers;   /* logins refused so far of who has proven nothing */
 
 	const char *dismissal; /* why it has been told to go, static text; NULL: it was not */
 	struct log_budget log_budget; /* of the worker's own lines */

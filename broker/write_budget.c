@@ -71,6 +71,8 @@ void
 write_budget_spend(struct write_budget *b, int64_t bytes)
 {
 	b->left -= bytes;
+	if (b->left < -WRITE_BUDGET_BURST)
+		b->left = -WRITE_BUDGET_BURST;
 }
 
 static void

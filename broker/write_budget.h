@@ -33,6 +33,7 @@ void write_budget_give(struct write_budgets *all, struct write_budget *b, int64_
 
 /* Bytes that may be written now; 0 or less: none for a while. */
 int64_t write_budget_left(struct write_budget *b, int64_t now_ms);
+/* The debt has an end: after so much time in which nothing is written there is something left again. */
 void write_budget_spend(struct write_budget *b, int64_t bytes);
 
 #endif

@@ -66,7 +66,9 @@ enum ipc_id {
 #define IPC_TEXT_MAX       1024  /* sentences for the user */
 #define IPC_DETAIL_MAX     256   /* what a request that the worker refused was about */
 #define IPC_CHANNEL_MAX    64    /* worker's channel numbers are below this */
-#define IPC_START_FDS      4 /* descriptors of a program without a terminal: ctl and three pipes */
+#define IPC_LISTENERS_MAX \
+	48 /* of them for listeners; the others are for a shell, and for what comes to them */
+#define IPC_START_FDS 4 /* descriptors of a program without a terminal: ctl and three pipes */
 #define IPC_PIPE_FDS \
 	4 /* of an accepted connection on the data path "engine": two pipes, all ends */
 #define IPC_STREAM_FDS \

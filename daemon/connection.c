@@ -647,6 +647,9 @@ static enum worker_exit
 finish(struct connection *c)
 {
 	(void)!activity_tell(&c->activity, &c->ask, true);
+	if (c->held != NULL)
+		ssh_message_free(c->held);
+	c->held = NULL;
 	for (unsigned i = 0; i < c->n_channels; i++)
 		channel_drop(&c->channels[i]);
 	if (c->goodbye[0] != '\0')

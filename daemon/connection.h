@@ -81,6 +81,7 @@ struct connection {
 	struct channel *asking;
 	bool agent_wanted; /* by the client, for programs that start later */
 	bool agent_asked;
+	ssh_message held; /* what came behind the wish for the agent, until that is listened for; or NULL */
 	struct exec_stream *streams[CONNECTION_STREAMS];
 	unsigned n_streams;
 	unsigned first; /* channel that may send first next time: the one after the last that did */

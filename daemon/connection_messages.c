@@ -12,7 +12,6 @@
 
 #define MESSAGES_LEFT UINT64_MAX /* in place of a number of packets seen: libssh may hold more */
 #define REPLIES_MAX   1024       /* that may wait for a client that asks and does not read */
-#define LISTENERS_MAX 48         /* the other numbers are for a shell, and for what comes to them */
 #define REPLIES_EARLY 64         /* the same before it has logged in */
 
 /* As under sshd listeners are none of the channels that a login has so many of. */
@@ -74,7 +73,8 @@ connection_free_channel(struct connection *c, enum channel_kind kind)
 	uint32_t number = 0;
 
 	count_channels(c, &channels, &listeners);
-	if (kind == CHANNEL_LISTENER ? listeners >= LISTENERS_MAX : channels >= c->grants.max_channels)
+	if (kind == CHANNEL_LISTENER ? listeners >= IPC_LISTENERS_MAX
+				     : channels >= c->grants.max_channels)
 		return NULL;
 	while (number < IPC_CHANNEL_MAX && c->channels[number].state != CHANNEL_UNUSED)
 		number++;
@@ -287,11 +287,14 @@ connection_take_messages(struct connection *c)
 	for (int i = 0; i < CONNECTION_MESSAGES_PER_TURN && !c->ending && c->asking == NULL &&
 	     connection_may_read(c);
 	     i++) {
-		/* Before what came behind the wish: what starts later finds it listened for. */
+		m = c->held != NULL ? c->held : ssh_message_get(c->session);
+		c->held = NULL;
+		/* The wish may have been read just now, before m: what starts behind it finds the agent listened for. */
 		forward_agent(c);
-		if (c->asking != NULL || c->ending)
+		if (c->asking != NULL) {
+			c->held = m;
 			break;
-		m = ssh_message_get(c->session);
+		}
 		if (m == NULL) {
 			c->seen_packets = connection_other_packets(c);
 			return true;

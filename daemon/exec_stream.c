@@ -679,7 +679,8 @@ let_connection_go(struct exec_stream *s, bool flush)
 	if (is_carried(s) && s->listener->flush_until < s->flush_until)
 		s->listener->flush_until = s->flush_until;
 	fd_close(&s->fds[OUT]);
-	if (!flush || s->fds[IN] < 0)
+	/* Without room for that now there will be, or its time is over. */
+	if (!flush || (s->fds[IN] < 0 && has_room(s, 2 * SMALL_MAX)))
 		give_up_connection(s);
 }
 
@@ -759,6 +760,9 @@ exec_stream_serve(struct exec_stream *s, const struct pollfd pfds[EXEC_STREAM_FD
 	if (s->carried == NULL && s->let_go && clock_now_ms() >= s->flush_until &&
 	    has_room(s, 2 * SMALL_MAX))
 		give_up_connection(s);
+	/* What it has to say itself comes before what its connections have. */
+	if (s->carried != NULL)
+		send_out(s);
 	take_ctl(s);
 	if (take_input(s))
 		tell_size(s);

@@ -405,8 +405,12 @@ ssh_buffer_get_data(ssh_buffer buffer, void *data, uint32_t len)
 
 	resolve();
 	n = real_get_data(buffer, data, len);
-	if (hooks.sign == NULL || n != len)
+	if (hooks.sign == NULL)
 		return n;
+	if (n != len) {
+		hooks.packet.read = NOTHING; /* the message breaks off */
+		return n;
+	}
 	look_for_pty(buffer, data, len);
 	look_for_sessions(data, len);
 	if ((uintptr_t)data % alignof(max_align_t) != 0)

@@ -15,8 +15,12 @@
 #include <sys/socket.h>
 
 #include "address.h"
+#include "clock.h"
 #include "ctl.h"
 #include "fd.h"
+
+#define CONNECT_MS \
+	120000 /* to all addresses of a name together: whoever answers for it may name many */
 
 /* 0: connected or on the way there; or -errno. */
 static int
@@ -77,8 +81,10 @@ attempt_start(struct attempt *a, const struct guest_connect *to, int *ctl, int64
 	memcpy(a->networks, to->networks, sizeof(a->networks));
 	a->give_up_at = now_ms + LOOKUP_MS;
 	r = lookup_start(&a->lookup, to->name);
-	if (r < 0)
-		fail_lookup(a, -r);
+	if (r < 0) {
+		ctl_send_failed(a->ctl, GUEST_FAIL_FORK, -r);
+		attempt_drop(a);
+	}
 }
 
 /* Nothing else is ever connected to. */
@@ -103,7 +109,7 @@ take_answer(struct attempt *a)
 
 	if (!lookup_read(&a->lookup, &found))
 		return;
-	a->give_up_at = 0;
+	a->give_up_at = clock_now_ms() + CONNECT_MS;
 	if (found.error != 0) {
 		fail_lookup(a, (int)found.error);
 		return;
@@ -171,8 +177,14 @@ attempt_reaped(struct attempt *a, pid_t pid)
 void
 attempt_tick(struct attempt *a, int64_t now_ms)
 {
-	if (a->used && a->give_up_at != 0 && now_ms >= a->give_up_at)
+	if (!a->used || a->give_up_at == 0 || now_ms < a->give_up_at)
+		return;
+	if (a->lookup.fd >= 0) {
 		fail_lookup(a, ETIMEDOUT);
+	} else {
+		ctl_send_failed(a->ctl, GUEST_FAIL_CONNECT, ETIMEDOUT);
+		attempt_drop(a);
+	}
 }
 
 void

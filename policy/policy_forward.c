@@ -356,6 +356,24 @@ add_lead(const struct cidr *c, struct policy_destination *ret)
 	ret->n++;
 }
 
+/*
+ * Whether looking a name up may lead anywhere but to the container itself: for its loopback there is "localhost", and a
+ * question to a name server leaves the container.
+ */
+static bool
+leads_beyond(const struct policy_destination *to)
+{
+	for (size_t i = 0; i < to->n_networks; i++) {
+		const struct network *n = &to->networks[i];
+		struct cidr c = { .family = n->v6 ? AF_INET6 : AF_INET, .bits = n->bits };
+
+		memcpy(c.address, n->bytes, sizeof(n->bytes));
+		if (!is_loopback(&c))
+			return true;
+	}
+	return false;
+}
+
 const char *
 policy_refuse_forward(const struct policy_profile *profile, const void *host, size_t len,
     uint32_t port, struct policy_destination *ret)
@@ -378,7 +396,7 @@ policy_refuse_forward(const struct policy_profile *profile, const void *host, si
 	} else if (!network_is_name(host, len)) {
 		ret->n_networks = 0;
 		return "This is neither an address in its usual form nor a name that can be looked up.";
-	} else if (ret->n_networks > 0) {
+	} else if (leads_beyond(ret)) {
 		return NULL;
 	}
 	ret->n_networks = 0;

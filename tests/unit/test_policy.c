@@ -922,7 +922,7 @@ test_forward(void **state)
 	policy_unref(p);
 }
 
-/* Every target is the container, with the port: twice as many networks as there are targets. */
+/* Nearly every target is the container, with the port: nearly twice as many networks as there are targets. */
 static void
 test_forward_to_most_networks(void **state)
 {
@@ -936,16 +936,19 @@ test_forward_to_most_networks(void **state)
 	    "{ \"sallyport_policy\": 1, \"users\": {}, \"profiles\": { \"p\": { \"container\": "
 	    "{ \"image\": \"debian:12\" }, \"session\": { \"forward\": { \"local\": [ ");
 	for (int i = 0; i < 64; i++)
-		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s\"container:1-%d\"",
-		    i > 0 ? ", " : "", 100 + i);
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s\"%s:1-%d\"",
+		    i > 0 ? ", " : "", i == 62 ? "192.0.2.0/24" : "container", 100 + i);
 	(void)snprintf(text + used, sizeof(text) - used,
 	    " ] } } } }, \"rules\": [ { \"id\": \"r\", \"use\": \"p\" } ] }");
 	p = parse(text);
 	assert_null(policy_refuse_forward(find_profile(p, "p"), "example.org", 11, 100, &to));
 	assert_int_equal(to.n, 0);
-	assert_int_equal(to.n_networks, POLICY_NETWORKS_MAX);
-	assert_null(policy_refuse_forward(find_profile(p, "p"), "example.org", 11, 163, &to));
-	assert_int_equal(to.n_networks, 2);
+	assert_int_equal(to.n_networks, POLICY_NETWORKS_MAX - 1);
+	assert_null(policy_refuse_forward(find_profile(p, "p"), "example.org", 11, 162, &to));
+	assert_int_equal(to.n_networks, 3);
+	/* The container's own loopback alone is no reason to ask anybody. */
+	assert_non_null(policy_refuse_forward(find_profile(p, "p"), "example.org", 11, 163, &to));
+	assert_int_equal(to.n_networks, 0);
 	assert_non_null(policy_refuse_forward(find_profile(p, "p"), "example.org", 11, 164, &to));
 	assert_int_equal(to.n_networks, 0);
 	assert_null(policy_refuse_forward(find_profile(p, "p"), "localhost", 9, 100, &to));

@@ -44,6 +44,9 @@ it_grows_up_to_its_burst(void **state)
 	assert_int_equal(write_budget_left(b, 1010), 0);
 	assert_int_equal(write_budget_left(b, 1011), WRITE_BUDGET_PER_MS);
 	assert_int_equal(write_budget_left(b, 1000000), WRITE_BUDGET_BURST);
+	for (unsigned i = 0; i < 100; i++)
+		write_budget_spend(b, WRITE_BUDGET_BURST);
+	assert_int_equal(write_budget_left(b, 1000000), -WRITE_BUDGET_BURST);
 	write_budget_give(all, b, 1000000);
 }
 
