@@ -52,9 +52,8 @@ def test_client_dies(broker, engine, user, how):
     all_gone(engine)
 
 
-@modes
-def test_client_closes_only_the_connection(broker, engine, user):
-    transport = broker.target.paramiko(user)
+def test_client_closes_only_the_connection(broker, engine):
+    transport = broker.target.paramiko()
     c = transport.open_session()
     c.settimeout(20 * PATIENCE)
     c.exec_command(CLINGING)
