@@ -645,8 +645,13 @@ receive(struct exec_stream *s)
 void
 exec_stream_resize(struct exec_stream *s, const struct ipc_pty *size)
 {
+	/* What was typed before it goes before it, as far as the guest takes it, and what comes later after it. */
+	bool is_next = s->fds[STREAM] >= 0 && take_input(s);
+
 	s->size = *size;
 	s->resized = true;
+	if (is_next)
+		tell_size(s);
 }
 
 /* Nothing that is to be sent is left, or will come. */

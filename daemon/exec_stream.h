@@ -39,7 +39,10 @@ struct exec_stream *exec_stream_accept(struct exec_stream *listener);
 /* The channel has its ends of the connection: ours of in (to read) and out (to write), non-blocking; taken. */
 void exec_stream_open(struct exec_stream *s, int *in, int *out);
 
-/* The terminal has another size. It does not overtake what was written before it. */
+/*
+ * The terminal has another size. It does not overtake what was written before it, and what is written later does not
+ * overtake it, as long as the guest takes what is written.
+ */
 void exec_stream_resize(struct exec_stream *s, const struct ipc_pty *size);
 
 /*

@@ -316,6 +316,55 @@ test_input_keeps_to_its_credit(void **state)
 	assert_int_equal(errno, EPIPE);
 }
 
+/* What was typed and the sizes, all before the next turn: in the order in which they came. */
+static void
+test_sizes_keep_their_place(void **state)
+{
+	struct fixture *f = *state;
+	struct stream_frame frame;
+
+	greet(f, 100);
+	for (uint32_t i = 0; i < 3; i++) {
+		assert_int_equal(write(f->in, "ab", 2), 2);
+		exec_stream_resize(f->s, &(struct ipc_pty){ .columns = 7 + i, .rows = 5 });
+	}
+	assert_int_equal(write(f->in, "c", 1), 1);
+	turns(f);
+	for (uint32_t i = 0; i < 3; i++) {
+		assert_true(hear(f, &frame));
+		assert_int_equal(frame.kind, STREAM_INPUT);
+		assert_true(wire_span_is(frame.data, "ab"));
+		assert_true(hear(f, &frame));
+		assert_int_equal(frame.kind, STREAM_SIZE);
+		assert_int_equal(frame.size.columns, 7 + i);
+	}
+	assert_true(hear(f, &frame));
+	assert_true(wire_span_is(frame.data, "c"));
+	assert_false(hear(f, &frame));
+}
+
+/* More of them than there is room for, to a guest that does not read: the last one comes. */
+static void
+test_sizes_without_room(void **state)
+{
+	struct fixture *f = *state;
+	struct stream_frame frame = { .kind = STREAM_SIZE };
+	uint32_t last = 0;
+
+	greet(f, 100);
+	for (uint32_t i = 1; i <= 100000; i++)
+		exec_stream_resize(f->s, &(struct ipc_pty){ .columns = i, .rows = 5 });
+	for (;;) {
+		turns(f);
+		if (!hear(f, &frame))
+			break;
+		assert_int_equal(frame.kind, STREAM_SIZE);
+		assert_true(frame.size.columns > last);
+		last = frame.size.columns;
+	}
+	assert_int_equal(last, 100000);
+}
+
 /* As much as was given is kept for a channel that does not read; ctl gets past it; then more is given. */
 static void
 test_output_keeps_to_its_credit(void **state)
@@ -841,6 +890,8 @@ main(void)
 		CASE(test_there_and_back),
 		CASE(test_pieces),
 		CASE(test_input_keeps_to_its_credit),
+		CASE(test_sizes_keep_their_place),
+		CASE(test_sizes_without_room),
 		CASE(test_output_keeps_to_its_credit),
 		CASE(test_closed_by_the_channel),
 		CASE(test_let_go),
