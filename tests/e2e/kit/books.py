@@ -39,8 +39,10 @@ class Books:
         self.memory = self.resident()
 
     def _mounts(self):
+        """The engine's and the broker's own: others may work beside them."""
+        ours = tuple(f"{path}/" for path in (self.engine.directory, os.path.dirname(self.engine.socket), self.broker.dir))
         with open("/proc/self/mounts", encoding="utf-8") as f:
-            return sum(self.engine.directory in line or "sallyport" in line for line in f)
+            return sum(line.split()[1].startswith(ours) for line in f)
 
     def _shims(self):
         """What holds a container of this engine, or an exec in one."""

@@ -164,17 +164,9 @@ class Session:
             for _ in range(self.random.randrange(1, 30)):
                 columns, rows = self.random.randrange(1, 500), self.random.randrange(1, 500)
                 c.resize_pty(columns, rows)
-
-            def holds():
-                c.sendall(b"\n")
-                said = lines.readline()
-                if said == f"{rows} {columns}\r\n".encode():
-                    return True
-                # By the engine, sizes go another way than what is typed.
-                assert self.user.startswith("far-"), (self.user, said, rows, columns)
-                return False
-
-            wait_for(holds, 90 * PATIENCE, f"{self.user} has the last size")
+            c.sendall(b"\n")
+            said = lines.readline()
+            assert said == f"{rows} {columns}\r\n".encode(), (self.user, said, rows, columns)
             if self.random.random() < 0.5:
                 c.sendall(b"\4")
                 assert c.recv_exit_status() == 0
