@@ -95,7 +95,7 @@ PROTECTIONS = {
         "if (listener->state != CHANNEL_RUNNING || listener->kind != CHANNEL_LISTENER)\n"
         "\t\treturn ANSWER_E_PEER_FAULT;": ""}),
     "number-of-channels": (FORGED + "test_more_channels_than_allowed", {
-        " ||\n\t    (takes_place(kind) && p->n_channels >= p->decision.profile->channels))": ")"}),
+        "(takes_place(kind) ? p->n_channels >= p->decision.profile->channels": "(takes_place(kind) ? false"}),
     "close-of-a-free-channel": (FORGED + "test_close_of_a_channel_that_was_never_opened", {
         "if (p->channels[m.channel].state == CHANNEL_FREE)\n\t\treturn ANSWER_E_PEER_FAULT;": ""}),
     "environment": (FORGED + "test_environment_is_the_profile_s", {
