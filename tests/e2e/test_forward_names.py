@@ -102,9 +102,10 @@ def names(network):
 def broker(fresh_broker, network, neighbours, keys):
     web, _ = neighbours
     base = profile(argv=BASH, network=NETWORK, dns=[network], session={"channels": 64, "forward": {
-        "local": [f"{web.address}:{SERVICE}", "container:7001-7002", f"192.0.2.0/24:{SERVICE}", f"{web.subnet}:7003"]}})
+        "local": [f"{web.address}:{SERVICE}", "container:7001-7002", f"192.0.2.0/24:{SERVICE}", "192.0.2.0/24:7001",
+                  f"{web.subnet}:7003"]}})
     alone = profile("sallyport-test/oracle:latest", argv=BASH, session={"forward": {
-        "local": ["container:8080"]}})
+        "local": ["container:8080-8081", "192.0.2.0/24:8080"]}})
     profiles = {"named": base, "keeps": kept(base), "alone": alone}
     fresh_broker.policy.update(
         users={user: {"keys": keys.public()} for user in profiles}, profiles=profiles,
@@ -182,6 +183,10 @@ def test_without_a_network(broker):
     r = stdio(broker, "ip6-localhost:8080", user="alone", stdin=b"x")
     assert r.returncode == 255 and b"open failed" in r.stderr
     assert why(broker, since) == "No name server of the container answers."
+    # For the loopback alone nobody is asked.
+    since = broker.log_size()
+    assert stdio(broker, "ip6-localhost:8081", user="alone", stdin=b"x").returncode == 255
+    assert why(broker, since) == "Forwarding to this address and port is not allowed for this login."
 
 
 def test_name_of_two(broker, neighbours):

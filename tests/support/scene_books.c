@@ -229,7 +229,7 @@ is_busy(const struct scene_channel *ch)
 
 /*
  * A program, a connection or a listener for this channel was asked for, and there will be one answer. Whether the
- * channel is free for it, and not one too many: listeners have only to be free.
+ * channel is free for it, and not one too many, of listeners or of the others.
  */
 static bool
 claim(struct scene_worker *w, uint32_t channel, uint8_t id)
@@ -237,16 +237,20 @@ claim(struct scene_worker *w, uint32_t channel, uint8_t id)
 	struct scene_channel *ch = &w->channels[channel];
 	unsigned most = w->user == SCENE_ALICE ? 3 : 5;
 	bool busy = is_busy(ch);
+	unsigned listeners = 0;
 	unsigned n = 0;
 
-	for (unsigned c = 0; c < IPC_CHANNEL_MAX; c++)
-		n += is_busy(&w->channels[c]) && !w->channels[c].listener &&
-		    w->channels[c].listens == 0;
+	for (unsigned c = 0; c < IPC_CHANNEL_MAX; c++) {
+		bool listens = w->channels[c].listener || w->channels[c].listens > 0;
+
+		n += is_busy(&w->channels[c]) && !listens;
+		listeners += is_busy(&w->channels[c]) && listens;
+	}
 	ch->starts += id == IPC_REQ_START;
 	ch->forwards += id == IPC_REQ_FORWARD;
 	ch->listens += id == IPC_REQ_LISTEN;
 	ch->accepts += id == IPC_ACCEPTED;
-	return !busy && (n < most || id == IPC_REQ_LISTEN);
+	return !busy && (id == IPC_REQ_LISTEN ? listeners < IPC_LISTENERS_MAX : n < most);
 }
 
 static bool
