@@ -17,7 +17,7 @@ struct attempt {
 	int ctl;
 	int fd; /* is being connected; -1 while the name is looked up */
 	struct lookup lookup;
-	int64_t give_up_at; /* ms: of the lookup; 0: there is none */
+	int64_t give_up_at; /* ms: of the lookup, then of all that came of it; 0: there was none */
 	/* What the answer is compared with. */
 	uint32_t n_networks;
 	struct network networks[GUEST_NETWORKS_MAX];

@@ -279,10 +279,10 @@ class Worker:
         assert self.auth(user, key.algorithm, key.blob, signature) == "accepted"
 
     @staticmethod
-    def start_request(channel=0, command="sleep 1000", kind=EXEC, pty=None, env=(), display=None):
-        """display: the listener's channel, the display's number, the screen's."""
+    def start_request(channel=0, command="sleep 1000", kind=EXEC, pty=None, env=(), display=None, modes=b""):
+        """display: the listener's channel, the display's number, the screen's; modes: of the terminal."""
         record = bytes([START]) + u32(channel) + bytes([kind]) + string(command)
-        record += b"\0" if pty is None else b"\1" + string(pty[0]) + b"".join(map(u32, pty[1:]))
+        record += b"\0" if pty is None else b"\1" + string(pty[0]) + b"".join(map(u32, pty[1:])) + string(modes)
         record += b"\0" if display is None else b"\1" + b"".join(map(u32, display))
         return record + u32(len(env)) + b"".join(string(n) + string(v) for n, v in env)
 

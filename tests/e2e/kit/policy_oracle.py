@@ -300,6 +300,14 @@ def in_ports(target, port):
     return int(first) <= port <= int(last or first)
 
 
+def is_its_own(target):
+    """"beyond its loopback": whether there is nothing but that behind it."""
+    host = target.rpartition(":")[0].strip("[]")
+    return host == "container" or any(
+        ipaddress.ip_network(host).version == own.version and ipaddress.ip_network(host).subnet_of(own)
+        for own in (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1")))
+
+
 def judge_forward(profile, to):
     host, _, port = to.rpartition(":")
     host = host.strip("[]")
@@ -307,9 +315,9 @@ def judge_forward(profile, to):
         addresses = (["::1", "127.0.0.1"] if host.lower() == "localhost" else
                      [str(ipaddress.ip_address(host))])
     except ValueError:
-        # A name: the port decides whether it is looked up.
+        # A name: the port decides whether it is looked up, of targets that are more than the loopback.
         return profile["container"]["mode"] != "session" and is_name(host) and any(
-            in_ports(t, int(port)) for t in profile["session"]["forward"]["local"])
+            in_ports(t, int(port)) and not is_its_own(t) for t in profile["session"]["forward"]["local"])
     # "the loopback's address of their family"
     addresses += {"0.0.0.0": ["127.0.0.1"], "::": ["::1"]}.get(addresses[0], [])
     return profile["container"]["mode"] != "session" and any(
