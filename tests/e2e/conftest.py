@@ -146,7 +146,11 @@ def fresh_broker(engine, keys):
             check_log(b, 0)
     finally:
         b.close()
-    wait_for(lambda: not engine.containers(), 20 * PATIENCE, "the containers of this test are gone")
+    try:
+        wait_for(lambda: not engine.containers(), 20 * PATIENCE, "the containers of this test are gone")
+    except AssertionError:
+        engine.empty()  # it is this test's fault, and not to be all later ones'
+        raise
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ class Engine:
         self._script("stop", 120)
 
     def empty(self):
-        """Of what a run has left that was cut short while it was down."""
+        """Of all containers: what a run has left that was cut short, or a test that has failed."""
         for left in self.run("ps", "-aq").split():
             self.run("rm", "-f", "-v", left)
 
