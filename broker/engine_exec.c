@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Further processes in containers, a bounded number at a time: each takes the engine tens of milliseconds outside of
- * any container's limits, and one that is busy with them for seconds answers nobody else either. Runs in the broker.
+ * any container's limits, and one that is busy with them for seconds answers nobody else either. What it still does for
+ * a process after it has answered its start is not counted: nothing tells when that is done. Runs in the broker.
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -14,17 +15,11 @@
 #include "engine_json_write.h"
 #include "engine_priv.h"
 #include "engine_request.h"
-#include "fd.h"
 
 #define AT_A_TIME \
 	4 /* for each container that may start at a time: an exec is made, and then it is started */
 #define PATH_CAP  (ENGINE_ID_LEN + 64)
 #define QUEUE_MAX 1024 /* that wait: starts of containers have to find a place as well */
-/*
- * The engine says that it has begun before it has: the process is there when its stream is read from. So long a start
- * keeps its place for that at most, as a process may have nothing to say.
- */
-#define SPEAK_MS 250
 
 /* The making of one, or its start. */
 struct engine_exec_call {
@@ -36,8 +31,6 @@ struct engine_exec_call {
 	const struct engine_op *op;
 	struct event *patience; /* while it waits for its turn */
 	struct engine_call *step;
-	int stream;           /* of a start that was answered, until it is given away; or -1 */
-	struct event *speaks; /* when something can be read from it */
 	engine_done_fn *done; /* NULL: nobody waits for it any more */
 	void *arg;
 };
@@ -64,40 +57,8 @@ exec_free(struct engine_exec_call *x)
 	move_to(x, NULL);
 	if (x->patience != NULL)
 		event_free(x->patience);
-	if (x->speaks != NULL)
-		event_free(x->speaks);
-	fd_close(&x->stream);
 	free(x->body);
 	free(x);
-}
-
-/* The process runs, or has nothing to say: the stream is its owner's, and the place free. */
-static void
-on_speaks(evutil_socket_t fd, short what, void *arg)
-{
-	struct engine_exec_call *x = arg;
-	struct engine *e = x->call.engine;
-	struct engine_result result = { .sentence = "", .id = "", .warning = "", .stream = &x->stream };
-
-	(void)fd;
-	(void)what;
-	move_to(x, NULL);
-	x->done(x->arg, &result);
-	exec_free(x);
-	engine_kick(e);
-}
-
-/* False: there is no memory to wait with. */
-static bool
-await_speech(struct engine_exec_call *x, const struct engine_result *result)
-{
-	struct timeval tv = clock_timeval(SPEAK_MS);
-
-	x->speaks = event_new(x->call.engine->base, *result->stream, EV_READ, on_speaks, x);
-	if (x->speaks == NULL || event_add(x->speaks, &tv) < 0)
-		return false;
-	x->stream = fd_steal(result->stream);
-	return true;
 }
 
 static void
@@ -109,9 +70,6 @@ on_answered(void *arg, const struct engine_result *result)
 	    result->error == ENGINE_OK;
 
 	x->step = NULL;
-	if (x->done != NULL && result->error == ENGINE_OK && result->stream != NULL &&
-	    await_speech(x, result))
-		return;
 	/* The place is free before the owner hears of it, so that the start may take it. */
 	move_to(x, NULL);
 	if (x->done != NULL)
@@ -220,7 +178,6 @@ begin(struct engine *e, const struct engine_op *op, const char *path, const char
 		return -ENOMEM;
 	x->call = (struct engine_call){ .engine = e, .cancel = cancel_exec };
 	x->op = op;
-	x->stream = -1;
 	x->done = done;
 	x->arg = arg;
 	(void)snprintf(x->path, sizeof(x->path), "%s", path);
