@@ -398,8 +398,8 @@ on_records(evutil_socket_t fd, short what, void *arg)
 		}
 		if (r == 0) {
 			uint64_t before = written(p);
-			bool counts = p->budget !=
-			    NULL; /* not the login itself: who repeats it keeps nobody from working */
+			/* Not the login itself: who repeats it keeps nobody from working. */
+			bool counts = p->budget != NULL;
 
 			p->record_credit--;
 			r = dispatch(p, record, len, &fault);

@@ -145,7 +145,7 @@ struct peer {
 	struct container *container; /* mode "connection": shared; mode "session": the next channel's */
 	struct peer_channel channels[IPC_CHANNEL_MAX];
 	unsigned n_channels;  /* that are not free, without listeners */
-	unsigned n_listeners; /* each of them a process in the container, or on the way there */
+	unsigned n_listeners; /* the others: IPC_LISTENERS_MAX at most */
 	unsigned refused;     /* IPC_REFUSED so far */
 	unsigned strangers;   /* logins refused so far of who has proven nothing */
 

@@ -199,6 +199,8 @@ stop(struct service *s)
 	s->stop_since = clock_now_ms();
 	log_info("stopping: no new connections, %u are open",
 	    worker_pool_counts(s->broker.workers).connections);
+	/* What was left out so far is not said later any more. */
+	worker_pool_log_summary(s->broker.workers);
 	audit_note(s->broker.audit, "service.stop", NULL,
 	    AUDIT_NUMBER("connections", worker_pool_counts(s->broker.workers).connections));
 	/* The manager's own patience does not know limits.drain. */
