@@ -294,7 +294,13 @@ def test_scp_of_today(same, program, tmp_path):
 
 @copy_programs("scp old")
 def test_scp_of_old(same, program, tmp_path):
-    said, there, here = same(lambda t: there_and_back(t, tmp_path, program(t.kept(), True)))
+    def work(target):
+        said, there, here = there_and_back(target, tmp_path, program(target.kept(), True))
+        if same.image == "busybox" and program is pscp:
+            # Where no scp answers pscp ends its download with 0 or with 1, as it happens, with sshd as with us.
+            said[1:] = [(code in (0, 1), out, err) for code, out, err in said[1:]]
+        return said, there, here
+    said, there, here = same(work)
     if same.image == "busybox":
         same.note = NO_PROGRAM
         assert not any(n.startswith("back") for n in here) and b"tree" not in there, said
