@@ -34,8 +34,8 @@
 static bool
 public_half_is(ssh_key key, struct wire_span blob)
 {
+	static uint8_t bytes[IPC_BLOB_MAX];
 	char *base64 = NULL;
-	uint8_t bytes[IPC_BLOB_MAX];
 	size_t len;
 	bool same = false;
 
@@ -55,7 +55,7 @@ public_half_is(ssh_key key, struct wire_span blob)
 static bool
 add_host_key(struct connection *c, struct wire_span blob, char *why, size_t cap)
 {
-	char text[DUMMY_KEY_TEXT_MAX];
+	static char text[DUMMY_KEY_TEXT_MAX];
 	ssh_key key = NULL;
 
 	if (dummy_key_format(blob, text) < 0 ||

@@ -78,9 +78,10 @@ int
 dummy_key_format(struct wire_span blob, char out[DUMMY_KEY_TEXT_MAX])
 {
 	static const char magic[] = "openssh-key-v1"; /* its NUL is part of it */
-	uint8_t private[BINARY_MAX];
-	uint8_t binary[BINARY_MAX];
-	char base64[DUMMY_KEY_TEXT_MAX - 128];
+	/* Not on the stack, of which each worker would keep every page for good. */
+	static uint8_t private[BINARY_MAX];
+	static uint8_t binary[BINARY_MAX];
+	static char base64[DUMMY_KEY_TEXT_MAX - 128];
 	struct wire_writer sec;
 	struct wire_writer w;
 
