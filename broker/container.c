@@ -372,7 +372,8 @@ check_engine(struct container *c)
 {
 	const struct policy_profile *profile = policy_grant_profile(c->grant);
 
-	if (engine_podman(c->broker->engine) == NULL || container_plan_suits_podman(profile))
+	if (engine_podman(c->broker->engine) == NULL ||
+	    container_plan_suits_podman(profile->reached_by))
 		return true;
 	log_error("connection=%s container=%s profile \"%s\": " CONTAINER_NOT_WITH_PODMAN,
 	    c->connection, c->name, profile->name);
@@ -455,7 +456,7 @@ take_grant(struct container *c, struct policy_grant *grant)
 		return -ENOMEM;
 	free(c->image);
 	c->image = image;
-	c->ops = ops_of(profile->data_path);
+	c->ops = ops_of(profile->reached_by);
 	c->grant = policy_grant_ref(grant);
 	c->grace_ms = profile->stop_grace_ms;
 	return 0;

@@ -63,7 +63,7 @@ add_profile_mounts(const struct policy_profile *p, struct engine_mount *mounts)
 static size_t
 count_own_mounts(const struct policy_profile *p)
 {
-	return p->data_path == POLICY_DATA_PATH_ENGINE ? 1 : CONTAINER_PLAN_OWN_MOUNTS;
+	return p->reached_by == POLICY_DATA_PATH_ENGINE ? 1 : CONTAINER_PLAN_OWN_MOUNTS;
 }
 
 _Static_assert(CONTAINER_PLAN_OWN_MOUNTS + POLICY_MOUNTS_MAX <= ENGINE_MOUNTS_MAX,
@@ -160,16 +160,16 @@ container_plan_engine(struct engine_container_spec *spec, struct engine_mount mo
 void
 container_plan_keep(struct container_plan *plan, uint32_t keep_ms)
 {
-	if (plan->profile->data_path == POLICY_DATA_PATH_ENGINE)
+	if (plan->profile->reached_by == POLICY_DATA_PATH_ENGINE)
 		return;
 	/* No less than what was asked for, and no zero. */
 	put_entrypoint(&plan->spec, &plan->entrypoint, GUEST_KEEP_OPTION, keep_ms / 1000 + 1);
 }
 
 bool
-container_plan_suits_podman(const struct policy_profile *profile)
+container_plan_suits_podman(enum policy_data_path path)
 {
-	return profile->data_path != POLICY_DATA_PATH_ENGINE;
+	return path != POLICY_DATA_PATH_ENGINE;
 }
 
 void
@@ -177,7 +177,7 @@ container_plan_whole(struct container_plan *ret, const struct policy_profile *p,
     const struct container_names *names, const char *guest_dir, const char *rendezvous_dir)
 {
 	container_plan_make(ret, p, names);
-	if (p->data_path == POLICY_DATA_PATH_ENGINE)
+	if (p->reached_by == POLICY_DATA_PATH_ENGINE)
 		container_plan_engine(&ret->spec, ret->mounts, guest_dir, p->stop_grace_ms,
 		    &ret->entrypoint);
 	else

@@ -9,8 +9,7 @@
 #include <stdbool.h>
 
 #include "engine_spec.h"
-
-struct policy_profile;
+#include "policy.h"
 
 #define CONTAINER_LABEL_KEPT       "sallyport.kept"
 #define CONTAINER_LABEL_KEPT_PROOF "sallyport.kept-proof"
@@ -78,7 +77,7 @@ void container_plan_engine(struct engine_container_spec *spec, struct engine_mou
 void container_plan_keep(struct container_plan *plan, uint32_t keep_ms);
 
 /* Whether Podman can have its containers: what cannot be seen of a container there is seen on the direct data path. */
-bool container_plan_suits_podman(const struct policy_profile *profile);
+bool container_plan_suits_podman(enum policy_data_path path);
 
 /*
  * All of the above, as the profile says: what the broker would send for it, with these directories. On the data

@@ -35,27 +35,49 @@ is_elsewhere(const struct config *config, const struct engine_info *info, const 
 	    is_other_memory(info->memory);
 }
 
-bool
-data_path_reaches(const struct config *config, const struct policy_profile *profile,
-    const struct engine_info *info, char *why, size_t cap)
+static bool
+runtime_is_apart(const char *runtime, const struct engine_info *info, char *why, size_t cap)
+{
+	const char *name = runtime != NULL ? runtime : info->default_runtime;
+
+	if (!policy_runtime_has_own_kernel(name))
+		return false;
+	(void)snprintf(why, cap,
+	    "the %s is \"%s\", into whose containers the data path \"direct\" does not reach",
+	    runtime != NULL ? "runtime" : "engine's default runtime", name);
+	return true;
+}
+
+static bool
+engine_is_apart(const struct config *config, const struct engine_info *info, char *why, size_t cap)
 {
 	struct utsname here;
 
-	if (profile->data_path != POLICY_DATA_PATH_DIRECT)
-		return true;
-	if (profile->runtime == NULL && policy_runtime_has_own_kernel(info->default_runtime)) {
-		(void)snprintf(why, cap,
-		    "the engine's default runtime is \"%s\", into whose containers the data path \"direct\" does "
-		    "not reach: its logins fail",
-		    info->default_runtime);
+	if (uname(&here) < 0 || !is_elsewhere(config, info, &here))
 		return false;
-	}
-	if (uname(&here) == 0 && is_elsewhere(config, info, &here)) {
-		(void)snprintf(why, cap,
-		    "the engine runs on \"%s\" and not here, on \"%s\": the data path \"direct\" does not reach its "
-		    "containers, and its logins fail",
-		    info->name, here.nodename);
-		return false;
-	}
+	(void)snprintf(why, cap,
+	    "the engine runs on \"%s\" and not here, on \"%s\": the data path \"direct\" does not reach its "
+	    "containers",
+	    info->name, here.nodename);
 	return true;
+}
+
+bool
+data_path_reaches(const struct config *config, enum policy_data_path path, const char *runtime,
+    const struct engine_info *info, char *why, size_t cap)
+{
+	return path != POLICY_DATA_PATH_DIRECT ||
+	    !(runtime_is_apart(runtime, info, why, cap) || engine_is_apart(config, info, why, cap));
+}
+
+void
+data_path_detect(const struct config *config, const struct engine_info *info, bool podman,
+    struct policy_engine *ret, char *why, size_t cap)
+{
+	why[0] = '\0';
+	*ret = (struct policy_engine){ .only_direct = podman };
+	if (podman)
+		return;
+	ret->own_kernels = runtime_is_apart(NULL, info, why, cap);
+	ret->elsewhere = engine_is_apart(config, info, why, cap);
 }

@@ -616,16 +616,26 @@ is_template(const char *name)
 static void
 examine_data_path(const struct talk *t, const struct policy_profile *p)
 {
+	enum policy_data_path path;
+	struct policy_engine engine;
 	struct engine_info info;
 	char why[768];
 
 	engine_json_take_info(t->info, &info);
-	if (t->podman[0] != '\0' && !container_plan_suits_podman(p))
+	data_path_detect(t->d->config, &info, t->podman[0] != '\0', &engine, why, sizeof(why));
+	policy_set_engine(t->d->policy, &engine);
+	path = policy_data_path(t->d->policy, p);
+	if (t->podman[0] != '\0' && !container_plan_suits_podman(path))
 		doctor_say(t->d, DOCTOR_ERROR, "policy.data-path", "use the data path \"direct\"",
 		    "profile \"%s\": " CONTAINER_NOT_WITH_PODMAN, p->name);
-	else if (!data_path_reaches(t->d->config, p, &info, why, sizeof(why)))
+	else if (!data_path_reaches(t->d->config, path, p->runtime, &info, why, sizeof(why)))
 		doctor_say(t->d, DOCTOR_ERROR, "policy.data-path", DATA_PATH_REACH_ADVICE,
-		    "profile \"%s\": %s", p->name, why);
+		    "profile \"%s\": %s: its logins fail", p->name, why);
+	else if (p->data_path == POLICY_DATA_PATH_AUTO && path == POLICY_DATA_PATH_ENGINE &&
+	    !data_path_reaches(t->d->config, POLICY_DATA_PATH_DIRECT, p->runtime, &info, why,
+		sizeof(why)))
+		doctor_say(t->d, DOCTOR_OK, "policy.data-path", NULL,
+		    "profile \"%s\": its data path is \"engine\": %s", p->name, why);
 }
 
 static bool

@@ -39,9 +39,12 @@ struct service {
 	struct event *tick;
 	int64_t stop_since; /* ms */
 	bool told_to_end;
-	bool podman_said;               /* what is different with it */
+	bool podman_said; /* what is different with it */
+	bool workers_ready;
+	bool engine_heard;              /* it has said what it is, or not in time */
 	struct engine_info engine_info; /* what the engine said last; empty before */
-	struct engine_call *asking;     /* for it */
+	bool info_of_podman;
+	struct engine_call *asking; /* for it */
 	int exit_code;
 };
 

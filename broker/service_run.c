@@ -36,6 +36,8 @@
 #define HURRY_MS       12000 /* after that no container gets more grace */
 #define GIVE_UP_MS     30000 /* an engine that does not remove: the next start will */
 #define STATUS_SECONDS 10
+#define INFO_MS \
+	3000 /* first connections wait for what the engine is, which decides their data path */
 
 void
 service_audit_policy(const struct service *s)
@@ -54,39 +56,32 @@ say_podman(const struct service *s)
 	if (engine_podman(s->broker.engine) == NULL)
 		return;
 	for (size_t i = 0; (p = policy_profile_at(s->broker.policy, i)) != NULL; i++) {
-		if (p->image != NULL && !container_plan_suits_podman(p))
+		if (p->image != NULL && !container_plan_suits_podman(p->data_path))
 			log_error("profile \"%s\": " CONTAINER_NOT_WITH_PODMAN, p->name);
 	}
 }
 
-/* For whom the direct data path does not reach there, before somebody logs in. */
+/*
+ * Which data path it is where a profile leaves it to us, and for whom another one was chosen and does not reach, before
+ * somebody logs in.
+ */
 static void
-say_reach(const struct service *s)
+choose_data_path(struct service *s)
 {
 	const struct policy_profile *p;
+	struct policy_engine engine;
 	char why[768];
 
+	data_path_detect(s->config, &s->engine_info, s->info_of_podman, &engine, why, sizeof(why));
+	policy_set_engine(s->broker.policy, &engine);
+	if (why[0] != '\0')
+		log_info("the data path is \"engine\" where a profile does not say: %s", why);
 	for (size_t i = 0; (p = policy_profile_at(s->broker.policy, i)) != NULL; i++) {
-		if (!data_path_reaches(s->config, p, &s->engine_info, why, sizeof(why)))
-			log_error("profile \"%s\": %s; set " DATA_PATH_REACH_ADVICE, p->name, why);
+		if (!data_path_reaches(s->config, policy_data_path(s->broker.policy, p), p->runtime,
+			&s->engine_info, why, sizeof(why)))
+			log_error("profile \"%s\": %s: its logins fail; " DATA_PATH_REACH_ADVICE,
+			    p->name, why);
 	}
-}
-
-static void
-on_info(void *arg, const struct engine_result *result)
-{
-	struct service *s = arg;
-
-	s->asking = NULL;
-	if (result->error != ENGINE_OK) {
-		log_warn("the engine does not say what it is: %s", result->sentence);
-		return;
-	}
-	/* After each pause of an engine; what is as before has been said. */
-	if (memcmp(&s->engine_info, result->info, sizeof(s->engine_info)) == 0)
-		return;
-	s->engine_info = *result->info;
-	say_reach(s);
 }
 
 /* A policy with errors, which are in *diags then, leaves the old one in force. */
@@ -115,7 +110,7 @@ reload(void *arg, struct diag_list *diags)
 		    policy_digest(policy));
 		service_audit_policy(s);
 		say_podman(s);
-		say_reach(s);
+		choose_data_path(s);
 		pool_policy_changed(s->broker.pool);
 		user_containers_policy_changed(s->broker.user_containers);
 	}
@@ -150,6 +145,74 @@ send_status(struct service *s)
 	    container_set_count(s->broker.containers), s->broker.generation,
 	    engine_health(s->broker.engine) == ENGINE_UNHEALTHY ? "not responding" : "ok",
 	    why != NULL ? ", the audit log cannot be written: " : "", why != NULL ? why : "");
+}
+
+static void
+accept_connections(struct service *s)
+{
+	int r;
+
+	if (!s->workers_ready || !s->engine_heard || s->broker.draining)
+		return;
+	r = listener_run(s->listener, &s->broker);
+	if (r < 0) {
+		log_error("cannot accept connections: %s", strerror(-r));
+		s->exit_code = 1;
+		(void)event_base_loopbreak(s->broker.base);
+		return;
+	}
+	log_info("ready: policy generation %u (sha256 %.12s)", s->broker.generation,
+	    policy_digest(s->broker.policy));
+	notify_send("READY=1");
+	send_status(s);
+}
+
+/* What is made before may be made for the wrong data path; but an engine that says nothing is nobody's to wait for. */
+static void
+engine_is_heard(struct service *s)
+{
+	if (s->engine_heard)
+		return;
+	s->engine_heard = true;
+	accept_connections(s);
+}
+
+static void
+on_info_late(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	engine_is_heard(arg);
+}
+
+/* What an earlier run, or the engine's own absence, left behind; and what is to be there. */
+static void
+look_after_containers(struct service *s)
+{
+	engine_is_heard(s);
+	sweep_containers(&s->broker);
+	pool_kick(s->broker.pool);
+}
+
+static void
+on_info(void *arg, const struct engine_result *result)
+{
+	struct service *s = arg;
+	bool podman = engine_podman(s->broker.engine) != NULL;
+
+	s->asking = NULL;
+	/* After each pause of an engine; what is as before has been said. */
+	if (result->error != ENGINE_OK) {
+		log_warn("the engine does not say what it is: %s", result->sentence);
+	} else if (memcmp(&s->engine_info, result->info, sizeof(s->engine_info)) != 0 ||
+	    s->info_of_podman != podman) {
+		s->engine_info = *result->info;
+		s->info_of_podman = podman;
+		choose_data_path(s);
+		pool_policy_changed(s->broker.pool);
+		user_containers_policy_changed(s->broker.user_containers);
+	}
+	look_after_containers(s);
 }
 
 /* One step of stopping, see the constants above for its timetable. */
@@ -277,8 +340,10 @@ service_on_engine_health(void *arg, enum engine_health health, const char *reaso
 	if (health == ENGINE_UNHEALTHY)
 		log_error("container engine is not responding: %s; new containers fail until it does",
 		    reason);
-	if (health == ENGINE_UNHEALTHY)
+	if (health == ENGINE_UNHEALTHY) {
 		user_containers_not_found(s->broker.user_containers);
+		engine_is_heard(s);
+	}
 	if (health == ENGINE_HEALTHY) {
 		log_info("container engine is healthy");
 		if (engine_podman(s->broker.engine) != NULL && !s->podman_said)
@@ -287,33 +352,26 @@ service_on_engine_health(void *arg, enum engine_health health, const char *reaso
 		if (!s->podman_said)
 			say_podman(s);
 		s->podman_said = engine_podman(s->broker.engine) != NULL;
-		if (s->asking == NULL && engine_info(s->broker.engine, on_info, s, &s->asking) < 0)
+		if (s->asking == NULL && engine_info(s->broker.engine, on_info, s, &s->asking) < 0) {
 			log_warn("the engine is not asked what it is: out of memory");
-		/* What an earlier run, or the engine's own absence, left behind. */
-		sweep_containers(&s->broker);
-		pool_kick(s->broker.pool);
+			look_after_containers(s);
+		}
 	}
 }
 
 void
 service_on_workers_ready(void *arg)
 {
+	struct timeval patience = clock_timeval(INFO_MS);
 	struct service *s = arg;
-	int r = listener_run(s->listener, &s->broker);
-
-	if (r < 0) {
-		log_error("cannot accept connections: %s", strerror(-r));
-		s->exit_code = 1;
-		(void)event_base_loopbreak(s->broker.base);
-		return;
-	}
-	r = control_run(s->control, &s->broker, &(struct control_events){ reload, s });
+	int r = control_run(s->control, &s->broker, &(struct control_events){ reload, s });
 	if (r < 0)
 		log_error("no answers on the control socket: %s", strerror(-r));
-	log_info("ready: policy generation %u (sha256 %.12s)", s->broker.generation,
-	    policy_digest(s->broker.policy));
-	notify_send("READY=1");
-	send_status(s);
+	s->workers_ready = true;
+	if (!s->engine_heard &&
+	    event_base_once(s->broker.base, -1, EV_TIMEOUT, on_info_late, s, &patience) < 0)
+		engine_is_heard(s);
+	accept_connections(s);
 }
 
 void

@@ -180,7 +180,7 @@ is_the_same(void *arg, const struct policy_decision *d)
 	same = facts_of(b, policy_grant_profile(grant), f->user, login.target, &other) == 0 &&
 	    strcmp(other.key, f->key) == 0 && strcmp(other.made_of, f->made_of) == 0;
 	comeback->memory = policy_grant_profile(grant)->memory;
-	comeback->data_path = policy_grant_profile(grant)->data_path;
+	comeback->data_path = policy_grant_profile(grant)->reached_by;
 	(void)policy_grant_unref(grant);
 	return same;
 }

@@ -40,8 +40,16 @@ enum policy_network {
 
 /* How programs are started in a container, and how their bytes travel; broker/data_path.h */
 enum policy_data_path {
-	POLICY_DATA_PATH_DIRECT, /* default: descriptors go to the guest in the container */
+	POLICY_DATA_PATH_AUTO,   /* default: the first of the others that reaches */
+	POLICY_DATA_PATH_DIRECT, /* descriptors go to the guest in the container */
 	POLICY_DATA_PATH_ENGINE, /* each program is an exec of the engine, with its stream */
+};
+
+/* What of the engine decides where POLICY_DATA_PATH_DIRECT reaches. */
+struct policy_engine {
+	bool elsewhere;   /* not on the broker's machine */
+	bool own_kernels; /* its default runtime gives each container one */
+	bool only_direct; /* it has no streams for the other path */
 };
 
 #define POLICY_MOUNTS_MAX   32   /* tmpfs, volumes and binds of one container */
@@ -110,17 +118,16 @@ struct policy_profile {
 	/* Whoever mounts them has to see to it that source is what it seems: broker/bind_source.h */
 	const struct policy_bind *binds;
 	size_t n_binds;
-	const char *const *dns; /* addresses; empty (default): those of the engine */
-	const char *runtime;    /* one of "runtimes"; or NULL: the engine's default */
-	/* POLICY_DATA_PATH_ENGINE: listens for nobody in the container, so that n_listens is 0,
-	 * forward_agent and forward_x11 are false: the reader sees to it */
-	enum policy_data_path data_path;
-	uint64_t memory;        /* bytes; default 512 MiB */
-	uint64_t swap;          /* bytes beyond memory; default 0 */
-	uint64_t nano_cpus;     /* 1e9 = one CPU; default one */
-	uint32_t pids;          /* default 256 */
-	uint32_t nofile;        /* default 1024 */
-	uint32_t stop_grace_ms; /* default 10 s: hang-up to SIGKILL */
+	const char *const *dns;           /* addresses; empty (default): those of the engine */
+	const char *runtime;              /* one of "runtimes"; or NULL: the engine's default */
+	enum policy_data_path data_path;  /* what the policy says */
+	enum policy_data_path reached_by; /* a grant's: which one that is */
+	uint64_t memory;                  /* bytes; default 512 MiB */
+	uint64_t swap;                    /* bytes beyond memory; default 0 */
+	uint64_t nano_cpus;               /* 1e9 = one CPU; default one */
+	uint32_t pids;                    /* default 256 */
+	uint32_t nofile;                  /* default 1024 */
+	uint32_t stop_grace_ms;           /* default 10 s: hang-up to SIGKILL */
 	/* POLICY_MODE_USER only: how long a container stays without any connection, 0..30 d. default 0:
 	 * it goes with the last one */
 	uint32_t keep_ms;
@@ -380,6 +387,12 @@ bool policy_accepts_env(const struct policy_profile *profile, const char *name);
 /* The subsystem of this name[len], or NULL. */
 const struct policy_subsystem *policy_find_subsystem(const struct policy_profile *profile,
     const void *name, size_t len);
+
+/* What is so of the engine, for the grants that are made from now on; before, nothing is. Copied. */
+void policy_set_engine(struct policy *p, const struct policy_engine *engine);
+
+/* What the profile says, or which one POLICY_DATA_PATH_AUTO is with this engine: what its grants are reached by. */
+enum policy_data_path policy_data_path(const struct policy *p, const struct policy_profile *profile);
 
 /* Whether a runtime of this name is known to give containers a kernel of their own, as "runsc" and "io.containerd.kata.v2". */
 bool policy_runtime_has_own_kernel(const char *runtime);

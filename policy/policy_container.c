@@ -389,6 +389,7 @@ static const char *const modes[] = {
 };
 
 static const char *const data_paths[] = {
+	[POLICY_DATA_PATH_AUTO] = "auto",
 	[POLICY_DATA_PATH_DIRECT] = "direct",
 	[POLICY_DATA_PATH_ENGINE] = "engine",
 	NULL,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which network a container is in, whom it asks for names, and which runtime confines it. Runs in the
- * broker and the admin tool.
+ * Which network a container is in, whom it asks for names, which runtime confines it, and which data path reaches into
+ * that. Runs in the broker and the admin tool.
  */
 #include "policy_private.h"
 
@@ -160,4 +160,23 @@ policy_runtime_has_own_kernel(const char *runtime)
 
 	return (len == 5 && memcmp(name, "runsc", len) == 0) ||
 	    (len == 4 && memcmp(name, "kata", len) == 0);
+}
+
+void
+policy_set_engine(struct policy *p, const struct policy_engine *engine)
+{
+	p->engine = *engine;
+}
+
+enum policy_data_path
+policy_data_path(const struct policy *p, const struct policy_profile *profile)
+{
+	bool own_kernel = profile->runtime != NULL ? policy_runtime_has_own_kernel(profile->runtime)
+						   : p->engine.own_kernels;
+
+	if (profile->data_path != POLICY_DATA_PATH_AUTO)
+		return profile->data_path;
+	if (p->engine.only_direct)
+		return POLICY_DATA_PATH_DIRECT;
+	return own_kernel || p->engine.elsewhere ? POLICY_DATA_PATH_ENGINE : POLICY_DATA_PATH_DIRECT;
 }

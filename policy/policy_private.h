@@ -81,6 +81,7 @@ struct policy {
 	size_t n_profiles;
 	struct policy_ceilings ceilings;
 	struct policy_origins ceiling_origins;
+	struct policy_engine engine; /* the only thing that is set after it was read */
 };
 
 /* Where a setting was made. */

@@ -428,6 +428,7 @@ policy_grant_new(struct policy *p, const struct policy_login *login,
 	g->refs = 1;
 	g->policy = policy_ref(p);
 	g->profile = *d->profile;
+	g->profile.reached_by = policy_data_path(p, d->profile);
 	if (policy_profile_has(&g->profile, "${"))
 		expand_profile(&g->profile, &g->arena, login);
 	if (g->arena.failed)

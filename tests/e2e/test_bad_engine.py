@@ -45,15 +45,16 @@ class Neighbour:
 
 
 def test_out_of_reach(fresh_broker, fake, engine):  # noqa: F811
-    """For whom the direct data path leads nowhere is said before somebody logs in, and once."""
+    """For whom the direct data path leads nowhere is said before somebody logs in, and once; others get what reaches."""
     b = fresh_broker
-    b.policy["profiles"]["busy"]["container"]["data_path"] = "engine"
-    b.policy["profiles"]["busy"]["session"].pop("forward", None)
+    for name, path in (("dev", "direct"), ("busy", "engine"), ("nopty", "auto")):
+        b.policy["profiles"][name]["container"]["data_path"] = path
     fake.rules([{"path": "^/info", "action": "lie", "set": {"Name": "far\x1baway", "MemTotal": 1024}}])
     b.start()
     wait_for(lambda: 'profile "dev": the engine runs on "far?away"' in b.log(), 20 * PATIENCE, "it is said")
-    assert 'set "data_path": "engine" in the profile' in b.log()
-    assert 'profile "busy"' not in b.log()
+    assert 'take "data_path" out of the profile' in b.log()
+    assert 'profile "busy"' not in b.log() and 'profile "nopty"' not in b.log()
+    assert 'the data path is "engine" where a profile does not say: the engine runs on "far?away"' in b.log()
     fake.rules([{"path": "/networks", "action": "drop"}])
     wait_for(lambda: "is not responding" in b.log(), 30 * PATIENCE, "the engine is away")
     fake.rules([{"path": "^/info", "action": "garble"}])

@@ -204,6 +204,8 @@ def test_host_keys_that_are_not_there_yet(fresh_broker):
 ], ids=["locked-up", "hangs", "too-old", "no-memory-limit", "no-seccomp", "garbled", "own-kernel", "elsewhere"])
 def test_engine_with_faults(fresh_broker, engine, rules, check, words):
     b = without_missing(fresh_broker)
+    b.policy["profiles"]["dev"]["container"]["data_path"] = "direct"
+    b.policy["profiles"]["busy"]["container"]["data_path"] = "auto"
     fake = FakeEngine(b.dir, engine)
     try:
         fake.rules(rules)
@@ -211,6 +213,10 @@ def test_engine_with_faults(fresh_broker, engine, rules, check, words):
         b.write()
         found = examine(b)
         assert level(found, check) == "error" and words in text(found, check, "error"), found[check]
+        if check == "policy.data-path":
+            assert 'profile "dev"' in text(found, check, "error")
+            assert 'profile "busy": its data path is "engine": ' in text(found, check, "ok") and \
+                words in text(found, check, "ok")
     finally:
         fake.stop()
 

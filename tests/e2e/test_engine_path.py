@@ -13,6 +13,7 @@ import time
 import pytest
 
 from kit.broker import Broker, profile
+from kit.fake_engine import FakeEngine
 from kit.proc import alive, wait_for
 from kit.raw import CHANNEL_CLOSE
 from kit.service import Service, echo
@@ -21,6 +22,7 @@ from kit.x11 import XServer
 from test_engine_restart import comes_back, end_engine, nothing_left
 from test_protocol import Conversation
 
+WHERE = "cat /proc/sys/kernel/hostname"
 GUEST = "/.sallyport/sallyport-guest"
 STATUS = "grep -E '^(Uid|Gid|Groups|Cap...|NoNewPrivs|Seccomp):' /proc/self/status; umask; pwd; env | sort"
 
@@ -199,13 +201,53 @@ def test_a_directory_that_was_taken_away(broker, engine, with_workdir, whose):
     wait_for(lambda: not engine.containers(), 60 * PATIENCE, "it is not kept any more")
 
 
+FAR_AWAY = {"Name": "far-away", "MemTotal": 1024}
+
+
+@pytest.mark.parametrize("says", [FAR_AWAY, {"DefaultRuntime": "runsc"}], ids=["elsewhere", "own-kernels"])
+def test_chosen_by_what_the_engine_is(fresh_broker, engine, says):
+    """Where the policy does not say; before the first connection, so that what is kept is found by a new broker."""
+    b = fresh_broker
+    for name, how in (("dev", {"mode": "user", "keep": "10m"}), ("busy", {"pool": 1}), ("nopty", {"data_path": "direct"})):
+        b.policy["profiles"][name] = profile("sallyport-test/busybox:latest", **{"data_path": "auto", **how})
+    fake = FakeEngine(b.dir, engine)
+    try:
+        fake.rules([{"path": "^/info", "action": "lie", "set": says}])
+        b.config["engine"].update(socket=fake.socket, probe_interval="1s")
+        b.start()
+        before = b.target.ssh(WHERE).stdout
+        [kept] = [c for c in map(engine.inspect, engine.containers()) if c["Config"]["Hostname"] == before.strip().decode()]
+        assert kept["Config"]["Entrypoint"][:2] == [GUEST, "--hold"]
+        wait_for(lambda: b.ask("status")["pool"]["ready"] == 1, 60 * PATIENCE, "the pool is full")
+        assert {c["Config"]["Entrypoint"][1] for c in map(engine.inspect, engine.containers())} == {"--hold"}
+        assert b.target.ssh("echo pooled", user="busy").stdout == b"pooled\n"
+        b.stop()
+        b.start()
+        assert b.target.ssh(WHERE).stdout == before
+        # Another engine in its place: what is made from now on is for that one.
+        fake.rules([{"path": "/networks", "action": "drop"}])
+        wait_for(lambda: "is not responding" in b.log(), 30 * PATIENCE, "the engine is away")
+        fake.rules([])
+        wait_for(lambda: "container engine is healthy" in b.log().rpartition("is not responding")[2], 30 * PATIENCE,
+                 "it is back")
+        with b.target.popen("echo up; exec sleep 1000", user="dev") as p:
+            assert p.stdout.readline() == b"up\n"
+            made = [c["Config"]["Entrypoint"][1:] for c in map(engine.inspect, engine.containers())
+                    if c["Config"]["Labels"].get("sallyport.kept")]
+            assert len(made) == 1 and made[0][0] == "--keep", made
+            p.kill()
+        b.ask("kill", user="dev")
+        b.stop()
+    finally:
+        fake.stop()
+
+
 def test_kept_over_a_broker_that_is_killed(broker, engine):
-    where = "cat /proc/sys/kernel/hostname"
-    before = broker.target.ssh(where, user="onebin").stdout
+    before = broker.target.ssh(WHERE, user="onebin").stdout
     broker.kill()
     assert len(engine.containers()) == 1
     broker.start()
-    assert broker.target.ssh(where, user="onebin").stdout == before
+    assert broker.target.ssh(WHERE, user="onebin").stdout == before
     # Who waits for a container's end is not waited for.
     began = time.monotonic()
     broker.stop()

@@ -111,7 +111,7 @@ class Maker:
                         {"bind": "shared/${target}", "to": "/${target}", "read_only": True}]],
             "dns": [["192.0.2.53"], ["2001:db8::53", "192.0.2.1", "192.0.2.2"], []],
             "runtime": ["runsc", "kata"],
-            "data_path": ["direct", "engine"],
+            "data_path": ["auto", "direct", "engine"],
             "limits": [{"memory": "1G"}, {"pids": 77, "cpus": 2.5}, {"swap": "64M", "nofile": 99}],
         }
         for name, values in choices.items():
@@ -189,7 +189,7 @@ class Maker:
         rule["use"] = self.rng.choice(list(self.profiles))
         settings = {"container.limits.memory": "300M", "session.pty": False, "container.network": "none",
                     "session.exec": [["id"]], "container.env": {"SET": "${user}"},
-                    "container.workdir": "/w", "container.data_path": self.rng.choice(["direct", "engine"])}
+                    "container.workdir": "/w", "container.data_path": self.rng.choice(["auto", "direct", "engine"])}
         if self.maybe(0.3):
             rule["set"] = {k: settings[k] for k in self.some(list(settings))}
             if "container.network" in rule["set"]:

@@ -441,18 +441,20 @@ def test_explain_which_data_path(tmp_path):
     """The container that the path needs, for every mode, and where the profile's own mounts begin."""
     mounts = [{"tmpfs": "/t", "size": "1M"}]
     rest = {"image": "debian", "stop_grace": "250ms", "mounts": mounts}
-    policy = {"sallyport_policy": 1, "users": {"alice": {"keys": [KEY]}},
+    policy = {"sallyport_policy": 1, "users": {"alice": {"keys": [KEY]}}, "runtimes": ["runsc"],
               "profiles": {"near": {"container": {**rest, "mode": "user", "keep": "1m"}},
+                           "apart": {"extends": "near", "container": {"runtime": "runsc"}},
                            "far": {"extends": "near", "container": {"data_path": "engine"}},
                            "each": {"extends": "far", "container": {"mode": "connection", "keep": "0", "pool": 2}}},
               "rules": [{"id": "set", "if": {"target": ["set"]}, "use": "near",
                          "set": {"container.data_path": "engine"}},
-                        *({"id": name, "if": {"target": [name]}, "use": name} for name in ("near", "far", "each"))]}
+                        *({"id": name, "if": {"target": [name]}, "use": name} for name in ("near", "apart", "far", "each"))]}
     path = write(tmp_path, "policy.json", policy)
     guest, rendezvous = "/.sallyport", "/.sallyport-rendezvous"
     hold = ["--hold", "250"]
     for target, value, options, binds, origin in (
-            ("near", "direct", ["--keep", "61"], [guest, rendezvous], ("default", None)),
+            ("near", "auto", ["--keep", "61"], [guest, rendezvous], ("default", None)),
+            ("apart", "auto", hold, [guest], ("default", None)),
             ("far", "engine", hold, [guest], ("profile", "far")),
             ("each", "engine", hold, [guest], ("profile", "far")),
             ("set", "engine", hold, [guest], ("rule", "set"))):

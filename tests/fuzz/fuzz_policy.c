@@ -51,8 +51,6 @@ check_profile(const struct policy_profile *p, bool root_allowed)
 {
 	FUZZ_CHECK(p->image != NULL && (root_allowed || p->uid != 0));
 	FUZZ_CHECK(p->memory > 0 && p->pids > 0 && p->nofile > 0 && p->nano_cpus > 0);
-	FUZZ_CHECK(p->data_path == POLICY_DATA_PATH_DIRECT ||
-	    (p->n_listens == 0 && !p->forward_agent && !p->forward_x11));
 	FUZZ_CHECK(p->shell_argv[0] != NULL && p->exec_argv[0] != NULL);
 	FUZZ_CHECK(p->channels >= 1 && p->channels <= 64);
 	(void)policy_accepts_env(p, "LC_ALL");

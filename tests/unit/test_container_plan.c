@@ -18,7 +18,7 @@ static const struct container_names names = {
 };
 
 static struct policy_profile
-profile_of(enum policy_data_path data_path, enum policy_mode mode)
+profile_of(enum policy_data_path path, enum policy_mode mode)
 {
 	return (struct policy_profile){ .name = "p",
 		.mode = mode,
@@ -27,7 +27,7 @@ profile_of(enum policy_data_path data_path, enum policy_mode mode)
 		.gid = 1000,
 		.tmpfs = tmpfs,
 		.n_tmpfs = 1,
-		.data_path = data_path,
+		.reached_by = path,
 		.memory = 1 << 26,
 		.nano_cpus = 1000000000,
 		.pids = 16,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* data_path_reach: which engines the data path "direct" does not reach, by their own words. */
+/* data_path_reach: which containers the data path "direct" does not reach, by the engine's own words. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysinfo.h>
@@ -28,27 +28,48 @@ here(void)
 
 static struct config config = { .runtime_dir = "/run/s", .engine = { .view_runtime_dir = "/run/s" } };
 
+/* The data path "direct" does, into a container of this runtime. */
 static void
-reaches(const struct policy_profile *p, const struct engine_info *info)
+reaches(const char *runtime, const struct engine_info *info)
 {
 	char why[768] = "";
 
-	if (!data_path_reaches(&config, p, info, why, sizeof(why)))
+	if (!data_path_reaches(&config, POLICY_DATA_PATH_DIRECT, runtime, info, why, sizeof(why)))
 		fail_msg("%s", why);
 }
 
 static void
-does_not(const struct policy_profile *p, const struct engine_info *info, const char *words)
+does_not(const char *runtime, const struct engine_info *info, const char *words)
 {
 	char why[768] = "";
 
-	assert_false(data_path_reaches(&config, p, info, why, sizeof(why)));
+	assert_true(
+	    data_path_reaches(&config, POLICY_DATA_PATH_ENGINE, runtime, info, why, sizeof(why)));
+	assert_string_equal(why, "");
+	assert_false(
+	    data_path_reaches(&config, POLICY_DATA_PATH_DIRECT, runtime, info, why, sizeof(why)));
 	if (strstr(why, words) == NULL)
 		fail_msg("\"%s\" instead of \"%s\"", why, words);
 }
 
-static const struct policy_profile direct = { .data_path = POLICY_DATA_PATH_DIRECT };
-static const struct policy_profile by_engine = { .data_path = POLICY_DATA_PATH_ENGINE };
+static void
+detects(const struct engine_info *info, bool elsewhere, bool own_kernels, const char *words)
+{
+	struct policy_engine engine;
+	char why[768] = "stale";
+
+	data_path_detect(&config, info, false, &engine, why, sizeof(why));
+	assert_int_equal(engine.elsewhere, elsewhere);
+	assert_int_equal(engine.own_kernels, own_kernels);
+	assert_false(engine.only_direct);
+	assert_int_equal(why[0] != '\0', words != NULL);
+	if (words != NULL && strstr(why, words) == NULL)
+		fail_msg("\"%s\" instead of \"%s\"", why, words);
+	/* Podman has the one path only, wherever it is. */
+	data_path_detect(&config, info, true, &engine, why, sizeof(why));
+	assert_true(engine.only_direct && !engine.elsewhere && !engine.own_kernels);
+	assert_string_equal(why, "");
+}
 
 static void
 another_machine(void **state)
@@ -56,41 +77,45 @@ another_machine(void **state)
 	struct engine_info info = here();
 
 	(void)state;
-	reaches(&direct, &info);
+	reaches(NULL, &info);
+	detects(&info, false, false, NULL);
 	/* We may be in a container, with a name of its own. */
 	(void)snprintf(info.name, sizeof(info.name), "far-away");
-	reaches(&direct, &info);
+	reaches(NULL, &info);
 	info.memory += 1 << 22;
-	does_not(&direct, &info, "the engine runs on \"far-away\"");
-	reaches(&by_engine, &info);
+	does_not(NULL, &info, "the engine runs on \"far-away\"");
+	does_not("runc", &info, "the engine runs on \"far-away\"");
+	detects(&info, true, false, "the engine runs on \"far-away\"");
 	info.memory = 0; /* it does not say */
-	reaches(&direct, &info);
+	reaches(NULL, &info);
 	(void)snprintf(info.kernel, sizeof(info.kernel), "2.6.32");
-	does_not(&direct, &info, "the engine runs on \"far-away\"");
+	does_not(NULL, &info, "the engine runs on \"far-away\"");
 	/* Whoever says how the host sees our directories knows where it is. */
 	config.engine.view_runtime_dir = "/host/run/s";
-	reaches(&direct, &info);
+	reaches(NULL, &info);
+	detects(&info, false, false, NULL);
 	config.engine.view_runtime_dir = "/run/s";
 	info = (struct engine_info){ 0 };
-	reaches(&direct, &info);
+	reaches(NULL, &info);
+	detects(&info, false, false, NULL);
 }
 
 static void
 another_kernel(void **state)
 {
-	struct policy_profile with_runc = direct;
 	struct engine_info info = here();
 
 	(void)state;
+	does_not("runsc", &info, "the runtime is \"runsc\"");
 	(void)snprintf(info.default_runtime, sizeof(info.default_runtime), "runsc");
-	does_not(&direct, &info, "the engine's default runtime is \"runsc\"");
-	reaches(&by_engine, &info);
-	with_runc.runtime = "runc";
-	reaches(&with_runc, &info);
+	does_not(NULL, &info, "the engine's default runtime is \"runsc\"");
+	detects(&info, false, true, "the engine's default runtime is \"runsc\"");
+	reaches("runc", &info);
 	(void)snprintf(info.default_runtime, sizeof(info.default_runtime), "io.containerd.kata.v2");
-	does_not(&direct, &info, "io.containerd.kata.v2");
+	does_not(NULL, &info, "io.containerd.kata.v2");
 	(void)snprintf(info.default_runtime, sizeof(info.default_runtime), "crun");
-	reaches(&direct, &info);
+	reaches(NULL, &info);
+	detects(&info, false, false, NULL);
 }
 
 int

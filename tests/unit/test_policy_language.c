@@ -398,6 +398,67 @@ test_set(void **state)
 	policy_unref(p);
 }
 
+/* ---- the data path ---- */
+
+static enum policy_data_path
+data_path_of(struct policy *p, bool elsewhere, bool own_kernels, bool only_direct)
+{
+	struct policy_engine engine = { elsewhere, own_kernels, only_direct };
+	struct policy_login login = { .user = "a" };
+	enum policy_data_path path;
+	struct policy_decision d;
+	struct policy_grant *g;
+	char why[256];
+
+	policy_set_engine(p, &engine);
+	assert_int_equal(policy_decide(p, &login, &d), 0);
+	assert_int_equal(policy_grant_new(p, &login, &d, &g, why, sizeof(why)), 0);
+	path = policy_grant_profile(g)->reached_by;
+	policy_grant_unref(g);
+	assert_int_equal(policy_data_path(p, d.profile), path);
+	return path;
+}
+
+/* What the policy leaves open is decided by the engine, and what it says is not. */
+static void
+test_data_path(void **state)
+{
+	static const struct {
+		const char *container;
+		/* With an engine that is here; elsewhere; with kernels of their own by default; with both; with Podman. */
+		const char *paths;
+	} cases[] = {
+		{ "", "deeed" },
+		{ ", \"data_path\": \"auto\"", "deeed" },
+		{ ", \"data_path\": \"direct\"", "ddddd" },
+		{ ", \"data_path\": \"engine\"", "eeeee" },
+		{ ", \"runtime\": \"runc\"", "deded" },
+		{ ", \"runtime\": \"runsc\"", "eeeed" },
+		{ ", \"runtime\": \"runsc\", \"data_path\": \"direct\"", "ddddd" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(cases); i++) {
+		char profile[256];
+		struct policy *p;
+
+		(void)snprintf(profile, sizeof(profile),
+		    "\"p\": { \"container\": { \"image\": \"debian:12\"%s } } }, "
+		    "\"runtimes\": [\"runc\", \"runsc\"], \"//\": {",
+		    cases[i].container);
+		p = parse(profile, "{ \"id\": \"r\", \"use\": \"p\" }");
+		for (unsigned n = 0; n < 5; n++) {
+			enum policy_data_path path =
+			    data_path_of(p, n == 1 || n == 3, n == 2 || n == 3, n == 4);
+
+			assert_int_equal(path == POLICY_DATA_PATH_ENGINE ? 'e' : 'd',
+			    cases[i].paths[n]);
+			assert_int_not_equal(path, POLICY_DATA_PATH_AUTO);
+		}
+		policy_unref(p);
+	}
+}
+
 /* ---- templates ---- */
 
 #define TEMPLATES                                                                                 \
@@ -750,6 +811,7 @@ main(void)
 		cmocka_unit_test(test_targets),
 		cmocka_unit_test(test_targets_of_refusals),
 		cmocka_unit_test(test_set),
+		cmocka_unit_test(test_data_path),
 		cmocka_unit_test(test_templates),
 		cmocka_unit_test(test_templates_are_judged_again),
 		cmocka_unit_test(test_logins_that_may_come),

@@ -14,7 +14,7 @@ DEFAULTS = {
         "argv": {"shell": ["/bin/sh"], "exec": ["/bin/sh", "-c", "${command}"]},
         "login_shell": True, "env": {}, "read_only_root": True,
         "mounts": [{"tmpfs": "/tmp", "size": "64M"}], "stop_grace": "10s",
-        "keep": "0", "pool": 0, "dns": [], "runtime": None, "data_path": "direct",
+        "keep": "0", "pool": 0, "dns": [], "runtime": None, "data_path": "auto",
         "limits": {"memory": "512M", "swap": "0", "cpus": 1, "pids": 256, "nofile": 1024},
     },
     "session": {"pty": True, "shell": True, "exec": True, "env": ["LANG", "LC_*"], "channels": 10,
@@ -381,9 +381,16 @@ def judge_request(profile, facts):
 
 # ----- engine requests -----
 
+def data_path(container):
+    """The one that it has with an engine of which nothing is known."""
+    if container["data_path"] != "auto":
+        return container["data_path"]
+    return "engine" if container["runtime"] in ("runsc", "kata") else "direct"
+
+
 def own_binds(container):
     """Where the data path puts what it needs, before all mounts of the profile."""
-    return OWN[:2 if container["data_path"] == "direct" else 1]
+    return OWN[:2 if data_path(container) == "direct" else 1]
 
 
 def guardrail_faults(body, profile, roots=None):
@@ -415,7 +422,7 @@ def guardrail_faults(body, profile, roots=None):
     must("Healthcheck", body["Healthcheck"] == {"Test": ["NONE"]})
     guest, *options = body["Entrypoint"]
     must("Entrypoint", guest == "/.sallyport/sallyport-guest")
-    wanted = "--hold [0-9]+" if profile["data_path"] == "engine" else \
+    wanted = "--hold [0-9]+" if data_path(profile) == "engine" else \
         "--keep [0-9]+" if profile["mode"] == "user" else ""
     must("options of the guest", re.fullmatch(wanted, " ".join(options)))
     must("keys", not set(host) & {"Sysctls", "VolumesFrom", "Links", "CgroupParent", "OomKillDisable",
