@@ -106,6 +106,7 @@ container_plan_make(struct container_plan *ret, const struct policy_profile *p,
 			.pids = p->pids,
 			.nofile = p->nofile,
 			.stop_timeout = ENGINE_STOP_SECONDS,
+			.owner = names->user,
 		},
 	};
 	for (size_t i = 0; i < n_labels; i++)

@@ -111,10 +111,10 @@ engine_new(struct event_base *base, const struct engine_options *options, struct
 	TAILQ_INIT(&e->waiting);
 	TAILQ_INIT(&e->flushing);
 	TAILQ_INIT(&e->sent);
-	TAILQ_INIT(&e->queued);
+	engine_turns_init(&e->queued);
 	TAILQ_INIT(&e->refused);
 	TAILQ_INIT(&e->starting);
-	TAILQ_INIT(&e->execs_queued);
+	engine_turns_init(&e->execs_queued);
 	TAILQ_INIT(&e->execs);
 	TAILQ_INIT(&e->discards);
 	e->kick = event_new(base, -1, 0, on_kick, e);
@@ -170,8 +170,8 @@ engine_counts(const struct engine *e)
 {
 	return (struct engine_counts){
 		.calls =
-		    e->n_requests + e->n_queued + e->n_refused + e->n_starting + e->n_execs_queued,
-		.queued = e->n_queued,
+		    e->n_requests + e->queued.n + e->n_refused + e->n_starting + e->execs_queued.n,
+		.queued = e->queued.n,
 		.starting = e->n_starting,
 		.discarding = e->n_discards,
 		.absent = engine_discards_absent(e),

@@ -129,7 +129,7 @@ struct engine *engine_free(struct engine *e);
 
 /*
  * Create, read back and compare, start, read the pid: the whole way to a running container. Waits its
- * turn when max_starts are in flight, first come first served, but does not wait for those that take longer than
+ * turn when max_starts are in flight, in rounds of the owners and in each first come first served, but does not wait for those that take longer than
  * turn_ms: what makes one hang (an image can) holds nobody else up, as long as no more than 8 * max_starts do. When it fails or is cancelled on the
  * way, the container is removed, as with engine_discard(). spec is copied.
  */

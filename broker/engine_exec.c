@@ -24,8 +24,9 @@
 /* The making of one, or its start. */
 struct engine_exec_call {
 	struct engine_call call; /* first */
+	struct engine_turn turn; /* while it waits for that */
 	TAILQ_ENTRY(engine_exec_call) link;
-	struct engine_exec_list *list;
+	bool begun; /* it is in the list of those */
 	char path[PATH_CAP];
 	char *body;
 	const struct engine_op *op;
@@ -35,26 +36,24 @@ struct engine_exec_call {
 	void *arg;
 };
 
+/* Out of the queue, or of those that are being made. */
 static void
-move_to(struct engine_exec_call *x, struct engine_exec_list *list)
+leave(struct engine_exec_call *x)
 {
 	struct engine *e = x->call.engine;
 
-	if (x->list != NULL) {
-		TAILQ_REMOVE(x->list, x, link);
-		--*(x->list == &e->execs_queued ? &e->n_execs_queued : &e->n_execs);
+	engine_turns_leave(&e->execs_queued, &x->turn);
+	if (x->begun) {
+		TAILQ_REMOVE(&e->execs, x, link);
+		e->n_execs--;
 	}
-	x->list = list;
-	if (list != NULL) {
-		TAILQ_INSERT_TAIL(list, x, link);
-		++*(list == &e->execs_queued ? &e->n_execs_queued : &e->n_execs);
-	}
+	x->begun = false;
 }
 
 static void
 exec_free(struct engine_exec_call *x)
 {
-	move_to(x, NULL);
+	leave(x);
 	if (x->patience != NULL)
 		event_free(x->patience);
 	free(x->body);
@@ -71,7 +70,7 @@ on_answered(void *arg, const struct engine_result *result)
 
 	x->step = NULL;
 	/* The place is free before the owner hears of it, so that the start may take it. */
-	move_to(x, NULL);
+	leave(x);
 	if (x->done != NULL)
 		x->done(x->arg, result);
 	else if (made_for_nobody)
@@ -92,7 +91,10 @@ submit(struct engine_exec_call *x)
 
 	if (x->patience != NULL)
 		(void)evtimer_del(x->patience);
-	move_to(x, &e->execs);
+	leave(x);
+	TAILQ_INSERT_TAIL(&e->execs, x, link);
+	e->n_execs++;
+	x->begun = true;
 	return engine_request_start(e, &ask, on_answered, x, &x->step);
 }
 
@@ -101,7 +103,7 @@ end_with(struct engine_exec_call *x, enum engine_error error, const char *senten
 {
 	struct engine_result result = { .error = error, .sentence = sentence, .id = "", .warning = "" };
 
-	move_to(x, NULL);
+	leave(x);
 	if (x->done != NULL)
 		x->done(x->arg, &result);
 	exec_free(x);
@@ -124,7 +126,7 @@ engine_exec_kick(struct engine *e)
 	int r;
 
 	while (e->n_execs < AT_A_TIME * e->options.max_starts &&
-	    (x = TAILQ_FIRST(&e->execs_queued)) != NULL) {
+	    (x = engine_turns_next(&e->execs_queued)) != NULL) {
 		r = submit(x);
 		if (r < 0)
 			end_with(x, r == -EBUSY ? ENGINE_E_BUSY : ENGINE_E_NO_MEMORY, strerror(-r));
@@ -140,7 +142,7 @@ enqueue(struct engine_exec_call *x)
 	x->patience = evtimer_new(e->base, on_impatient, x);
 	if (x->patience == NULL || evtimer_add(x->patience, &tv) < 0)
 		return -ENOMEM;
-	move_to(x, &e->execs_queued);
+	engine_turns_add(&e->execs_queued, &x->turn, x->path, x);
 	return 0;
 }
 
@@ -169,7 +171,7 @@ begin(struct engine *e, const struct engine_op *op, const char *path, const char
 	/* What is made has to be started, however many wait: it would stay in the engine. */
 	int r = op == &engine_op_stream ? 0 : engine_admit(e);
 
-	if (r == 0 && op != &engine_op_stream && e->n_execs_queued >= QUEUE_MAX)
+	if (r == 0 && op != &engine_op_stream && e->execs_queued.n >= QUEUE_MAX)
 		r = -EBUSY;
 	if (r < 0)
 		return r;
@@ -232,9 +234,8 @@ engine_exec_start(struct engine *e, const char *exec_id, engine_done_fn *done, v
 void
 engine_exec_clear(struct engine *e)
 {
-	struct engine_exec_list *const lists[] = { &e->execs_queued, &e->execs };
-
-	for (size_t i = 0; i < SP_ARRAY_LEN(lists); i++)
-		while (!TAILQ_EMPTY(lists[i]))
-			exec_free(TAILQ_FIRST(lists[i]));
+	while (e->execs_queued.n > 0)
+		exec_free(engine_turns_next(&e->execs_queued));
+	while (!TAILQ_EMPTY(&e->execs))
+		exec_free(TAILQ_FIRST(&e->execs));
 }

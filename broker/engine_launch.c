@@ -19,9 +19,10 @@
 #define SLOW_MOST 8 /* for each that may start at a time */
 
 struct engine_launch_call {
-	struct engine_call call; /* first */
+	struct engine_call call;         /* first */
+	struct engine_turn turn;         /* while queued */
+	struct engine_launch_list *list; /* else */
 	TAILQ_ENTRY(engine_launch_call) link;
-	struct engine_launch_list *list;
 	struct engine_container_spec *spec;
 	char id[ENGINE_ID_LEN + 1]; /* "" until it is made */
 	char warning[256];
@@ -37,8 +38,6 @@ struct engine_launch_call {
 static unsigned *
 counter(struct engine *e, const struct engine_launch_list *list)
 {
-	if (list == &e->queued)
-		return &e->n_queued;
 	return list == &e->refused ? &e->n_refused : &e->n_starting;
 }
 
@@ -47,6 +46,7 @@ move_to(struct engine_launch_call *l, struct engine_launch_list *list)
 {
 	struct engine *e = l->call.engine;
 
+	engine_turns_leave(&e->queued, &l->turn);
 	e->n_slow -= l->slow;
 	l->slow = false;
 	if (l->list != NULL) {
@@ -270,8 +270,8 @@ refuse_all(struct engine *e)
 		    "too many containers are waiting to start");
 	if (e->health != ENGINE_UNHEALTHY)
 		return;
-	for (unsigned n = e->n_queued; n > 0 && !TAILQ_EMPTY(&e->queued); n--)
-		end_with(TAILQ_FIRST(&e->queued), ENGINE_E_UNHEALTHY,
+	for (unsigned n = e->queued.n; n > 0 && e->queued.n > 0; n--)
+		end_with(engine_turns_next(&e->queued), ENGINE_E_UNHEALTHY,
 		    "the engine is not responding: %s", e->reason);
 }
 
@@ -287,15 +287,17 @@ void
 engine_launch_kick(struct engine *e)
 {
 	refuse_all(e);
-	while (e->health != ENGINE_UNHEALTHY && has_turn(e) && !TAILQ_EMPTY(&e->queued))
-		begin(TAILQ_FIRST(&e->queued));
+	while (e->health != ENGINE_UNHEALTHY && has_turn(e) && e->queued.n > 0)
+		begin(engine_turns_next(&e->queued));
 }
 
 void
 engine_launch_clear(struct engine *e)
 {
-	struct engine_launch_list *const lists[] = { &e->queued, &e->refused, &e->starting };
+	struct engine_launch_list *const lists[] = { &e->refused, &e->starting };
 
+	while (e->queued.n > 0)
+		launch_free(engine_turns_next(&e->queued));
 	for (size_t i = 0; i < SP_ARRAY_LEN(lists); i++)
 		while (!TAILQ_EMPTY(lists[i]))
 			launch_free(TAILQ_FIRST(lists[i]));
@@ -323,7 +325,11 @@ enqueue(struct engine_launch_call *l)
 	l->patience = evtimer_new(e->base, on_impatient, l);
 	if (l->patience == NULL || evtimer_add(l->patience, &tv) < 0)
 		return -ENOMEM;
-	move_to(l, e->n_queued < e->options.max_queued ? &e->queued : &e->refused);
+	if (e->queued.n < e->options.max_queued)
+		engine_turns_add(&e->queued, &l->turn, l->spec->owner != NULL ? l->spec->owner : "",
+		    l);
+	else
+		move_to(l, &e->refused);
 	engine_kick(e);
 	return 0;
 }

@@ -8,6 +8,7 @@
 
 #include "engine.h"
 #include "engine_http.h"
+#include "engine_turns.h"
 
 struct event;
 
@@ -54,16 +55,16 @@ struct engine {
 	/* Whatever must not happen inside the function that caused it happens here. */
 	struct event *kick;
 
-	struct engine_launch_list queued;
+	struct engine_turns queued;        /* starts of containers, by who they are for */
 	struct engine_launch_list refused; /* to fail with ENGINE_E_BUSY */
 	struct engine_launch_list starting;
-	unsigned n_queued, n_refused, n_starting;
+	unsigned n_refused, n_starting;
 	unsigned n_slow;    /* of those that are starting: it is the next one's turn */
 	int64_t started_ms; /* when a start was last answered well */
 
-	struct engine_exec_list execs_queued;
-	struct engine_exec_list execs; /* being made or started */
-	unsigned n_execs_queued, n_execs;
+	struct engine_turns execs_queued; /* by the container */
+	struct engine_exec_list execs;    /* being made or started */
+	unsigned n_execs;
 
 	struct engine_discard_list discards;
 	struct event *discard_timer;

@@ -272,7 +272,7 @@ engine_request_start(struct engine *e, const struct engine_ask *ask, engine_done
 int
 engine_admit(const struct engine *e)
 {
-	unsigned n = e->n_requests + e->n_queued + e->n_refused + e->n_starting + e->n_execs_queued;
+	unsigned n = e->n_requests + e->queued.n + e->n_refused + e->n_starting + e->execs_queued.n;
 
 	return n < e->options.max_calls ? 0 : -EBUSY;
 }

@@ -212,7 +212,7 @@ static size_t
 text_total(const struct engine_container_spec *s)
 {
 	size_t n = text_len(s->name) + text_len(s->image) + text_len(s->workdir) +
-	    text_len(s->network_name) + text_len(s->runtime);
+	    text_len(s->network_name) + text_len(s->runtime) + text_len(s->owner);
 
 	for (size_t i = 0; s->entrypoint[i] != NULL; i++)
 		n += text_len(s->entrypoint[i]);
@@ -250,6 +250,7 @@ fill(struct copied *c, const struct engine_container_spec *s)
 	c->spec.workdir = put(&next, s->workdir);
 	c->spec.network_name = put(&next, s->network_name);
 	c->spec.runtime = put(&next, s->runtime);
+	c->spec.owner = put(&next, s->owner);
 	for (size_t i = 0; i < count_dns(s); i++)
 		c->dns[i] = put(&next, s->dns[i]);
 	for (size_t i = 0; s->entrypoint[i] != NULL; i++) {

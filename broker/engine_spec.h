@@ -78,6 +78,7 @@ struct engine_container_spec {
 	uint32_t stop_timeout;  /* seconds the engine itself waits when it shuts down */
 	const char *runtime;    /* or NULL: the engine's default */
 	const char *const *dns; /* addresses, NULL-ended; or NULL: the engine's choice */
+	const char *owner; /* whose turn to start one it is; the engine is not told. NULL: nobody's */
 };
 
 /* One more process in a container: its user and confinement are the container's. */

@@ -791,6 +791,40 @@ launches_are_in_order(void **state)
 	tear_down(f);
 }
 
+/* And the owners in turns: who comes with one container waits for nobody's hundred. */
+static void
+launches_are_in_turns(void **state)
+{
+	static const struct fake_rule rules[] = { PING, NETWORKS, CREATED, LOOK_2,
+		{ .path = "*/start", .status = 204, .delay_ms = 20 } };
+	static const struct engine_options one = { .max_starts = 1 };
+	static const struct {
+		const char *owner;
+		unsigned turn;
+	} cases[] = { { "a", 0 }, { "a", 3 }, { "a", 5 }, { "b", 1 }, { NULL, 2 }, { "b", 4 } };
+	struct fixture *f = set_up(rules, SP_ARRAY_LEN(rules), &one);
+	struct outcome o[SP_ARRAY_LEN(cases)];
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(cases); i++) {
+		struct engine_container_spec owned = good;
+		char owner[8] = "";
+
+		o[i] = (struct outcome){ .f = f };
+		if (cases[i].owner != NULL)
+			(void)snprintf(owner, sizeof(owner), "%s", cases[i].owner);
+		owned.owner = cases[i].owner != NULL ? owner : NULL;
+		assert_int_equal(engine_launch(f->engine, &owned, on_turn, &o[i], NULL), 0);
+		memset(owner, 'x', sizeof(owner) - 1); /* it is a copy that counts */
+	}
+	for (size_t i = 0; i < SP_ARRAY_LEN(cases); i++) {
+		finish(&o[i]);
+		assert_int_equal(o[i].error, ENGINE_OK);
+		assert_int_equal(o[i].turn, cases[i].turn);
+	}
+	tear_down(f);
+}
+
 static const char *const exec_argv[] = { "/guest", NULL };
 static const struct engine_exec_spec exec_spec = { .argv = exec_argv };
 #define EXECS_AT_A_TIME 4 /* with one start */
@@ -819,6 +853,31 @@ execs_are_bounded(void **state)
 		assert_true(o[i].turn / EXECS_AT_A_TIME == i / EXECS_AT_A_TIME);
 	}
 	assert_int_equal(engine_counts(f->engine).calls, 0);
+	tear_down(f);
+}
+
+/* A container with many of them has one turn as any other. */
+static void
+execs_are_in_turns(void **state)
+{
+	static const char other[] =
+	    "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210";
+	static const struct fake_rule rules[] = { PING, NETWORKS,
+		{ .path = "*/exec", .status = 201, .body = "{\"Id\":\"" ID "\"}", .delay_ms = 50 } };
+	static const struct engine_options one = { .max_starts = 1 };
+	struct fixture *f = set_up(rules, SP_ARRAY_LEN(rules), &one);
+	struct outcome o[3 * EXECS_AT_A_TIME];
+
+	(void)state;
+	for (unsigned i = 0; i < SP_ARRAY_LEN(o); i++) {
+		o[i] = (struct outcome){ .f = f };
+		assert_int_equal(engine_exec_create(f->engine, i + 1 < SP_ARRAY_LEN(o) ? ID : other,
+				     &exec_spec, on_turn, &o[i], NULL),
+		    0);
+	}
+	for (unsigned i = 0; i < SP_ARRAY_LEN(o); i++)
+		finish(&o[i]);
+	assert_int_equal(o[SP_ARRAY_LEN(o) - 1].turn / EXECS_AT_A_TIME, 1);
 	tear_down(f);
 }
 
@@ -1132,6 +1191,8 @@ main(void)
 		cmocka_unit_test(a_lost_engine_is_asked_for_its_version_again),
 		cmocka_unit_test(launches_are_bounded),
 		cmocka_unit_test(launches_are_in_order),
+		cmocka_unit_test(launches_are_in_turns),
+		cmocka_unit_test(execs_are_in_turns),
 		cmocka_unit_test(execs_are_bounded),
 		cmocka_unit_test(execs_wait_so_long),
 		cmocka_unit_test(execs_for_nobody_are_started),
