@@ -325,11 +325,10 @@ enqueue(struct engine_launch_call *l)
 	l->patience = evtimer_new(e->base, on_impatient, l);
 	if (l->patience == NULL || evtimer_add(l->patience, &tv) < 0)
 		return -ENOMEM;
-	if (e->queued.n < e->options.max_queued)
-		engine_turns_add(&e->queued, &l->turn, l->spec->owner != NULL ? l->spec->owner : "",
-		    l);
-	else
-		move_to(l, &e->refused);
+	engine_turns_add(&e->queued, &l->turn, l->spec->owner != NULL ? l->spec->owner : "", l);
+	/* Not always this one: who fills the queue keeps nobody else out of it. */
+	if (e->queued.n > e->options.max_queued)
+		move_to(engine_turns_last(&e->queued), &e->refused);
 	engine_kick(e);
 	return 0;
 }

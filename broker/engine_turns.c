@@ -57,3 +57,11 @@ engine_turns_next(const struct engine_turns *turns)
 
 	return first != NULL ? first->call : NULL;
 }
+
+void *
+engine_turns_last(const struct engine_turns *turns)
+{
+	const struct engine_turn *last = TAILQ_LAST(&turns->list, engine_turn_list);
+
+	return last != NULL ? last->call : NULL;
+}

@@ -37,4 +37,7 @@ void engine_turns_leave(struct engine_turns *turns, struct engine_turn *turn);
 /* The call whose turn it is, which goes on waiting; NULL: nobody does. */
 void *engine_turns_next(const struct engine_turns *turns);
 
+/* The last one, of whoever has the most, and there came last; NULL: nobody waits. */
+void *engine_turns_last(const struct engine_turns *turns);
+
 #endif

@@ -825,6 +825,35 @@ launches_are_in_turns(void **state)
 	tear_down(f);
 }
 
+/* Nor does who fills the queue keep anybody out of it: their last one is refused. */
+static void
+the_queue_is_everybodys(void **state)
+{
+	static const struct fake_rule rules[] = { PING, NETWORKS, CREATED, LOOK_2,
+		{ .path = "*/start", .status = 204, .delay_ms = 20 } };
+	static const struct engine_options few = { .max_starts = 1, .max_queued = 3 };
+	struct fixture *f = set_up(rules, SP_ARRAY_LEN(rules), &few);
+	static const char *const owners[] = { "a", "a", "a", "b", "a" };
+	static const enum engine_error errors[] = { ENGINE_OK, ENGINE_OK, ENGINE_E_BUSY, ENGINE_OK,
+		ENGINE_E_BUSY };
+	struct outcome o[SP_ARRAY_LEN(owners)];
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(owners); i++) {
+		struct engine_container_spec owned = good;
+
+		o[i] = (struct outcome){ .f = f };
+		owned.owner = owners[i];
+		assert_int_equal(engine_launch(f->engine, &owned, on_turn, &o[i], NULL), 0);
+		assert_int_equal(o[i].calls, 0);
+	}
+	for (size_t i = 0; i < SP_ARRAY_LEN(owners); i++) {
+		finish(&o[i]);
+		assert_int_equal(o[i].error, errors[i]);
+	}
+	tear_down(f);
+}
+
 static const char *const exec_argv[] = { "/guest", NULL };
 static const struct engine_exec_spec exec_spec = { .argv = exec_argv };
 #define EXECS_AT_A_TIME 4 /* with one start */
@@ -1192,6 +1221,7 @@ main(void)
 		cmocka_unit_test(launches_are_bounded),
 		cmocka_unit_test(launches_are_in_order),
 		cmocka_unit_test(launches_are_in_turns),
+		cmocka_unit_test(the_queue_is_everybodys),
 		cmocka_unit_test(execs_are_in_turns),
 		cmocka_unit_test(execs_are_bounded),
 		cmocka_unit_test(execs_wait_so_long),
