@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ceilings: exactly as many as the policy says, whoever comes at once, and a place is free when it is over."""
 import os
+import re
 import signal
 import subprocess
 
@@ -298,3 +299,23 @@ def test_a_pool_leaves_half_of_a_minute_to_logins(limited):
     result = b.target.ssh("true")
     assert result.returncode == 255
     assert b"At most 6 new containers are allowed on this host within a minute" in result.stderr
+
+
+def test_turns(fresh_broker):
+    """Who has many containers started keeps nobody waiting for more than the one that is being made."""
+    b = fresh_broker
+    b.config["engine"].update(starts=1, start_timeout="2m")
+    b.start()
+    clients = Clients(b)
+    try:
+        many = clients.start(16)
+        wait_for(lambda: b.ask("status")["engine"]["queued"] >= 12, 30 * PATIENCE, "they wait for their containers")
+        assert b.target.ssh("echo in", user="busy").stdout == b"in\n"
+        assert all(map(clients.outcome, many))
+        log = b.log()
+        after = log[re.search(r"user=busy logged in", log).start():]
+        ups = re.findall(r"image=sallyport-test/(\S+):latest up$", after, re.M)
+        # The one that is being made, and what was made between its login and its order: not all of those before it.
+        assert ups.index("busybox") <= 3 and len(ups) >= 8, ups
+    finally:
+        clients.close()
