@@ -16,23 +16,12 @@
 #include <unistd.h>
 
 #include "fd.h"
+#include "hex.h"
 #include "log.h"
 #include "path.h"
 #include "read_file.h"
 
 #define NAME_PREFIX "sallyport-"
-
-static void
-to_hex(const uint8_t *data, size_t n, char *out)
-{
-	static const char digits[] = "0123456789abcdef";
-
-	for (size_t i = 0; i < n; i++) {
-		out[2 * i] = digits[data[i] >> 4];
-		out[2 * i + 1] = digits[data[i] & 15];
-	}
-	out[2 * n] = '\0';
-}
 
 /* 0 or -ENOMEM, with nothing in out that could pass for a hash. */
 static int
@@ -252,7 +241,7 @@ instance_open(struct instance *ret, const char *state_dir, char *why, size_t cap
 			(void)snprintf(why, cap, "cannot read or write %s: %s", path, strerror(-r));
 	}
 	if (r == 0) {
-		to_hex(id, INSTANCE_ID_LEN / 2, ret->id);
+		hex_format(id, INSTANCE_ID_LEN / 2, ret->id);
 		ret->lock_fd = fd_steal(&files[0].fd);
 	}
 	for (size_t i = 0; i < N_FILES; i++) {
@@ -270,7 +259,7 @@ instance_new_name(char out[INSTANCE_NAME_LEN + 1])
 	if (RAND_bytes(unique, sizeof(unique)) != 1)
 		return -EIO;
 	strcpy(out, NAME_PREFIX);
-	to_hex(unique, sizeof(unique), out + strlen(NAME_PREFIX));
+	hex_format(unique, sizeof(unique), out + strlen(NAME_PREFIX));
 	return 0;
 }
 
@@ -281,7 +270,7 @@ instance_proof(const struct instance *i, const char *name, char out[INSTANCE_PRO
 	int r = keyed_hash(i, name, proof);
 
 	if (r == 0)
-		to_hex(proof, sizeof(proof), out);
+		hex_format(proof, sizeof(proof), out);
 	return r;
 }
 

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +12,7 @@
 #include "config.h"
 #include "container_plan.h"
 #include "engine_json_write.h"
+#include "hex.h"
 #include "policy.h"
 
 int
@@ -24,8 +24,7 @@ made_of_hash(const char *text, size_t len, char out[MADE_OF_LEN + 1])
 		ERR_clear_error();
 		return -ENOMEM;
 	}
-	for (size_t i = 0; i < sizeof(hash); i++)
-		(void)snprintf(out + 2 * i, 3, "%02x", hash[i]);
+	hex_format(hash, sizeof(hash), out);
 	return 0;
 }
 

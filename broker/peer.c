@@ -28,6 +28,7 @@
 #include "config.h"
 #include "dispatch.h"
 #include "fd.h"
+#include "hex.h"
 #include "host_key.h"
 #include "ipc_chan.h"
 #include "ipc_msg.h"
@@ -538,15 +539,11 @@ send_hello(struct peer *p)
 static int
 make_names(struct peer *p)
 {
-	static const char hex[] = "0123456789abcdef";
 	uint8_t id[4];
 
 	if (RAND_bytes(p->nonce, sizeof(p->nonce)) != 1 || RAND_bytes(id, sizeof(id)) != 1)
 		return -EIO;
-	for (size_t i = 0; i < sizeof(id); i++) {
-		p->id[2 * i] = hex[id[i] >> 4];
-		p->id[2 * i + 1] = hex[id[i] & 15];
-	}
+	hex_format(id, sizeof(id), p->id);
 	return 0;
 }
 

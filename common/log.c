@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "hex.h"
+
 #define LINE_MAX_BYTES 2048
 
 static const char *log_program = "sallyport";
@@ -34,7 +36,6 @@ log_set_max(enum log_level max)
 char *
 log_escape(char *out, size_t cap, const char *src, size_t n)
 {
-	static const char hex[] = "0123456789abcdef";
 	size_t len = 0;
 
 	for (size_t i = 0; i < n; i++) {
@@ -49,8 +50,8 @@ log_escape(char *out, size_t cap, const char *src, size_t n)
 				break;
 			out[len++] = '\\';
 			out[len++] = 'x';
-			out[len++] = hex[c >> 4];
-			out[len++] = hex[c & 15];
+			hex_format(&c, 1, out + len);
+			len += 2;
 		}
 	}
 	if (cap > 0)

@@ -4,22 +4,14 @@
 
 #include <string.h>
 
+#include "hex.h"
+
 /* sshd's own list, whatever the locale. */
 static bool
 is_name(const char *text)
 {
 	return strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:/-_") ==
 	    strlen(text);
-}
-
-static int
-digit_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
 bool
@@ -35,8 +27,8 @@ x11_auth_read(const char *name, const char *hex, struct x11_auth *ret)
 	strcpy(ret->name, name);
 	ret->len = digits / 2;
 	for (size_t i = 0; i < ret->len; i++) {
-		int high = digit_value(hex[2 * i]);
-		int low = digit_value(hex[2 * i + 1]);
+		int high = hex_digit(hex[2 * i]);
+		int low = hex_digit(hex[2 * i + 1]);
 
 		if (high < 0 || low < 0)
 			return false;

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hex.h"
 #include "utf8.h"
 
 struct scanner {
@@ -72,17 +73,11 @@ scan_hex4(const struct scanner *s, size_t at, uint32_t *ret)
 	if (s->len - at < 4)
 		return false;
 	for (size_t i = 0; i < 4; i++) {
-		char c = s->text[at + i];
+		int digit = hex_digit(s->text[at + i]);
 
-		value <<= 4;
-		if (c >= '0' && c <= '9')
-			value |= (uint32_t)(c - '0');
-		else if (c >= 'a' && c <= 'f')
-			value |= (uint32_t)(c - 'a' + 10);
-		else if (c >= 'A' && c <= 'F')
-			value |= (uint32_t)(c - 'A' + 10);
-		else
+		if (digit < 0)
 			return false;
+		value = value << 4 | (uint32_t)digit;
 	}
 	*ret = value;
 	return true;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hex.h"
 #include "names.h"
 #include "suggest.h"
 
@@ -586,10 +587,7 @@ set_digest(struct policy *p, struct json_text *const *texts, size_t n_texts, boo
 	EVP_MD_CTX_free(context);
 	if (!ok)
 		return -ENOMEM;
-	for (unsigned i = 0; i < n; i++) {
-		p->digest[2 * i] = "0123456789abcdef"[hash[i] >> 4];
-		p->digest[2 * i + 1] = "0123456789abcdef"[hash[i] & 0xf];
-	}
+	hex_format(hash, n, p->digest);
 	memcpy(&p->decoy, hash, sizeof(p->decoy));
 	return 0;
 }

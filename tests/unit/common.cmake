@@ -1,3 +1,4 @@
+sp_add_test(NAME test_hex LABEL unit SIDE none SOURCES unit/test_hex.c LIBS sp_common)
 sp_add_test(NAME test_wire LABEL unit SIDE none SOURCES unit/test_wire.c LIBS sp_common)
 sp_add_test(NAME test_tty_modes LABEL unit SIDE none SOURCES unit/test_tty_modes.c LIBS sp_common)
 sp_add_test(NAME test_ipc_chan LABEL unit SIDE none SOURCES unit/test_ipc_chan.c LIBS sp_common)
