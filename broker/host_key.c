@@ -21,6 +21,7 @@
 #include "ipc.h"
 #include "log.h"
 #include "path.h"
+#include "public_key.h"
 #include "read_file.h"
 #include "ssh_key.h"
 
@@ -255,13 +256,10 @@ read_key(const char *path, EVP_PKEY **ret, char *why, size_t cap)
 static void
 say_made(const char *path, const struct host_key *key)
 {
-	uint8_t hash[32];
-	uint8_t text[4 * 11 + 1];
+	char text[PUBLIC_KEY_FINGERPRINT_LEN + 1];
 
-	if (EVP_Q_digest(NULL, "SHA256", NULL, key->blob, key->blob_len, hash, NULL) != 1)
-		return;
-	(void)EVP_EncodeBlock(text, hash, sizeof(hash));
-	log_info("made host key %s: %s SHA256:%.43s", path, key->type, (const char *)text);
+	if (public_key_fingerprint(key->blob, key->blob_len, text))
+		log_info("made host key %s: %s %s", path, key->type, text);
 }
 
 /* As if the key that host_key_generate() would make were there. */

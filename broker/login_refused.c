@@ -2,7 +2,6 @@
 /* Broker: see login_refused.h. Names and keys are a stranger's: they are copied, hashed and compared, no more. */
 #include "login_refused.h"
 
-#include <openssl/evp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,26 +11,10 @@
 #include "log_word.h"
 #include "peer.h"
 #include "policy.h"
+#include "public_key.h"
 #include "worker_pool.h"
 
-#define LINES_MAX       6 /* of one connection: its tries by default; the rest is counted */
-#define FINGERPRINT_MAX 64
-
-/* As ssh-keygen prints it, of whatever the bytes are. */
-static void
-fingerprint_of(struct wire_span blob, char out[FINGERPRINT_MAX])
-{
-	uint8_t hash[EVP_MAX_MD_SIZE];
-	char text[2 * EVP_MAX_MD_SIZE];
-	unsigned len = 0;
-
-	out[0] = '\0';
-	if (EVP_Digest(blob.data, blob.len, hash, &len, EVP_sha256(), NULL) != 1)
-		return;
-	(void)EVP_EncodeBlock((unsigned char *)text, hash, (int)len);
-	text[strcspn(text, "=")] = '\0';
-	(void)snprintf(out, FINGERPRINT_MAX, "SHA256:%.43s", text);
-}
+#define LINES_MAX 6 /* of one connection: its tries by default; the rest is counted */
 
 /* Of the policy in force, and without its target. */
 static bool
@@ -78,12 +61,12 @@ login_refused(struct peer *p, const struct login_claim *claim, const char *why)
 	bool proven = p->fingerprint[0] != '\0';
 	struct wire_span user = claim->user;
 	bool known = is_user(p, user);
-	char offered[FINGERPRINT_MAX];
+	char offered[PUBLIC_KEY_FINGERPRINT_LEN + 1];
 	const char *reason = why;
 
 	if (!may_write(p, proven))
 		return;
-	fingerprint_of(claim->blob, offered);
+	(void)public_key_fingerprint(claim->blob.data, claim->blob.len, offered);
 	if (reason == NULL)
 		reason = known ? "the key is not one of the user's" : "there is no such user";
 	/* Who has proven who they are is no flood. */

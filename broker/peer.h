@@ -22,6 +22,7 @@
 #include "ipc_msg.h"
 #include "log_budget.h"
 #include "policy.h"
+#include "public_key.h"
 #include "shadow.h"
 #include "transcript.h"
 #include "wire.h"
@@ -135,7 +136,7 @@ struct peer {
 	struct shadow_login shadow;      /* what the shadow policy would have given */
 	char user[IPC_USER_MAX + 1];
 	const char *target; /* what the name asked for behind "+", in the same array; or NULL */
-	char fingerprint[64];
+	char fingerprint[PUBLIC_KEY_FINGERPRINT_LEN + 1]; /* of the key of its login */
 	char refusal[IPC_TEXT_MAX + 1]; /* the sentence of a refusal that is held back */
 
 	int64_t logged_in_at; /* ms of clock_now_ms() */

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <openssl/evp.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "ipc.h"
@@ -17,24 +18,37 @@
 
 _Static_assert(PUBLIC_KEY_BLOB_MAX == IPC_BLOB_MAX, "a key that no client could offer");
 
+static const char base64_digits[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
 bool
 public_key_fingerprint_valid(const char *text)
 {
-	static const char base64[] =
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
 	return strncmp(text, "SHA256:", 7) == 0 && strlen(text + 7) == 43 &&
-	    strspn(text + 7, base64) == 43;
+	    strspn(text + 7, base64_digits) == 43;
+}
+
+bool
+public_key_fingerprint(const void *blob, size_t len, char out[PUBLIC_KEY_FINGERPRINT_LEN + 1])
+{
+	uint8_t hash[32];
+	uint8_t text[4 * 11 + 1]; /* with the padding that ssh-keygen leaves out */
+
+	out[0] = '\0';
+	/* libcrypto has no other reason than missing memory */
+	if (EVP_Digest(blob, len, hash, NULL, EVP_sha256(), NULL) != 1)
+		return false;
+	(void)EVP_EncodeBlock(text, hash, sizeof(hash));
+	(void)snprintf(out, PUBLIC_KEY_FINGERPRINT_LEN + 1, "SHA256:%.43s", (const char *)text);
+	return true;
 }
 
 static int
 base64_value(char c)
 {
-	static const char alphabet[] =
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const char *at = c == '\0' ? NULL : strchr(alphabet, c);
+	const char *at = c == '\0' ? NULL : strchr(base64_digits, c);
 
-	return at == NULL ? -1 : (int)(at - alphabet);
+	return at == NULL ? -1 : (int)(at - base64_digits);
 }
 
 /* Strict: padded, no unused bits set, so that a blob has one spelling. False: not base64. */
@@ -68,16 +82,13 @@ decode_base64(const char *text, size_t len, uint8_t *out, size_t *ret_len)
 static int
 make_fingerprint(struct arena *arena, struct public_key *key)
 {
-	unsigned char hash[EVP_MAX_MD_SIZE];
-	unsigned char text[2 * EVP_MAX_MD_SIZE];
-	unsigned n = 0;
+	char text[PUBLIC_KEY_FINGERPRINT_LEN + 1];
 
-	if (EVP_Digest(key->blob, key->len, hash, &n, EVP_sha256(), NULL) != 1 || n != 32) {
-		arena->failed = true; /* libcrypto has no other reason than missing memory */
+	if (!public_key_fingerprint(key->blob, key->len, text)) {
+		arena->failed = true;
 		return -ENOMEM;
 	}
-	(void)EVP_EncodeBlock(text, hash, (int)n);
-	key->fingerprint = arena_format(arena, "SHA256:%.43s", (const char *)text);
+	key->fingerprint = arena_copy(arena, text, strlen(text));
 	return key->fingerprint == NULL ? -ENOMEM : 0;
 }
 

@@ -19,7 +19,10 @@ struct public_key {
 };
 
 /* "SHA256:" and 43 characters of base64, as ssh-keygen prints it. */
+#define PUBLIC_KEY_FINGERPRINT_LEN 50
 bool public_key_fingerprint_valid(const char *text);
+/* That of blob[len], whatever the bytes are. False: out of memory, and out is "". */
+bool public_key_fingerprint(const void *blob, size_t len, char out[PUBLIC_KEY_FINGERPRINT_LEN + 1]);
 
 /* The line is no key that we take: *ret_why is a sentence about it, *ret_help one more or NULL. */
 #define PUBLIC_KEY_E_REFUSED 1

@@ -387,6 +387,26 @@ test_rsa_spelling(void **state)
 	}
 }
 
+/* Known answers, of whatever the bytes are; ssh-keygen's are in test_policy.c. */
+static void
+test_fingerprints(void **state)
+{
+	static const uint8_t zeros[PUBLIC_KEY_BLOB_MAX];
+	char text[PUBLIC_KEY_FINGERPRINT_LEN + 1];
+
+	(void)state;
+	assert_true(public_key_fingerprint("", 0, text));
+	assert_string_equal(text, "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU");
+	assert_true(public_key_fingerprint_valid(text));
+	assert_true(public_key_fingerprint(zeros, sizeof(zeros), text));
+	assert_int_equal(strlen(text), PUBLIC_KEY_FINGERPRINT_LEN);
+	assert_true(public_key_fingerprint_valid(text));
+	text[PUBLIC_KEY_FINGERPRINT_LEN - 1] = '=';
+	assert_false(public_key_fingerprint_valid(text));
+	text[PUBLIC_KEY_FINGERPRINT_LEN - 1] = '\0';
+	assert_false(public_key_fingerprint_valid(text));
+}
+
 int
 main(void)
 {
@@ -402,6 +422,7 @@ main(void)
 		cmocka_unit_test(test_point_is_on_its_curve),
 		cmocka_unit_test(test_rsa),
 		cmocka_unit_test(test_rsa_spelling),
+		cmocka_unit_test(test_fingerprints),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
