@@ -46,7 +46,7 @@ enum peer_state {
 enum peer_time {
 	PEER_TIME_WARN,
 	PEER_TIME_END,
-	PEER_TIME_LAST_WORD,
+	PEER_TIME_OVER, /* it has been told */
 };
 
 /* Of session_time.c. */

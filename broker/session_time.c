@@ -10,9 +10,10 @@
 #include "peer.h"
 #include "units.h"
 
-#define LAST_WORD_MS 2000 /* from "disconnect now" to the end of a worker that does not */
 /* What a worker tells of what passes without a pause is up to two seconds old (common/PROTOCOL.md). */
 #define IDLE_SLACK_MS 3000
+
+#define SENTENCE_MAX 160
 
 /* What the two have of their own. Words stand before and behind a time. */
 struct kind {
@@ -70,25 +71,14 @@ warning_of(const struct peer_clock *k)
 	return profile->warn_ms < kind_of(k)->limit(profile) ? profile->warn_ms : 0;
 }
 
-static void
-say(struct peer *p, enum ipc_notice_kind notice, const char *const words[2], uint32_t ms)
+static const char *
+sentence(char out[SENTENCE_MAX], const char *const words[2], uint32_t ms)
 {
 	char time[UNITS_TEXT_MAX];
-	char text[160];
 
-	(void)snprintf(text, sizeof(text), "%s%s%s", words[0], units_format_duration(ms, time),
+	(void)snprintf(out, SENTENCE_MAX, "%s%s%s", words[0], units_format_duration(ms, time),
 	    words[1]);
-	peer_notice(p, notice, text);
-}
-
-/* A notice may have ended the peer: then there is no timer any more. */
-static void
-arm(struct peer_clock *k, int64_t ms)
-{
-	struct timeval tv = clock_timeval(ms);
-
-	if (k->timer != NULL && event_add(k->timer, &tv) < 0)
-		peer_end(k->peer, "its time cannot be kept: out of memory");
+	return out;
 }
 
 /* Until the next thing that there is to do, were nothing to change. */
@@ -97,8 +87,11 @@ arm_next(struct peer_clock *k)
 {
 	int64_t left = kind_of(k)->end(k->peer) - clock_now_ms();
 	int64_t ms = k->stage == PEER_TIME_WARN ? left - warning_of(k) : left;
+	struct timeval tv = clock_timeval(ms > 0 ? ms : 0);
 
-	arm(k, ms > 0 ? ms : 0);
+	/* A notice may have ended the peer: then there is no timer any more. */
+	if (k->timer != NULL && event_add(k->timer, &tv) < 0)
+		peer_end(k->peer, "its time cannot be kept: out of memory");
 }
 
 static void
@@ -109,23 +102,21 @@ on_time(evutil_socket_t fd, short what, void *arg)
 	struct peer *p = k->peer;
 	int64_t left = kind->end(p) - clock_now_ms();
 	uint32_t warning = warning_of(k);
+	char text[SENTENCE_MAX];
 
 	(void)fd;
 	(void)what;
-	if (k->stage == PEER_TIME_LAST_WORD) {
-		peer_end(p, kind->reason);
-	} else if (left <= 0) {
-		k->stage = PEER_TIME_LAST_WORD;
-		p->dismissal = kind->reason;
-		say(p, IPC_NOTICE_END, kind->goodbye, kind->limit(p->decision.profile));
-		arm(k, LAST_WORD_MS);
-	} else {
-		if (k->stage == PEER_TIME_WARN && left <= warning) {
-			k->stage = PEER_TIME_END;
-			say(p, IPC_NOTICE_TEXT, kind->warning, warning);
-		}
-		arm_next(k);
+	if (left <= 0) {
+		k->stage = PEER_TIME_OVER;
+		peer_dismiss(p, sentence(text, kind->goodbye, kind->limit(p->decision.profile)),
+		    kind->reason);
+		return;
 	}
+	if (k->stage == PEER_TIME_WARN && left <= warning) {
+		k->stage = PEER_TIME_END;
+		peer_notice(p, IPC_NOTICE_TEXT, sentence(text, kind->warning, warning));
+	}
+	arm_next(k);
 }
 
 int
