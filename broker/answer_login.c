@@ -42,7 +42,7 @@
 #define REFUSAL_US        5000
 #define REFUSAL_JITTER_US 4200
 
-static const char unknown[] = "unknown user or key"; /* which of them: for login_refused() */
+static const char unknown[] = POLICY_UNKNOWN_KEY; /* which of them: for login_refused() */
 
 /* In records. */
 static int
@@ -244,9 +244,7 @@ decide(struct peer *p, const struct policy_login *login)
 		(void)snprintf(p->refusal, sizeof(p->refusal), "%s",
 		    p->decision.message != NULL ? p->decision.message : "");
 		p->facts.denied = true;
-		return p->decision.expired     ? "the user has expired"
-		    : p->decision.rule != NULL ? "a rule denies this login"
-					       : "no rule allows this login";
+		return policy_why_refused(&p->decision);
 	}
 	r = policy_grant_new(policy, login, &p->decision, &p->grant, value, sizeof(value));
 	if (r == POLICY_E_REFUSED)
@@ -254,7 +252,7 @@ decide(struct peer *p, const struct policy_login *login)
 		    p->user, value);
 	if (r != 0) {
 		p->facts.our_fault = true;
-		return r < 0 ? strerror(-r) : "a template cannot be filled in";
+		return r < 0 ? strerror(-r) : POLICY_NOT_FILLED_IN;
 	}
 	p->decision.profile = policy_grant_profile(p->grant);
 	p->generation = p->broker->generation;

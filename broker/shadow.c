@@ -118,17 +118,13 @@ decide_login(struct policy *policy, const struct ipc_req_auth *m, struct policy_
 
 	if (!policy_find_key(policy, m->user.data, m->user.len, m->blob.data, m->blob.len,
 		&login->fingerprint, &verify_required))
-		return (struct verdict){ false, "unknown user or key", NULL };
+		return (struct verdict){ false, POLICY_UNKNOWN_KEY, NULL };
 	if (verify_required && !login->verified)
 		return (struct verdict){ false, POLICY_NOT_VERIFIED, NULL };
 	if (policy_decide(policy, login, &d) != 0)
-		return (struct verdict){ false,
-			d.expired            ? "the user has expired"
-			    : d.rule != NULL ? "a rule denies this login"
-					     : "no rule allows this login",
-			d.rule };
+		return (struct verdict){ false, policy_why_refused(&d), d.rule };
 	if (policy_grant_new(policy, login, &d, &keep->grant, value, sizeof(value)) != 0)
-		return (struct verdict){ false, "a template cannot be filled in", d.rule };
+		return (struct verdict){ false, POLICY_NOT_FILLED_IN, d.rule };
 	keep->rule = d.rule;
 	return (struct verdict){ true, NULL, d.rule };
 }

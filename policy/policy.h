@@ -245,8 +245,13 @@ bool policy_user_valid(const void *name, size_t len);
  */
 size_t policy_split_name(const void *name, size_t len, size_t *ret_target);
 
-/* Why a login is refused, before any rule, that is not verified although its user has to be. */
-#define POLICY_NOT_VERIFIED "the security key did not verify its user"
+/*
+ * Why a login is refused, for logs: policy_find_key() does not know it; it is not verified although its user has
+ * to be; policy_grant_new() refuses. What policy_decide() refuses has policy_why_refused().
+ */
+#define POLICY_UNKNOWN_KEY   "unknown user or key"
+#define POLICY_NOT_VERIFIED  "the security key did not verify its user"
+#define POLICY_NOT_FILLED_IN "a template cannot be filled in"
 
 struct policy_user;
 
@@ -267,6 +272,8 @@ bool policy_find_key(const struct policy *p, const void *user, size_t user_len, 
 /* First matching rule decides, none denies. 0 or POLICY_E_REFUSED; *ret is set in both cases. */
 SP_MUST_CHECK int policy_decide(const struct policy *p, const struct policy_login *login,
     struct policy_decision *ret);
+/* Why a decision is a refusal, for logs. Static. */
+const char *policy_why_refused(const struct policy_decision *d);
 
 /*
  * Whether user (NUL-ended), with this target or NULL, could log in at now or later and get what is_it(arg, d)

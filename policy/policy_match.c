@@ -276,6 +276,14 @@ policy_decide(const struct policy *p, const struct policy_login *login, struct p
 	return POLICY_E_REFUSED;
 }
 
+const char *
+policy_why_refused(const struct policy_decision *d)
+{
+	if (d->expired)
+		return "the user has expired";
+	return d->rule != NULL ? "a rule denies this login" : "no rule allows this login";
+}
+
 /* ---- logins of which only the user and the target are known ---- */
 
 /* In this order: of two conditions that both have to hold, the lesser one counts. */
