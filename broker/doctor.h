@@ -55,8 +55,6 @@ void doctor_say_either(struct doctor *d, bool is_good, const struct doctor_pair 
  * place; else why[cap] says why not. st: what it is.
  */
 SP_MUST_CHECK bool doctor_is_guarded(const char *path, const struct stat *st, char *why, size_t cap);
-/* root, this user, or the one of the packaged unit, for whom root asks. */
-bool doctor_is_owner(uid_t uid);
 
 /* The parts. */
 void doctor_kernel(struct doctor *d);

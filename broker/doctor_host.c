@@ -278,8 +278,9 @@ examine_host_keys(struct doctor *d)
 		broker_user_leave();
 }
 
-bool
-doctor_is_owner(uid_t uid)
+/* root, this user, or the one of the packaged unit, for whom root asks. */
+static bool
+is_owner(uid_t uid)
 {
 	const struct passwd *service = getpwnam(SERVICE_USER);
 
@@ -299,7 +300,7 @@ doctor_is_guarded(const char *path, const struct stat *st, char *why, size_t cap
 		return false;
 	else if (!S_ISDIR(st->st_mode))
 		(void)snprintf(why, cap, "%s is no directory", path);
-	else if (!doctor_is_owner(st->st_uid))
+	else if (!is_owner(st->st_uid))
 		(void)snprintf(why, cap, "%s belongs to uid %u", path, (unsigned)st->st_uid);
 	else if ((st->st_mode & 022) != 0)
 		(void)snprintf(why, cap, "%s has mode %04o", path, st->st_mode & 07777);

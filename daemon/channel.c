@@ -97,9 +97,12 @@ channel_drain(struct channel *ch)
 	    clock_now_ms() + (ch->stream != NULL ? CHANNEL_DRAIN_ENGINE_MS : CHANNEL_DRAIN_MS);
 }
 
-/* A program that closed its streams and goes on: see eof_is_due(). */
-bool
-channel_waits_for_exit(const struct channel *ch)
+/*
+ * Whether client and program have both said their last, and only the program's end is to be told: it closed its
+ * streams and goes on, see eof_is_due().
+ */
+static bool
+waits_for_exit(const struct channel *ch)
 {
 	return ch->kind == CHANNEL_PROGRAM && ch->state == CHANNEL_RUNNING && ch->closed &&
 	    ch->eof_sent;
@@ -108,7 +111,7 @@ channel_waits_for_exit(const struct channel *ch)
 void
 channel_finish(struct channel *ch, const struct guest_ctl *exit, unsigned code)
 {
-	if (ch->ssh != NULL && (!ch->closed || channel_waits_for_exit(ch))) {
+	if (ch->ssh != NULL && (!ch->closed || waits_for_exit(ch))) {
 		if (exit != NULL && exit->exited.signaled)
 			(void)ssh_channel_request_send_exit_signal(ch->ssh,
 			    ssh_signal_name(exit->exited.value), exit->exited.core, "", "");
@@ -339,7 +342,7 @@ channel_wants_time(const struct channel *ch)
 	if (ch->ssh == NULL)
 		return false;
 	if (ch->closed)
-		return (!channel_is_connection(ch) || ch->in < 0) && !channel_waits_for_exit(ch);
+		return (!channel_is_connection(ch) || ch->in < 0) && !waits_for_exit(ch);
 	if (ch->close_sent)
 		return false;
 	if (ch->eof_at != 0 && !ch->eof_sent)
@@ -354,7 +357,7 @@ send_close(struct channel *ch)
 {
 	if (ch->close_sent)
 		return true;
-	if (channel_waits_for_exit(ch))
+	if (waits_for_exit(ch))
 		return false;
 	if (channel_is_connection(ch) && ch->closed && ch->in >= 0) {
 		/* Nobody reads any more, but what the client had sent is still on its way. */

@@ -19,9 +19,6 @@
 /* The program is over, or never began: say how, then drain. exit: the guest's word of it, or NULL: with code. */
 void channel_finish(struct channel *ch, const struct guest_ctl *exit, unsigned code);
 
-/* Whether client and program have both said their last, and only the program's end is to be told. */
-bool channel_waits_for_exit(const struct channel *ch);
-
 /* What is in the streams has time from now on. */
 void channel_drain(struct channel *ch);
 

@@ -70,11 +70,22 @@ compare_members(const void *a, const void *b)
 	return order != 0 ? order : x->order < y->order ? -1 : 1;
 }
 
+/* "FILE:LINE" of a node, for messages. Owned by the arena. */
+static const char *
+place_text(struct json_reader *r, const struct json_node *node, enum json_at at)
+{
+	const struct json_text *t = json_node_text(node);
+	const char *text =
+	    arena_format(r->arena, "%s:%u", json_text_name(t), json_text_place(t, node, at).line);
+
+	return text != NULL ? text : "";
+}
+
 static void
 complain_of_two(struct json_reader *r, const struct json_node *first, const struct json_node *second)
 {
 	json_read_diag(r, DIAG_E_DUPLICATE_KEY, second, JSON_AT_KEY,
-	    arena_format(r->arena, "the first one is at %s", policy_place_text(r, first, JSON_AT_KEY)),
+	    arena_format(r->arena, "the first one is at %s", place_text(r, first, JSON_AT_KEY)),
 	    "duplicate key \"%s\"", json_node_key(second));
 }
 
@@ -103,8 +114,9 @@ policy_check_twice(struct policy_draft *d, const struct policy_section *s)
 	}
 }
 
-void
-policy_check_once(struct policy_draft *d, const char *key)
+/* A key of the top level that is no section must not stand in two files. */
+static void
+check_once(struct policy_draft *d, const char *key)
 {
 	const struct json_node *first = NULL;
 
@@ -117,16 +129,6 @@ policy_check_once(struct policy_draft *d, const char *key)
 			complain_of_two(&d->reader, first, e);
 		first = first != NULL ? first : e;
 	}
-}
-
-const char *
-policy_place_text(struct json_reader *r, const struct json_node *node, enum json_at at)
-{
-	const struct json_text *t = json_node_text(node);
-	const char *text =
-	    arena_format(r->arena, "%s:%u", json_text_name(t), json_text_place(t, node, at).line);
-
-	return text != NULL ? text : "";
 }
 
 const char *
@@ -625,9 +627,9 @@ read_documents(struct policy_draft *d, struct diag_list *diags, const int64_t *l
 	d->policy->refused = d->refused;
 	d->policy->expired = d->expired;
 	d->policy->ceilings = d->ceilings;
-	policy_check_once(d, "messages");
-	policy_check_once(d, "ceilings");
-	policy_check_once(d, "runtimes");
+	check_once(d, "messages");
+	check_once(d, "ceilings");
+	check_once(d, "runtimes");
 	policy_read_bind_roots(d);
 	policy_read_images(d);
 	policy_read_users(d);

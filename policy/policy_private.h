@@ -171,12 +171,8 @@ const struct json_node *policy_section_first(const struct policy_section *s);
 const struct json_node *policy_section_next(const struct policy_section *s,
     const struct json_node *e);
 size_t policy_section_count(const struct policy_section *s);
-/* A key of the top level that is no section must not stand in two files. */
-void policy_check_once(struct policy_draft *d, const char *key);
 /* A name must not stand in two files. */
 void policy_check_twice(struct policy_draft *d, const struct policy_section *s);
-/* "FILE:LINE" of a node, for messages. Owned by the arena. */
-const char *policy_place_text(struct json_reader *r, const struct json_node *node, enum json_at at);
 /* The name of its file, as long as the policy. */
 const char *policy_file_of(const struct policy_draft *d, const struct json_node *node);
 

@@ -10,8 +10,9 @@
 
 /* ---- status ---- */
 
-int
-sftp_status_of_errno(int error)
+/* 0 is success. */
+static int
+status_of_errno(int error)
 {
 	switch (error) {
 	case 0:
@@ -38,14 +39,14 @@ sftp_status_of_errno(int error)
 int
 sftp_status_of(int result)
 {
-	return result < 0 ? sftp_status_of_errno(errno) : SFTP_OK;
+	return result < 0 ? status_of_errno(errno) : SFTP_OK;
 }
 
 int
 sftp_status_of_code(int result)
 {
 	errno = -result;
-	return sftp_status_of_errno(errno);
+	return status_of_errno(errno);
 }
 
 /* "Failure" alone helps nobody: where it stands for an errno, the kernel's words are sent. */

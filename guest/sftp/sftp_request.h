@@ -28,9 +28,6 @@ struct sftp_request {
 	struct sftp_handle *h;
 };
 
-/* Of an errno; 0 is success. */
-int sftp_status_of_errno(int error);
-
 /* Of a system call's result, and errno. */
 int sftp_status_of(int result);
 
