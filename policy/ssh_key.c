@@ -255,12 +255,6 @@ ssh_key_known_type(const char *name, size_t len)
 	return type != NULL ? type->name : NULL;
 }
 
-const char *
-ssh_key_type(const struct ssh_key *key)
-{
-	return key->type->name;
-}
-
 bool
 ssh_key_is_sk(const struct ssh_key *key)
 {

@@ -29,8 +29,6 @@ void ssh_key_freep(struct ssh_key **key);
 
 /* The type with this name, static, or NULL: none that we know. */
 const char *ssh_key_known_type(const char *name, size_t len);
-/* The type in the blob, "ssh-rsa". Static. */
-const char *ssh_key_type(const struct ssh_key *key);
 /* Whether it lives in a security key (sk-...). */
 bool ssh_key_is_sk(const struct ssh_key *key);
 
