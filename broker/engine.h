@@ -80,7 +80,6 @@ engine_is_away(enum engine_error error)
 
 struct engine_result {
 	enum engine_error error;
-	unsigned status;      /* HTTP status, 0 when there was none */
 	const char *sentence; /* for the log, not for users; printable ASCII; "" when all is well */
 	/* launch, create: the container. launch, create that failed: "". image: the image's hex id. */
 	const char *id;

@@ -227,7 +227,6 @@ engine_answer_judge(struct engine_answer *a, const struct engine_op *op,
 	char why[160];
 	int r;
 
-	a->result.status = reply->status;
 	if (reply->outcome != ENGINE_HTTP_OK) {
 		engine_answer_fail(a, class_of_outcome(reply->outcome), "%s: %s", op->name,
 		    reply->detail);

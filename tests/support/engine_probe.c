@@ -59,8 +59,8 @@ lap(struct round *r)
 static void
 report(const char *what, const struct engine_result *result)
 {
-	(void)fprintf(stderr, "%s: %s: %s (status %u)\n", what, engine_error_name(result->error),
-	    result->sentence, result->status);
+	(void)fprintf(stderr, "%s: %s: %s\n", what, engine_error_name(result->error),
+	    result->sentence);
 }
 
 static void

@@ -65,7 +65,6 @@ struct outcome {
 	unsigned calls;
 	unsigned turn; /* on_turn(): how many came before it */
 	enum engine_error error;
-	unsigned status;
 	char sentence[ENGINE_REASON_MAX];
 	char id[ENGINE_ID_LEN + 1];
 	char warning[256];
@@ -149,7 +148,6 @@ on_done(void *arg, const struct engine_result *result)
 
 	o->calls++;
 	o->error = result->error;
-	o->status = result->status;
 	(void)snprintf(o->sentence, sizeof(o->sentence), "%s", result->sentence);
 	(void)snprintf(o->id, sizeof(o->id), "%s", result->id);
 	(void)snprintf(o->warning, sizeof(o->warning), "%s", result->warning);
