@@ -87,11 +87,7 @@ set_default(uint32_t *value, uint32_t preset)
 static void
 set_defaults(struct engine_options *o)
 {
-	set_default(&o->call_timeout_ms, 10000);
-	set_default(&o->start_timeout_ms, 30000);
-	set_default(&o->probe_interval_ms, 5000);
 	set_default(&o->probe_timeout_ms, 2000);
-	set_default(&o->max_starts, 4);
 	set_default(&o->turn_ms, 10000);
 	set_default(&o->max_queued, 1024);
 	set_default(&o->max_calls, 4096);
@@ -100,9 +96,13 @@ set_defaults(struct engine_options *o)
 int
 engine_new(struct event_base *base, const struct engine_options *options, struct engine **ret)
 {
-	struct engine *e = calloc(1, sizeof(*e));
+	struct engine *e;
 	int r;
 
+	if (options->call_timeout_ms == 0 || options->start_timeout_ms == 0 ||
+	    options->probe_interval_ms == 0 || options->max_starts == 0)
+		return -EINVAL;
+	e = calloc(1, sizeof(*e));
 	if (e == NULL)
 		return -ENOMEM;
 	e->base = base;

@@ -104,14 +104,14 @@ enum engine_health {
 /* Called from the event loop after a change. reason is "" when healthy. No engine_free() inside. */
 typedef void engine_health_fn(void *arg, enum engine_health health, const char *reason);
 
-/* Zero means the default. */
+/* What the configuration has is not 0. The numbers are the defaults of the others, which 0 stands for. */
 struct engine_options {
-	const char *socket;          /* absolute or relative path, copied */
-	uint32_t call_timeout_ms;    /* 10000; most calls */
-	uint32_t start_timeout_ms;   /* 30000; the start call itself, and the wait in the queue */
-	uint32_t probe_interval_ms;  /* 5000 */
+	const char *socket;        /* absolute or relative path, copied */
+	uint32_t call_timeout_ms;  /* configured; most calls */
+	uint32_t start_timeout_ms; /* configured; the start call itself, and the wait in the queue */
+	uint32_t probe_interval_ms;  /* configured */
 	uint32_t probe_timeout_ms;   /* 2000 */
-	uint32_t max_starts;         /* 4; launches in flight. More only adds latency */
+	uint32_t max_starts;         /* configured; launches in flight. More only adds latency */
 	uint32_t turn_ms;            /* 10000; so long a launch holds up the next one */
 	uint32_t max_queued;         /* 1024; launches waiting */
 	uint32_t max_calls;          /* 4096; everything together but waits */

@@ -299,7 +299,12 @@ int
 main(int argc, char **argv)
 {
 	struct probe p = { .base = event_base_new() };
-	struct engine_options options = { .socket = argc > 1 ? argv[1] : "", .on_health = on_health };
+	struct engine_options options = { .socket = argc > 1 ? argv[1] : "",
+		.call_timeout_ms = 10000,
+		.start_timeout_ms = 60000,
+		.probe_interval_ms = 10000,
+		.max_starts = 4,
+		.on_health = on_health };
 	struct timeval tv = { .tv_sec = 3 };
 	struct engine_counts counts;
 	int r;

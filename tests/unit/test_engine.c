@@ -128,6 +128,8 @@ set_up(const struct fake_rule *rules, size_t n, const struct engine_options *wan
 		options.start_timeout_ms = 2000;
 	if (options.probe_interval_ms == 0)
 		options.probe_interval_ms = 60000;
+	if (options.max_starts == 0)
+		options.max_starts = 4;
 	assert_int_equal(engine_new(f->base, &options, &f->engine), 0);
 	return f;
 }
@@ -1196,10 +1198,38 @@ callbacks_may_call_again(void **state)
 	tear_down(f);
 }
 
+/* These have no defaults here: the configuration's are the only ones. */
+static void
+an_engine_needs_what_is_configured(void **state)
+{
+	const struct engine_options all = { .socket = "/nowhere",
+		.call_timeout_ms = 1,
+		.start_timeout_ms = 1,
+		.probe_interval_ms = 1,
+		.max_starts = 1 };
+	struct engine_options without[4] = { all, all, all, all };
+	struct event_base *base = event_base_new();
+	struct engine *e = NULL;
+
+	(void)state;
+	without[0].call_timeout_ms = 0;
+	without[1].start_timeout_ms = 0;
+	without[2].probe_interval_ms = 0;
+	without[3].max_starts = 0;
+	for (size_t i = 0; i < SP_ARRAY_LEN(without); i++) {
+		assert_int_equal(engine_new(base, &without[i], &e), -EINVAL);
+		assert_null(e);
+	}
+	assert_int_equal(engine_new(base, &all, &e), 0);
+	assert_null(engine_free(e));
+	event_base_free(base);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_engine_needs_what_is_configured),
 		cmocka_unit_test(launch_goes_all_the_way),
 		cmocka_unit_test(a_container_that_differs_never_starts),
 		cmocka_unit_test(a_container_that_ends_at_once_is_a_failure),

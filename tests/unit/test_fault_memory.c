@@ -397,7 +397,9 @@ one_call(bool faulty)
 	struct engine_options options = { .socket = fake_path(fake),
 		.call_timeout_ms = 200, /* some of the faults cost a deadline */
 		.probe_timeout_ms = 200,
-		.probe_interval_ms = 60000 };
+		.start_timeout_ms = 30000,
+		.probe_interval_ms = 60000,
+		.max_starts = 4 };
 	struct event_base *base;
 	struct engine *e = NULL;
 	int r;
