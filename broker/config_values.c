@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The broker's configuration: single values that are paths, names of host keys and addresses. */
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <string.h>
 
 #include "config_priv.h"
 #include "host_key.h"
+#include "listen_address.h"
 
 #define PATH_LEN_MAX 4095
 
@@ -172,51 +171,6 @@ config_read_host_keys(struct json_reader *r, const struct json_node *value,
 	*(const char *const **)target = paths;
 }
 
-static bool
-is_port(const char *text)
-{
-	unsigned long port = 0;
-	size_t len = strlen(text);
-
-	for (size_t i = 0; i < len; i++) {
-		if (text[i] < '0' || text[i] > '9')
-			return false;
-		port = port * 10 + (unsigned long)(text[i] - '0');
-		if (port > 65535)
-			return false;
-	}
-	return len >= 1 && len <= 5 && port != 0;
-}
-
-/* Why this is no "address:port", or NULL. Numeric only: names may change under a running service. */
-static const char *
-address_fault(const char *text)
-{
-	const char *colon = strrchr(text, ':');
-	char address[INET6_ADDRSTRLEN] = "";
-	struct in6_addr binary;
-	size_t len;
-	bool v6 = text[0] == '[';
-
-	if (colon == NULL)
-		return "has no port: \"0.0.0.0:22\", \"[::]:22\"";
-	len = (size_t)(colon - text);
-	if (v6 && (len < 2 || text[len - 1] != ']'))
-		return "has no \"]\" before its port";
-	if (v6) {
-		text++;
-		len -= 2;
-	}
-	if (len >= sizeof(address))
-		return "has no valid address";
-	memcpy(address, text, len);
-	if (!v6 && strchr(address, ':') != NULL)
-		return "is IPv6 without brackets: \"[::]:22\"";
-	if (inet_pton(v6 ? AF_INET6 : AF_INET, address, &binary) != 1)
-		return "has no valid numeric address: \"0.0.0.0:22\", \"[::]:22\"";
-	return is_port(colon + 1) ? NULL : "has no valid port; ports are 1 to 65535";
-}
-
 void
 config_read_listen(struct json_reader *r, const struct json_node *value,
     const struct json_field *field, void *target)
@@ -228,7 +182,9 @@ config_read_listen(struct json_reader *r, const struct json_node *value,
 	if (addresses == NULL)
 		return;
 	for (e = json_node_first(value); e != NULL; e = json_node_next(e), n++) {
-		const char *fault = address_fault(addresses[n]);
+		struct sockaddr_storage address;
+		socklen_t len;
+		const char *fault = listen_address_parse(addresses[n], &address, &len);
 
 		for (size_t i = 0; fault == NULL && i < n; i++)
 			fault = strcmp(addresses[i], addresses[n]) == 0 ? "is listed twice" : NULL;

@@ -106,9 +106,9 @@ typedef void engine_health_fn(void *arg, enum engine_health health, const char *
 
 /* What the configuration has is not 0. The numbers are the defaults of the others, which 0 stands for. */
 struct engine_options {
-	const char *socket;        /* absolute or relative path, copied */
-	uint32_t call_timeout_ms;  /* configured; most calls */
-	uint32_t start_timeout_ms; /* configured; the start call itself, and the wait in the queue */
+	const char *socket;          /* absolute or relative path, copied */
+	uint32_t call_timeout_ms;    /* configured; most calls */
+	uint32_t start_timeout_ms;   /* configured; the start itself, and the wait before */
 	uint32_t probe_interval_ms;  /* configured */
 	uint32_t probe_timeout_ms;   /* 2000 */
 	uint32_t max_starts;         /* configured; launches in flight. More only adds latency */

@@ -8,7 +8,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -22,6 +21,7 @@
 #include "clock.h"
 #include "config.h"
 #include "fd.h"
+#include "listen_address.h"
 #include "log.h"
 #include "log_budget.h"
 #include "notify.h"
@@ -46,68 +46,40 @@ struct listener {
 	unsigned n;
 };
 
-/* Split "host:port" or "[host]:port" in place. */
 static int
-split_address(char *text, char **ret_host, char **ret_port)
+open_at(const struct sockaddr_storage *address, socklen_t len)
 {
-	char *colon = strrchr(text, ':');
-	char *end;
-
-	if (colon == NULL || colon[1] == '\0')
-		return -EINVAL;
-	*colon = '\0';
-	*ret_port = colon + 1;
-	*ret_host = text;
-	if (text[0] != '[')
-		return strchr(text, ':') == NULL ? 0 : -EINVAL;
-	end = strchr(text, ']');
-	if (end == NULL || end[1] != '\0')
-		return -EINVAL;
-	*end = '\0';
-	*ret_host = text + 1;
-	return 0;
-}
-
-static int
-open_resolved(const struct addrinfo *info)
-{
-	SP_CLEANUP_FD int fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	SP_CLEANUP_FD int fd =
+	    socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int on = 1;
 
 	if (fd < 0)
 		return -errno;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
 		return -errno;
-	if (info->ai_family == AF_INET6 &&
+	if (address->ss_family == AF_INET6 &&
 	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
 		return -errno;
-	if (bind(fd, info->ai_addr, info->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0)
+	if (bind(fd, (const struct sockaddr *)address, len) < 0 || listen(fd, BACKLOG) < 0)
 		return -errno;
 	return fd_steal(&fd);
 }
 
 static int
-open_one(const char *address, char *why, size_t cap)
+open_one(const char *text, char *why, size_t cap)
 {
-	struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV,
-		.ai_socktype = SOCK_STREAM };
-	struct addrinfo *info = NULL;
-	char text[256];
-	char *host;
-	char *port;
+	struct sockaddr_storage address;
+	socklen_t len;
+	const char *fault = listen_address_parse(text, &address, &len);
 	int r;
 
-	(void)snprintf(text, sizeof(text), "%s", address);
-	if (split_address(text, &host, &port) < 0 || getaddrinfo(host, port, &hints, &info) != 0) {
-		(void)snprintf(why, cap,
-		    "\"%s\" is no address to listen on: write 192.0.2.1:22 or [2001:db8::1]:22",
-		    address);
+	if (fault != NULL) {
+		(void)snprintf(why, cap, "\"%s\" %s", text, fault);
 		return -EINVAL;
 	}
-	r = open_resolved(info);
-	freeaddrinfo(info);
+	r = open_at(&address, len);
 	if (r < 0)
-		(void)snprintf(why, cap, "cannot listen on %s: %s", address, strerror(-r));
+		(void)snprintf(why, cap, "cannot listen on %s: %s", text, strerror(-r));
 	return r;
 }
 

@@ -34,7 +34,8 @@ target_link_libraries(policy_bench PRIVATE sp_flags sp_policy)
 sp_add_test(NAME test_config LABEL unit SIDE broker
   SOURCES unit/test_config.c unit/golden.c ${PROJECT_SOURCE_DIR}/broker/config.c
   ${PROJECT_SOURCE_DIR}/broker/config_keys.c ${PROJECT_SOURCE_DIR}/broker/config_values.c
-  ${PROJECT_SOURCE_DIR}/broker/config_worker.c ${PROJECT_SOURCE_DIR}/broker/uid_range.c LIBS sp_policy)
+  ${PROJECT_SOURCE_DIR}/broker/config_worker.c ${PROJECT_SOURCE_DIR}/broker/listen_address.c
+  ${PROJECT_SOURCE_DIR}/broker/uid_range.c LIBS sp_policy)
 target_include_directories(test_config PRIVATE ${PROJECT_SOURCE_DIR}/broker)
 
 foreach(test test_config test_policy test_policy_fault test_policy_golden test_policy_mangled)
