@@ -3,7 +3,6 @@
  * sallyport policy diff: for whom two policies decide differently, and how. Every login that either of
  * them can tell from others is asked of both; what they answer is grouped.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -222,19 +221,6 @@ compare_user(struct comparison *c, size_t i)
 
 /* ---- showing ---- */
 
-static const char *
-address_text(const struct sockaddr_storage *source, char out[INET6_ADDRSTRLEN])
-{
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-
-	memcpy(&v4, source, sizeof(v4));
-	memcpy(&v6, source, sizeof(v6));
-	return inet_ntop(source->ss_family,
-	    source->ss_family == AF_INET ? (const void *)&v4.sin_addr : (const void *)&v6.sin6_addr,
-	    out, INET6_ADDRSTRLEN);
-}
-
 static void
 print_said(const struct said *s)
 {
@@ -345,7 +331,7 @@ print_change(const struct comparison *all, const struct change *c)
 	print_said(&c->before);
 	(void)fputs(" -> ", stdout);
 	print_said(&c->after);
-	printf("\n    for example from %s at %s%s\n", address_text(c->login.source, address),
+	printf("\n    for example from %s at %s%s\n", policy_source_text(c->login.source, address),
 	    times_format(c->login.time, when),
 	    c->login.verified ? ", verified by a security key" : "");
 	if (!same_text(c->before.message, c->after.message)) {
@@ -379,7 +365,7 @@ write_change(struct json_writer *w, const struct comparison *all, const struct c
 	json_write_open(w, NULL, '{');
 	json_write_string(w, "user", c->login.user);
 	json_write_string(w, "target", c->login.target);
-	json_write_string(w, "from", address_text(c->login.source, address));
+	json_write_string(w, "from", policy_source_text(c->login.source, address));
 	json_write_string(w, "at", times_format(c->login.time, when));
 	json_write_string(w, "key", c->login.fingerprint);
 	json_write_bool(w, "verified", c->login.verified);

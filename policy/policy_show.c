@@ -67,8 +67,8 @@ say_auth(struct words *w, unsigned auth)
 	}
 }
 
-static const char *
-address_text(const struct sockaddr_storage *source, char out[INET6_ADDRSTRLEN])
+const char *
+policy_source_text(const struct sockaddr_storage *source, char out[INET6_ADDRSTRLEN])
 {
 	const struct sockaddr_in *in4 = (const struct sockaddr_in *)source;
 	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)source;
@@ -112,7 +112,7 @@ say_failing(struct words *w, enum policy_condition failing, const struct policy_
 		if (login->source == NULL)
 			say(w, "from: no address is known; asked for ");
 		else
-			say(w, "from: %s is in none of ", address_text(login->source, address));
+			say(w, "from: %s is in none of ", policy_source_text(login->source, address));
 		say_networks(w, c);
 		break;
 	case POLICY_CONDITION_TIME:

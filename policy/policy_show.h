@@ -7,6 +7,7 @@
 #ifndef SP_POLICY_SHOW_H
 #define SP_POLICY_SHOW_H
 
+#include <netinet/in.h>
 #include <stdio.h>
 
 #include "arena.h"
@@ -28,6 +29,9 @@ size_t policy_rule_count(const struct policy *p);
 /* The i-th rule, as it looks at this login. An unknown user matches none. */
 void policy_view_rule(const struct policy *p, size_t i, const struct policy_login *login,
     struct policy_rule_view *ret);
+
+/* The address of a login, or "?". Returns out, or a static text. */
+const char *policy_source_text(const struct sockaddr_storage *source, char out[INET6_ADDRSTRLEN]);
 
 /* From when on the user is refused; INT64_MAX: never, or there is no such user. */
 int64_t policy_user_expires(const struct policy *p, const char *user);
