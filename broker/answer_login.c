@@ -24,6 +24,7 @@
 #include "log.h"
 #include "login_refused.h"
 #include "peer.h"
+#include "peer_input.h"
 #include "session_time.h"
 #include "shadow.h"
 #include "ssh_key.h"

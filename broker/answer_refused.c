@@ -11,6 +11,7 @@
 #include "ipc_msg.h"
 #include "log.h"
 #include "peer.h"
+#include "peer_input.h"
 #include "policy.h"
 #include "shadow.h"
 

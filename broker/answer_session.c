@@ -20,6 +20,7 @@
 #include "ipc_msg.h"
 #include "log.h"
 #include "peer.h"
+#include "peer_input.h"
 #include "pool.h"
 #include "session.h"
 #include "shadow.h"

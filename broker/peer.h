@@ -202,12 +202,6 @@ struct audit_subject peer_audit_subject(const struct peer *p);
 
 const char *peer_state_name(enum peer_state state);
 
-/* What it asked for costs as much as so many records: it will wait the sooner, and longer. */
-void peer_charge(struct peer *p, int records);
-
-/* A request was refused, or failed: it costs as much as so many bytes of the logs. */
-void peer_charge_refusal(struct peer *p);
-
 /* Change the state: checks the edge and logs it. */
 void peer_enter(struct peer *p, enum peer_state next);
 

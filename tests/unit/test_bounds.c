@@ -15,7 +15,7 @@
 #include "scene.h"
 #include "worker_pool.h"
 
-/* As in peer.c and answer_refused.c; common/PROTOCOL.md has the numbers. */
+/* As in peer_input.c and answer_refused.c; common/PROTOCOL.md has the numbers. */
 #define BURST           (1 << 20)
 #define BYTES_PER_S     65536
 #define REFUSAL_BYTES   4096
