@@ -41,7 +41,8 @@ engine_error_name(enum engine_error error)
 bool
 engine_is_unsure(enum engine_error error)
 {
-	return error == ENGINE_E_TIMEOUT || error == ENGINE_E_UNREACHABLE || error == ENGINE_E_BROKEN;
+	return error == ENGINE_E_TIMEOUT || error == ENGINE_E_UNREACHABLE ||
+	    error == ENGINE_E_BROKEN || error == ENGINE_E_NO_MEMORY;
 }
 
 void
