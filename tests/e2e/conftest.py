@@ -9,7 +9,7 @@ import tempfile
 import pytest
 
 from kit.broker import BUILD, TREE, Broker
-from kit.docker import Engine
+from kit.docker import LABEL, Engine
 from kit.matrix import IMAGES, Matrix, Same
 from kit.oracle import Oracle
 from kit.podman import PODMAN, Podman
@@ -54,8 +54,9 @@ def engine():
     process = os.environ.get("PYTEST_XDIST_WORKER")
     e = Engine((given or f"{TREE}/.dev/engine") + (f"-{process}" if process else ""))
     if "SALLYPORT_ENGINE_SOCKET" in os.environ:
-        # A run inside of a test of another run (kit/mutant.py): the engine is that one's.
+        # A run inside of a test of another run (kit/mutant.py): the engine is that one's, and others work on it.
         e.socket = os.environ["SALLYPORT_ENGINE_SOCKET"]
+        e.shared = True
         yield e
         return
     with open(e.lock(), "w", encoding="ascii") as lock:
@@ -66,6 +67,7 @@ def engine():
                         "SALLYPORT_ENGINE_DIR to a directory of your own", 2)
         e.start()
         e.images()
+        e.empty()  # what an earlier run has left would be held against this one
         yield e
         if not given:
             e.stop()
@@ -114,6 +116,16 @@ def check_log(broker, since):
     assert alarm is None, f"{alarm.group()} in the broker's log:\n{broker.log(since)[-4000:]}"
 
 
+def nothing_is_left(engine):
+    """Of a test that is over. If something is, this test alone has failed: the later ones find the engine empty."""
+    try:
+        wait_for(lambda: not engine.containers(), 20 * PATIENCE, "the containers of this test are gone")
+    except AssertionError as e:
+        left = engine.described()
+        engine.empty(LABEL)
+        raise AssertionError(f"{e}: {left}") from None
+
+
 @pytest.fixture(scope="session")
 def shared_broker(engine, keys):
     b = Broker(keys, engine.socket)
@@ -130,7 +142,7 @@ def broker(shared_broker, engine):
     yield shared_broker
     assert shared_broker.process.poll() is None, f"the broker ended:\n{shared_broker.log(since)}"
     wait_for(shared_broker.settled, 15 * PATIENCE, "the workers of this test have ended")
-    wait_for(lambda: not engine.containers(), 20 * PATIENCE, "the containers of this test are gone")
+    nothing_is_left(engine)
     check_log(shared_broker, since)
 
 
@@ -141,16 +153,12 @@ def fresh_broker(engine, keys):
     yield b
     try:
         if b.process is not None:
-            if b.process.poll() is None:
-                b.stop()
+            code = b.stop() if b.process.poll() is None else 0  # a test may have ended it, however
             check_log(b, 0)
+            assert code == 0, f"the broker was told to stop, and ended with {code}"
     finally:
         b.close()
-    try:
-        wait_for(lambda: not engine.containers(), 20 * PATIENCE, "the containers of this test are gone")
-    except AssertionError:
-        engine.empty()  # it is this test's fault, and not to be all later ones'
-        raise
+        nothing_is_left(engine)
 
 
 @pytest.fixture

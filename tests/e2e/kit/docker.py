@@ -19,6 +19,7 @@ class Engine:
         self.directory = directory
         self.options = options
         self.socket = None
+        self.shared = False  # other runs have containers in it
 
     def _script(self, verb, seconds):
         return subprocess.run([f"{HERE}/engine", verb, self.directory], stdout=subprocess.PIPE,
@@ -55,9 +56,11 @@ class Engine:
     def stop(self):
         self._script("stop", 120)
 
-    def empty(self):
-        """Of all containers: what a run has left that was cut short, or a test that has failed."""
-        for left in self.run("ps", "-aq").split():
+    def empty(self, label=None):
+        """Of all containers, or of those with the label: what is left of a run that was cut short, or of a test."""
+        if self.shared:
+            return
+        for left in self.run("ps", "-aq", *(["--filter", f"label={label}"] if label else [])).split():
             self.run("rm", "-f", "-v", left)
 
     def images(self, *names):
@@ -117,6 +120,11 @@ class Engine:
     def listed(self, label=LABEL):
         """As containers(): their names, with what the engine says of their states."""
         return {(c["Names"] or [c["Id"]])[0].lstrip("/"): c["State"] for c in self._there(label)}
+
+    def described(self):
+        """As listed(): for a person who wants to know whose they are."""
+        return [" ".join([*c["Names"], c["Status"], *(f"{k}={v}" for k, v in c["Labels"].items())])
+                for c in self._there(LABEL)]
 
     def inspect(self, container):
         return json.loads(self.run("inspect", container))[0]

@@ -6,6 +6,7 @@ what the test says. Here is what it needs to speak to the broker: records, key e
 import base64
 import contextlib
 import hashlib
+import re
 import shutil
 import socket
 import struct
@@ -382,6 +383,13 @@ class EvilBroker(Broker):
                       if name == self.program_name[:15])
 
 
+def remove_what_is_left(engine, requests):
+    """Of a broker that crashed: what it had asked for, and nothing of others that work on this engine."""
+    asked = [re.search(r"/containers/create\?name=([^&]+)", r["path"]) for r in requests]
+    for name in {m[1] for m in asked if m} & set(engine.listed()):
+        engine.run("rm", "-f", "-v", name)
+
+
 @contextlib.contextmanager
 def evil_broker(keys, engine, name="sallyportd-evil", per_source=None):
     """
@@ -402,3 +410,4 @@ def evil_broker(keys, engine, name="sallyportd-evil", per_source=None):
         finally:
             broker.close()
             fake.stop()
+            remove_what_is_left(engine, fake.requests())
