@@ -5,8 +5,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "suggest.h"
@@ -38,16 +36,11 @@ void
 json_read_diag(struct json_reader *r, enum diag_code code, const struct json_node *node,
     enum json_at at, const char *help, const char *format, ...)
 {
-	char *message = NULL;
 	va_list args;
 
 	va_start(args, format);
-	if (vasprintf(&message, format, args) < 0)
-		message = NULL;
+	json_text_vdiag(json_node_text(node), r->diags, code, node, at, help, format, args);
 	va_end(args);
-	json_text_diag(json_node_text(node), r->diags, code, node, at, help, "%s",
-	    message != NULL ? message : "out of memory");
-	free(message);
 }
 
 const char *

@@ -140,13 +140,21 @@ void
 json_text_diag(const struct json_text *t, struct diag_list *diags, enum diag_code code,
     const struct json_node *node, enum json_at at, const char *help, const char *format, ...)
 {
-	char *message = NULL;
 	va_list args;
 
 	va_start(args, format);
+	json_text_vdiag(t, diags, code, node, at, help, format, args);
+	va_end(args);
+}
+
+void
+json_text_vdiag(const struct json_text *t, struct diag_list *diags, enum diag_code code,
+    const struct json_node *node, enum json_at at, const char *help, const char *format, va_list args)
+{
+	char *message = NULL;
+
 	if (vasprintf(&message, format, args) < 0)
 		message = NULL;
-	va_end(args);
 	add_diag(t, diags, code, json_text_place(t, node, at), at == JSON_AT_SECRET, help,
 	    message != NULL ? message : "out of memory");
 	free(message);

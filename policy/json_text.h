@@ -9,6 +9,7 @@
 #ifndef SP_JSON_TEXT_H
 #define SP_JSON_TEXT_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -94,5 +95,8 @@ const struct json_text *json_node_text(const struct json_node *node);
 void json_text_diag(const struct json_text *t, struct diag_list *diags, enum diag_code code,
     const struct json_node *node, enum json_at at, const char *help, const char *format, ...)
     SP_PRINTF(7, 8);
+void json_text_vdiag(const struct json_text *t, struct diag_list *diags, enum diag_code code,
+    const struct json_node *node, enum json_at at, const char *help, const char *format,
+    va_list args) SP_PRINTF(7, 0);
 
 #endif
