@@ -4,7 +4,9 @@
 
 #include "config.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +15,7 @@
 #include <unistd.h>
 
 #include "golden.h"
+#include "listen_address.h"
 
 static char directory[] = "/tmp/sp-test-config-XXXXXX";
 static unsigned long seed;
@@ -443,6 +446,43 @@ remove_directory(void **state)
 	return rmdir(directory);
 }
 
+static void
+test_addresses_to_listen_on(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *address;
+		int family;
+		uint16_t port;
+	} cases[] = {
+		{ "0.0.0.0:22", "0.0.0.0", AF_INET, 22 },
+		{ "192.0.2.1:65535", "192.0.2.1", AF_INET, 65535 },
+		{ "[::]:1", "::", AF_INET6, 1 },
+		{ "[2001:db8::1]:02222", "2001:db8::1", AF_INET6, 2222 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(cases); i++) {
+		struct sockaddr_storage address;
+		const struct sockaddr_in *in4 = (const struct sockaddr_in *)&address;
+		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address;
+		bool v6 = cases[i].family == AF_INET6;
+		char text[INET6_ADDRSTRLEN];
+		socklen_t len = 0;
+
+		memset(&address, 0xff, sizeof(address));
+		assert_null(listen_address_parse(cases[i].text, &address, &len));
+		assert_int_equal(address.ss_family, cases[i].family);
+		assert_int_equal(len, v6 ? sizeof(*in6) : sizeof(*in4));
+		assert_int_equal(ntohs(v6 ? in6->sin6_port : in4->sin_port), cases[i].port);
+		assert_non_null(inet_ntop(cases[i].family,
+		    v6 ? (const void *)&in6->sin6_addr : (const void *)&in4->sin_addr, text,
+		    sizeof(text)));
+		assert_string_equal(text, cases[i].address);
+		assert_true(!v6 || (in6->sin6_scope_id == 0 && in6->sin6_flowinfo == 0));
+	}
+}
+
 int
 main(void)
 {
@@ -459,6 +499,7 @@ main(void)
 		cmocka_unit_test(test_directories),
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_mangled),
+		cmocka_unit_test(test_addresses_to_listen_on),
 	};
 	const char *given = getenv("SP_TEST_SEED");
 
