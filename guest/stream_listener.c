@@ -173,7 +173,8 @@ sendable(const struct stream_listener *s, const struct relay *r)
 	return r->output_over ? 0 : stream_io_sendable(&s->io, r->granted - r->sent);
 }
 
-static void
+/* Whether it had something to give, and there was room for it. */
+static bool
 collect(struct stream_listener *s, struct relay *r)
 {
 	static uint8_t data[STREAM_DATA_MAX];
@@ -181,13 +182,13 @@ collect(struct stream_listener *s, struct relay *r)
 	ssize_t n;
 
 	if (most == 0)
-		return;
+		return false;
 	n = read(r->fd, data, most);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
+		return false;
 	if (n <= 0) {
 		r->output_over = r->tell_output_over = true;
-		return;
+		return false;
 	}
 	stream_io_say(&s->io,
 	    &(struct stream_frame){ .kind = STREAM_OUTPUT,
@@ -195,6 +196,7 @@ collect(struct stream_listener *s, struct relay *r)
 		.connection = r->number,
 		.data = { data, (size_t)n } });
 	r->sent += (uint64_t)n;
+	return true;
 }
 
 static bool
@@ -530,19 +532,26 @@ wake_listener(struct stream_listener *s, const struct poll_set *set)
 	listener_tick(l, clock_now_ms());
 }
 
-/* Each one that has something to give gives one frame of it, and who goes first changes. */
+/*
+ * Each one that has something to give gives one frame of it, as long as there is room. The next time those go first
+ * that come behind the first that gave one: not behind a number of places, most of which nobody has.
+ */
 static void
 wake_relays(struct stream_listener *s, const struct poll_set *set)
 {
-	s->first = (s->first + 1) % RELAYS_MAX;
+	unsigned first = s->first;
+	bool given = false;
+
 	for (unsigned i = 0; i < RELAYS_MAX; i++) {
-		unsigned at = (s->first + i) % RELAYS_MAX;
+		unsigned at = (first + i) % RELAYS_MAX;
 
 		if (s->relays[at] == NULL)
 			continue;
 		feed(s->relays[at]);
-		if (set->found[POLL_RELAYS + at] != 0)
-			collect(s, s->relays[at]);
+		if (set->found[POLL_RELAYS + at] == 0 || !collect(s, s->relays[at]) || given)
+			continue;
+		given = true;
+		s->first = (at + 1) % RELAYS_MAX;
 	}
 }
 

@@ -538,6 +538,39 @@ test_turns(void **state)
 	finish();
 }
 
+/* Of a few who always have something none gets ahead: the places that nobody has give their neighbour no turn more. */
+static void
+test_even_turns(void **state)
+{
+	int fds[3];
+
+	(void)state;
+	start_tcp();
+	for (int i = 0; i < 3; i++) {
+		fds[i] = connected(0);
+		assert_int_equal(fd_set_nonblock(fds[i]), 0);
+	}
+	/* All of them begin in the same moment. */
+	assert_int_equal(kill(w.guest, SIGSTOP), 0);
+	for (uint32_t i = 0; i < 3; i++) {
+		give(i, STREAM_CREDIT);
+		(void)!send(fds[i], data, sizeof(data), MSG_NOSIGNAL);
+	}
+	assert_int_equal(kill(w.guest, SIGCONT), 0);
+	for (int ahead = 0; w.connections[ahead].output_len < STREAM_CREDIT;) {
+		for (int i = 0; i < 3; i++) {
+			(void)!send(fds[i], data, sizeof(data), MSG_NOSIGNAL);
+			if (w.connections[i].output_len > w.connections[ahead].output_len)
+				ahead = i;
+		}
+		hear();
+	}
+	for (int i = 0; i < 3; i++)
+		assert_in_range(w.connections[i].output_len, STREAM_CREDIT / 2, STREAM_CREDIT);
+	fd_close_all(fds, 3);
+	finish();
+}
+
 /* Who closes what the worker sends to: it hears so, and what was on its way is dropped and given back. */
 static void
 test_reset(void **state)
@@ -889,6 +922,7 @@ main(int argc, char **argv)
 		CASE(test_silence_before_credit),
 		CASE(test_credit_is_each_ones_own),
 		CASE(test_turns),
+		CASE(test_even_turns),
 		CASE(test_reset),
 		CASE(test_refused_by_the_worker),
 		CASE(test_untaken),
