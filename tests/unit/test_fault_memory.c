@@ -449,7 +449,9 @@ healthy_engine(struct event_base *base)
 {
 	struct engine_options options = { .socket = fake_path(fake),
 		.call_timeout_ms = 200,
-		.probe_interval_ms = 60000 };
+		.start_timeout_ms = 30000,
+		.probe_interval_ms = 60000,
+		.max_starts = 4 };
 	struct engine *e = NULL;
 
 	assert_int_equal(engine_new(base, &options, &e), 0);
