@@ -50,11 +50,36 @@ refuse(struct channel *ch, uint32_t reason, const char *text)
 	ch->opening = NULL;
 }
 
+/* Nobody listens there any more. */
+static void
+end_listener(struct channel *ch)
+{
+	channel_close_streams(ch);
+	ch->state = CHANNEL_ENDED;
+}
+
+/*
+ * The agent was listened for, and what listened is gone: with its container, or killed there. It is asked for again when
+ * the client wishes for it again, as it does with each of its sessions, and no sooner: who kills has no work done.
+ */
+static void
+lost_agent(struct channel *ch)
+{
+	end_listener(ch);
+	channel_settle(ch); /* the broker knows of one agent at a time */
+	ch->connection->agent_wanted = ch->connection->agent_asked = false;
+}
+
 /* why: for the log. The others are for the client. */
 static void
 fail(struct channel *ch, const char *why, uint32_t reason, const char *text)
 {
 	log_info("channel=%u no forward: %s", ch->number, why);
+	if (ch->kind == CHANNEL_LISTENER && ch->listens == IPC_LISTEN_AGENT &&
+	    ch->state == CHANNEL_RUNNING) {
+		lost_agent(ch);
+		return;
+	}
 	refuse(ch, reason, text);
 	channel_close_streams(ch);
 	ch->state = CHANNEL_ENDED;
@@ -214,14 +239,6 @@ forward_listen(struct connection *c, ssh_message m)
 	if (ask_for_listener(ch, &q))
 		c->asking = ch;
 	return true;
-}
-
-/* Nobody listens there any more. */
-static void
-end_listener(struct channel *ch)
-{
-	channel_close_streams(ch);
-	ch->state = CHANNEL_ENDED;
 }
 
 /* As sshd: by the address as it was written, and the port as it was answered. */

@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from kit.broker import DATA_PATH
 from kit.proc import free_port, wait_for
 from kit.service import Service, echo, exchange
 from kit.target import PATIENCE
@@ -464,6 +465,24 @@ def test_agent_many_times(forwarding, agent):
     r = with_agent(forwarding, path, "for i in 1 2 3 4 5 6 7 8; do ssh-add -l & done; wait",
                    "forward")
     assert r.stdout.count(fingerprint) == 8, r.stderr
+
+
+def test_agent_whose_listener_is_killed(broker, agent, control):
+    """Where it is a process of the user's own: the sessions that come later have another one."""
+    path, fingerprint = agent
+    kill = ("for p in /proc/[0-9]*; do n=${p#/proc/}; [ $n = $PPID ] || "
+            """[ "$(tr '\\0' '\\n' <$p/cmdline | sed -n 2p)" != --stream ] || """
+            "{ kill -9 $n && echo killed; }; done 2>/dev/null")
+    options = ["-o", f"ForwardAgent={path}"]
+    with Master(broker.target, control, options=options) as m:
+        def has_agent():
+            return fingerprint in m.ssh("ssh-add -l", options=options).stdout
+
+        assert has_agent()
+        for _ in range(2):
+            assert m.ssh(kill).stdout == (b"killed\n" if DATA_PATH == "engine" else b"")
+            # The end of the listener, of which another process tells, may take longer than the next session.
+            wait_for(has_agent, 20 * PATIENCE, "there is an agent again")
 
 
 def test_agent_is_not_there_unasked(forwarding, agent):
