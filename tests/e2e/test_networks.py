@@ -126,7 +126,9 @@ def test_remote_forward_in_the_network(broker, engine, neighbour, listens, reach
             "-o", "ExitOnForwardFailure=yes", "-R", f"*:7002:127.0.0.1:{s.getsockname()[1]}"])
         try:
             wait_for(lambda: broker.audit(event="listen", outcome="allowed"), 20 * PATIENCE, "it is asked")
-            mine, = wait_for(engine.containers, 20 * PATIENCE, "the container is there")
+            # Docker lists one before it knows of it when asked, and before that has its address.
+            wait_for(lambda: broker.audit(event="container.up"), 20 * PATIENCE, "the container is up")
+            mine, = engine.containers()
             address = engine.inspect(mine)["NetworkSettings"]["Networks"][NAMED]["IPAddress"]
 
             def knock():

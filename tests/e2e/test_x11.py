@@ -34,7 +34,7 @@ def drawn(r):
 
 def test_a_program_draws(forwarding, screen):
     """The X server sees its own cookie, the container has another one."""
-    r = forwarding.ssh(DRAW + 'busybox tail -c 16 "$f" | busybox hexdump -e \'1/1 "%02x"\' >&2',
+    r = forwarding.ssh(DRAW + 'busybox tail -c 16 "$f" | busybox hexdump -v -e \'1/1 "%02x"\' >&2',
                        user=forwarding.login("forward"), options=TRUSTED, env=screen.environment)
     drawn(r)
     assert screen.shown == [(NAME, screen.cookie)]
