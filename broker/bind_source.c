@@ -55,7 +55,7 @@ static int
 step(int *fd, struct stat *parent, const char *name, const char *path, char *why, size_t cap)
 {
 	SP_CLEANUP_FD int next = openat(*fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	struct stat st;
+	struct stat st = { 0 };
 	int error = next < 0 ? errno : 0;
 
 	if (next >= 0 && fstat(next, &st) < 0)
@@ -110,13 +110,13 @@ walk(const char *path, char *why, size_t cap)
 
 /* Whether one of the two is in the other; either may have links in it, as far as it exists. */
 static bool
-touches(const char *path, const char *fenced)
+touches(const char *source, const char *fenced)
 {
 	char real[PATH_MAX];
 
 	if (realpath(fenced, real) == NULL)
 		(void)snprintf(real, sizeof(real), "%s", fenced);
-	return names_path_within(path, real) || names_path_within(real, path);
+	return names_path_within(source, real) || names_path_within(real, source);
 }
 
 /* What is ours, and the way to the engine. The policy's own guardrails name what every host has. */

@@ -79,7 +79,7 @@ void container_discard(struct container *c);
  * empty_fd as of data_path_ops.hang_up, or -1. */
 void container_rest(struct container *c, int empty_fd);
 /* For the set's event: look who has waited long enough. */
-void container_rest_look(int fd, short what, void *set);
+void container_rest_look(int fd, short what, void *arg);
 /* Free it, and whatever it has; nobody is told but its keeper. */
 void container_forget(struct container *c);
 /* The member whose arg this is, or NULL. */

@@ -16,6 +16,6 @@ ssh_version_format(const uint8_t nonce[IPC_NONCE_LEN], char out[SSH_VERSION_MAX]
 
 	_Static_assert(sizeof(SOFTWARE) + 2 * IPC_NONCE_LEN <= SSH_VERSION_MAX,
 	    "version string too long");
-	memcpy(out, SOFTWARE, len);
+	memcpy(out, SOFTWARE, sizeof(SOFTWARE));
 	hex_format(nonce, IPC_NONCE_LEN, out + len);
 }

@@ -70,10 +70,7 @@ fds_fit(const struct ask_event *e)
 	if (e->id == IPC_ANS_START && ok) {
 		direct = e->pty ? 1 : IPC_START_FDS;
 		engine = true;
-	} else if (e->id == IPC_ANS_FORWARD && ok) {
-		direct = 1;
-		engine = true;
-	} else if (e->id == IPC_ANS_LISTEN && ok) {
+	} else if ((e->id == IPC_ANS_FORWARD || e->id == IPC_ANS_LISTEN) && ok) {
 		direct = 1;
 		engine = true;
 	} else if (e->id == IPC_ANS_ACCEPTED && ok && e->n_fds == IPC_PIPE_FDS) {

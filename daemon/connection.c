@@ -431,7 +431,8 @@ drop_stream(struct connection *c, unsigned i)
 {
 	exec_stream_free(c->streams[i]);
 	c->n_streams--;
-	memmove(&c->streams[i], &c->streams[i + 1], (c->n_streams - i) * sizeof(c->streams[0]));
+	for (; i < c->n_streams; i++)
+		c->streams[i] = c->streams[i + 1];
 }
 
 void

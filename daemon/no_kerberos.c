@@ -11,8 +11,6 @@
  */
 #include "no_kerberos.h"
 
-#include "attr.h"
-
 #define GSS_S_COMPLETE    0u
 #define GSS_S_UNAVAILABLE (16u << 16)
 
@@ -33,7 +31,6 @@ give_none(uint32_t *minor, struct oid_set **set)
 	return GSS_S_COMPLETE;
 }
 
-SP_EXPORT uint32_t gss_indicate_mechs(uint32_t *minor, struct oid_set **ret_set);
 SP_EXPORT uint32_t gss_create_empty_oid_set(uint32_t *minor, struct oid_set **set);
 SP_EXPORT uint32_t gss_release_oid_set(uint32_t *minor, struct oid_set **set);
 SP_EXPORT uint32_t gss_test_oid_set_member(uint32_t *minor, void *member, struct oid_set *set,

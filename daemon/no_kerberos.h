@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "attr.h"
+
 /* gss_OID_set_desc */
 struct oid_set {
 	size_t count;
@@ -13,6 +15,6 @@ struct oid_set {
 };
 
 /* Which mechanisms there are: none. Gives GSS_S_COMPLETE; the set is nobody's to free. */
-uint32_t gss_indicate_mechs(uint32_t *minor, struct oid_set **ret_set);
+SP_EXPORT uint32_t gss_indicate_mechs(uint32_t *minor, struct oid_set **ret_set);
 
 #endif
