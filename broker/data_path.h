@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How programs are started in one running container, and how their bytes reach the worker. The profile
- * says which of the two ways it is.
+ * says which of the two ways it is, or leaves it to what reaches (data_path_reach.h).
  *
  * "direct" (direct_path.c): our guest is the container's first process and takes orders with
  * descriptors; neither the broker nor the engine carries a byte. Needs the engine on this host.
