@@ -12,10 +12,10 @@
 #include "broker.h"
 #include "engine.h"
 #include "engine_json_read.h"
+#include "policy.h"
 
 struct control;
 struct event;
-struct policy;
 
 struct service_options {
 	const char *config;
@@ -41,10 +41,14 @@ struct service {
 	bool told_to_end;
 	bool podman_said; /* what is different with it */
 	bool workers_ready;
-	bool engine_heard;              /* it has said what it is, or not in time */
+	bool engine_heard; /* it has said what it is, or not in time */
+	struct policy_engine engine; /* what of it decides the data path: what was so in an earlier run, at first */
 	struct engine_info engine_info; /* what the engine said last; empty before */
 	bool info_of_podman;
+	bool info_known;
+	bool info_failed;           /* and is asked for again */
 	struct engine_call *asking; /* for it */
+	bool back;                  /* the engine is: its answer is what the containers wait for */
 	int exit_code;
 };
 

@@ -21,6 +21,7 @@
 #include "control.h"
 #include "data_path_reach.h"
 #include "diag_log.h"
+#include "engine_mark.h"
 #include "listener.h"
 #include "log.h"
 #include "notify.h"
@@ -62,20 +63,16 @@ say_podman(const struct service *s)
 }
 
 /*
- * Which data path it is where a profile leaves it to us, and for whom another one was chosen and does not reach, before
- * somebody logs in.
+ * Which data path it is where a profile leaves it to us, and for whom another one was chosen and, as far as the engine
+ * has said what it is, does not reach: before somebody logs in.
  */
 static void
 choose_data_path(struct service *s)
 {
 	const struct policy_profile *p;
-	struct policy_engine engine;
 	char why[768];
 
-	data_path_detect(s->config, &s->engine_info, s->info_of_podman, &engine, why, sizeof(why));
-	policy_set_engine(s->broker.policy, &engine);
-	if (why[0] != '\0')
-		log_info("the data path is \"engine\" where a profile does not say: %s", why);
+	policy_set_engine(s->broker.policy, &s->engine);
 	for (size_t i = 0; (p = policy_profile_at(s->broker.policy, i)) != NULL; i++) {
 		if (!data_path_reaches(s->config, policy_data_path(s->broker.policy, p), p->runtime,
 			&s->engine_info, why, sizeof(why)))
@@ -189,30 +186,59 @@ on_info_late(evutil_socket_t fd, short what, void *arg)
 static void
 look_after_containers(struct service *s)
 {
+	s->back = false;
 	engine_is_heard(s);
 	sweep_containers(&s->broker);
 	pool_kick(s->broker.pool);
+}
+
+/* What is as before has been said. */
+static void
+learn_engine(struct service *s, const struct engine_info *info)
+{
+	bool podman = engine_podman(s->broker.engine) != NULL;
+	char why[768];
+
+	if (s->info_known && memcmp(&s->engine_info, info, sizeof(s->engine_info)) == 0 &&
+	    s->info_of_podman == podman)
+		return;
+	s->info_known = true;
+	s->engine_info = *info;
+	s->info_of_podman = podman;
+	data_path_detect(s->config, info, podman, &s->engine, why, sizeof(why));
+	engine_mark_set(s->config->state_dir, &s->engine);
+	if (why[0] != '\0')
+		log_info("the data path is \"engine\" where a profile does not say: %s", why);
+	choose_data_path(s);
+	pool_policy_changed(s->broker.pool);
+	user_containers_policy_changed(s->broker.user_containers);
 }
 
 static void
 on_info(void *arg, const struct engine_result *result)
 {
 	struct service *s = arg;
-	bool podman = engine_podman(s->broker.engine) != NULL;
 
 	s->asking = NULL;
-	/* After each pause of an engine; what is as before has been said. */
-	if (result->error != ENGINE_OK) {
-		log_warn("the engine does not say what it is: %s", result->sentence);
-	} else if (memcmp(&s->engine_info, result->info, sizeof(s->engine_info)) != 0 ||
-	    s->info_of_podman != podman) {
-		s->engine_info = *result->info;
-		s->info_of_podman = podman;
-		choose_data_path(s);
-		pool_policy_changed(s->broker.pool);
-		user_containers_policy_changed(s->broker.user_containers);
-	}
-	look_after_containers(s);
+	if (result->error == ENGINE_OK)
+		learn_engine(s, result->info);
+	else if (!s->info_failed)
+		log_warn("the engine does not say what it is: %s; it is taken for what it was, and asked again",
+		    result->sentence);
+	s->info_failed = result->error != ENGINE_OK;
+	if (s->back)
+		look_after_containers(s);
+}
+
+static void
+ask_engine(struct service *s)
+{
+	if (s->asking != NULL || engine_info(s->broker.engine, on_info, s, &s->asking) == 0)
+		return;
+	log_warn("the engine is not asked what it is: out of memory");
+	s->info_failed = true;
+	if (s->back)
+		look_after_containers(s);
 }
 
 /* One step of stopping, see the constants above for its timetable. */
@@ -311,6 +337,8 @@ on_status(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	send_status(s);
 	worker_pool_log_summary(s->broker.workers);
+	if (s->info_failed && engine_health(s->broker.engine) == ENGINE_HEALTHY)
+		ask_engine(s);
 }
 
 /*
@@ -352,10 +380,8 @@ service_on_engine_health(void *arg, enum engine_health health, const char *reaso
 		if (!s->podman_said)
 			say_podman(s);
 		s->podman_said = engine_podman(s->broker.engine) != NULL;
-		if (s->asking == NULL && engine_info(s->broker.engine, on_info, s, &s->asking) < 0) {
-			log_warn("the engine is not asked what it is: out of memory");
-			look_after_containers(s);
-		}
+		s->back = true;
+		ask_engine(s);
 	}
 }
 

@@ -19,6 +19,7 @@
 #include "container.h"
 #include "control.h"
 #include "diag.h"
+#include "engine_mark.h"
 #include "fd.h"
 #include "host_key.h"
 #include "image_watch.h"
@@ -215,6 +216,8 @@ open_secrets(struct service *s)
 		log_error("%s: the policy has errors: not started", s->config->policy);
 		return -EINVAL;
 	}
+	engine_mark_get(s->config->state_dir, &s->engine);
+	policy_set_engine(s->broker.policy, &s->engine);
 	s->broker.generation = 1;
 	r = open_audit(s);
 	return r == 0 ? open_shadow(s) : r;

@@ -221,8 +221,16 @@ def test_chosen_by_what_the_engine_is(fresh_broker, engine, says):
         wait_for(lambda: b.ask("status")["pool"]["ready"] == 1, 60 * PATIENCE, "the pool is full")
         assert {c["Config"]["Entrypoint"][1] for c in map(engine.inspect, engine.containers())} == {"--hold"}
         assert b.target.ssh("echo pooled", user="busy").stdout == b"pooled\n"
+        # Also by a run to which it does not say what it is, at first.
         b.stop()
+        fake.rules([{"path": "^/info", "action": "garble"}])
         b.start()
+        assert b.target.ssh(WHERE).stdout == before
+        assert b.target.ssh("echo pooled", user="busy").stdout == b"pooled\n"
+        assert "it is taken for what it was" in b.log()
+        fake.rules([{"path": "^/info", "action": "lie", "set": says}])
+        wait_for(lambda: 'the data path is "engine" where a profile does not say' in
+                 b.log().rpartition("it is taken for what it was")[2], 30 * PATIENCE, "it is asked again")
         assert b.target.ssh(WHERE).stdout == before
         # Another engine in its place: what is made from now on is for that one.
         fake.rules([{"path": "/networks", "action": "drop"}])

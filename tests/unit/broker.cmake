@@ -14,6 +14,7 @@ sp_add_test(NAME test_kernel_account LABEL unit SIDE broker SOURCES unit/test_ke
 sp_add_test(NAME test_engine_turns LABEL unit SIDE broker SOURCES unit/test_engine_turns.c LIBS sp_broker)
 sp_add_test(NAME test_data_path_reach LABEL unit SIDE broker
   SOURCES unit/test_data_path_reach.c LIBS sp_broker)
+sp_add_test(NAME test_engine_mark LABEL unit SIDE broker SOURCES unit/test_engine_mark.c LIBS sp_broker)
 sp_add_test(NAME test_write_budget LABEL unit SIDE broker SOURCES unit/test_write_budget.c
   LIBS sp_broker)
 sp_add_test(NAME test_admission LABEL unit SIDE broker SOURCES unit/test_admission.c LIBS sp_broker)
