@@ -13,9 +13,9 @@ import pytest
 from kit.libssh import KEEPS_WINDOWS
 from kit.neighbour import Memory, Neighbour
 from kit.proc import alive, cpu_seconds
-from kit.raw import (CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_EOF, CHANNEL_FAILURE, CHANNEL_OPEN,
+from kit.raw import (CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_EOF, CHANNEL_OPEN,
                      CHANNEL_REQUEST, CHANNEL_SUCCESS, EXTENDED_DATA, GLOBAL_REQUEST, IGNORE, KEX,
-                     KEXINIT, OPEN_CONFIRMATION, OPEN_FAILURE, REQUEST_FAILURE, REQUEST_SUCCESS,
+                     KEXINIT, OPEN_CONFIRMATION, OPEN_FAILURE, REQUEST_FAILURE,
                      WINDOW_ADJUST, ECDH_INIT, NEWKEYS, Gone, RawClient, Reader, kexinit,
                      message)
 from kit.target import PATIENCE
