@@ -613,26 +613,32 @@ is_template(const char *name)
 	return strstr(name, "${") != NULL;
 }
 
+/* By what the engine says of itself, as the broker does it. */
 static void
-examine_data_path(const struct talk *t, const struct policy_profile *p)
+choose_data_path(const struct talk *t, struct engine_info *ret)
 {
-	enum policy_data_path path;
 	struct policy_engine engine;
-	struct engine_info info;
 	char why[768];
 
-	engine_json_take_info(t->info, &info);
-	data_path_detect(t->d->config, &info, t->podman[0] != '\0', &engine, why, sizeof(why));
+	engine_json_take_info(t->info, ret);
+	data_path_detect(t->d->config, ret, t->podman[0] != '\0', &engine, why, sizeof(why));
 	policy_set_engine(t->d->policy, &engine);
-	path = policy_data_path(t->d->policy, p);
+}
+
+static void
+examine_data_path(const struct talk *t, const struct policy_profile *p, const struct engine_info *info)
+{
+	enum policy_data_path path = policy_data_path(t->d->policy, p);
+	char why[768];
+
 	if (t->podman[0] != '\0' && !container_plan_suits_podman(path))
 		doctor_say(t->d, DOCTOR_ERROR, "policy.data-path", "use the data path \"direct\"",
 		    "profile \"%s\": " CONTAINER_NOT_WITH_PODMAN, p->name);
-	else if (!data_path_reaches(t->d->config, path, p->runtime, &info, why, sizeof(why)))
+	else if (!data_path_reaches(t->d->config, path, p->runtime, info, why, sizeof(why)))
 		doctor_say(t->d, DOCTOR_ERROR, "policy.data-path", DATA_PATH_REACH_ADVICE,
 		    "profile \"%s\": %s: its logins fail", p->name, why);
 	else if (p->data_path == POLICY_DATA_PATH_AUTO && path == POLICY_DATA_PATH_ENGINE &&
-	    !data_path_reaches(t->d->config, POLICY_DATA_PATH_DIRECT, p->runtime, &info, why,
+	    !data_path_reaches(t->d->config, POLICY_DATA_PATH_DIRECT, p->runtime, info, why,
 		sizeof(why)))
 		doctor_say(t->d, DOCTOR_OK, "policy.data-path", NULL,
 		    "profile \"%s\": its data path is \"engine\": %s", p->name, why);
@@ -743,12 +749,15 @@ static void
 examine_profiles(struct talk *t)
 {
 	const struct policy_profile *p;
+	struct engine_info info;
 
-	for (size_t i = 0; t->d->policy != NULL && (p = policy_profile_at(t->d->policy, i)) != NULL;
-	     i++) {
+	if (t->d->policy == NULL)
+		return;
+	choose_data_path(t, &info);
+	for (size_t i = 0; (p = policy_profile_at(t->d->policy, i)) != NULL; i++) {
 		if (p->image == NULL)
 			continue;
-		examine_data_path(t, p);
+		examine_data_path(t, p, &info);
 		examine_runtime(t, p);
 		examine_cpus(t, p);
 		examine_binds(t, p);
