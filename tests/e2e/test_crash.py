@@ -239,6 +239,18 @@ def running(engine):
     return seen["State"]["Pid"] or None if seen else None
 
 
+def kill_running(engine):
+    """That one, killed; None also when it has ended before."""
+    guest = running(engine)
+    if guest is None:
+        return None
+    try:
+        os.kill(guest, signal.SIGKILL)
+    except ProcessLookupError:
+        return None
+    return guest
+
+
 @pytest.mark.podman
 @pytest.mark.parametrize("user", ["dev", "solo", "onebin"] if len(SOME) > 1 else ["solo", "onebin"])
 def test_worker_during_a_login(fresh_broker, fake, engine, user):
@@ -273,9 +285,7 @@ def test_guest_during_a_login(fresh_broker, fake, engine, user):
         points.arm()
         client = b.target.popen("sleep 0.5", user=user)
         if points.reached(lambda c=client: c.poll() is not None):
-            guest = running(engine)
-            if guest is not None:
-                os.kill(guest, signal.SIGKILL)
+            guest = kill_running(engine)
             fake.rules([])
             if guest is not None and client.poll() is None:
                 died += 1
@@ -297,9 +307,7 @@ def test_guest_while_a_pool_is_filled(fresh_broker, fake, engine):
         points.arm()
         b.start()
         if points.reached(lambda: full(b)):
-            guest = running(engine)
-            if guest is not None:
-                os.kill(guest, signal.SIGKILL)
+            guest = kill_running(engine)
             fake.rules([])
             # The data path "engine" has the engine's word for it that one runs.
             wait_for(lambda pid=guest: pid is None or running(engine) != pid, 20 * PATIENCE, "the engine knows it")
