@@ -12,6 +12,7 @@
 #include "instance.h"
 
 struct audit;
+struct bind_checker;
 struct ceilings;
 struct config;
 struct container_set;
@@ -51,6 +52,7 @@ struct broker {
 	struct engine *engine;
 	bool sees_others;          /* other users' processes, in /proc */
 	struct ceilings *ceilings; /* what is held of them */
+	struct bind_checker *binds;
 	struct container_set *containers;
 	struct image_watch *images;
 	struct pool *pool;

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "audit.h"
+#include "bind_check.h"
 #include "bind_source.h"
 #include "broker.h"
 #include "ceilings.h"
@@ -35,6 +36,24 @@
 
 /* The log says why, with the same name. */
 #define NOT_STARTED_TELL CONTAINER_NOT_STARTED " Tell the administrator \"connection %s\"."
+
+/* What the engine will be asked for beside the profile, while the host's directories are looked at. */
+struct launch_order {
+	char user[IPC_USER_MAX + 1];
+	char *kept_text; /* NULL: it is not kept */
+	char kept_proof[INSTANCE_PROOF_LEN + 1];
+	uint32_t keep_ms;
+	size_t next_bind; /* of the profile's, to look at */
+};
+
+static void
+launch_order_free(struct container *c)
+{
+	if (c->ordered != NULL)
+		free(c->ordered->kept_text);
+	free(c->ordered);
+	c->ordered = NULL;
+}
 
 static struct audit_subject
 subject_of(const struct container *c, const char *user)
@@ -65,6 +84,8 @@ container_forget(struct container *c)
 		TAILQ_REMOVE(&c->members, m, link);
 		free(m);
 	}
+	launch_order_free(c);
+	bind_check_cancel(c->check);
 	engine_cancel(c->launch);
 	engine_cancel(c->waiting);
 	c->ops->close(c->path);
@@ -336,37 +357,8 @@ on_path_failed(void *arg, const char *why)
 }
 
 /*
- * The host's directories, as late as we can. A container that cannot have its own is down from its
- * begin: who asks for a program in it is told why.
+ * One that cannot be with this engine is down from its begin: who asks for a program in it is told why.
  */
-static bool
-check_binds(struct container *c)
-{
-	const struct policy_profile *profile = policy_grant_profile(c->grant);
-	char why[PATH_MAX + 128];
-
-	for (size_t i = 0; i < profile->n_binds; i++) {
-		const struct policy_bind *bind = &profile->binds[i];
-		int r = bind_source_check(c->broker->config, bind, why, sizeof(why));
-
-		if (r == 0)
-			continue;
-		log_error("connection=%s container=%s the bind \"%s\" cannot be mounted: %s",
-		    c->connection, c->name, bind->given, why);
-		(void)snprintf(c->down_text, sizeof(c->down_text),
-		    "The directory for %.512s %s. Tell the administrator \"connection %s\".",
-		    bind->target,
-		    r == BIND_SOURCE_E_MISSING ? "does not exist on this host"
-					       : "cannot be given to a container",
-		    c->connection);
-		c->state = CONTAINER_DOWN;
-		audit_container(c, "container.down", c->down_text);
-		return false;
-	}
-	return true;
-}
-
-/* As check_binds(): with this engine it cannot have a container. */
 static bool
 check_engine(struct container *c)
 {
@@ -387,26 +379,111 @@ check_engine(struct container *c)
 }
 
 static int
-launch(struct container *c, const struct container_request *request)
+ask_engine(struct container *c)
 {
+	const struct launch_order *o = c->ordered;
 	struct container_names names = {
 		.name = c->name,
 		.instance = c->broker->instance.id,
 		.proof = c->proof,
 		.connection = c->connection,
-		.user = request->user != NULL ? request->user : "",
-		.kept = request->kept != NULL ? request->kept->text : NULL,
-		.kept_proof = request->kept != NULL ? request->kept->proof : NULL,
+		.user = o->user,
+		.kept = o->kept_text,
+		.kept_proof = o->kept_text != NULL ? o->kept_proof : NULL,
 	};
 	struct container_plan plan;
+	int r;
 
-	if (!check_engine(c) || !check_binds(c))
-		return 0;
 	container_plan_make(&plan, policy_grant_profile(c->grant), &names);
 	c->ops->describe(c->path, &plan.spec, plan.mounts, c->grace_ms);
-	if (request->kept != NULL)
-		container_plan_keep(&plan, request->kept->keep_ms);
-	return engine_launch(c->broker->engine, &plan.spec, on_launched, c, &c->launch);
+	if (o->kept_text != NULL)
+		container_plan_keep(&plan, o->keep_ms);
+	r = engine_launch(c->broker->engine, &plan.spec, on_launched, c, &c->launch);
+	launch_order_free(c);
+	return r;
+}
+
+static void on_bind_checked(void *arg, int outcome, const char *why);
+
+/* The host's directories, one after the other and as late as we can; then it is the engine's. 0 or -errno. */
+static int
+go_on_launching(struct container *c)
+{
+	const struct policy_profile *profile = policy_grant_profile(c->grant);
+
+	if (c->ordered->next_bind == profile->n_binds)
+		return ask_engine(c);
+	return bind_check(c->broker->binds, &profile->binds[c->ordered->next_bind], on_bind_checked,
+	    c, &c->check);
+}
+
+static void
+refuse_bind(struct container *c, const struct policy_bind *bind, int outcome, const char *why)
+{
+	char text[IPC_TEXT_MAX];
+
+	c->broker->counters.containers_failed++;
+	log_error("connection=%s container=%s the bind \"%s\" cannot be mounted: %s", c->connection,
+	    c->name, bind->given, why);
+	(void)snprintf(text, sizeof(text),
+	    "The directory for %.512s %s. Tell the administrator \"connection %s\".", bind->target,
+	    outcome == BIND_SOURCE_E_MISSING    ? "does not exist on this host"
+		: outcome == BIND_CHECK_E_HANGS ? "does not answer"
+						: "cannot be given to a container",
+	    c->connection);
+	container_fail(c, text);
+}
+
+static void
+on_bind_checked(void *arg, int outcome, const char *why)
+{
+	struct container *c = arg;
+	const struct policy_profile *profile = policy_grant_profile(c->grant);
+	int r;
+
+	c->check = NULL;
+	/* What went down meanwhile only waits to be released. */
+	if (c->state != CONTAINER_LAUNCHING)
+		return;
+	if (outcome != 0) {
+		refuse_bind(c, &profile->binds[c->ordered->next_bind], outcome, why);
+		return;
+	}
+	c->ordered->next_bind++;
+	r = go_on_launching(c);
+	if (r < 0) {
+		log_error("connection=%s container=%s cannot be made: %s", c->connection, c->name,
+		    strerror(-r));
+		container_fail(c, CONTAINER_NOT_STARTED);
+	}
+}
+
+static int
+take_order(struct container *c, const struct container_request *request)
+{
+	struct launch_order *o = calloc(1, sizeof(*o));
+
+	c->ordered = o;
+	if (o == NULL)
+		return -ENOMEM;
+	(void)snprintf(o->user, sizeof(o->user), "%s", request->user != NULL ? request->user : "");
+	if (request->kept == NULL)
+		return 0;
+	(void)snprintf(o->kept_proof, sizeof(o->kept_proof), "%s", request->kept->proof);
+	o->keep_ms = request->kept->keep_ms;
+	o->kept_text = strdup(request->kept->text);
+	return o->kept_text != NULL ? 0 : -ENOMEM;
+}
+
+static int
+launch(struct container *c, const struct container_request *request)
+{
+	int r;
+
+	if (!check_engine(c))
+		return 0;
+	r = take_order(c, request);
+	return r == 0 ? go_on_launching(c) : r;
 }
 
 /* Before the engine hears of it. */

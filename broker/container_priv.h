@@ -11,9 +11,11 @@
 #include "ipc.h"
 #include "made_of.h"
 
+struct bind_check;
 struct ceiling_hold;
 struct engine_call;
 struct event;
+struct launch_order;
 
 enum container_state {
 	CONTAINER_RESERVED,  /* nothing is known but who wants it */
@@ -51,6 +53,8 @@ struct container {
 	char id[ENGINE_ID_LEN + 1]; /* "" until it exists */
 	char down_text[IPC_TEXT_MAX];
 	struct ceiling_hold *place;
+	struct launch_order *ordered; /* until the engine is asked */
+	struct bind_check *check;
 	struct engine_call *launch; /* or the look at one that was found */
 	const struct data_path_ops *ops;
 	struct data_path *path;

@@ -4,6 +4,7 @@
 
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "broker_user.h"
@@ -57,6 +58,12 @@ advice_of(const struct diag *one)
 }
 
 /* What the reader of a file has to say, each with its place, if it has one. */
+bool
+doctor_is_template(const char *name)
+{
+	return strstr(name, "${") != NULL;
+}
+
 static void
 say_diags(struct doctor *d, const char *check, const struct diag_list *diags)
 {
@@ -143,6 +150,7 @@ doctor_run(const char *path)
 	if (c != NULL) {
 		doctor_files(&d);
 		doctor_audit(&d);
+		doctor_binds(&d);
 		doctor_engine(&d);
 	}
 	json_write_close(&d.out, ']');

@@ -60,7 +60,11 @@ SP_MUST_CHECK bool doctor_is_guarded(const char *path, const struct stat *st, ch
 void doctor_kernel(struct doctor *d);
 void doctor_files(struct doctor *d);
 void doctor_audit(struct doctor *d);
+void doctor_binds(struct doctor *d);
 void doctor_engine(struct doctor *d);
+
+/* Whether the name depends on who logs in, and is known only then. */
+bool doctor_is_template(const char *name);
 
 /* What else than "it is good" can be so of a host key. */
 enum doctor_key {

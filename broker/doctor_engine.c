@@ -17,7 +17,6 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "bind_source.h"
 #include "config.h"
 #include "container.h"
 #include "container_plan.h"
@@ -606,13 +605,6 @@ examine_image(struct talk *t, const struct policy_profile *p)
 	return true;
 }
 
-/* A name that depends on who logs in is known only then. */
-static bool
-is_template(const char *name)
-{
-	return strstr(name, "${") != NULL;
-}
-
 /* By what the engine says of itself, as the broker does it. */
 static void
 choose_data_path(const struct talk *t, struct engine_info *ret)
@@ -647,7 +639,7 @@ examine_data_path(const struct talk *t, const struct policy_profile *p, const st
 static bool
 examine_network(struct talk *t, const struct policy_profile *p)
 {
-	if (p->network != POLICY_NETWORK_NAMED || is_template(p->network_name))
+	if (p->network != POLICY_NETWORK_NAMED || doctor_is_template(p->network_name))
 		return true;
 	if (!ask_about(t, "networks", p->network_name, ""))
 		return false;
@@ -668,7 +660,7 @@ examine_volumes(struct talk *t, const struct policy_profile *p)
 	for (size_t i = 0; i < p->n_volumes; i++) {
 		const char *name = p->volumes[i].volume;
 
-		if (is_template(name))
+		if (doctor_is_template(name))
 			continue;
 		if (!ask_about(t, "volumes", name, ""))
 			return false;
@@ -722,29 +714,6 @@ examine_cpus(const struct talk *t, const struct policy_profile *p)
 		    p->name, (double)p->nano_cpus / 1e9, (int)has);
 }
 
-/* As far as it does not depend on who logs in. */
-static void
-examine_binds(const struct talk *t, const struct policy_profile *p)
-{
-	for (size_t i = 0; i < p->n_binds; i++) {
-		struct policy_bind bind = p->binds[i];
-		char why[1024] = "";
-
-		if (is_template(bind.source)) {
-			bind.source = bind.root;
-			bind.root = "/";
-		}
-		if (bind_source_check(t->d->config, &bind, why, sizeof(why)) == 0)
-			doctor_say(t->d, DOCTOR_OK, "policy.bind", NULL,
-			    "profile \"%s\": %s can be mounted", p->name, bind.source);
-		else
-			doctor_say(t->d, DOCTOR_ERROR, "policy.bind",
-			    "make it, as root's and nobody else's to write, or name another in "
-			    "\"bind_roots\"",
-			    "profile \"%s\": %s: its logins fail", p->name, why);
-	}
-}
-
 static void
 examine_profiles(struct talk *t)
 {
@@ -760,7 +729,6 @@ examine_profiles(struct talk *t)
 		examine_data_path(t, p, &info);
 		examine_runtime(t, p);
 		examine_cpus(t, p);
-		examine_binds(t, p);
 		if (examine_image(t, p) && examine_network(t, p) && examine_volumes(t, p))
 			continue;
 		doctor_say(t->d, DOCTOR_ERROR, "engine.responds", "look into the engine's log",

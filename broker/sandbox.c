@@ -48,7 +48,7 @@
 		}                                         \
 	}
 
-static const struct lockdown_rule rules[] = {
+static const struct lockdown_rule broker_rules[] = {
 	/* clang-format off */
 	/* the event loop, timers, signals */
 	ALLOW(epoll_wait), ALLOW(epoll_pwait), ALLOW(epoll_pwait2), ALLOW(epoll_ctl), ALLOW(poll),
@@ -90,6 +90,27 @@ static const struct lockdown_rule rules[] = {
 	/* clang-format on */
 };
 
+static const struct lockdown_rule bind_checker_rules[] = {
+	/* clang-format off */
+	ALLOW(recvmsg), ALLOW(sendto), ALLOW(fcntl), ALLOW(close),
+	/* a child for each question, which ends with its parent */
+	ALLOW(clone), ALLOW(prctl), ALLOW(getppid), ALLOW(gettid), ALLOW(exit), ALLOW(exit_group), ALLOW(rt_sigprocmask),
+	ALLOW(rt_sigreturn), ALLOW(restart_syscall), ALLOW(rseq), ALLOW(set_robust_list),
+	/* looking, in no way that reads or changes a file */
+	ALLOW_MASK(openat, 2, O_PATH, O_PATH), ALLOW(fstat), ALLOW(newfstatat), ALLOW(statx), ALLOW(readlink), ALLOW(readlinkat),
+	ALLOW(access), ALLOW(faccessat), ALLOW(faccessat2), ALLOW(getcwd), ALLOW(geteuid),
+	/* memory, never executable */
+	ALLOW(brk), ALLOW(munmap), ALLOW(mremap), ALLOW(madvise), ALLOW(futex), ALLOW(getrandom),
+	ALLOW_MASK(mmap, 2, PROT_EXEC, 0),
+#ifdef SP_SANITIZE
+	/* As above. */
+	ALLOW(mmap), ALLOW(mprotect), ALLOW(openat), ALLOW(read), ALLOW(write), ALLOW(getpid), ALLOW(sigaltstack),
+	ALLOW(sched_yield), ALLOW(clock_gettime), ALLOW(kill), ALLOW(tgkill), ALLOW(wait4), ALLOW(ptrace),
+	ALLOW(clock_nanosleep), ALLOW(rt_sigaction),
+#endif
+	/* clang-format on */
+};
+
 /*
  * CAP_KILL: end a worker, and a container's first process when the engine does not. Everything else
  * is gone, also CAP_DAC_OVERRIDE: files are read as their owner.
@@ -119,10 +140,18 @@ sandbox_broker(char *why, size_t cap)
 	if (r == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		r = -errno;
 	if (r == 0)
-		r = lockdown_seccomp(rules, SP_ARRAY_LEN(rules));
+		r = lockdown_seccomp(broker_rules, SP_ARRAY_LEN(broker_rules));
 	if (r < 0) {
 		(void)snprintf(why, cap, "cannot lock the broker down: %s", strerror(-r));
 		return r;
 	}
 	return lockdown_verify(status, &expect, why, cap);
+}
+
+int
+sandbox_bind_checker(void)
+{
+	int r = lockdown_keep_caps(NULL, 0);
+
+	return r == 0 ? lockdown_seccomp(bind_checker_rules, SP_ARRAY_LEN(bind_checker_rules)) : r;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The broker's own lock-down, once everything that needs more is open. */
+/* The broker's own lock-down, once everything that needs more is open; and its bind checker's (bind_check.h). */
 #ifndef SP_SANDBOX_H
 #define SP_SANDBOX_H
 
@@ -13,5 +13,8 @@
  * 0, or -errno or 1 with a sentence in why[cap].
  */
 SP_MUST_CHECK int sandbox_broker(char *why, size_t cap);
+
+/* No capability, and no call but those that look at directories, and fork. 0 or -errno. */
+SP_MUST_CHECK int sandbox_bind_checker(void);
 
 #endif

@@ -80,10 +80,11 @@ int service_be_spawner(const struct service *s);
 /* Signals and clocks. 0 or -errno. */
 SP_MUST_CHECK int service_make_events(struct service *s);
 
-/* Of the engine and of the workers; arg: the service. */
+/* Of the engine, of the workers, and of who looks at binds; arg: the service. */
 void service_on_engine_health(void *arg, enum engine_health health, const char *reason);
 void service_on_workers_ready(void *arg);
 void service_on_workers_broken(void *arg, const char *why);
+void service_on_binds_broken(void *arg);
 
 /* Which policy is in force: into the audit log. */
 void service_audit_policy(const struct service *s);

@@ -410,6 +410,12 @@ service_on_workers_broken(void *arg, const char *why)
 	(void)event_base_loopbreak(s->broker.base);
 }
 
+void
+service_on_binds_broken(void *arg)
+{
+	service_on_workers_broken(arg, "the process that looks at the host's directories is gone");
+}
+
 int
 service_make_events(struct service *s)
 {

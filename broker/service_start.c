@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Start-up is one visible sequence in service_start(), at the end, and its steps are above it in that order: open
- * what needs privileges, fork the spawner before a secret is in memory, load the secrets, lock down, serve.
+ * what needs privileges, fork the side processes before a secret is in memory, load the secrets, lock down, serve.
  */
 #include "service.h"
 
@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "audit.h"
+#include "bind_check.h"
 #include "ceilings.h"
 #include "config.h"
 #include "container.h"
@@ -197,7 +198,19 @@ open_shadow(struct service *s)
 	return r;
 }
 
-/* Secrets and state, after the spawner has gone its own way. */
+static int
+start_bind_checker(const struct service *s, int *ret_fd)
+{
+	pid_t pid;
+	int r = bind_checker_start(s->config, ret_fd, &pid);
+
+	if (r < 0)
+		log_error("cannot start the process that looks at the host's directories: %s",
+		    strerror(-r));
+	return r;
+}
+
+/* Secrets and state, after the side processes have gone their own way. */
 static int
 open_secrets(struct service *s)
 {
@@ -283,6 +296,14 @@ make_container_sets(struct service *s)
 	return r;
 }
 
+/* The process at fd, which is taken. */
+static int
+make_binds(struct service *s, int *fd)
+{
+	return bind_checker_new(s->broker.base, fd_steal(fd), s->config->engine.call_timeout_ms,
+	    service_on_binds_broken, s, &s->broker.binds);
+}
+
 static int
 make_control(struct service *s)
 {
@@ -300,6 +321,7 @@ service_start(struct service *s)
 	struct worker_pool_events events = { service_on_workers_ready, service_on_workers_broken, s };
 	SP_CLEANUP_FD int spawner_fd = -1;
 	SP_CLEANUP_FD int opener_fd = -1;
+	SP_CLEANUP_FD int binds_fd = -1;
 	char why[WHY_MAX] = "";
 	int r;
 
@@ -309,6 +331,8 @@ service_start(struct service *s)
 		r = open_listeners(s);
 	if (r == 0)
 		r = service_start_spawner(s, &spawner_fd, &opener_fd);
+	if (r == 0)
+		r = start_bind_checker(s, &binds_fd);
 	if (r == 0)
 		r = open_manager();
 	if (r == 0)
@@ -325,6 +349,8 @@ service_start(struct service *s)
 		r = ceilings_new(&s->broker.ceilings);
 	if (r == 0)
 		r = write_budgets_new(&s->broker.write_budgets);
+	if (r == 0)
+		r = make_binds(s, &binds_fd);
 	if (r == 0)
 		r = make_container_sets(s);
 	if (r == 0)
@@ -352,6 +378,7 @@ service_free(struct service *s)
 	container_set_free(s->broker.containers);
 	pool_free(s->broker.pool);
 	user_containers_free(s->broker.user_containers);
+	bind_checker_free(s->broker.binds);
 	ceilings_free(s->broker.ceilings);
 	write_budgets_free(s->broker.write_budgets);
 	engine_free(s->broker.engine);

@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -28,12 +27,12 @@
 #include "ipc_chan.h"
 #include "lockdown.h"
 #include "log.h"
+#include "side_process.h"
 #include "wire.h"
 #include "worker_clone.h"
 #include "worker_priority.h"
 
 #define RECORD_MAX 64
-#define FD_SELF    3 /* the spawner's end of its pair, fixed after the fork */
 
 enum record {
 	RECORD_SPAWN = 1,
@@ -90,7 +89,7 @@ report(enum record kind, uint32_t token, uint32_t value, int fd)
 	wire_put_u32(&w, token);
 	wire_put_u32(&w, value);
 	/* Blocking: the broker always reads these, and the spawner has nothing better to do. */
-	r = ipc_chan_send(FD_SELF, w.data, w.len, &fd, fd >= 0 ? 1 : 0, 0);
+	r = ipc_chan_send(SIDE_PROCESS_FD, w.data, w.len, &fd, fd >= 0 ? 1 : 0, 0);
 	if (r != 0)
 		_exit(1);
 }
@@ -320,7 +319,7 @@ serve_request(struct spawner *s)
 	unsigned n_fds;
 	size_t len;
 
-	if (ipc_chan_recv_fds(FD_SELF, buf, sizeof(buf), &len, fds, 2, &n_fds, 0) != 0)
+	if (ipc_chan_recv_fds(SIDE_PROCESS_FD, buf, sizeof(buf), &len, fds, 2, &n_fds, 0) != 0)
 		end_all(s);
 	wire_reader_init(&r, buf, len);
 	kind = wire_get_u8(&r);
@@ -338,41 +337,25 @@ serve_request(struct spawner *s)
 	fd_close_all(fds, 2);
 }
 
-/* Leave only: 0 and 1 on /dev/null, 2 as it was, 3 the pair. */
-static void
-take_descriptors(int own)
-{
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	own = fcntl(own, F_DUPFD_CLOEXEC, 10);
-	if (null < 0 || own < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(own, FD_SELF) < 0 ||
-	    fcntl(FD_SELF, F_SETFD, FD_CLOEXEC) < 0 || lockdown_close_from(FD_SELF + 1) < 0)
-		_exit(1);
-}
-
 _Noreturn void
 spawner_serve(int own, const struct spawner_options *options)
 {
 	struct spawner s = { .options = *options };
-	struct pollfd fds[2] = { { .fd = FD_SELF, .events = POLLIN }, { .fd = -1, .events = POLLIN } };
+	struct pollfd fds[2] = { { .fd = SIDE_PROCESS_FD, .events = POLLIN },
+		{ .fd = -1, .events = POLLIN } };
 	sigset_t mask;
 
 	s.uid_taken = calloc(options->n_uids, sizeof(*s.uid_taken));
 	if (options->n_uids != 0 && s.uid_taken == NULL)
 		_exit(1);
-	take_descriptors(own);
-	(void)prctl(PR_SET_NAME, "sp-spawner", 0, 0, 0);
-	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	side_process_settle(own, "sp-spawner");
 	/* The service's groups, the engine's above all, are not for workers. */
 	if (lockdown_has_cap(CAP_SETGID) && setgroups(0, NULL) < 0)
-		_exit(1);
-	/* Signals for the service are the broker's: this process ends when the pair does. */
-	if (sigfillset(&mask) < 0 || sigprocmask(SIG_SETMASK, &mask, NULL) < 0)
 		_exit(1);
 	if (sigemptyset(&mask) < 0 || sigaddset(&mask, SIGCHLD) < 0)
 		_exit(1);
 	fds[1].fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (fds[1].fd < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+	if (fds[1].fd < 0)
 		_exit(1);
 	for (;;) {
 		struct signalfd_siginfo info;
@@ -386,32 +369,16 @@ spawner_serve(int own, const struct spawner_options *options)
 	}
 }
 
+static void
+serve(int own, const void *options)
+{
+	spawner_serve(own, options);
+}
+
 int
 spawner_start(const struct spawner_options *options, int *ret_fd, pid_t *ret_pid)
 {
-	int pair[2];
-	pid_t pid;
-	int r;
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
-	pid = fork();
-	if (pid < 0) {
-		r = -errno;
-		fd_close_all(pair, 2);
-		return r;
-	}
-	if (pid == 0)
-		spawner_serve(pair[1], options);
-	fd_close(&pair[1]);
-	r = fd_set_nonblock(pair[0]);
-	if (r < 0) {
-		fd_close(&pair[0]);
-		return r;
-	}
-	*ret_fd = pair[0];
-	*ret_pid = pid;
-	return 0;
+	return side_process_start(serve, options, ret_fd, ret_pid);
 }
 
 int

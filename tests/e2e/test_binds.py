@@ -10,6 +10,10 @@ import tempfile
 import pytest
 
 from kit.broker import BASH, profile
+from kit.hung import hung
+from kit.neighbour import Neighbour
+from kit.proc import wait_for
+from kit.target import PATIENCE
 
 UID = 1000  # of the profiles' containers
 MISSING = b"does not exist on this host"
@@ -188,6 +192,28 @@ def test_others_are_not_disturbed_while_a_tenant_swaps(broker, root):
     assert r.stdout == b"none\nfixed\n"
     assert p.communicate(timeout=60)[0] == b"done\n"
     assert sorted(os.listdir(root)) == ["alice", "bob"]
+
+
+def test_file_system_that_does_not_answer(broker, engine, root):
+    """As one of a server that is away: it costs who wants it, and he is told."""
+    os.mkdir(f"{root}/shared")
+    broker.stop()
+    broker.config["engine"]["call_timeout"] = "3s"
+    broker.start()
+    with hung(f"{root}/alice"):
+        with Neighbour(broker.target.of("bob")):
+            waiting = [broker.target.popen("echo never", user="alice") for _ in range(3)]
+            assert broker.target.ssh("echo there", user="bob").stdout == b"there\n"
+            for p in waiting:
+                out, err = p.communicate(timeout=60 * PATIENCE)
+                assert p.returncode != 0 and out == b"" and b"The directory for /home/me does not answer" in err, err
+            assert broker.target.ssh("echo there", user="bob").stdout == b"there\n"
+        assert 'the bind "homes/alice" cannot be mounted: its file system does not answer' in broker.log()
+        # Nothing of the broker's waits for it at the end.
+        broker.stop()
+        broker.start()
+    assert broker.target.ssh("echo again", user="alice").stdout == b"again\n"
+    wait_for(lambda: not engine.containers(), 60 * PATIENCE, "no container is left")
 
 
 RUNTIMES = {"runtimes": ["runc", "sallyport-none"]}

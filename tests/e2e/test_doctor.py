@@ -13,6 +13,7 @@ import pytest
 
 from kit.broker import BUILD, MISSING_IMAGE, PROGRAM, TREE, profile
 from kit.fake_engine import FakeEngine
+from kit.hung import hung
 from kit.target import PATIENCE
 
 SALLYPORT = f"{BUILD}/admin/sallyport"
@@ -317,7 +318,16 @@ def test_bind_roots(fresh_broker):
         os.mkdir(f"{root}/all")
         b.policy["profiles"]["home"]["container"]["mounts"][0]["bind"] = "homes/all"
         b.write()
+        # The broker has no capability to look into it.
+        assert "all: Permission denied" in text(examine(b), "policy.bind", "error")
+        os.chmod(root, 0o755)
         assert "could be replaced by others" in text(examine(b), "policy.bind", "error")
+        os.chown(root, 0, 0)
+        b.config["engine"]["call_timeout"] = "1s"
+        b.write()
+        with hung(f"{root}/all"):
+            assert "all: its file system does not answer" in text(examine(b), "policy.bind", "error")
+        assert text(examine(b), "policy.bind", "ok") == f'profile "home": {root}/all can be mounted'
     finally:
         shutil.rmtree(root)
 

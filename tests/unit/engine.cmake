@@ -6,6 +6,8 @@ sp_add_test(NAME test_container_plan LABEL unit SIDE broker SOURCES unit/test_co
   LIBS sp_plan)
 sp_add_test(NAME test_bind_source LABEL unit SIDE broker SOURCES unit/test_bind_source.c
   LIBS sp_broker)
+sp_add_test(NAME test_bind_check LABEL sandbox SIDE broker SOURCES unit/test_bind_check.c
+  LIBS sp_broker)
 sp_add_test(NAME test_engine_http LABEL unit SIDE broker
   SOURCES unit/test_engine_http.c support/fake_engine.c LIBS sp_broker Threads::Threads)
 sp_add_test(NAME test_engine LABEL unit SIDE broker

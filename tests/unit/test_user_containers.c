@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "audit.h"
+#include "bind_check.h"
 #include "broker.h"
 #include "ceilings.h"
 #include "config.h"
@@ -165,6 +166,8 @@ setup(void **state)
 {
 	static char socket[64], rendezvous[128], kept[128];
 	char why[256];
+	int binds_fd;
+	pid_t pid;
 
 	(void)state;
 	(void)strcpy(base + strlen(base) - 6, "XXXXXX");
@@ -186,10 +189,12 @@ setup(void **state)
 	config.policy = "/etc/sallyport/policy.json";
 	config.worker.program = "/usr/libexec/sallyportd";
 	config.host_keys = no_keys;
+	assert_int_equal(bind_checker_start(&config, &binds_fd, &pid), 0);
 	b = (struct broker){ .base = event_base_new(), .config = &config };
 	b.instance.lock_fd = -1;
 	(void)snprintf(b.instance.id, sizeof(b.instance.id), "0123456789abcdef");
 	assert_non_null(b.base);
+	assert_int_equal(bind_checker_new(b.base, binds_fd, 10000, NULL, NULL, &b.binds), 0);
 	use_engine(socket);
 	assert_int_equal(audit_open(audit_file, true, &b.audit, why, sizeof(why)), 0);
 	assert_int_equal(container_set_new(&b, &b.containers), 0);
@@ -209,6 +214,7 @@ teardown(void **state)
 	container_set_free(b.containers);
 	user_containers_free(b.user_containers);
 	ceilings_free(b.ceilings);
+	bind_checker_free(b.binds);
 	b.engine = engine_free(b.engine);
 	if (fake != NULL)
 		fake_free(fake);
@@ -253,7 +259,8 @@ test_who_waits_hears_of_a_missing_directory(void **state)
 	assert_int_equal(get(grant, &c), 0);
 	assert_null(container_down_text(c));
 	user_containers_all_found(b.user_containers);
-	assert_non_null(container_down_text(c));
+	while (container_down_text(c) == NULL)
+		assert_int_equal(event_base_loop(b.base, EVLOOP_ONCE), 0);
 	assert_non_null(strstr(told, "The directory for /home does not exist on this host."));
 	container_release(c, &owner);
 	assert_int_equal(kept(), 0);

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The process that looks at directories of the host, and the broker's side of it. Only the broker writes to that
+ * process; hostile is what bind_source.c says. It is as good as root in nothing: no secret, no capability, no socket.
+ */
+#include "bind_check.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "bind_source.h"
+#include "clock.h"
+#include "fd.h"
+#include "ipc_chan.h"
+#include "log.h"
+#include "policy.h"
+#include "sandbox.h"
+#include "side_process.h"
+#include "wire.h"
+
+#define WHY_MAX      (PATH_MAX + 128)
+#define QUESTION_MAX (2 * (4 + PATH_MAX))
+#define ANSWER_MAX   (4 + 4 + WHY_MAX)
+
+/* A file system hangs when so many wait for it, each for so long: nobody waits any more for what nobody got. */
+#define HANGING    8
+#define HANGING_MS 1000
+
+/* ---- the side process ---- */
+
+/* In a child of its own. */
+static void
+answer(const struct config *config, const uint8_t *question, size_t len, int fd)
+{
+	char source[PATH_MAX], root[PATH_MAX], why[WHY_MAX] = "";
+	uint8_t buf[ANSWER_MAX];
+	struct policy_bind bind = { .source = source, .root = root };
+	struct wire_reader r;
+	struct wire_writer w;
+	int outcome;
+
+	wire_reader_init(&r, question, len);
+	wire_get_cstr(&r, source, sizeof(source));
+	wire_get_cstr(&r, root, sizeof(root));
+	if (wire_finish(&r) != 0)
+		return;
+	outcome = bind_source_check(config, &bind, why, sizeof(why));
+	wire_writer_init(&w, buf, sizeof(buf));
+	wire_put_u32(&w, (uint32_t)outcome);
+	wire_put_cstr(&w, why);
+	/* Who has not waited for it is not there. */
+	if (w.failed || ipc_chan_send(fd, w.data, w.len, NULL, 0, MSG_DONTWAIT) != 0)
+		_exit(1);
+}
+
+static void
+serve_one(const struct config *config, pid_t own)
+{
+	static uint8_t question[QUESTION_MAX];
+	SP_CLEANUP_FD int fd = -1;
+	unsigned n_fds = 0;
+	size_t len = 0;
+
+	/* Each child that still hangs dies with this process. */
+	if (ipc_chan_recv_fds(SIDE_PROCESS_FD, question, sizeof(question), &len, &fd, 1, &n_fds,
+		0) != 0)
+		_exit(0);
+	/* Where it fails the broker sees that its end is closed. */
+	if (n_fds != 1 || fork() != 0)
+		return;
+	(void)close(SIDE_PROCESS_FD);
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && getppid() == own)
+		answer(config, question, len, fd);
+	_exit(0);
+}
+
+static void
+serve(int own, const void *config)
+{
+	pid_t pid = getpid();
+
+	side_process_settle(own, "sp-binds");
+	/* Nobody asks how the children ended. */
+	if (signal(SIGCHLD, SIG_IGN) == SIG_ERR || sandbox_bind_checker() < 0)
+		_exit(1);
+	for (;;)
+		serve_one(config, pid);
+}
+
+int
+bind_checker_start(const struct config *config, int *ret_fd, pid_t *ret_pid)
+{
+	return side_process_start(serve, config, ret_fd, ret_pid);
+}
+
+/* ---- the broker's side ---- */
+
+/* It is there until its child has answered, also when nobody waits for it any more. */
+struct bind_check {
+	LIST_ENTRY(bind_check) link;
+	struct bind_checker *checker;
+	char *root;
+	int fd;              /* to the child; -1: none was asked */
+	struct event *event; /* its answer, or that it is late */
+	int64_t since;       /* ms of clock_now_ms() */
+	bind_check_fn *done; /* NULL: nobody waits */
+	void *arg;
+};
+
+struct bind_checker {
+	struct event_base *base;
+	int fd;
+	struct event *event; /* its end */
+	uint32_t timeout_ms;
+	void (*gone)(void *arg);
+	void *arg;
+	LIST_HEAD(, bind_check) list;
+};
+
+static void
+check_free(struct bind_check *check)
+{
+	LIST_REMOVE(check, link);
+	if (check->event != NULL)
+		event_free(check->event);
+	fd_close(&check->fd);
+	free(check->root);
+	free(check);
+}
+
+static void
+conclude(struct bind_check *check, int outcome, const char *why)
+{
+	bind_check_fn *done = check->done;
+
+	check->done = NULL;
+	if (done != NULL)
+		done(check->arg, outcome, why);
+}
+
+static void
+take_answer(struct bind_check *check)
+{
+	uint8_t buf[ANSWER_MAX];
+	char why[WHY_MAX] = "";
+	struct wire_reader r;
+	size_t len = 0;
+	int outcome = -EIO;
+
+	if (ipc_chan_recv(check->fd, buf, sizeof(buf), &len, MSG_DONTWAIT) == 0) {
+		wire_reader_init(&r, buf, len);
+		outcome = (int)wire_get_u32(&r);
+		wire_get_cstr(&r, why, sizeof(why));
+		if (wire_finish(&r) != 0)
+			outcome = -EPROTO;
+	}
+	if (why[0] == '\0')
+		(void)snprintf(why, sizeof(why), "it could not be looked at");
+	conclude(check, outcome, why);
+}
+
+static void
+on_check(evutil_socket_t fd, short what, void *arg)
+{
+	struct bind_check *check = arg;
+	bool late = (what & EV_TIMEOUT) != 0;
+
+	(void)fd;
+	if (late)
+		conclude(check, BIND_CHECK_E_HANGS, "its file system does not answer");
+	else
+		take_answer(check);
+	/* One that is late hangs until it answers, and says so for others. */
+	if (!late || check->fd < 0 || event_add(check->event, NULL) < 0)
+		check_free(check);
+}
+
+static void
+on_gone(evutil_socket_t fd, short what, void *arg)
+{
+	struct bind_checker *checker = arg;
+
+	(void)fd;
+	(void)what;
+	(void)event_del(checker->event);
+	checker->gone(checker->arg);
+}
+
+int
+bind_checker_new(struct event_base *base, int fd, uint32_t timeout_ms, void (*gone)(void *arg),
+    void *arg, struct bind_checker **ret)
+{
+	struct bind_checker *checker = calloc(1, sizeof(*checker));
+
+	if (checker == NULL) {
+		fd_close(&fd);
+		return -ENOMEM;
+	}
+	*checker = (struct bind_checker){ .base = base,
+		.fd = fd,
+		.timeout_ms = timeout_ms,
+		.gone = gone,
+		.arg = arg };
+	LIST_INIT(&checker->list);
+	checker->event = event_new(base, fd, EV_READ, on_gone, checker);
+	if (checker->event == NULL || event_add(checker->event, NULL) < 0) {
+		bind_checker_free(checker);
+		return -ENOMEM;
+	}
+	*ret = checker;
+	return 0;
+}
+
+void
+bind_checker_free(struct bind_checker *checker)
+{
+	struct bind_check *check;
+
+	if (checker == NULL)
+		return;
+	while ((check = LIST_FIRST(&checker->list)) != NULL)
+		check_free(check);
+	if (checker->event != NULL)
+		event_free(checker->event);
+	fd_close(&checker->fd);
+	free(checker);
+}
+
+static bool
+hangs(const struct bind_checker *checker, const char *root)
+{
+	int64_t now = clock_now_ms();
+	const struct bind_check *check;
+	unsigned n = 0;
+
+	LIST_FOREACH(check, &checker->list, link)
+	{
+		n += check->fd >= 0 && strcmp(check->root, root) == 0 &&
+		    now - check->since >= HANGING_MS;
+	}
+	return n >= HANGING;
+}
+
+static int
+ask(struct bind_check *check, const struct policy_bind *bind)
+{
+	struct timeval patience = clock_timeval(check->checker->timeout_ms);
+	SP_CLEANUP_FD int theirs = -1;
+	uint8_t buf[QUESTION_MAX];
+	struct wire_writer w;
+	int pair[2];
+	int r;
+
+	wire_writer_init(&w, buf, sizeof(buf));
+	wire_put_cstr(&w, bind->source);
+	wire_put_cstr(&w, bind->root);
+	if (w.failed)
+		return -ENAMETOOLONG;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+		return -errno;
+	check->fd = pair[0];
+	theirs = pair[1];
+	check->event = event_new(check->checker->base, check->fd, EV_READ, on_check, check);
+	if (check->event == NULL || event_add(check->event, &patience) < 0)
+		return -ENOMEM;
+	r = ipc_chan_send(check->checker->fd, w.data, w.len, &theirs, 1, MSG_DONTWAIT);
+	if (r == IPC_CHAN_E_AGAIN)
+		return -EAGAIN;
+	return r > 0 ? -EPIPE : r;
+}
+
+/* Later, but from the loop, as any answer. */
+static int
+refuse(struct bind_check *check)
+{
+	check->event = event_new(check->checker->base, -1, 0, on_check, check);
+	if (check->event == NULL)
+		return -ENOMEM;
+	event_active(check->event, EV_TIMEOUT, 0);
+	return 0;
+}
+
+int
+bind_check(struct bind_checker *checker, const struct policy_bind *bind, bind_check_fn *done,
+    void *arg, struct bind_check **ret)
+{
+	struct bind_check *check = calloc(1, sizeof(*check));
+	int r = -ENOMEM;
+
+	if (check == NULL)
+		return r;
+	*check = (struct bind_check){ .checker = checker, .fd = -1, .done = done, .arg = arg };
+	check->since = clock_now_ms();
+	check->root = strdup(bind->root);
+	LIST_INSERT_HEAD(&checker->list, check, link);
+	if (check->root != NULL)
+		r = hangs(checker, bind->root) ? refuse(check) : ask(check, bind);
+	if (r < 0)
+		check_free(check);
+	else
+		*ret = check;
+	return r;
+}
+
+void
+bind_check_cancel(struct bind_check *check)
+{
+	if (check != NULL)
+		check->done = NULL;
+}
