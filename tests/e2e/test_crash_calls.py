@@ -355,7 +355,7 @@ def test_spawner(day, tmp_path):
 
     def session(point=None):
         wait_for(b.settled, 20 * PATIENCE, "workers wait")
-        with calls.Attached(log, [b.spawner()], point) as it:
+        with calls.Attached(log, [b.side_process("sp-spawner")], point) as it:
             finish(b.target.popen(WORK, user="dev"), SENT)
             if point is None:
                 wait_for(b.settled, 20 * PATIENCE, "its worker has ended")

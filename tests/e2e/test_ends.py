@@ -225,13 +225,15 @@ def test_two_brokers_do_not_share_their_state(fresh_broker):
 
 
 @pytest.mark.quick
-def test_spawner_is_killed(fresh_broker, engine):
-    """Without it no worker can be started: the broker says so and ends, leaving nothing."""
+@pytest.mark.parametrize("name", ["sp-spawner", "sp-binds"])
+def test_side_process_is_killed(fresh_broker, engine, name):
+    """Without it no worker can be started, or no directory given: the broker says so and ends, leaving nothing."""
     b = fresh_broker.start()
     p = b.target.popen(f"echo up; sleep {MARK}")
     assert p.stdout.readline() == b"up\n"
-    os.kill(b.spawner(), signal.SIGKILL)
+    os.kill(b.side_process(name), signal.SIGKILL)
     assert b.process.wait(40) != 0
+    assert "cannot go on: the " in b.log()
     p.communicate(timeout=10)
     b.start()
     all_gone(engine)

@@ -259,7 +259,7 @@ def test_nobody_outlives_the_spawner(keys, engine, user):
             w.tell("C", b"spin")
             everyone = b.workers()
             assert pid in everyone
-            os.kill(b.spawner(), signal.SIGKILL)
+            os.kill(b.side_process("sp-spawner"), signal.SIGKILL)
             wait_for(lambda: not any(map(alive, everyone)), 10 * PATIENCE, "no worker is left")
         assert b.process.wait(20 * PATIENCE) == 1
         assert "the spawner process is gone" in b.log()

@@ -101,8 +101,17 @@ def test_broker_has_its_own_filter(broker):
     s = status(broker.pid)
     assert s["Seccomp"] == "2"
     assert s["NoNewPrivs"] == "1"
-    spawner = broker.spawner()
+    spawner = broker.side_process("sp-spawner")
     assert status(spawner)["NoNewPrivs"] == "1"
+
+
+def test_who_looks_at_directories_holds_nothing(broker):
+    pid = broker.side_process("sp-binds")
+    s = status(pid)
+    assert (s["Seccomp"], s["NoNewPrivs"]) == ("2", "1")
+    assert all(int(s[caps], 16) == 0 for caps in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"))
+    held = fds(pid)
+    assert sorted(held) == [0, 1, 2, 3] and held[3].startswith("socket:"), held
 
 
 def test_broker_hands_nothing_on(broker):

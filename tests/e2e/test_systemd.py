@@ -164,6 +164,12 @@ def test_rights_of_each_process(service):
     assert {service.out("ps", "-o", "ni=", "-p", str(p)).strip() for p in service.pids("sallyportd")} == {"19"}
     assert (s["Seccomp"], s["NoNewPrivs"]) == ("2", "1")
 
+    [binds] = service.pids("sp-binds")
+    s = service.status(binds)
+    assert s["Uid"].split() == [ids["sallyport"]] * 4
+    assert int(s["CapPrm"], 16) == int(s["CapEff"], 16) == int(s["CapAmb"], 16) == 0
+    assert (s["Seccomp"], s["NoNewPrivs"]) == ("2", "1")
+
     own = [service.status(p) for p in service.pids("sallyportd")]
     assert len({w["Uid"] for w in own}) == 2, "a uid for each"
     for w in own:

@@ -34,7 +34,7 @@ class Books:
         self.engine = engine
         self.pool = pool
         self.mark = mark
-        self.spawner = broker.spawner()
+        self.spawner = broker.side_process("sp-spawner")
         self.first = self.count()
         self.memory = self.resident()
 

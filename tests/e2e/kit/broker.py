@@ -192,10 +192,10 @@ class Broker:
     def log_size(self):
         return os.stat(f"{self.dir}/log").st_size
 
-    def spawner(self):
-        """The broker's own child; a worker that it has just begun has its name until its program starts."""
-        [spawner] = [pid for pid, name in children(self.pid).items() if name == "sp-spawner"]
-        return spawner
+    def side_process(self, name):
+        """The broker's own child; a worker that a spawner has just begun has its name until its program starts."""
+        [pid] = [pid for pid, called in children(self.pid).items() if called == name]
+        return pid
 
     def workers(self):
         return sorted(pid for pid, name in descendants(self.pid).items() if name == "sallyportd")
