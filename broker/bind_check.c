@@ -31,9 +31,13 @@
 #define QUESTION_MAX (2 * (4 + PATH_MAX))
 #define ANSWER_MAX   (4 + 4 + WHY_MAX)
 
-/* A file system hangs when so many wait for it, each for so long: nobody waits any more for what nobody got. */
-#define HANGING    8
-#define HANGING_MS 1000
+/*
+ * So many children hang, each for so long: another one is not tried. Of one directory few, as who has it may make it
+ * hang; below one root more than its users log in with at a time, as that may be all of a server's.
+ */
+#define HANGING_MS        1000
+#define HANGING_DIRECTORY 2
+#define HANGING_ROOT      128
 
 /* ---- the side process ---- */
 
@@ -108,6 +112,7 @@ bind_checker_start(const struct config *config, int *ret_fd, pid_t *ret_pid)
 struct bind_check {
 	LIST_ENTRY(bind_check) link;
 	struct bind_checker *checker;
+	char *source;
 	char *root;
 	int fd;              /* to the child; -1: none was asked */
 	struct event *event; /* its answer, or that it is late */
@@ -133,6 +138,7 @@ check_free(struct bind_check *check)
 	if (check->event != NULL)
 		event_free(check->event);
 	fd_close(&check->fd);
+	free(check->source);
 	free(check->root);
 	free(check);
 }
@@ -236,18 +242,21 @@ bind_checker_free(struct bind_checker *checker)
 }
 
 static bool
-hangs(const struct bind_checker *checker, const char *root)
+hangs(const struct bind_checker *checker, const struct policy_bind *bind)
 {
 	int64_t now = clock_now_ms();
 	const struct bind_check *check;
 	unsigned n = 0;
+	unsigned n_root = 0;
 
 	LIST_FOREACH(check, &checker->list, link)
 	{
-		n += check->fd >= 0 && strcmp(check->root, root) == 0 &&
-		    now - check->since >= HANGING_MS;
+		if (check->fd < 0 || now - check->since < HANGING_MS)
+			continue;
+		n += strcmp(check->source, bind->source) == 0;
+		n_root += strcmp(check->root, bind->root) == 0;
 	}
-	return n >= HANGING;
+	return n >= HANGING_DIRECTORY || n_root >= HANGING_ROOT;
 }
 
 static int
@@ -300,10 +309,11 @@ bind_check(struct bind_checker *checker, const struct policy_bind *bind, bind_ch
 		return r;
 	*check = (struct bind_check){ .checker = checker, .fd = -1, .done = done, .arg = arg };
 	check->since = clock_now_ms();
+	check->source = strdup(bind->source);
 	check->root = strdup(bind->root);
 	LIST_INSERT_HEAD(&checker->list, check, link);
-	if (check->root != NULL)
-		r = hangs(checker, bind->root) ? refuse(check) : ask(check, bind);
+	if (check->source != NULL && check->root != NULL)
+		r = hangs(checker, bind) ? refuse(check) : ask(check, bind);
 	if (r < 0)
 		check_free(check);
 	else
