@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The process that looks at directories of the host, and the broker's side of it. Only the broker writes to that
- * process; hostile is what bind_source.c says. It is as good as root in nothing: no secret, no capability, no socket.
+ * process; hostile is what bind_source.c says. It has no secret, no other descriptor, and can do nothing but look.
  */
 #include "bind_check.h"
 
@@ -19,6 +19,7 @@
 
 #include "bind_source.h"
 #include "clock.h"
+#include "config.h"
 #include "fd.h"
 #include "ipc_chan.h"
 #include "log.h"
@@ -88,14 +89,22 @@ serve_one(const struct config *config, pid_t own)
 }
 
 static void
-serve(int own, const void *config)
+serve(int own, const void *arg)
 {
+	const struct config *config = arg;
 	pid_t pid = getpid();
+	int r;
 
 	side_process_settle(own, "sp-binds");
 	/* Nobody asks how the children ended. */
-	if (signal(SIGCHLD, SIG_IGN) == SIG_ERR || sandbox_bind_checker() < 0)
+	if (signal(SIGCHLD, SIG_IGN) == SIG_ERR)
 		_exit(1);
+	r = sandbox_bind_checker();
+	if (r < 0 && config->worker.sandbox_required) {
+		log_error("cannot lock down the process that looks at the host's directories: %s",
+		    strerror(-r));
+		_exit(1);
+	}
 	for (;;)
 		serve_one(config, pid);
 }

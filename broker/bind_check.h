@@ -21,7 +21,7 @@ struct policy_bind;
 #define BIND_CHECK_E_HANGS 3 /* beside those of bind_source.h: there is no answer */
 
 /*
- * Fork the side process, which looks as the caller's user and with no capabilities. 0 with the connection to it in
+ * Fork the side process, which looks as the caller's user does. 0 with the connection to it in
  * *ret_fd, owned by the caller, and its pid; or -errno. config: as bind_source_check().
  */
 SP_MUST_CHECK int bind_checker_start(const struct config *config, int *ret_fd, pid_t *ret_pid);

@@ -151,7 +151,8 @@ sandbox_broker(char *why, size_t cap)
 int
 sandbox_bind_checker(void)
 {
-	int r = lockdown_keep_caps(NULL, 0);
+	/* The packaged unit has no capset(2), so CAP_KILL stays, without a call to use it. */
+	int r = lockdown_keep_caps(capabilities, SP_ARRAY_LEN(capabilities));
 
 	return r == 0 ? lockdown_seccomp(bind_checker_rules, SP_ARRAY_LEN(bind_checker_rules)) : r;
 }

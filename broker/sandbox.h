@@ -14,7 +14,7 @@
  */
 SP_MUST_CHECK int sandbox_broker(char *why, size_t cap);
 
-/* No capability, and no call but those that look at directories, and fork. 0 or -errno. */
+/* No capability of use, and no call but those that look at directories, and fork. 0 or -errno. */
 SP_MUST_CHECK int sandbox_bind_checker(void);
 
 #endif

@@ -35,7 +35,7 @@ static const struct config config = {
 	.state_dir = "/var/lib/sallyport",
 	.policy = "/etc/sallyport/policy.json",
 	.control = { .socket = "/run/sallyport/control.sock" },
-	.worker = { .program = "/usr/libexec/sallyportd" },
+	.worker = { .program = "/usr/libexec/sallyportd", .sandbox_required = true },
 	.host_keys = no_keys,
 };
 
