@@ -12,8 +12,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "bind_check.h"
+#include "bind_source.h"
 #include "config.h"
 #include "engine.h"
 #include "engine_fixture.h"
@@ -25,6 +28,7 @@
 #include "instance.h"
 #include "ipc_msg.h"
 #include "keys_fixture.h"
+#include "policy.h"
 #include "ssh_key.h"
 #include "ssh_version.h"
 #include "transcript.h"
@@ -516,6 +520,56 @@ test_launches(void **state)
 	assert_true(lost <= 2);
 }
 
+static void
+on_bind_checked(void *arg, int outcome, const char *why)
+{
+	bool *told = arg;
+
+	assert_false(*told);
+	assert_int_equal(outcome, BIND_SOURCE_E_UNSAFE);
+	assert_non_null(strstr(why, "is not below"));
+	*told = true;
+}
+
+static void
+one_bind_check(bool faulty)
+{
+	static const struct policy_bind bind = { .root = "/srv", .source = "/etc" };
+	static const char run[] = "/run/sallyport";
+	static const struct config config = { .runtime_dir = run, .engine.view_runtime_dir = run };
+	struct bind_checker *checker = NULL;
+	struct bind_check *check = NULL;
+	struct event_base *base;
+	bool told = false;
+	pid_t pid;
+	int fd;
+	int r;
+
+	fault_pause();
+	base = event_base_new();
+	assert_non_null(base);
+	assert_int_equal(bind_checker_start(&config, &fd, &pid), 0);
+	fault_resume();
+	r = bind_checker_new(base, fd, 10000, NULL, NULL, &checker);
+	if (r == 0)
+		r = bind_check(checker, &bind, on_bind_checked, &told, &check);
+	while (r == 0 && !told)
+		assert_true(event_base_loop(base, EVLOOP_ONCE) == 0);
+	fault_pause();
+	assert_true(faulty ? r == 0 || r == -ENOMEM : told);
+	bind_checker_free(checker);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	event_base_free(base);
+	fault_resume();
+}
+
+static void
+test_bind_checks(void **state)
+{
+	(void)state;
+	assert_true(fault_walk("a bind check", one_bind_check) >= 6);
+}
+
 int
 main(void)
 {
@@ -528,6 +582,7 @@ main(void)
 		cmocka_unit_test(test_documents),
 		cmocka_unit_test(test_calls),
 		cmocka_unit_test(test_launches),
+		cmocka_unit_test(test_bind_checks),
 	};
 
 	fault_install_libraries();
