@@ -445,22 +445,62 @@ on_up(void *arg, struct container *c)
 }
 
 static void
+refuse_all_waiting(struct peer *p, const struct container *c, const char *text)
+{
+	for (uint32_t i = 0; i < IPC_CHANNEL_MAX && p->state == PEER_LOGGED_IN; i++) {
+		if (p->channels[i].state == CHANNEL_WAITING && p->channels[i].container == c)
+			session_refuse(p, i, IPC_START_FAILED, text);
+	}
+}
+
+/*
+ * Whether something waits for it, and nothing of this connection has begun in it: who logs in gets a container that was
+ * there before, and can have ended before. Once, or one that always ends would be made for ever.
+ */
+static bool
+may_begin_again(const struct peer *p, const struct container *c)
+{
+	bool waited = false;
+
+	for (uint32_t i = 0; i < IPC_CHANNEL_MAX; i++) {
+		const struct peer_channel *channel = &p->channels[i];
+
+		if (channel->container != c)
+			continue;
+		if (channel->state != CHANNEL_WAITING || channel->again)
+			return false;
+		waited = true;
+	}
+	return waited && container_has_ended(c);
+}
+
+static void begin_again(struct peer *p, struct container *c);
+
+static void
 on_down(void *arg, struct container *c, const char *text)
 {
 	char copy[IPC_TEXT_MAX];
 	struct peer *p = arg;
 
+	if (may_begin_again(p, c)) {
+		begin_again(p, c);
+		return;
+	}
 	/* Refusing a channel of its own may release c and, with it, text. */
 	(void)snprintf(copy, sizeof(copy), "%s", text);
-	for (uint32_t i = 0; i < IPC_CHANNEL_MAX && p->state == PEER_LOGGED_IN; i++) {
-		if (p->channels[i].state == CHANNEL_WAITING && p->channels[i].container == c)
-			session_refuse(p, i, IPC_START_FAILED, copy);
-	}
+	refuse_all_waiting(p, c, copy);
 }
+
+enum occasion {
+	AT_LOGIN,   /* nobody has asked for it yet */
+	ON_REQUEST, /* somebody has */
+	AFTER_END, /* the one that there was has ended, and those that wait in the pool may have, too */
+};
 
 /* As claim_container(), or -errno: then there is no sentence. */
 static int
-make_container(struct peer *p, bool ahead, struct container **ret, char text[CEILING_TEXT_MAX])
+make_container(struct peer *p, enum occasion occasion, struct container **ret,
+    char text[CEILING_TEXT_MAX])
 {
 	struct container_owner owner = { on_up, on_down, p };
 	struct audit_subject who = peer_audit_subject(p);
@@ -471,16 +511,20 @@ make_container(struct peer *p, bool ahead, struct container **ret, char text[CEI
 	struct user_containers_login login = { p->grant, &who, p->target, &owner };
 	bool shared = p->decision.profile->mode == POLICY_MODE_USER;
 	struct ceiling_hold *place = NULL;
-	bool made = !shared && pool_has(p->broker->pool, p->grant);
-	int r = 0;
+	bool made = !shared && occasion != AFTER_END && pool_has(p->broker->pool, p->grant);
+	int r = POOL_E_EMPTY;
 
 	/* Who joins a container that is there takes no place. */
-	if (!shared || !user_containers_has(p->broker->user_containers, &login))
-		r = claim_container(p, made, ahead, &place, text);
-	if (r != 0)
-		return r;
-	r = shared ? user_containers_get(p->broker->user_containers, &login, ret)
-		   : pool_take(p->broker->pool, p->grant, &who, &owner, ret);
+	if (!shared || !user_containers_has(p->broker->user_containers, &login)) {
+		int full = claim_container(p, made, occasion == AT_LOGIN, &place, text);
+
+		if (full != 0)
+			return full;
+	}
+	if (shared)
+		r = user_containers_get(p->broker->user_containers, &login, ret);
+	else if (made)
+		r = pool_take(p->broker->pool, p->grant, &who, &owner, ret);
 	if (r == POOL_E_EMPTY)
 		r = container_new(p->broker, &request, &owner, ret);
 	if (r == 0 && place != NULL)
@@ -499,7 +543,7 @@ session_begin(struct peer *p)
 	char text[CEILING_TEXT_MAX];
 
 	/* Should it fail, the first channel tries again, and its client is there to hear why. */
-	(void)!make_container(p, true, &p->container, text);
+	(void)!make_container(p, AT_LOGIN, &p->container, text);
 }
 
 void
@@ -519,15 +563,50 @@ session_end(struct peer *p)
  * one that was begun at login is taken first. NULL: none could be made, text says why.
  */
 static struct container *
-container_for_channel(struct peer *p, char text[CEILING_TEXT_MAX])
+container_for_channel(struct peer *p, enum occasion occasion, char text[CEILING_TEXT_MAX])
 {
 	struct container *c = p->container;
 
 	(void)snprintf(text, CEILING_TEXT_MAX, CONTAINER_NOT_STARTED);
-	if (c == NULL && make_container(p, false, &c, text) != 0)
+	if (c == NULL && make_container(p, occasion, &c, text) != 0)
 		return NULL;
 	p->container = p->decision.profile->mode == POLICY_MODE_SESSION ? NULL : c;
 	return c;
+}
+
+/* What waits for c, which has ended, waits for another one. */
+static void
+begin_again(struct peer *p, struct container *c)
+{
+	char text[CEILING_TEXT_MAX];
+	struct container *other;
+
+	log_info("connection=%s user=%s container=%s had ended: its login gets another one", p->id,
+	    p->user, container_name(c));
+	for (uint32_t i = 0; i < IPC_CHANNEL_MAX; i++) {
+		struct peer_channel *channel = &p->channels[i];
+
+		if (channel->container != c)
+			continue;
+		if (channel->waiter.order != NULL)
+			container_forget_order(c, &channel->waiter);
+		channel->container = NULL;
+		channel->again = true;
+	}
+	if (p->container == c)
+		p->container = NULL;
+	container_release(c, p);
+	other = container_for_channel(p, AFTER_END, text);
+	for (uint32_t i = 0; i < IPC_CHANNEL_MAX; i++) {
+		if (p->channels[i].state == CHANNEL_WAITING && p->channels[i].container == NULL)
+			p->channels[i].container = other;
+	}
+	if (other == NULL)
+		refuse_all_waiting(p, NULL, text);
+	else if (container_down_text(other) != NULL)
+		on_down(p, other, container_down_text(other));
+	else if (container_is_up(other))
+		on_up(p, other);
 }
 
 static int
@@ -583,7 +662,7 @@ session_request(struct peer *p, uint32_t number, const struct wire_reader *reque
 	channel->state = CHANNEL_WAITING;
 	p->n_channels += takes_place(channel->kind);
 	p->n_listeners += !takes_place(channel->kind);
-	channel->container = container_for_channel(p, text);
+	channel->container = container_for_channel(p, ON_REQUEST, text);
 	if (channel->container == NULL || keep_request(channel, request) < 0) {
 		session_refuse(p, number, IPC_START_FAILED, text);
 		return;

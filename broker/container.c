@@ -33,6 +33,12 @@
 #define NOBODY "-" /* in the place of a connection's name */
 
 #define WAIT_AGAIN_SECONDS 2
+/*
+ * So long, and up to twice as long, one wait lasts before it is asked anew, after a look: its answer can be lost without a
+ * sign, with a connection that a host, a tunnel or a firewall on the way has forgotten. Who logs in meanwhile finds out at
+ * once (engine_path.c), so this is for those to which nobody comes, and costs the engine two questions in that time.
+ */
+#define WAIT_MS (5 * 60 * 1000)
 
 /* The log says why, with the same name. */
 #define NOT_STARTED_TELL CONTAINER_NOT_STARTED " Tell the administrator \"connection %s\"."
@@ -248,15 +254,33 @@ on_ended(evutil_socket_t fd, short what, void *arg)
 	container_fail(c, "The container has ended. Log in again for a new one.");
 }
 
+/* The data path has heard of it before the wait has, or instead. */
+static void
+on_path_ended(void *arg)
+{
+	struct container *c = arg;
+
+	engine_cancel(c->waiting);
+	c->waiting = NULL;
+	(void)event_del(c->ended);
+	on_ended(-1, 0, c);
+}
+
 static int wait_for_end(struct container *c);
+
+/* An id is as good as one: not all of them ask in the same moment. */
+static unsigned long
+dice(const struct container *c)
+{
+	return strtoul(c->id + ENGINE_ID_LEN - 5, NULL, 16);
+}
 
 /* Not at once: an engine that has just gone away is not back yet. */
 static void
 wait_again(struct container *c)
 {
-	/* An id is as good as a dice: not all of them ask in the same moment. */
 	struct timeval tv = { .tv_sec = WAIT_AGAIN_SECONDS,
-		.tv_usec = (suseconds_t)(strtoul(c->id + ENGINE_ID_LEN - 5, NULL, 16) % 1000000) };
+		.tv_usec = (suseconds_t)(dice(c) % 1000000) };
 
 	if (event_add(c->ended, &tv) < 0)
 		out_of_memory(c, "The container cannot be watched: out of memory.");
@@ -287,7 +311,8 @@ look_again(evutil_socket_t fd, short what, void *arg)
 		wait_again(c);
 }
 
-/* Lost with its connection, it says nothing: the engine may be restarted, and the container go on. */
+/* Lost with its connection, or without an answer for so long, it says nothing: the engine may be restarted, and the
+ * container go on. */
 static void
 on_waited(void *arg, const struct engine_result *result)
 {
@@ -303,7 +328,8 @@ on_waited(void *arg, const struct engine_result *result)
 static int
 wait_for_end(struct container *c)
 {
-	return engine_wait(c->broker->engine, c->id, 0, on_waited, c, &c->waiting);
+	return engine_wait(c->broker->engine, c->id, (uint32_t)(WAIT_MS + dice(c) % WAIT_MS),
+	    on_waited, c, &c->waiting);
 }
 
 /* By the kernel's word where the process can be had, else by the engine's. */
@@ -554,7 +580,7 @@ take_name(struct container *c, const char *name)
 static int
 open_path(struct container *c, enum data_path_life life)
 {
-	struct data_path_events events = { on_ready, on_path_failed, c };
+	struct data_path_events events = { on_ready, on_path_failed, on_path_ended, c };
 
 	return c->ops->open(c->broker, c->name, life, &events, &c->path);
 }

@@ -127,6 +127,8 @@ bool container_is_up(const struct container *c);
  * made it, and in this one it has not come up so far, whether that is still to come or has failed.
  */
 bool container_can_stay(const struct container *c);
+/* Whether it is down after it was up: it has not failed to start, it has ended. */
+bool container_has_ended(const struct container *c);
 /* Why it is down, or NULL. */
 const char *container_down_text(const struct container *c);
 

@@ -60,7 +60,7 @@ struct container {
 	struct data_path *path;
 	int pidfd; /* -1: not known yet, or the engine alone knows when it ends */
 	struct event *ended; /* the container's first process is gone; or it is time to ask the engine again */
-	struct engine_call *waiting; /* until the engine says that it has ended, or what became of it */
+	struct engine_call *waiting; /* until the engine says that it has ended, or how it is */
 	struct event *grace;
 	int empty_fd; /* has a byte when its processes are gone; -1: that is not told */
 	struct event *emptied;

@@ -210,6 +210,13 @@ container_can_stay(const struct container *c)
 	return c->state == CONTAINER_UP || (found && c->ended == NULL);
 }
 
+/* Its end has been waited for since it was up. */
+bool
+container_has_ended(const struct container *c)
+{
+	return c->state == CONTAINER_DOWN && c->ended != NULL;
+}
+
 const char *
 container_down_text(const struct container *c)
 {

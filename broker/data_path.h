@@ -46,6 +46,9 @@ struct data_path_events {
 	void (*ready)(void *arg, int *pidfd);
 	/* It will not become ready, and no event comes after this; why is for the log. */
 	void (*failed)(void *arg, const char *why);
+	/* It was ready, and the engine says that it has ended, or is gone. Who waits for an order lets go of it, or
+	 * of the path: no outcome comes. */
+	void (*ended)(void *arg);
 	void *arg;
 };
 

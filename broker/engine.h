@@ -149,7 +149,7 @@ SP_MUST_CHECK int engine_kill(struct engine *e, const char *id, int signal, engi
 /* Running or not, with the anonymous volumes of its image. */
 SP_MUST_CHECK int engine_remove(struct engine *e, const char *id, engine_done_fn *done, void *arg,
     struct engine_call **ret_call);
-/* Until it does not run. timeout_ms 0: no deadline, ended by engine_cancel(). */
+/* Until it does not run, or for timeout_ms; 0: as long as most calls may take. */
 SP_MUST_CHECK int engine_wait(struct engine *e, const char *id, uint32_t timeout_ms,
     engine_done_fn *done, void *arg, struct engine_call **ret_call);
 /* All containers, running or not, with this label; value NULL: whatever its value. */

@@ -30,7 +30,7 @@ container_call(struct engine *e, const struct engine_ask *base, const char *id, 
 		return -EINVAL;
 	(void)snprintf(path, sizeof(path), "/containers/%s%s", id, tail);
 	ask.path = path;
-	if (ask.timeout_ms == 0 && ask.op != &engine_op_wait)
+	if (ask.timeout_ms == 0)
 		ask.timeout_ms = e->options.call_timeout_ms;
 	return engine_request_start(e, &ask, done, arg, ret_call);
 }

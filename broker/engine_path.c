@@ -160,13 +160,43 @@ conclude(struct data_path_order *o, int result, struct data_path_streams *stream
 }
 
 static int
-failed(const struct data_path_order *o, const struct engine_result *result)
+failed(const struct data_path_order *o, const char *what, const struct engine_result *result)
 {
-	log_error("container id=%.12s an exec failed: %s: %s", o->path->id,
+	log_error("container id=%.12s %s failed: %s: %s", o->path->id, what,
 	    engine_error_name(result->error), result->sentence);
 	if (engine_is_away(result->error))
 		return DATA_PATH_E_AWAY;
 	return result->error == ENGINE_E_NO_MEMORY ? -ENOMEM : -EIO;
+}
+
+static void
+on_looked(void *arg, const struct engine_result *result)
+{
+	struct data_path_order *o = arg;
+	struct data_path_events events = o->path->events;
+
+	o->call = NULL;
+	if (result->error == ENGINE_E_NOT_FOUND ||
+	    (result->error == ENGINE_OK && !result->container->running))
+		events.ended(events.arg);
+	else
+		conclude(o, result->error != ENGINE_OK ? failed(o, "an inspect", result) : -EIO,
+		    NULL);
+}
+
+/*
+ * An exec is refused like this in a container that has ended or is gone, of which nobody has told us: the answer that
+ * says so can be lost on its way without a sign. It is refused in the same words in one that is paused, so the engine
+ * is asked which it is, and the order waits for that.
+ */
+static void
+refused(struct data_path_order *o, const struct engine_result *result)
+{
+	int r = failed(o, "an exec", result);
+
+	if ((result->error != ENGINE_E_CONFLICT && result->error != ENGINE_E_NOT_FOUND) ||
+	    engine_inspect(o->path->broker->engine, o->path->id, on_looked, o, &o->call) < 0)
+		conclude(o, r, NULL);
 }
 
 static void
@@ -178,7 +208,7 @@ on_stream(void *arg, const struct engine_result *result)
 
 	o->call = NULL;
 	if (result->error != ENGINE_OK || result->stream == NULL) {
-		conclude(o, failed(o, result), NULL);
+		refused(o, result);
 		return;
 	}
 	r = make_streams(result->stream, &streams);
@@ -193,7 +223,7 @@ on_made(void *arg, const struct engine_result *result)
 
 	o->call = NULL;
 	if (result->error != ENGINE_OK) {
-		conclude(o, failed(o, result), NULL);
+		refused(o, result);
 		return;
 	}
 	r = engine_exec_start(o->path->broker->engine, result->id, on_stream, o, &o->call);

@@ -79,18 +79,20 @@ abandon_created(const struct engine_request *r, const struct engine_answer *a)
 		(void)!engine_discard_unsure(r->call.engine, r->spec->name);
 }
 
-/* Not what the engine may well say: that there is no such thing, or no such image, or that it is too late. */
+/* Not what the engine may well say: that there is no such thing, or no such image, or that it is too late. Nor that a
+ * container has not ended so far. */
 static bool
-is_failure(enum engine_error error)
+is_failure(const struct engine_op *op, enum engine_error error)
 {
-	return error == ENGINE_E_UNREACHABLE || error == ENGINE_E_TIMEOUT ||
-	    error == ENGINE_E_FAILED || error == ENGINE_E_BROKEN || error == ENGINE_E_DIFFERENT;
+	return error == ENGINE_E_UNREACHABLE ||
+	    (error == ENGINE_E_TIMEOUT && op != &engine_op_wait) || error == ENGINE_E_FAILED ||
+	    error == ENGINE_E_BROKEN || error == ENGINE_E_DIFFERENT;
 }
 
 static void
 complete(struct engine_request *r, struct engine_answer *a)
 {
-	r->call.engine->n_failed += is_failure(a->result.error);
+	r->call.engine->n_failed += is_failure(r->op, a->result.error);
 	if (r->list != NULL)
 		delist(r);
 	r->http = NULL;

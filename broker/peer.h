@@ -85,6 +85,7 @@ struct peer_channel {
 	struct data_path_waiter waiter; /* CHANNEL_WAITING: its order may be on its way */
 	struct peer *peer;              /* of the waiter */
 	struct container *container; /* the peer's own one in mode "session", else the shared one */
+	bool again;                  /* which is the second one that it has */
 };
 
 /* Whose connection it is. Behind a balancer: as the balancer says. */

@@ -250,6 +250,69 @@ def test_chosen_by_what_the_engine_is(fresh_broker, engine, says):
         fake.stop()
 
 
+@pytest.fixture
+def deaf_broker(broker, engine):
+    """Has not heard of any container's end: just that answer of the engine's is lost on its way."""
+    b = broker
+    b.stop()
+    fake = FakeEngine(b.dir, engine)
+    fake.rules([{"path": "/wait", "action": "hang_after"}])
+    b.config["engine"]["socket"] = fake.socket
+    b.policy["profiles"]["nopty"] = profile("sallyport-test/busybox:latest", data_path="engine", pool=2)
+    b.start()
+    yield b, fake
+    b.ask("kill", user="onebin")
+    b.stop()
+    fake.stop()
+    b.config["engine"]["socket"] = engine.socket
+
+
+def end_all(engine, fake):
+    """By somebody else; what is lost of that has been lost."""
+    waits = len(engine.containers())
+    dead = {engine.inspect(c)["Config"]["Hostname"].encode() + b"\n" for c in engine.containers()}
+    for c in engine.containers():
+        engine.run("kill", c)
+    wait_for(lambda: sum("/wait" in r["path"] for r in fake.requests()) >= waits, 20 * PATIENCE, "all have ended")
+    return dead
+
+
+@pytest.mark.parametrize("user", ["onebin", "nopty"], ids=["kept", "pooled"])
+def test_an_end_that_is_not_told(deaf_broker, engine, user):
+    """Who comes then gets a container that lives, for everything that was asked for; and so does who comes after that."""
+    b, fake = deaf_broker
+    wait_for(lambda: b.ask("status")["pool"]["ready"] == 2, 60 * PATIENCE, "the pool is full")
+    if user == "onebin":
+        assert b.target.ssh(WHERE, user=user).returncode == 0
+    dead = end_all(engine, fake)
+    with Conversation(b.target.of(user)) as c:
+        for n in range(3):
+            c.begin(n)
+            c.send(c.ask(n, "exec", True, WHERE))
+        c.finish(0, 1, 2)
+        [where] = set(c.output.values())
+    assert where not in dead
+    after = b.target.ssh(WHERE, user=user)
+    assert after.returncode == 0 and after.stdout not in dead, after.stderr
+    if user == "onebin":
+        assert after.stdout == where
+    assert "Log in again" not in b.log()
+
+
+def test_a_container_that_is_paused(deaf_broker, engine):
+    """It takes no programs either, and has not ended."""
+    b, _ = deaf_broker
+    before = b.target.ssh(WHERE, user="onebin").stdout
+    [kept] = [c for c in engine.containers() if engine.inspect(c)["Config"]["Labels"].get("sallyport.kept")]
+    engine.run("pause", kept)
+    try:
+        r = b.target.ssh(WHERE, user="onebin")
+        assert r.returncode == 255 and b"does not start any more programs" in r.stderr
+    finally:
+        engine.run("unpause", kept)
+    assert b.target.ssh(WHERE, user="onebin").stdout == before
+
+
 def test_kept_over_a_broker_that_is_killed(broker, engine):
     before = broker.target.ssh(WHERE, user="onebin").stdout
     broker.kill()

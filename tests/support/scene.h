@@ -88,6 +88,7 @@ struct scene {
 	int start_result; /* of the data path's next orders: 0, DATA_PATH_E_BUSY, DATA_PATH_E_LATER or -errno */
 	unsigned removing; /* containers that the engine has not removed so far, as it says */
 	unsigned launches, discards; /* so far */
+	uint32_t wait_ms; /* how long the engine was to wait for a container's end when it was asked last; 0: not to wait */
 	/* Requests that were in order, when they were sent: the audit log has one line for each. */
 	unsigned programs, forwards, listens, told;
 	bool muddled; /* some worker was: they cannot be counted */
@@ -162,6 +163,11 @@ const struct scene_audit *scene_audit_read(void);
 /* The engine and the data path act on the i-th launch, modulo those that wait for it. False: none. */
 bool scene_launched(struct scene *s, unsigned i, unsigned error);
 bool scene_path_ready(struct scene *s, unsigned i);
+/* The same, of one whose end only the engine knows: it is asked, and has answered; running: what it says of it. */
+bool scene_path_ready_afar(struct scene *s, unsigned i);
+bool scene_answered(struct scene *s, unsigned i, unsigned error, bool running);
+/* Its data path has heard that such a one has ended. */
+bool scene_path_ended(struct scene *s, unsigned i);
 /* An order that was to come later has come, or failed as start_result says. */
 bool scene_ordered(struct scene *s, unsigned i);
 bool scene_path_failed(struct scene *s, unsigned i);

@@ -122,6 +122,17 @@ scene_audit_took_effect(enum scene_effect effect)
 }
 
 void
+scene_audit_had_none(enum scene_effect effect)
+{
+	unsigned *n = effect == SCENE_LISTENER ? &listening
+	    : effect == SCENE_FORWARD          ? &connected
+					       : &started;
+
+	FUZZ_CHECK(*n > 0);
+	--*n;
+}
+
+void
 scene_audit_end(struct scene *s)
 {
 	(void)scene_audit_read();

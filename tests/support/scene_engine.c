@@ -27,17 +27,19 @@ struct data_path {
 	bool launched, ready, failed, hung_up;
 };
 
+/* A handle. */
 struct engine_call {
 	struct scene_launch *launch;
+	engine_done_fn *done; /* NULL: not asked for, answered or cancelled */
+	void *arg;
 };
 
 struct scene_launch {
 	bool used;
-	struct engine_call call; /* handed out */
+	struct engine_call call;
+	struct engine_call question; /* how it is, or a wait for its end */
 	char name[64];
 	struct data_path *path;
-	engine_done_fn *done; /* NULL: not asked for, answered or cancelled */
-	void *arg;
 	enum scene_user user;
 	char id[ENGINE_ID_LEN + 1];
 	int process; /* our end of what stands for its first process's pidfd; -1: none */
@@ -49,6 +51,7 @@ struct scene_launch {
 struct data_path_order {
 	struct data_path_waiter *waiter;
 	struct data_path *path;
+	enum scene_effect effect;
 };
 
 static struct scene_launch launches[LAUNCHES_MAX];
@@ -67,8 +70,9 @@ find_launch(const char *name)
 static void
 forget_launch(struct scene_launch *l)
 {
-	if (l->done != NULL || l->path != NULL || l->exists)
+	if (l->call.done != NULL || l->path != NULL || l->exists)
 		return;
+	FUZZ_CHECK(l->question.done == NULL);
 	fd_close(&l->process);
 	fd_close(&l->held);
 	l->used = false;
@@ -103,7 +107,7 @@ owner_of(const struct engine_container_spec *spec)
 	const char *name = label_of(spec, "sallyport.user");
 	unsigned user = 0;
 
-	/* The pool's, which no login of a test gets. */
+	/* The pool's: whoever is first to give it an order has got it. */
 	if (name == NULL && scene_now->broker.pool != NULL)
 		return SCENE_NOBODY;
 	FUZZ_CHECK(name != NULL);
@@ -122,12 +126,10 @@ engine_launch(struct engine *e, const struct engine_container_spec *spec, engine
 	char why[256] = "";
 
 	(void)e;
-	FUZZ_CHECK(l != NULL && l->path != NULL && l->done == NULL);
+	FUZZ_CHECK(l != NULL && l->path != NULL && l->call.done == NULL);
 	FUZZ_CHECK(engine_spec_check(spec, why, sizeof(why)) == 0);
 	l->user = owner_of(spec);
-	l->done = done;
-	l->arg = arg;
-	l->call.launch = l;
+	l->call = (struct engine_call){ l, done, arg };
 	*ret_call = &l->call;
 	scene_now->launches++;
 	return 0;
@@ -139,8 +141,8 @@ engine_cancel(struct engine_call *call)
 {
 	if (call == NULL)
 		return;
-	FUZZ_CHECK(call->launch->done != NULL);
-	call->launch->done = NULL;
+	FUZZ_CHECK(call->done != NULL);
+	call->done = NULL;
 	forget_launch(call->launch);
 }
 
@@ -173,22 +175,33 @@ enum engine_health
 engine_health(const struct engine *e)
 {
 	(void)e;
-	FUZZ_CHECK(scene_now->broker.pool != NULL);
 	return ENGINE_HEALTHY;
 }
 
-/* Nobody of mode "user" is in this play: whoever asks has lost the way. */
+/* Of one whose process cannot be had: nobody of mode "user" is in this play, and no container of an earlier run. */
+static int
+ask_about(const char *id, engine_done_fn *done, void *arg, struct engine_call **ret_call)
+{
+	for (size_t i = 0; i < LAUNCHES_MAX; i++) {
+		struct scene_launch *l = &launches[i];
+
+		if (!l->used || !l->exists || strcmp(l->id, id) != 0)
+			continue;
+		FUZZ_CHECK(l->process < 0 && l->path->ready && l->question.done == NULL);
+		l->question = (struct engine_call){ l, done, arg };
+		*ret_call = &l->question;
+		return 0;
+	}
+	fuzz_broken(__FILE__, __LINE__, "the engine is asked about a container that does not exist");
+}
 
 int
 engine_inspect(struct engine *e, const char *id, engine_done_fn *done, void *arg,
     struct engine_call **ret_call)
 {
 	(void)e;
-	(void)id;
-	(void)done;
-	(void)arg;
-	(void)ret_call;
-	fuzz_broken(__FILE__, __LINE__, "a container of an earlier run is looked for");
+	scene_now->wait_ms = 0;
+	return ask_about(id, done, arg, ret_call);
 }
 
 int
@@ -196,12 +209,9 @@ engine_wait(struct engine *e, const char *id, uint32_t timeout_ms, engine_done_f
     struct engine_call **ret_call)
 {
 	(void)e;
-	(void)id;
-	(void)timeout_ms;
-	(void)done;
-	(void)arg;
-	(void)ret_call;
-	fuzz_broken(__FILE__, __LINE__, "a container whose process is known is waited for");
+	FUZZ_CHECK(timeout_ms > 0);
+	scene_now->wait_ms = timeout_ms;
+	return ask_about(id, done, arg, ret_call);
 }
 
 const char *
@@ -297,18 +307,28 @@ order_count(const struct guest_spawn *order, const char *name)
 	return n;
 }
 
+static bool
+order_is_of(const struct guest_spawn *order, enum scene_user user)
+{
+	char entry[80];
+
+	(void)snprintf(entry, sizeof(entry), "USER=%s", scene_names[user]);
+	return order_has(order, entry);
+}
+
 /* What is fixed by the policy and the login is in the order, whatever the request said. */
 static void
-check_order(const struct scene_launch *l, const struct guest_spawn *order)
+check_order(struct scene_launch *l, const struct guest_spawn *order)
 {
-	char user[80];
-
+	for (unsigned i = 0; i < SP_ARRAY_LEN(images) && l->user == SCENE_NOBODY; i++) {
+		if (order_is_of(order, (enum scene_user)i))
+			l->user = (enum scene_user)i;
+	}
 	FUZZ_CHECK(has_login(l->user));
 	FUZZ_CHECK(order->n_argv >= 1 && wire_span_is(order->argv[0], "/bin/sh"));
 	FUZZ_CHECK(order->n_argv == 1 || (order->n_argv == 3 && wire_span_is(order->argv[1], "-c")));
 	FUZZ_CHECK(!order->want_pty || l->user == SCENE_ALICE);
-	(void)snprintf(user, sizeof(user), "USER=%s", scene_names[l->user]);
-	FUZZ_CHECK(order_has(order, user));
+	FUZZ_CHECK(order_is_of(order, l->user));
 	/* A display has its file, and only who may have one has both. */
 	FUZZ_CHECK(order_count(order, "DISPLAY=localhost:10.0") ==
 	    order_count(order, "XAUTHORITY=/dev/shm/ssh-"));
@@ -340,16 +360,17 @@ open_streams(unsigned n, struct data_path_streams *ret)
 
 /* Now or later, as the script has it. */
 static int
-carry_out(struct data_path *d, struct data_path_waiter *waiter, unsigned n,
-    struct data_path_streams *ret)
+carry_out(struct data_path *d, enum scene_effect effect, struct data_path_waiter *waiter,
+    unsigned n, struct data_path_streams *ret)
 {
+	scene_audit_took_effect(effect);
 	if (scene_now->start_result != DATA_PATH_E_LATER)
 		return open_streams(n, ret);
 	FUZZ_CHECK(waiter->order == NULL);
 	for (size_t i = 0; i < ORDERS_MAX; i++) {
 		if (orders[i].waiter != NULL)
 			continue;
-		orders[i] = (struct data_path_order){ waiter, d };
+		orders[i] = (struct data_path_order){ waiter, d, effect };
 		waiter->order = &orders[i];
 		return DATA_PATH_E_LATER;
 	}
@@ -370,8 +391,7 @@ path_start(struct data_path *d, const struct guest_spawn *order, struct data_pat
 {
 	FUZZ_CHECK(d->ready && !d->hung_up);
 	check_order(d->launch, order);
-	scene_audit_took_effect(SCENE_PROGRAM);
-	return carry_out(d, waiter, order->want_pty ? 1 : IPC_START_FDS, ret);
+	return carry_out(d, SCENE_PROGRAM, waiter, order->want_pty ? 1 : IPC_START_FDS, ret);
 }
 
 /* Only to the container itself, and only where the policy lets go who has logged in. */
@@ -397,8 +417,7 @@ path_connect(struct data_path *d, const struct guest_connect *order,
 
 		FUZZ_CHECK(a->v6 ? memcmp(a->bytes, v6, 16) == 0 : a->bytes[0] == 127);
 	}
-	scene_audit_took_effect(SCENE_FORWARD);
-	return carry_out(d, waiter, 1, ret);
+	return carry_out(d, SCENE_FORWARD, waiter, 1, ret);
 }
 
 /*
@@ -421,8 +440,7 @@ path_listen(struct data_path *d, const struct guest_listen *order, struct data_p
 
 		FUZZ_CHECK(a->v6 ? memcmp(a->bytes, v6, 16) == 0 : a->bytes[0] == 127);
 	}
-	scene_audit_took_effect(SCENE_LISTENER);
-	return carry_out(d, waiter, 1, ret);
+	return carry_out(d, SCENE_LISTENER, waiter, 1, ret);
 }
 
 /* Descriptors where orders are carried out later. */
@@ -469,6 +487,7 @@ const struct data_path_ops data_path_direct = SCENE_PATH;
 const struct data_path_ops data_path_engine = SCENE_PATH;
 
 enum wanted {
+	WANT_LAUNCH,
 	WANT_ANSWER,
 	WANT_REPORT,
 	WANT_FAILURE,
@@ -488,8 +507,10 @@ fits(const struct scene_launch *l, enum wanted wanted)
 {
 	if (!l->used)
 		return false;
+	if (wanted == WANT_LAUNCH)
+		return l->call.done != NULL;
 	if (wanted == WANT_ANSWER)
-		return l->done != NULL;
+		return l->question.done != NULL;
 	if (wanted == WANT_REPORT)
 		return is_open(l->path) && l->path->launched;
 	if (wanted == WANT_FAILURE)
@@ -517,18 +538,18 @@ pick_launch(unsigned i, enum wanted wanted)
 bool
 scene_launched(struct scene *s, unsigned i, unsigned error)
 {
-	struct scene_launch *l = pick_launch(i, WANT_ANSWER);
+	struct scene_launch *l = pick_launch(i, WANT_LAUNCH);
 	struct engine_container seen = { .running = true, .pid = 1, .started_at = "now" };
 	struct engine_result result = { .error = (enum engine_error)(error % (ENGINE_E_NO_MEMORY + 1)),
 		.sentence = "the engine's own words \x1b[31m",
 		.id = "",
 		.warning = "" };
-	engine_done_fn *done;
+	struct engine_call call;
 
 	if (l == NULL)
 		return false;
-	done = l->done;
-	l->done = NULL;
+	call = l->call;
+	l->call.done = NULL;
 	if (result.error == ENGINE_OK) {
 		result.id = l->id;
 		result.container = &seen;
@@ -536,7 +557,71 @@ scene_launched(struct scene *s, unsigned i, unsigned error)
 		l->exists = true;
 	}
 	scene_enter(true);
-	done(l->arg, &result);
+	call.done(call.arg, &result);
+	scene_enter(false);
+	scene_turn(s);
+	return true;
+}
+
+bool
+scene_path_ready_afar(struct scene *s, unsigned i)
+{
+	struct scene_launch *l = pick_launch(i, WANT_REPORT);
+	int none = -1;
+
+	if (l == NULL)
+		return false;
+	l->path->ready = true;
+	scene_enter(true);
+	l->path->events.ready(l->path->events.arg, &none);
+	scene_enter(false);
+	scene_turn(s);
+	return true;
+}
+
+bool
+scene_answered(struct scene *s, unsigned i, unsigned error, bool running)
+{
+	struct scene_launch *l = pick_launch(i, WANT_ANSWER);
+	struct engine_container seen = { .running = running };
+	struct engine_result result = { .error = (enum engine_error)error,
+		.sentence = "the engine's own words",
+		.id = "",
+		.warning = "",
+		.container = &seen };
+	struct engine_call call;
+
+	if (l == NULL)
+		return false;
+	call = l->question;
+	l->question.done = NULL;
+	scene_enter(true);
+	call.done(call.arg, &result);
+	scene_enter(false);
+	scene_turn(s);
+	return true;
+}
+
+/* What is still to come there has had no effect. */
+static void
+orders_end(const struct data_path *d)
+{
+	for (size_t i = 0; i < ORDERS_MAX; i++) {
+		if (orders[i].waiter != NULL && orders[i].path == d)
+			scene_audit_had_none(orders[i].effect);
+	}
+}
+
+bool
+scene_path_ended(struct scene *s, unsigned i)
+{
+	struct scene_launch *l = pick_launch(i, WANT_ANSWER);
+
+	if (l == NULL)
+		return false;
+	orders_end(l->path);
+	scene_enter(true);
+	l->path->events.ended(l->path->events.arg);
 	scene_enter(false);
 	scene_turn(s);
 	return true;
@@ -584,6 +669,8 @@ scene_container_ended(struct scene *s, unsigned i)
 
 	if (l == NULL)
 		return false;
+	if (l->path != NULL)
+		orders_end(l->path);
 	fd_close(&l->process);
 	scene_turn(s);
 	return true;

@@ -34,6 +34,8 @@ enum scene_effect {
 	SCENE_LISTENER,
 };
 void scene_audit_took_effect(enum scene_effect effect);
+/* It was still to come when its container ended: whoever waits for it may be given the same in another one. */
+void scene_audit_had_none(enum scene_effect effect);
 void scene_audit_end(struct scene *s);
 
 #endif

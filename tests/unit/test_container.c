@@ -3,6 +3,8 @@
 #include "test.h"
 
 #include "container.h"
+#include "data_path.h"
+#include "engine.h"
 #include "pool.h"
 #include "scene.h"
 
@@ -269,10 +271,138 @@ test_empty_gives_way_while_all_are_visited(void **state)
 	end_with_pool();
 }
 
+/* Somebody's order is on its way to a container whose end only the engine knows. */
+static struct scene_worker *
+order_afar(void)
+{
+	struct scene_worker *w = scene_log_in(&scene, SCENE_ALICE);
+
+	assert_non_null(w);
+	assert_true(scene_launched(&scene, 0, 0));
+	assert_true(scene_path_ready_afar(&scene, 0));
+	scene.start_result = DATA_PATH_E_LATER;
+	scene_send(&scene, w, buf, scene_put_start(0, false, false, "id", buf, sizeof(buf)));
+	assert_int_equal(w->channels[0].starts, 1);
+	return w;
+}
+
+/* It waits not longer than some minutes for an answer that may never come, and then looks; and so on. */
+static void
+test_the_engine_is_asked_anew(void **state)
+{
+	static const unsigned errors[] = { ENGINE_E_TIMEOUT, ENGINE_E_UNREACHABLE };
+
+	(void)state;
+	scene_begin(&scene);
+	(void)order_afar();
+	for (unsigned i = 0; i < 4; i++) {
+		assert_in_range(scene.wait_ms, 5 * 60000, 10 * 60000 - 1);
+		assert_true(scene_answered(&scene, 0, errors[i % 2], false));
+		scene_pass(&scene, 1900000);
+		assert_false(scene_answered(&scene, 0, 0, true));
+		scene_pass(&scene, 1200000);
+		assert_int_equal(scene.wait_ms, 0);
+		assert_true(scene_answered(&scene, 0, 0, true));
+	}
+	assert_int_not_equal(scene.wait_ms, 0);
+	assert_true(scene_answered(&scene, 0, ENGINE_E_TIMEOUT, false));
+	scene_pass(&scene, 3000000);
+	assert_int_equal(scene.discards, 0);
+	assert_true(scene_answered(&scene, 0, 0, false));
+	assert_int_equal(scene.discards, 1);
+	scene_end(&scene);
+}
+
+/* Who waits for a program in one that has ended gets another one; but not for ever, or where another one runs. */
+static void
+test_another_one(void **state)
+{
+	struct scene_worker *w;
+
+	(void)state;
+	scene_begin(&scene);
+	w = order_afar();
+	scene_send(&scene, w, buf, scene_put_listen(2, NULL, 0, buf, sizeof(buf)));
+	scene_send(&scene, w, buf, scene_put_start(1, false, false, "id", buf, sizeof(buf)));
+	assert_true(scene_path_ended(&scene, 0));
+	assert_int_equal(scene.discards, 1);
+	assert_int_equal(scene.launches, 2);
+	assert_false(scene_ordered(&scene, 0));
+	assert_true(scene_launched(&scene, 0, 0));
+	assert_true(scene_path_ready_afar(&scene, 0));
+	while (scene_ordered(&scene, 0))
+		continue;
+	assert_int_equal(w->started_programs, 2);
+	assert_true(w->channels[2].running);
+	/* In this one something runs. */
+	scene_send(&scene, w, buf, scene_put_close(1, buf, sizeof(buf)));
+	scene_send(&scene, w, buf, scene_put_start(1, false, false, "id", buf, sizeof(buf)));
+	assert_int_equal(w->channels[1].starts, 1);
+	assert_true(scene_path_ended(&scene, 0));
+	assert_int_equal(w->channels[1].starts, 0);
+	assert_int_equal(scene.launches, 2);
+	scene_end(&scene);
+}
+
+static void
+test_another_one_once(void **state)
+{
+	struct scene_worker *w;
+
+	(void)state;
+	scene_begin(&scene);
+	w = order_afar();
+	assert_true(scene_path_ended(&scene, 0));
+	assert_true(scene_launched(&scene, 0, 0));
+	assert_true(scene_path_ready_afar(&scene, 0));
+	assert_int_equal(w->channels[0].starts, 1);
+	assert_true(scene_path_ended(&scene, 0));
+	assert_int_equal(w->channels[0].starts, 0);
+	assert_int_equal(w->started_programs, 0);
+	assert_int_equal(scene.launches, 2);
+	scene_end(&scene);
+}
+
+/* Those that wait in the pool may have ended, too; and one that does not start is not begun again. */
+static void
+test_another_one_is_a_new_one(void **state)
+{
+	struct scene_worker *w;
+
+	(void)state;
+	scene_begin(&scene);
+	scene_set_policy(&scene,
+	    "\"profiles\": { \"shared\": { \"container\": { \"image\": \"shared-image\", \"user\": \"1001:1001\","
+	    "\"pool\": 2 } } },"
+	    "\"rules\": [ { \"id\": \"a\", \"if\": { \"user\": [\"alice\"] }, \"use\": \"shared\" } ]");
+	assert_int_equal(pool_new(&scene.broker, &scene.broker.pool), 0);
+	pool_policy_changed(scene.broker.pool);
+	scene_pass(&scene, 60000);
+	while (scene_launched(&scene, 0, 0))
+		assert_true(scene_path_ready_afar(&scene, 0));
+	assert_int_equal(pool_counts(scene.broker.pool).ready, 2);
+	scene.start_result = DATA_PATH_E_LATER;
+	w = scene_log_in(&scene, SCENE_ALICE);
+	assert_non_null(w);
+	scene_send(&scene, w, buf, scene_put_start(0, false, false, "id", buf, sizeof(buf)));
+	assert_int_equal(pool_counts(scene.broker.pool).ready, 1);
+	assert_true(scene_path_ended(&scene, 0));
+	assert_int_equal(pool_counts(scene.broker.pool).ready, 1);
+	assert_int_equal(scene.launches, 3);
+	assert_true(scene_launched(&scene, 0, ENGINE_E_FAILED));
+	assert_int_equal(w->channels[0].starts, 0);
+	assert_int_equal(scene.launches, 3);
+	end_with_pool();
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_the_engine_is_asked_anew),
+		cmocka_unit_test(test_another_one),
+		cmocka_unit_test(test_another_one_once),
+		cmocka_unit_test(test_another_one_is_a_new_one),
 		cmocka_unit_test(test_empty_waits_for_a_login),
 		cmocka_unit_test(test_empty_waits_for_nobody),
 		cmocka_unit_test(test_empty_does_not_wait_for_ever),

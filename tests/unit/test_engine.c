@@ -378,6 +378,27 @@ calls_say_what_they_mean(void **state)
 	tear_down(f);
 }
 
+/* Who waits for a container's end no longer than so has lost nothing, and the engine has done nothing wrong. */
+static void
+a_wait_is_not_a_failure(void **state)
+{
+	static const struct fake_rule rules[] = { PING, NETWORKS,
+		{ .path = "*/wait?condition=not-running", .act = FAKE_HANG },
+		{ .path = "*/json", .act = FAKE_HANG } };
+	static const struct engine_options quick = { .call_timeout_ms = 50 };
+	struct fixture *f = set_up(rules, SP_ARRAY_LEN(rules), &quick);
+	struct outcome o;
+
+	(void)state;
+	CALL(f, o, engine_wait(f->engine, ID, 50, on_done, &o, NULL));
+	assert_int_equal(o.error, ENGINE_E_TIMEOUT);
+	assert_int_equal(engine_counts(f->engine).failures, 0);
+	CALL(f, o, engine_inspect(f->engine, ID, on_done, &o, NULL));
+	assert_int_equal(o.error, ENGINE_E_TIMEOUT);
+	assert_int_equal(engine_counts(f->engine).failures, 1);
+	tear_down(f);
+}
+
 static void
 bad_arguments_are_never_sent(void **state)
 {
@@ -1239,6 +1260,7 @@ main(void)
 		cmocka_unit_test(podman_has_no_such_image),
 		cmocka_unit_test(an_engine_that_changes_is_caught),
 		cmocka_unit_test(calls_say_what_they_mean),
+		cmocka_unit_test(a_wait_is_not_a_failure),
 		cmocka_unit_test(bad_arguments_are_never_sent),
 		cmocka_unit_test(errors_have_classes),
 		cmocka_unit_test(unsure_creates_are_cleaned_up),
