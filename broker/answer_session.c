@@ -391,7 +391,8 @@ session_waiter(struct peer *p, uint32_t number)
 	struct peer_channel *channel = &p->channels[number];
 
 	channel->peer = p;
-	channel->waiter = (struct data_path_waiter){ .ordered = on_ordered, .arg = channel };
+	channel->waiter =
+	    (struct data_path_waiter){ .ordered = on_ordered, .arg = channel, .owner = p->user };
 	return &channel->waiter;
 }
 

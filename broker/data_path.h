@@ -63,6 +63,7 @@ struct data_path_waiter {
 	/* Once, and not after forget(). result: 0, or as of the order, but not LATER. */
 	void (*ordered)(void *arg, int result, struct data_path_streams *streams);
 	void *arg;
+	const char *owner; /* the user: whose turn it is when orders have to wait for it */
 	struct data_path_order *order; /* the path's; NULL: does not wait */
 };
 

@@ -116,6 +116,7 @@ engine_new(struct event_base *base, const struct engine_options *options, struct
 	TAILQ_INIT(&e->refused);
 	TAILQ_INIT(&e->starting);
 	engine_turns_init(&e->execs_queued);
+	TAILQ_INIT(&e->execs_refused);
 	TAILQ_INIT(&e->execs);
 	TAILQ_INIT(&e->discards);
 	e->kick = event_new(base, -1, 0, on_kick, e);
@@ -170,8 +171,7 @@ struct engine_counts
 engine_counts(const struct engine *e)
 {
 	return (struct engine_counts){
-		.calls =
-		    e->n_requests + e->queued.n + e->n_refused + e->n_starting + e->execs_queued.n,
+		.calls = engine_under_way(e),
 		.queued = e->queued.n,
 		.starting = e->n_starting,
 		.discarding = e->n_discards,

@@ -113,7 +113,7 @@ struct engine_options {
 	uint32_t probe_timeout_ms;   /* 2000 */
 	uint32_t max_starts;         /* configured; launches in flight. More only adds latency */
 	uint32_t turn_ms;            /* 10000; so long a launch holds up the next one */
-	uint32_t max_queued;         /* 1024; launches waiting */
+	uint32_t max_queued;         /* 1024; launches waiting, and as many execs */
 	uint32_t max_calls;          /* 4096; everything together but waits */
 	const char *no_podman;       /* why a Podman cannot be used; copied. NULL: it can */
 	engine_health_fn *on_health; /* may be NULL */
@@ -156,9 +156,10 @@ SP_MUST_CHECK int engine_wait(struct engine *e, const char *id, uint32_t timeout
 SP_MUST_CHECK int engine_list(struct engine *e, const char *label, const char *value,
     engine_done_fn *done, void *arg, struct engine_call **ret_call);
 /*
- * One more process in a container that runs. Made, its id is the result's; started, the result has the
- * stream of its three standard streams, framed as the API says. A process whose start is cancelled reads
- * the end of its stream; one that was made for nobody is started for that.
+ * One more process in a container that runs. Four for each of max_starts are made or started at a time; those that are
+ * still to be made wait their turn, in rounds of the owners, for start_timeout_ms at most. Made, its id is the result's;
+ * started, the result has the stream of its three standard streams, framed as the API says. A process whose start is
+ * cancelled reads the end of its stream; one that was made for nobody is started for that.
  */
 SP_MUST_CHECK int engine_exec_create(struct engine *e, const char *id,
     const struct engine_exec_spec *spec, engine_done_fn *done, void *arg,

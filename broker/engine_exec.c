@@ -18,15 +18,15 @@
 
 #define AT_A_TIME \
 	4 /* for each container that may start at a time: an exec is made, and then it is started */
-#define PATH_CAP  (ENGINE_ID_LEN + 64)
-#define QUEUE_MAX 1024 /* that wait: starts of containers have to find a place as well */
+#define PATH_CAP (ENGINE_ID_LEN + 64)
 
 /* The making of one, or its start. */
 struct engine_exec_call {
-	struct engine_call call; /* first */
-	struct engine_turn turn; /* while it waits for that */
+	struct engine_call call;       /* first */
+	struct engine_turn turn;       /* while queued */
+	struct engine_exec_list *list; /* else */
 	TAILQ_ENTRY(engine_exec_call) link;
-	bool begun; /* it is in the list of those */
+	char *owner;
 	char path[PATH_CAP];
 	char *body;
 	const struct engine_op *op;
@@ -36,26 +36,36 @@ struct engine_exec_call {
 	void *arg;
 };
 
-/* Out of the queue, or of those that are being made. */
+static unsigned *
+counter(struct engine *e, const struct engine_exec_list *list)
+{
+	return list == &e->execs_refused ? &e->n_execs_refused : &e->n_execs;
+}
+
 static void
-leave(struct engine_exec_call *x)
+move_to(struct engine_exec_call *x, struct engine_exec_list *list)
 {
 	struct engine *e = x->call.engine;
 
 	engine_turns_leave(&e->execs_queued, &x->turn);
-	if (x->begun) {
-		TAILQ_REMOVE(&e->execs, x, link);
-		e->n_execs--;
+	if (x->list != NULL) {
+		TAILQ_REMOVE(x->list, x, link);
+		--*counter(e, x->list);
 	}
-	x->begun = false;
+	x->list = list;
+	if (list != NULL) {
+		TAILQ_INSERT_TAIL(list, x, link);
+		++*counter(e, list);
+	}
 }
 
 static void
 exec_free(struct engine_exec_call *x)
 {
-	leave(x);
+	move_to(x, NULL);
 	if (x->patience != NULL)
 		event_free(x->patience);
+	free(x->owner);
 	free(x->body);
 	free(x);
 }
@@ -70,7 +80,7 @@ on_answered(void *arg, const struct engine_result *result)
 
 	x->step = NULL;
 	/* The place is free before the owner hears of it, so that the start may take it. */
-	leave(x);
+	move_to(x, NULL);
 	if (x->done != NULL)
 		x->done(x->arg, result);
 	else if (made_for_nobody)
@@ -91,10 +101,7 @@ submit(struct engine_exec_call *x)
 
 	if (x->patience != NULL)
 		(void)evtimer_del(x->patience);
-	leave(x);
-	TAILQ_INSERT_TAIL(&e->execs, x, link);
-	e->n_execs++;
-	x->begun = true;
+	move_to(x, &e->execs);
 	return engine_request_start(e, &ask, on_answered, x, &x->step);
 }
 
@@ -103,7 +110,7 @@ end_with(struct engine_exec_call *x, enum engine_error error, const char *senten
 {
 	struct engine_result result = { .error = error, .sentence = sentence, .id = "", .warning = "" };
 
-	leave(x);
+	move_to(x, NULL);
 	if (x->done != NULL)
 		x->done(x->arg, &result);
 	exec_free(x);
@@ -119,12 +126,22 @@ on_impatient(evutil_socket_t fd, short what, void *arg)
 	end_with(x, ENGINE_E_TIMEOUT, "too long in the queue of programs");
 }
 
+static void
+refuse_all(struct engine *e)
+{
+	/* Only as many as there are now: their owners may ask again. */
+	for (unsigned n = e->n_execs_refused; n > 0 && !TAILQ_EMPTY(&e->execs_refused); n--)
+		end_with(TAILQ_FIRST(&e->execs_refused), ENGINE_E_BUSY,
+		    "too many programs are waiting to begin");
+}
+
 void
 engine_exec_kick(struct engine *e)
 {
 	struct engine_exec_call *x;
 	int r;
 
+	refuse_all(e);
 	while (e->n_execs < AT_A_TIME * e->options.max_starts &&
 	    (x = engine_turns_next(&e->execs_queued)) != NULL) {
 		r = submit(x);
@@ -142,7 +159,12 @@ enqueue(struct engine_exec_call *x)
 	x->patience = evtimer_new(e->base, on_impatient, x);
 	if (x->patience == NULL || evtimer_add(x->patience, &tv) < 0)
 		return -ENOMEM;
-	engine_turns_add(&e->execs_queued, &x->turn, x->path, x);
+	engine_turns_add(&e->execs_queued, &x->turn, x->owner, x);
+	/* Not always this one: who fills the queue keeps nobody else out of it. */
+	if (e->execs_queued.n > e->options.max_queued) {
+		move_to(engine_turns_last(&e->execs_queued), &e->execs_refused);
+		engine_kick(e);
+	}
 	return 0;
 }
 
@@ -162,17 +184,16 @@ cancel_exec(struct engine_call *call)
 	engine_kick(e);
 }
 
-/* A start goes before those that are still to be made: what is made and not started costs the engine, too. */
+/* A start goes before those that are still to be made: what is made and not started costs the engine, too. owner: of
+ * one that may have to wait. */
 static int
 begin(struct engine *e, const struct engine_op *op, const char *path, const char *body,
-    engine_done_fn *done, void *arg, struct engine_call **ret_call)
+    const char *owner, engine_done_fn *done, void *arg, struct engine_call **ret_call)
 {
 	struct engine_exec_call *x;
 	/* What is made has to be started, however many wait: it would stay in the engine. */
 	int r = op == &engine_op_stream ? 0 : engine_admit(e);
 
-	if (r == 0 && op != &engine_op_stream && e->execs_queued.n >= QUEUE_MAX)
-		r = -EBUSY;
 	if (r < 0)
 		return r;
 	x = calloc(1, sizeof(*x));
@@ -184,7 +205,8 @@ begin(struct engine *e, const struct engine_op *op, const char *path, const char
 	x->arg = arg;
 	(void)snprintf(x->path, sizeof(x->path), "%s", path);
 	x->body = strdup(body);
-	if (x->body == NULL)
+	x->owner = strdup(owner != NULL ? owner : "");
+	if (x->body == NULL || x->owner == NULL)
 		r = -ENOMEM;
 	else if (op == &engine_op_stream || e->n_execs < AT_A_TIME * e->options.max_starts)
 		r = submit(x);
@@ -213,7 +235,7 @@ engine_exec_create(struct engine *e, const char *id, const struct engine_exec_sp
 	if (r < 0)
 		return r;
 	(void)snprintf(path, sizeof(path), "/containers/%s/exec", id);
-	r = begin(e, &engine_op_exec, path, body, done, arg, ret_call);
+	r = begin(e, &engine_op_exec, path, body, spec->owner, done, arg, ret_call);
 	free(body);
 	return r;
 }
@@ -227,15 +249,18 @@ engine_exec_start(struct engine *e, const char *exec_id, engine_done_fn *done, v
 	if (!engine_id_valid(exec_id))
 		return -EINVAL;
 	(void)snprintf(path, sizeof(path), "/exec/%s/start", exec_id);
-	return begin(e, &engine_op_stream, path, "{\"Detach\":false,\"Tty\":false}", done, arg,
-	    ret_call);
+	return begin(e, &engine_op_stream, path, "{\"Detach\":false,\"Tty\":false}", NULL, done,
+	    arg, ret_call);
 }
 
 void
 engine_exec_clear(struct engine *e)
 {
+	struct engine_exec_list *const lists[] = { &e->execs_refused, &e->execs };
+
 	while (e->execs_queued.n > 0)
 		exec_free(engine_turns_next(&e->execs_queued));
-	while (!TAILQ_EMPTY(&e->execs))
-		exec_free(TAILQ_FIRST(&e->execs));
+	for (size_t i = 0; i < SP_ARRAY_LEN(lists); i++)
+		while (!TAILQ_EMPTY(lists[i]))
+			exec_free(TAILQ_FIRST(lists[i]));
 }

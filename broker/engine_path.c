@@ -237,7 +237,7 @@ exec_guest(struct data_path_order *o, const struct wire_writer *w)
 {
 	static char text[ORDER_CHARS + ORDER_PIECES]; /* one loop, one order at a time */
 	const char *argv[ORDER_PIECES + 3] = { GUEST_PROGRAM, GUEST_STREAM_OPTION };
-	const struct engine_exec_spec spec = { .argv = argv };
+	const struct engine_exec_spec spec = { .argv = argv, .owner = o->waiter->owner };
 	const size_t bytes = STREAM_ORDER_PIECE / 4 * 3;
 	size_t used = 0;
 	size_t n = 2;

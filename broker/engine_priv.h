@@ -62,9 +62,10 @@ struct engine {
 	unsigned n_slow;    /* of those that are starting: it is the next one's turn */
 	int64_t started_ms; /* when a start was last answered well */
 
-	struct engine_turns execs_queued; /* by the container */
-	struct engine_exec_list execs;    /* being made or started */
-	unsigned n_execs;
+	struct engine_turns execs_queued;      /* by who they are for */
+	struct engine_exec_list execs_refused; /* to fail with ENGINE_E_BUSY */
+	struct engine_exec_list execs;         /* being made or started */
+	unsigned n_execs_refused, n_execs;
 
 	struct engine_discard_list discards;
 	struct event *discard_timer;
@@ -92,7 +93,8 @@ void engine_probe_in(struct engine *e, uint32_t ms);
 /* Callback of probe_timer. */
 void engine_probe_due(int fd, short what, void *arg);
 
-/* engine_request.c: whether another call may be started: 0 or -EBUSY. */
+/* engine_request.c: everything under way, and whether another call may be started: 0 or -EBUSY. */
+unsigned engine_under_way(const struct engine *e);
 SP_MUST_CHECK int engine_admit(const struct engine *e);
 
 /* engine_launch.c */

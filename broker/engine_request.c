@@ -271,12 +271,17 @@ engine_request_start(struct engine *e, const struct engine_ask *ask, engine_done
 	return 0;
 }
 
+unsigned
+engine_under_way(const struct engine *e)
+{
+	return e->n_requests + e->queued.n + e->n_refused + e->n_starting + e->execs_queued.n +
+	    e->n_execs_refused;
+}
+
 int
 engine_admit(const struct engine *e)
 {
-	unsigned n = e->n_requests + e->queued.n + e->n_refused + e->n_starting + e->execs_queued.n;
-
-	return n < e->options.max_calls ? 0 : -EBUSY;
+	return engine_under_way(e) < e->options.max_calls ? 0 : -EBUSY;
 }
 
 static void

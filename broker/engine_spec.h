@@ -84,6 +84,7 @@ struct engine_container_spec {
 /* One more process in a container: its user and confinement are the container's. */
 struct engine_exec_spec {
 	const char *const *argv; /* NULL-ended, at least the program */
+	const char *owner; /* whose turn to begin one it is; the engine is not told. NULL: nobody's */
 };
 
 /*

@@ -250,6 +250,39 @@ def test_chosen_by_what_the_engine_is(fresh_broker, engine, says):
         fake.stop()
 
 
+def test_turns(broker, engine):
+    """Who has many programs begun, in many containers, keeps nobody waiting for more than those that are being begun."""
+    b = broker
+    b.stop()
+    fake = FakeEngine(b.dir, engine)
+    b.config["engine"].update(socket=fake.socket, starts=1, start_timeout="2m", call_timeout="2m")
+    b.policy["profiles"]["busy"] = profile(data_path="engine")
+    try:
+        b.start()
+        hold = {"method": "POST", "path": "/exec$", "action": "hold"}
+        fake.rules([hold])
+
+        def asked():
+            return [r["path"].split("/")[-2] for r in fake.requests() if r["path"].endswith("/exec") and not r["status"]]
+
+        many = [b.target.popen("echo in", user="dev") for _ in range(12)]
+        wait_for(lambda: len(b.audit(event="container.up")) == 12 and len(asked()) == 4, 60 * PATIENCE, "they wait")
+        one = b.target.popen("echo in", user="busy")
+        wait_for(lambda: len(b.audit(event="container.up")) == 13, 60 * PATIENCE, "so does another one")
+        mine = b.audit(event="container.up")[-1]["id"]
+        wait_for(lambda: len(b.audit(event="request", outcome="allowed")) == 13, 20 * PATIENCE, "with a program")
+        fake.rules([{**hold, "action": "delay", "seconds": 0.2}])
+        for p in [one, *many]:
+            assert p.communicate(timeout=60 * PATIENCE)[0] == b"in\n"
+        order = [r["path"].split("/")[-2] for r in fake.requests() if r["path"].endswith("/exec") and r["status"]]
+        # Four were being begun, and one of theirs was before it.
+        assert len(order) == 13 and 4 <= order.index(mine) <= 8, order
+    finally:
+        b.stop()
+        fake.stop()
+        b.config["engine"]["socket"] = engine.socket
+
+
 @pytest.fixture
 def deaf_broker(broker, engine):
     """Has not heard of any container's end: just that answer of the engine's is lost on its way."""

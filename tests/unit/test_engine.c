@@ -906,12 +906,12 @@ execs_are_bounded(void **state)
 	tear_down(f);
 }
 
-/* A container with many of them has one turn as any other. */
+/* Who has many of them begun, in however many containers, has one turn as anybody else, in the same one or not. */
 static void
 execs_are_in_turns(void **state)
 {
-	static const char other[] =
-	    "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210";
+	static const char *const ids[] = { ID,
+		"fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210" };
 	static const struct fake_rule rules[] = { PING, NETWORKS,
 		{ .path = "*/exec", .status = 201, .body = "{\"Id\":\"" ID "\"}", .delay_ms = 50 } };
 	static const struct engine_options one = { .max_starts = 1 };
@@ -920,14 +920,63 @@ execs_are_in_turns(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < SP_ARRAY_LEN(o); i++) {
+		char owner[] = { i + 1 < SP_ARRAY_LEN(o) ? 'a' : 'b', '\0' };
+		struct engine_exec_spec owned = { .argv = exec_argv, .owner = owner };
+
 		o[i] = (struct outcome){ .f = f };
-		assert_int_equal(engine_exec_create(f->engine, i + 1 < SP_ARRAY_LEN(o) ? ID : other,
-				     &exec_spec, on_turn, &o[i], NULL),
+		assert_int_equal(engine_exec_create(f->engine, ids[i % 2], &owned, on_turn, &o[i],
+				     NULL),
 		    0);
+		owner[0] = 'x'; /* it is a copy that counts */
 	}
 	for (unsigned i = 0; i < SP_ARRAY_LEN(o); i++)
 		finish(&o[i]);
 	assert_int_equal(o[SP_ARRAY_LEN(o) - 1].turn / EXECS_AT_A_TIME, 1);
+	tear_down(f);
+}
+
+/* As for containers: who fills the queue has the last of their own refused, and whoever comes with one has a place. */
+static void
+the_queue_of_execs_is_everybodys(void **state)
+{
+	static const struct fake_rule rules[] = { PING, NETWORKS,
+		{ .path = "*/exec", .status = 201, .body = "{\"Id\":\"" ID "\"}", .delay_ms = 50 } };
+	static const struct engine_options few = { .max_starts = 1, .max_queued = 3 };
+	struct fixture *f = set_up(rules, SP_ARRAY_LEN(rules), &few);
+	static const char *const owners[] = { "a", "a", "a", "b", "a", "b" };
+	static const enum engine_error errors[] = { ENGINE_OK, ENGINE_OK, ENGINE_E_BUSY, ENGINE_OK,
+		ENGINE_E_BUSY, ENGINE_E_BUSY };
+	struct outcome begun[EXECS_AT_A_TIME];
+	struct outcome o[SP_ARRAY_LEN(owners)];
+	struct engine_call *last;
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(begun); i++) {
+		begun[i] = (struct outcome){ .f = f };
+		assert_int_equal(engine_exec_create(f->engine, ID, &exec_spec, on_done, &begun[i],
+				     NULL),
+		    0);
+	}
+	for (size_t i = 0; i < SP_ARRAY_LEN(owners); i++) {
+		struct engine_exec_spec owned = { .argv = exec_argv, .owner = owners[i] };
+
+		o[i] = (struct outcome){ .f = f };
+		assert_int_equal(engine_exec_create(f->engine, ID, &owned, on_done, &o[i], NULL), 0);
+		assert_int_equal(o[i].calls, 0);
+	}
+	/* One that is refused is given up before it hears of it. */
+	assert_int_equal(engine_exec_create(f->engine, ID,
+			     &(struct engine_exec_spec){ .argv = exec_argv, .owner = "a" }, never,
+			     NULL, &last),
+	    0);
+	engine_cancel(last);
+	for (size_t i = 0; i < SP_ARRAY_LEN(owners); i++) {
+		finish(&o[i]);
+		assert_int_equal(o[i].error, errors[i]);
+	}
+	for (size_t i = 0; i < SP_ARRAY_LEN(begun); i++)
+		finish(&begun[i]);
+	assert_int_equal(engine_counts(f->engine).calls, 0);
 	tear_down(f);
 }
 
@@ -1273,6 +1322,7 @@ main(void)
 		cmocka_unit_test(launches_are_in_turns),
 		cmocka_unit_test(the_queue_is_everybodys),
 		cmocka_unit_test(execs_are_in_turns),
+		cmocka_unit_test(the_queue_of_execs_is_everybodys),
 		cmocka_unit_test(execs_are_bounded),
 		cmocka_unit_test(execs_wait_so_long),
 		cmocka_unit_test(execs_for_nobody_are_started),
