@@ -69,6 +69,7 @@ struct stream {
 	struct stream_io io;
 	struct stream_input input;
 	uint64_t granted, sent; /* credit for OUTPUT and ERRORS together, and how much is used, ever */
+	int64_t left_until; /* ms, while it is FLUSHING: then it has not read what was left for it */
 };
 
 /* The worker is gone, or as good as gone: what hangs on its ctl is hung up by the inner side. */
@@ -431,6 +432,7 @@ static void
 begin_to_flush(struct stream *s)
 {
 	s->state = STREAM_FLUSHING;
+	s->left_until = clock_now_ms() + STREAM_LEFT_MS;
 	s->io.out_len = 0;
 	fd_close_all(s->from, 2);
 }
@@ -536,15 +538,19 @@ on_deadline(struct stream *s)
 		program_kill(p, now);
 	program_tidy(p);
 	attempt_tick(&s->attempt, now);
+	if (s->state == STREAM_FLUSHING && now >= s->left_until) {
+		stream_io_cut(&s->feed);
+		let_go(s);
+	}
 }
 
-/* Milliseconds until the one deadline that there is, the program's or the lookup's, -1: none. */
+/* Milliseconds until the one deadline that there is, the program's, the lookup's or the connection's, -1: none. */
 static int
 next_timeout(const struct stream *s)
 {
 	int64_t at = s->program.used ? s->program.kill_at
 	    : s->attempt.used        ? s->attempt.give_up_at
-				     : 0;
+				     : s->left_until;
 	int64_t left = at - clock_now_ms();
 
 	if (at == 0)

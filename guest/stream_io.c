@@ -4,7 +4,10 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
+
+#include "fd.h"
 
 size_t
 stream_io_room(const struct stream_io *io)
@@ -85,6 +88,16 @@ stream_io_read(struct stream_io *io)
 		return false;
 	io->in_len += (size_t)n;
 	return true;
+}
+
+void
+stream_io_cut(int *fd)
+{
+	const struct linger reset = { .l_onoff = 1 };
+
+	/* Other than of TCP there is no such end. */
+	(void)setsockopt(*fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	fd_close(fd);
 }
 
 int

@@ -16,6 +16,14 @@
 #define STREAM_OUT_RESERVE   (4 * STREAM_CTL_FRAME_MAX)    /* room that data leaves to the others */
 #define STREAM_OUT_MAX       (2 * STREAM_FRAME_MAX + STREAM_OUT_RESERVE)
 
+/*
+ * So long, in all, what a client has written and closed may take to be read when its worker has gone. The kernel does the
+ * same with a socket that was closed and whose other end does not read: it is dropped after some minutes.
+ */
+#ifndef STREAM_LEFT_MS
+#define STREAM_LEFT_MS 300000
+#endif
+
 struct stream_io {
 	uint8_t in[STREAM_FRAME_MAX];
 	size_t in_len;
@@ -38,6 +46,9 @@ SP_MUST_CHECK bool stream_io_flush(struct stream_io *io);
 
 /* Take what stdin has. False: that is its end. */
 SP_MUST_CHECK bool stream_io_read(struct stream_io *io);
+
+/* That time is over: who reads on is told that it was not all. *fd is closed. */
+void stream_io_cut(int *fd);
 
 /* Outcomes of a frame. */
 #define STREAM_FRAME_LATER 1 /* the inner ctl is full: it is emptied by this same process */

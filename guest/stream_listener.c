@@ -79,6 +79,7 @@ struct stream_listener {
 	struct relay *relays[RELAYS_MAX];
 	uint32_t n_accepted, n_taken; /* ever */
 	unsigned first;               /* relay that has its turn first */
+	int64_t left_until; /* ms: when what was left behind is dropped; 0: the worker has not let go */
 };
 
 /* ---- connections ---- */
@@ -244,6 +245,8 @@ tell(struct stream_listener *s, struct relay *r)
 static void
 let_go(struct stream_listener *s)
 {
+	if (s->left_until == 0)
+		s->left_until = clock_now_ms() + STREAM_LEFT_MS;
 	s->state = STATE_GONE;
 	s->io.out_len = 0;
 	fd_close(&s->ctl);
@@ -495,13 +498,15 @@ fill_poll(const struct stream_listener *s, struct poll_set *set)
 	}
 }
 
-/* Milliseconds until the listener has rested, -1: it does not rest. */
+/* Milliseconds until the listener has rested, or what is left is dropped; -1: neither. */
 static int
 next_timeout(const struct stream_listener *s)
 {
-	int64_t left = s->listener.rest_until - clock_now_ms();
+	bool rests = s->listener.used && s->listener.rest_until != 0;
+	int64_t at = rests ? s->listener.rest_until : s->left_until;
+	int64_t left = at - clock_now_ms();
 
-	if (!s->listener.used || s->listener.rest_until == 0)
+	if (at == 0)
 		return -1;
 	return left <= 0 ? 0 : left > TIMEOUT_MAX_MS ? TIMEOUT_MAX_MS : (int)left;
 }
@@ -605,6 +610,18 @@ wake(struct stream_listener *s, const struct poll_set *set)
 		let_go(s);
 }
 
+/* Whoever does not read what was left behind is not waited for any longer. */
+static void
+cut_relays(struct stream_listener *s)
+{
+	for (unsigned i = 0; i < RELAYS_MAX; i++) {
+		if (s->relays[i] == NULL)
+			continue;
+		stream_io_cut(&s->relays[i]->fd);
+		drop_relay(&s->relays[i]);
+	}
+}
+
 static bool
 is_over(const struct stream_listener *s)
 {
@@ -633,6 +650,8 @@ stream_listener_run(int signal_fd, const uint8_t *order, size_t len)
 		if (!wait_for_something(&s, &set))
 			return 1;
 		wake(&s, &set);
+		if (s.left_until != 0 && clock_now_ms() >= s.left_until)
+			cut_relays(&s);
 	}
 	return 0;
 }

@@ -18,6 +18,8 @@
 #define HARNESS_IDLE_FDS 5
 #define HARNESS_WAIT_MS  60000 /* for whatever must happen: a failed test, not a slow machine */
 #define HARNESS_UID      1000
+#define HARNESS_LEFT_MS \
+	5000 /* what guest/CMakeLists.txt gives the checked guest for STREAM_LEFT_MS */
 
 enum harness_root {
 	HARNESS_ROOT_HOST, /* the programs of this machine, read-only */

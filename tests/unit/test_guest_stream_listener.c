@@ -471,12 +471,31 @@ test_silence_before_credit(void **state)
 	finish();
 }
 
+/* Until its kernel and the guest have no more room. Returns how much that was. */
+static size_t
+fill(uint32_t connection)
+{
+	struct heard *c = &w.connections[connection];
+	size_t sent = 0;
+
+	while (c->credit >= sizeof(data) || is_readable(w.from, 300)) {
+		if (c->credit < sizeof(data)) {
+			hear();
+			continue;
+		}
+		SEND(.kind = STREAM_INPUT, OF(connection), .data = { data, sizeof(data) });
+		c->credit -= sizeof(data);
+		sent += sizeof(data);
+	}
+	return sent;
+}
+
 /* One that nobody reads, and one that does not read, are in nobody's way. */
 static void
 test_credit_is_each_ones_own(void **state)
 {
 	int fds[3];
-	size_t sent = 0;
+	size_t sent;
 
 	(void)state;
 	start_tcp();
@@ -484,16 +503,7 @@ test_credit_is_each_ones_own(void **state)
 		fds[i] = connected(i == 0 ? 1000 : STREAM_CREDIT);
 	for (ssize_t n = 0; n >= 0; n = send(fds[0], data, sizeof(data), MSG_DONTWAIT))
 		continue;
-	/* Until its kernel and the guest have no more room. */
-	while (w.connections[1].credit >= sizeof(data) || is_readable(w.from, 300)) {
-		if (w.connections[1].credit < sizeof(data)) {
-			hear();
-			continue;
-		}
-		SEND(.kind = STREAM_INPUT, OF(1), .data = { data, sizeof(data) });
-		w.connections[1].credit -= sizeof(data);
-		sent += sizeof(data);
-	}
+	sent = fill(1);
 	assert_in_range(w.connections[1].credit, 0, STREAM_CREDIT / 4);
 	assert_int_equal(w.connections[0].output_len, 1000);
 	type(2, "ping");
@@ -776,6 +786,64 @@ test_last_bytes(void **state)
 	expect_gone();
 }
 
+/*
+ * But not for ever, also not a little now and then: who reads on after that learns that it is not all. While there is a
+ * worker it has the time that it takes, as under sshd, whether its client has closed it or nobody is listened for any more.
+ */
+static void
+test_last_bytes_for_nobody(void **state)
+{
+	size_t got = 0, sent = 0;
+	int64_t gone_at;
+	ssize_t n;
+	int fds[2];
+
+	(void)state;
+	start_tcp();
+	for (int i = 0; i < 2; i++)
+		fds[i] = connected(STREAM_CREDIT);
+	/* The kernel says late that it has room again: another connection has the guest try. */
+	do {
+		sent += fill(0);
+		type(1, "x");
+	} while (is_readable(w.from, 300));
+	for (uint32_t i = 0; i < 2; i++) {
+		SEND(.kind = STREAM_INPUT_END, OF(i));
+		SEND(.kind = STREAM_OUTPUT_END, OF(i));
+	}
+	SEND(.kind = STREAM_INPUT_END);
+	expect_nobody_listens();
+	if (strcmp(guest_path, GUEST_FILE) != 0)
+		(void)usleep((HARNESS_LEFT_MS + 500) * 1000);
+	assert_int_equal(waitpid(w.guest, NULL, WNOHANG), 0);
+	gone_at = harness_now_ms();
+	fd_close(&w.to);
+	for (int i = 0; i < 2; i++) {
+		(void)usleep(HARNESS_LEFT_MS * 1000 / 5);
+		assert_int_equal(waitpid(w.guest, NULL, WNOHANG), 0);
+		n = recv(fds[0], data, sizeof(data), 0);
+		assert_true(n > 0);
+		got += (size_t)n;
+	}
+	/* With the guest as shipped this takes minutes. */
+	if (strcmp(guest_path, GUEST_FILE) != 0) {
+		expect_gone();
+		assert_in_range(harness_now_ms() - gone_at, HARNESS_LEFT_MS, 2 * HARNESS_LEFT_MS);
+	}
+	while ((n = recv(fds[0], data, sizeof(data), 0)) > 0)
+		got += (size_t)n;
+	if (strcmp(guest_path, GUEST_FILE) != 0) {
+		assert_int_equal(n, -1);
+		assert_int_equal(errno, ECONNRESET);
+		assert_true(got < sent);
+	} else {
+		assert_int_equal(n, 0);
+		assert_int_equal(got, sent);
+		expect_gone();
+	}
+	fd_close_all(fds, 2);
+}
+
 /* Whoever reaches the container can use up its descriptors: then others wait, and it goes on. */
 static void
 test_few_descriptors(void **state)
@@ -930,6 +998,7 @@ main(int argc, char **argv)
 		CASE(test_path),
 		CASE(test_display),
 		CASE(test_last_bytes),
+		CASE(test_last_bytes_for_nobody),
 		CASE(test_few_descriptors),
 		CASE(test_bad_orders),
 		CASE(test_broken_protocol),
