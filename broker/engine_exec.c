@@ -135,6 +135,12 @@ refuse_all(struct engine *e)
 		    "too many programs are waiting to begin");
 }
 
+static bool
+has_room(const struct engine *e)
+{
+	return e->n_execs < AT_A_TIME * e->options.max_starts;
+}
+
 void
 engine_exec_kick(struct engine *e)
 {
@@ -142,8 +148,7 @@ engine_exec_kick(struct engine *e)
 	int r;
 
 	refuse_all(e);
-	while (e->n_execs < AT_A_TIME * e->options.max_starts &&
-	    (x = engine_turns_next(&e->execs_queued)) != NULL) {
+	while (has_room(e) && (x = engine_turns_next(&e->execs_queued)) != NULL) {
 		r = submit(x);
 		if (r < 0)
 			end_with(x, r == -EBUSY ? ENGINE_E_BUSY : ENGINE_E_NO_MEMORY, strerror(-r));
@@ -161,10 +166,9 @@ enqueue(struct engine_exec_call *x)
 		return -ENOMEM;
 	engine_turns_add(&e->execs_queued, &x->turn, x->owner, x);
 	/* Not always this one: who fills the queue keeps nobody else out of it. */
-	if (e->execs_queued.n > e->options.max_queued) {
+	if (e->execs_queued.n > e->options.max_queued)
 		move_to(engine_turns_last(&e->execs_queued), &e->execs_refused);
-		engine_kick(e);
-	}
+	engine_kick(e);
 	return 0;
 }
 
@@ -184,8 +188,10 @@ cancel_exec(struct engine_call *call)
 	engine_kick(e);
 }
 
-/* A start goes before those that are still to be made: what is made and not started costs the engine, too. owner: of
- * one that may have to wait. */
+/*
+ * A start goes before those that are still to be made: what is made and not started costs the engine, too. Of these
+ * nobody goes before who waits: a place may be free, and its turn be due. owner: of one that may have to wait.
+ */
 static int
 begin(struct engine *e, const struct engine_op *op, const char *path, const char *body,
     const char *owner, engine_done_fn *done, void *arg, struct engine_call **ret_call)
@@ -208,7 +214,7 @@ begin(struct engine *e, const struct engine_op *op, const char *path, const char
 	x->owner = strdup(owner != NULL ? owner : "");
 	if (x->body == NULL || x->owner == NULL)
 		r = -ENOMEM;
-	else if (op == &engine_op_stream || e->n_execs < AT_A_TIME * e->options.max_starts)
+	else if (op == &engine_op_stream || (has_room(e) && e->execs_queued.n == 0))
 		r = submit(x);
 	else
 		r = enqueue(x);

@@ -980,6 +980,50 @@ the_queue_of_execs_is_everybodys(void **state)
 	tear_down(f);
 }
 
+/* Who is there when a place becomes free has it no sooner than who has waited for it. */
+static void
+on_turn_and_again(void *arg, const struct engine_result *result)
+{
+	struct outcome *o = arg;
+
+	on_turn(o, result);
+	assert_int_equal(engine_exec_create(o->f->engine, ID, &exec_spec, on_turn, o + 1, NULL), 0);
+}
+
+static void
+execs_wait_behind_each_other(void **state)
+{
+	static const struct fake_rule rules[] = { PING, NETWORKS,
+		{ .path = "*/exec", .status = 201, .body = "{\"Id\":\"" ID "\"}", .delay_ms = 50 } };
+	static const struct engine_options one = { .max_starts = 1 };
+	struct fixture *f = set_up(rules, SP_ARRAY_LEN(rules), &one);
+	struct outcome before[EXECS_AT_A_TIME];
+	struct outcome waits[EXECS_AT_A_TIME];
+	struct outcome o[2] = { { .f = f }, { .f = f } };
+
+	(void)state;
+	assert_int_equal(engine_exec_create(f->engine, ID, &exec_spec, on_turn_and_again, &o[0], NULL),
+	    0);
+	for (unsigned i = 0; i + 1 < SP_ARRAY_LEN(before); i++) {
+		before[i] = (struct outcome){ .f = f };
+		assert_int_equal(engine_exec_create(f->engine, ID, &exec_spec, on_turn, &before[i],
+				     NULL),
+		    0);
+	}
+	for (unsigned i = 0; i < SP_ARRAY_LEN(waits); i++) {
+		waits[i] = (struct outcome){ .f = f };
+		assert_int_equal(engine_exec_create(f->engine, ID, &exec_spec, on_turn, &waits[i],
+				     NULL),
+		    0);
+	}
+	finish(&o[1]);
+	/* The first ones, and at least one of those who waited. */
+	assert_true(o[1].turn > EXECS_AT_A_TIME);
+	for (unsigned i = 0; i < SP_ARRAY_LEN(waits); i++)
+		finish(&waits[i]);
+	tear_down(f);
+}
+
 /* Of an engine that makes none: those that wait are told so in time, and their places are free again. */
 static void
 execs_wait_so_long(void **state)
@@ -1324,6 +1368,7 @@ main(void)
 		cmocka_unit_test(execs_are_in_turns),
 		cmocka_unit_test(the_queue_of_execs_is_everybodys),
 		cmocka_unit_test(execs_are_bounded),
+		cmocka_unit_test(execs_wait_behind_each_other),
 		cmocka_unit_test(execs_wait_so_long),
 		cmocka_unit_test(execs_for_nobody_are_started),
 		cmocka_unit_test(one_that_hangs_holds_nobody_up),
