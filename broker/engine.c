@@ -90,6 +90,7 @@ set_defaults(struct engine_options *o)
 {
 	set_default(&o->probe_timeout_ms, 2000);
 	set_default(&o->turn_ms, 10000);
+	set_default(&o->exec_turn_ms, 2000);
 	set_default(&o->max_queued, 1024);
 	set_default(&o->max_calls, 4096);
 }

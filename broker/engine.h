@@ -113,6 +113,7 @@ struct engine_options {
 	uint32_t probe_timeout_ms;   /* 2000 */
 	uint32_t max_starts;         /* configured; launches in flight. More only adds latency */
 	uint32_t turn_ms;            /* 10000; so long a launch holds up the next one */
+	uint32_t exec_turn_ms;       /* 2000; so long an exec does, or its start */
 	uint32_t max_queued;         /* 1024; launches waiting, and as many execs */
 	uint32_t max_calls;          /* 4096; everything together but waits */
 	const char *no_podman;       /* why a Podman cannot be used; copied. NULL: it can */

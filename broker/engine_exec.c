@@ -26,11 +26,12 @@ struct engine_exec_call {
 	struct engine_turn turn;       /* while queued */
 	struct engine_exec_list *list; /* else */
 	TAILQ_ENTRY(engine_exec_call) link;
+	bool slow; /* begun for longer than its turn */
 	char *owner;
 	char path[PATH_CAP];
 	char *body;
 	const struct engine_op *op;
-	struct event *patience; /* while it waits for its turn */
+	struct event *patience; /* while it waits for its turn, then until that is over */
 	struct engine_call *step;
 	engine_done_fn *done; /* NULL: nobody waits for it any more */
 	void *arg;
@@ -51,7 +52,9 @@ move_to(struct engine_exec_call *x, struct engine_exec_list *list)
 	if (x->list != NULL) {
 		TAILQ_REMOVE(x->list, x, link);
 		--*counter(e, x->list);
+		e->n_slow_execs -= x->slow;
 	}
+	x->slow = false;
 	x->list = list;
 	if (list != NULL) {
 		TAILQ_INSERT_TAIL(list, x, link);
@@ -93,15 +96,17 @@ static int
 submit(struct engine_exec_call *x)
 {
 	struct engine *e = x->call.engine;
+	struct timeval turn = clock_timeval(e->options.exec_turn_ms);
 	struct engine_ask ask = { .op = x->op,
 		.method = ENGINE_HTTP_POST,
 		.path = x->path,
 		.body = x->body,
 		.timeout_ms = e->options.call_timeout_ms };
 
-	if (x->patience != NULL)
-		(void)evtimer_del(x->patience);
 	move_to(x, &e->execs);
+	/* Of one that has waited it was on, and to set it anew takes no memory. */
+	if (evtimer_add(x->patience, &turn) < 0)
+		return -ENOMEM;
 	return engine_request_start(e, &ask, on_answered, x, &x->step);
 }
 
@@ -123,6 +128,12 @@ on_impatient(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (x->list == &x->call.engine->execs) {
+		x->slow = true;
+		x->call.engine->n_slow_execs++;
+		engine_kick(x->call.engine);
+		return;
+	}
 	end_with(x, ENGINE_E_TIMEOUT, "too long in the queue of programs");
 }
 
@@ -135,10 +146,16 @@ refuse_all(struct engine *e)
 		    "too many programs are waiting to begin");
 }
 
+/*
+ * A program begins with what its container's limits leave it, so that a tenant can have it take as long as they like:
+ * that is no reason for others to wait, but each is a call that the engine has.
+ */
 static bool
 has_room(const struct engine *e)
 {
-	return e->n_execs < AT_A_TIME * e->options.max_starts;
+	unsigned most = AT_A_TIME * e->options.max_starts;
+
+	return e->n_execs - e->n_slow_execs < most && e->n_slow_execs < ENGINE_SLOW_MOST * most;
 }
 
 void
@@ -161,8 +178,7 @@ enqueue(struct engine_exec_call *x)
 	struct engine *e = x->call.engine;
 	struct timeval tv = clock_timeval(e->options.start_timeout_ms);
 
-	x->patience = evtimer_new(e->base, on_impatient, x);
-	if (x->patience == NULL || evtimer_add(x->patience, &tv) < 0)
+	if (evtimer_add(x->patience, &tv) < 0)
 		return -ENOMEM;
 	engine_turns_add(&e->execs_queued, &x->turn, x->owner, x);
 	/* Not always this one: who fills the queue keeps nobody else out of it. */
@@ -212,7 +228,8 @@ begin(struct engine *e, const struct engine_op *op, const char *path, const char
 	(void)snprintf(x->path, sizeof(x->path), "%s", path);
 	x->body = strdup(body);
 	x->owner = strdup(owner != NULL ? owner : "");
-	if (x->body == NULL || x->owner == NULL)
+	x->patience = evtimer_new(e->base, on_impatient, x);
+	if (x->body == NULL || x->owner == NULL || x->patience == NULL)
 		r = -ENOMEM;
 	else if (op == &engine_op_stream || (has_room(e) && e->execs_queued.n == 0))
 		r = submit(x);

@@ -16,8 +16,6 @@
 #include "engine_priv.h"
 #include "log.h"
 
-#define SLOW_MOST 8 /* for each that may start at a time */
-
 struct engine_launch_call {
 	struct engine_call call;         /* first */
 	struct engine_turn turn;         /* while queued */
@@ -280,7 +278,7 @@ static bool
 has_turn(const struct engine *e)
 {
 	return e->n_starting - e->n_slow < e->options.max_starts &&
-	    e->n_slow < SLOW_MOST * e->options.max_starts;
+	    e->n_slow < ENGINE_SLOW_MOST * e->options.max_starts;
 }
 
 void

@@ -12,6 +12,9 @@
 
 struct event;
 
+/* Of what has had its turn and goes on, for each that has its turn at a time. */
+#define ENGINE_SLOW_MOST 8
+
 /* What a handle points to: first member of a request and of a launch. */
 struct engine_call {
 	struct engine *engine;
@@ -66,6 +69,7 @@ struct engine {
 	struct engine_exec_list execs_refused; /* to fail with ENGINE_E_BUSY */
 	struct engine_exec_list execs;         /* being made or started */
 	unsigned n_execs_refused, n_execs;
+	unsigned n_slow_execs; /* of n_execs: it is the next one's turn */
 
 	struct engine_discard_list discards;
 	struct event *discard_timer;

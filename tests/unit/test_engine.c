@@ -1051,6 +1051,40 @@ execs_wait_so_long(void **state)
 	tear_down(f);
 }
 
+/* Who leaves it no processor time can have a program's begin take as long as they like: that is their own affair. */
+static void
+execs_that_take_long_hold_nobody_up(void **state)
+{
+	static const struct fake_rule rules[] = { PING, NETWORKS,
+		{ .path = "*/" ID "/exec", .act = FAKE_HANG },
+		{ .path = "*/exec", .status = 201, .body = "{\"Id\":\"" ID "\"}" } };
+	static const struct engine_options one = { .max_starts = 1, .exec_turn_ms = 200 };
+	struct fixture *f = set_up(rules, SP_ARRAY_LEN(rules), &one);
+	char other_id[] = ID;
+	struct outcome slow[EXECS_AT_A_TIME];
+	struct outcome o = { .f = f };
+
+	(void)state;
+	other_id[0] = ID[0] == 'f' ? 'e' : 'f';
+	for (unsigned i = 0; i < SP_ARRAY_LEN(slow); i++) {
+		slow[i] = (struct outcome){ .f = f };
+		assert_int_equal(engine_exec_create(f->engine, ID, &exec_spec, on_done, &slow[i],
+				     NULL),
+		    0);
+	}
+	assert_int_equal(engine_exec_create(f->engine, other_id, &exec_spec, on_done, &o, NULL), 0);
+	finish(&o);
+	assert_int_equal(o.error, ENGINE_OK);
+	for (unsigned i = 0; i < SP_ARRAY_LEN(slow); i++)
+		assert_int_equal(slow[i].calls, 0);
+	for (unsigned i = 0; i < SP_ARRAY_LEN(slow); i++) {
+		finish(&slow[i]);
+		assert_int_equal(slow[i].error, ENGINE_E_TIMEOUT);
+	}
+	assert_int_equal(engine_counts(f->engine).calls, 0);
+	tear_down(f);
+}
+
 /* Made for nobody it would stay in the engine's memory: it is started, and reads the end of its stream. */
 static void
 execs_for_nobody_are_started(void **state)
@@ -1370,6 +1404,7 @@ main(void)
 		cmocka_unit_test(execs_are_bounded),
 		cmocka_unit_test(execs_wait_behind_each_other),
 		cmocka_unit_test(execs_wait_so_long),
+		cmocka_unit_test(execs_that_take_long_hold_nobody_up),
 		cmocka_unit_test(execs_for_nobody_are_started),
 		cmocka_unit_test(one_that_hangs_holds_nobody_up),
 		cmocka_unit_test(the_queue_has_a_ceiling_and_a_deadline),
