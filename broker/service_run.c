@@ -396,7 +396,7 @@ service_on_workers_ready(void *arg)
 	s->workers_ready = true;
 	if (!s->engine_heard &&
 	    event_base_once(s->broker.base, -1, EV_TIMEOUT, on_info_late, s, &patience) < 0)
-		engine_is_heard(s);
+		s->engine_heard = true;
 	accept_connections(s);
 }
 
