@@ -18,6 +18,7 @@
  * Covers: peer_enter peer_serve peer_exited peer_violation peer_end peer_send peer_notice on_records
  * Covers: on_log on_deadline hand_over close_pair free_peer count_attempt refuse_later send_refusal
  * Covers: judge send_accepted session_begin session_end run run_waiting on_up on_down session_refuse
+ * Covers: may_begin_again begin_again refuse_all_waiting
  * Covers: free_channel fill_env fill_argv add_client_env container_for_channel keep_request
  * Covers: container_new container_release container_fail container_tell_down on_launched on_ready on_ended on_path_failed discard
  * Covers: worker_pool_serve worker_pool_drain worker_pool_end_all worker_pool_peer_gone take_spare
@@ -427,6 +428,11 @@ fuzz_seeds(void)
 		STEP(CLOSE_CHANNEL, 0x10), STEP(ORDERED, 0), STEP1(START, 0x40, 0),
 		STEP(CONTAINER_ENDED, 0), STEP(LOG_IN, 1), STEP1(START, 0x10, 0), STEP(ENGINE, 0),
 		STEP(PATH_READY, 0), STEP(START_RESULT, 2), STEP(ORDERED, 0), STEP(HANG_UP, 0) };
+	static const uint8_t ended[] = { STEP(LOG_IN, 0), STEP(ENGINE, 0), STEP(START_RESULT, 4),
+		STEP(PATH_READY, 0), STEP1(START, 0x10, 0), STEP1(LISTEN, 0x30, 2),
+		STEP(CONTAINER_ENDED, 0), STEP(ENGINE, 0), STEP(PATH_READY, 0), STEP(ORDERED, 0),
+		STEP(CONTAINER_ENDED, 0), STEP(LOG_IN, 1), STEP1(START, 0x10, 0), STEP(ENGINE, 0),
+		STEP(PATH_READY, 0), STEP(CONTAINER_ENDED, 0), STEP(ENGINE, 0x50), STEP(HANG_UP, 0) };
 	static const uint8_t slow[] = { STEP(TIME, 8), STEP(TIME, 6), STEP(EXIT, 0x30),
 		STEP(TIME, 5), STEP(CLIENT, 1), STEP(READY, 0), STEP(SIGN, 0), STEP(TIME, 9),
 		STEP(TIME, 6), STEP(SERVICE, 5), STEP(SERVICE, 7) };
@@ -434,6 +440,7 @@ fuzz_seeds(void)
 	fuzz_seed(login, sizeof(login));
 	fuzz_seed(denied, sizeof(denied));
 	fuzz_seed(later, sizeof(later));
+	fuzz_seed(ended, sizeof(ended));
 	fuzz_seed(sessions, sizeof(sessions));
 	fuzz_seed(violations, sizeof(violations));
 	fuzz_seed(busy, sizeof(busy));
