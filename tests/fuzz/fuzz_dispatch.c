@@ -20,7 +20,7 @@
  * Covers: judge send_accepted session_begin session_end run run_waiting on_up on_down session_refuse
  * Covers: may_begin_again begin_again refuse_all_waiting
  * Covers: free_channel fill_env fill_argv add_client_env container_for_channel keep_request
- * Covers: container_new container_release container_fail container_tell_down on_launched on_ready on_ended on_path_failed discard
+ * Covers: container_new container_release container_fail container_tell_down on_launched on_ready on_ended on_path_failed container_discard
  * Covers: worker_pool_serve worker_pool_drain worker_pool_end_all worker_pool_peer_gone take_spare
  * Floor: 25
  */
