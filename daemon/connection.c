@@ -537,6 +537,8 @@ turn(struct connection *c)
 	pfds[0] = (struct pollfd){ .fd = c->fd };
 	if (connection_may_read(c) && !connection_left_messages(c))
 		pfds[0].events |= POLLIN;
+	else if (hooks_lost_replies())
+		connection_end(c, WORKER_EXIT_PROTOCOL, "too many requests");
 	if (pending)
 		pfds[0].events |= POLLOUT;
 	pfds[1] = (struct pollfd){ .fd = c->ask.fd, .events = POLLIN };

@@ -149,7 +149,7 @@ on_global_request(struct connection *c, ssh_message m)
 		forward_cancel(c, m);
 		return false;
 	default:
-		(void)ssh_message_reply_default(m);
+		hooks_reply(m, false, 0);
 		return false;
 	}
 }

@@ -44,6 +44,8 @@ refuse(struct channel *ch, uint32_t reason, const char *text)
 		return;
 	if (ch->kind == CHANNEL_DIRECT)
 		(void)hooks_refuse_channel(ch->opening, reason, text);
+	else if (ch->listens == IPC_LISTEN_TCP)
+		hooks_reply(ch->opening, false, 0);
 	else
 		(void)ssh_message_reply_default(ch->opening);
 	ssh_message_free(ch->opening);
@@ -227,7 +229,7 @@ forward_listen(struct connection *c, ssh_message m)
 
 	if (ch == NULL || !is_host(host) || port < 0 || port > 65535) {
 		refuse_listen(c, host, port);
-		(void)ssh_message_reply_default(m);
+		hooks_reply(m, false, 0);
 		return false;
 	}
 	channel_begin(ch, c, ch->number, CHANNEL_LISTENER);
@@ -257,10 +259,10 @@ forward_cancel(struct connection *c, ssh_message m)
 			continue;
 		end_listener(ch);
 		channel_settle(ch); /* its number is free before the client is told so */
-		(void)ssh_message_global_request_reply_success(m, 0);
+		hooks_reply(m, true, 0);
 		return;
 	}
-	(void)ssh_message_reply_default(m);
+	hooks_reply(m, false, 0);
 }
 
 void
@@ -374,7 +376,7 @@ guest_listens(struct channel *ch, uint32_t port)
 	if (ch->listens == IPC_LISTEN_X11)
 		(void)ssh_message_channel_request_reply_success(ch->opening);
 	else
-		(void)ssh_message_global_request_reply_success(ch->opening, (uint16_t)port);
+		hooks_reply(ch->opening, true, (uint16_t)port);
 	if (ch->shows != NULL)
 		ch->shows->x11 = true;
 	ssh_message_free(ch->opening);

@@ -31,7 +31,7 @@ static __typeof__(ssh_buffer_add_data) *real_add_data;
 
 /* What ssh_buffer_add_data() is just now: the real one but for a moment. It puts in each field of each packet. */
 static __typeof__(ssh_buffer_add_data) resolve_add_data;
-static __typeof__(ssh_buffer_add_data) add_success;
+static __typeof__(ssh_buffer_add_data) add_libssh_reply;
 static __typeof__(ssh_buffer_add_data) *add_data = resolve_add_data;
 
 /* libssh calls without context: this file and client_socket.c are the ones with state of their own. */
@@ -55,12 +55,13 @@ static struct {
 			PADDING,
 			TYPE,
 			TEXT,
-			NO_MORE
+			GLOBAL
 		} read; /* the last one of its beginning */
 		uint8_t type;
 		uint32_t number;
-	} packet;          /* that libssh is just taking apart */
-	uint64_t sessions; /* opened, as far as libssh has read */
+		bool no_more; /* the last global request: the client's last session has been opened */
+	} packet;             /* that libssh is just taking apart */
+	uint64_t sessions;    /* opened, as far as libssh has read */
 	uint64_t sessions_told;
 	uint64_t sessions_last; /* no one after this; UINT64_MAX: not said */
 	struct {
@@ -81,9 +82,21 @@ static struct {
 		uint32_t reason;
 		const char *text;
 	} refusal; /* while add_data is add_refusal_field() */
+	struct {
+		unsigned first; /* in replies_list, modulo */
+		unsigned n;
+		unsigned withheld;
+		unsigned reads; /* of libssh that may belong to the last request yet */
+		bool lost;
+	} replies; /* to global requests, that have not left */
 } hooks = { .sessions_last = UINT64_MAX };
 
 static uint8_t modes_list[HOOKS_MODES_MAX][TTY_MODES_MAX];
+
+/* In the order of the requests: the type of a reply that is withheld, or that it is not known yet. */
+static uint8_t replies_list[HOOKS_REPLIES_MAX];
+#define AWAITED     0
+#define REPLY_READS 3 /* of libssh at most from its flag on: a length, a text, a number */
 
 /* Before main(): EVP_DigestUpdate may be called by a library's own constructor. */
 __attribute__((__constructor__)) static void
@@ -347,6 +360,19 @@ is_text(const void *data, uint32_t len, const char *text)
 	    (len == n || ((const char *)data)[n] == '\0');
 }
 
+/* The client wants a reply to a global request, which libssh gives in the next moment, or we do later. */
+static void
+await_reply(void)
+{
+	if (hooks.replies.n == HOOKS_REPLIES_MAX) {
+		hooks.replies.lost = true;
+		return;
+	}
+	replies_list[(hooks.replies.first + hooks.replies.n++) % HOOKS_REPLIES_MAX] = AWAITED;
+	hooks.replies.reads = REPLY_READS;
+	add_data = add_libssh_reply;
+}
+
 /* The text with which a message begins. */
 static void
 on_first_text(const void *data, uint32_t len)
@@ -354,34 +380,34 @@ on_first_text(const void *data, uint32_t len)
 	hooks.packet.read = NOTHING;
 	if (hooks.packet.type == SSH2_MSG_CHANNEL_OPEN && is_text(data, len, "session"))
 		hooks.sessions++;
-	if (hooks.packet.type != SSH2_MSG_GLOBAL_REQUEST ||
-	    !is_text(data, len, "no-more-sessions@openssh.com"))
+	if (hooks.packet.type != SSH2_MSG_GLOBAL_REQUEST)
 		return;
-	if (hooks.sessions_last > hooks.sessions)
+	hooks.packet.read = GLOBAL;
+	hooks.packet.no_more = is_text(data, len, "no-more-sessions@openssh.com");
+	if (hooks.packet.no_more && hooks.sessions_last > hooks.sessions)
 		hooks.sessions_last = hooks.sessions;
-	hooks.packet.read = NO_MORE;
 }
 
 /*
  * The beginning of a packet, as libssh reads it: one byte, how much padding there is, one byte, the type, and then with the
- * messages that are looked for the length of a text, and the text.
+ * messages that are looked for the length of a text, and the text; behind that of a global request whether it wants a reply.
  */
 static void
-look_for_sessions(const void *data, uint32_t len)
+look_at_beginning(const void *data, uint32_t len)
 {
 	const uint8_t *byte = data;
 
-	if (len == 1) {
-		if (hooks.packet.read == NO_MORE && *byte != 0)
-			add_data = add_success; /* the next thing that libssh does is to reply */
+	if (hooks.packet.read == TEXT && len == ntohl(hooks.packet.number)) {
+		on_first_text(data, len);
+	} else if (len == 1) {
+		if (hooks.packet.read == GLOBAL && *byte != 0)
+			await_reply();
 		hooks.packet.read =
 		    hooks.packet.read == PADDING || hooks.packet.read == TYPE ? TYPE : PADDING;
 		hooks.packet.type = *byte;
 	} else if (hooks.packet.read == TYPE && len == sizeof(hooks.packet.number)) {
 		memcpy(&hooks.packet.number, data, sizeof(hooks.packet.number));
 		hooks.packet.read = TEXT;
-	} else if (hooks.packet.read == TEXT && len == ntohl(hooks.packet.number)) {
-		on_first_text(data, len);
 	} else {
 		hooks.packet.read = NOTHING;
 	}
@@ -407,12 +433,14 @@ ssh_buffer_get_data(ssh_buffer buffer, void *data, uint32_t len)
 	n = real_get_data(buffer, data, len);
 	if (hooks.sign == NULL)
 		return n;
+	if (add_data == add_libssh_reply && hooks.replies.reads-- == 0)
+		add_data = real_add_data; /* another packet's: this one is for us to reply to */
 	if (n != len) {
 		hooks.packet.read = NOTHING; /* the message breaks off */
 		return n;
 	}
 	look_for_pty(buffer, data, len);
-	look_for_sessions(data, len);
+	look_at_beginning(data, len);
 	if ((uintptr_t)data % alignof(max_align_t) != 0)
 		return n;
 	cut = find_cut(data);
@@ -458,16 +486,102 @@ resolve_add_data(ssh_buffer buffer, const void *data, uint32_t len)
 	return real_add_data(buffer, data, len);
 }
 
-/* The reply to what libssh 0.10 does not know, as sshd gives it. */
-static int
-add_success(ssh_buffer buffer, const void *data, uint32_t len)
+/* Whether this is the first field of a packet, and of a reply to a global request. */
+static bool
+begins_reply(ssh_buffer buffer, const void *data, uint32_t len)
 {
-	static const uint8_t success = SSH2_MSG_REQUEST_SUCCESS;
+	const uint8_t *type = data;
+
+	return len == 1 && ssh_buffer_get_len(buffer) == 0 &&
+	    (*type == SSH2_MSG_REQUEST_SUCCESS || *type == SSH2_MSG_REQUEST_FAILURE);
+}
+
+static uint8_t
+take_first_reply(void)
+{
+	uint8_t type = replies_list[hooks.replies.first];
+
+	hooks.replies.first = (hooks.replies.first + 1) % HOOKS_REPLIES_MAX;
+	hooks.replies.n--;
+	hooks.replies.withheld -= type != AWAITED;
+	return type;
+}
+
+/*
+ * libssh replies to the last request. One that is before its time becomes a packet that says nothing: byte SSH_MSG_IGNORE,
+ * string data. To what libssh 0.10 does not know it is sshd's.
+ */
+static int
+add_libssh_reply(ssh_buffer buffer, const void *data, uint32_t len)
+{
+	static const uint8_t nothing[] = { SSH2_MSG_IGNORE, 0, 0, 0, 0 };
+	unsigned last = (hooks.replies.first + hooks.replies.n - 1) % HOOKS_REPLIES_MAX;
 
 	add_data = real_add_data;
-	if (len == 1 && *(const uint8_t *)data == SSH2_MSG_REQUEST_FAILURE)
-		data = &success;
+	if (!begins_reply(buffer, data, len))
+		return real_add_data(buffer, data, len);
+	replies_list[last] = hooks.packet.no_more ? SSH2_MSG_REQUEST_SUCCESS : *(const uint8_t *)data;
+	hooks.replies.withheld++;
+	if (hooks.replies.n > 1)
+		return real_add_data(buffer, nothing, sizeof(nothing));
+	return real_add_data(buffer, &(const uint8_t){ take_first_reply() }, 1);
+}
+
+/* The one that was awaited. */
+static int
+add_our_reply(ssh_buffer buffer, const void *data, uint32_t len)
+{
+	add_data = real_add_data;
+	if (begins_reply(buffer, data, len) && hooks.replies.n > 0)
+		(void)take_first_reply();
 	return real_add_data(buffer, data, len);
+}
+
+static int
+add_withheld_reply(ssh_buffer buffer, const void *data, uint32_t len)
+{
+	add_data = real_add_data;
+	if (!begins_reply(buffer, data, len))
+		return real_add_data(buffer, data, len);
+	return real_add_data(buffer, &(const uint8_t){ take_first_reply() }, 1);
+}
+
+/* By way of a message whose reply has left. Whether it was of use for that. */
+static bool
+send_withheld_reply(ssh_message m)
+{
+	unsigned n = hooks.replies.n;
+
+	add_data = add_withheld_reply;
+	(void)ssh_message_reply_default(m);
+	add_data = real_add_data;
+	return hooks.replies.n < n;
+}
+
+void
+hooks_reply(ssh_message m, bool success, uint16_t port)
+{
+	add_data = add_our_reply;
+	if (success)
+		(void)ssh_message_global_request_reply_success(m, port);
+	else
+		(void)ssh_message_reply_default(m);
+	add_data = real_add_data;
+	while (hooks.replies.n > 0 && replies_list[hooks.replies.first] != AWAITED &&
+	    send_withheld_reply(m))
+		;
+}
+
+unsigned
+hooks_withheld_replies(void)
+{
+	return hooks.replies.withheld;
+}
+
+bool
+hooks_lost_replies(void)
+{
+	return hooks.replies.lost;
 }
 
 static bool

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where libssh touches private keys and signatures, where it loses a part of what the client said, and where it has
- * only one thing to say to it. It calls public functions for that, four of them of OpenSSL; this program defines them itself, and the dynamic linker prefers its definitions. So host
+ * Where libssh touches private keys and signatures, where it loses a part of what the client said, where it has
+ * only one thing to say to it, and where it says that too soon. It calls public functions for that, four of them of OpenSSL; this program defines them itself, and the dynamic linker prefers its definitions. So host
  * keys can stay in the broker and user signatures can be judged there, with the distribution's own
  * unpatched libssh. If the interposition ever failed, nobody could log in: there is no private key
  * here to sign with, and nothing here says that a login is good.
@@ -74,5 +74,18 @@ bool hooks_session_allowed(void);
  * SSH_ERROR.
  */
 int hooks_refuse_channel(ssh_message m, uint32_t reason, const char *text);
+
+/*
+ * Reply to m, a global request, if the client wants it: success, with the port that a tcpip-forward for any port has got, or
+ * failure. The client knows replies apart by their order alone (RFC 4254 section 4). Those that libssh gives by itself, to
+ * requests that came behind m, wait here for this one, and leave with it. So all that libssh tells of are to be replied to
+ * by this, once each, in their order. m stays the caller's.
+ */
+void hooks_reply(ssh_message m, bool success, uint16_t port);
+/* How many wait now. Who lets a client wait does not read from it without bound. */
+unsigned hooks_withheld_replies(void);
+/* Whether there were ever more than HOOKS_REPLIES_MAX requests without their reply: then some never get theirs. */
+bool hooks_lost_replies(void);
+#define HOOKS_REPLIES_MAX 4096
 
 #endif

@@ -694,6 +694,7 @@ test_no_more_sessions(void **state)
 	TAKE_PACKET(REQUEST, NO_MORE, 1);
 	TAKE_PACKET(OPEN, NO_MORE, 1);
 	TAKE_PACKET(GLOBAL, NO_MORE "x", 1);
+	assert_int_equal(reply_after(82), 82);
 	TAKE_PACKET(GLOBAL, "no-more-sessions", 1);
 	assert_int_equal(reply_after(82), 82);
 	TAKE_PACKET(OPEN, "session", 0);
@@ -736,22 +737,206 @@ static struct {
 	ssh_buffer packet;
 } reply;
 
+#define NUMBER(n)             \
+	{                     \
+		"\0\0\0" n, 4 \
+	}
+
+/* ---- replies to global requests ---- */
+
+static struct {
+	bool wanted;    /* a reply to the message that is replied to */
+	char sent[256]; /* in hexadecimal, with a space behind each packet */
+} global;
+
+/* As libssh sends a packet. */
+static void
+send_fields(const struct field *fields, size_t n)
+{
+	ssh_buffer packet = ssh_buffer_new();
+	size_t at = strlen(global.sent);
+
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(ssh_buffer_add_data(packet, fields[i].data, fields[i].len), 0);
+	for (uint32_t i = 0; i < ssh_buffer_get_len(packet); i++, at += 2)
+		(void)snprintf(global.sent + at, sizeof(global.sent) - at, "%02x",
+		    ((const uint8_t *)ssh_buffer_get(packet))[i]);
+	(void)snprintf(global.sent + at, sizeof(global.sent) - at, " ");
+	ssh_buffer_free(packet);
+}
+
+#define SEND(...)                                          \
+	send_fields((const struct field[]){ __VA_ARGS__ }, \
+	    sizeof((const struct field[]){ __VA_ARGS__ }) / sizeof(struct field))
+
+#define SUCCESS        \
+	{              \
+		"Q", 1 \
+	}
+#define FAILURE        \
+	{              \
+		"R", 1 \
+	}
+
+int
+ssh_message_global_request_reply_success(ssh_message msg, uint16_t bound_port)
+{
+	const uint8_t port[4] = { 0, 0, (uint8_t)(bound_port >> 8), (uint8_t)bound_port };
+
+	(void)msg;
+	if (global.wanted)
+		SEND(SUCCESS, { port, 4 });
+	return SSH_OK;
+}
+
+static void
+expect_sent(const char *hex)
+{
+	assert_string_equal(global.sent, hex);
+	global.sent[0] = '\0';
+}
+
+/* A request that libssh tells of: it reads on, into the next packet, and says nothing. */
+static void
+take_forward(uint8_t want_reply, const char *address)
+{
+	static alignas(max_align_t) char text[256];
+	ssh_buffer buffer = ssh_buffer_new();
+	uint8_t bytes[256];
+	struct wire_writer w;
+
+	TAKE_PACKET(GLOBAL, "tcpip-forward", want_reply);
+	wire_writer_init(&w, bytes, sizeof(bytes));
+	wire_put_cstr(&w, address);
+	wire_put_u32(&w, 0);
+	wire_put_u8(&w, 4); /* of the next packet, its padding */
+	assert_int_equal(ssh_buffer_add_data(buffer, bytes, (uint32_t)w.len), 0);
+	take(buffer, text, 4);
+	take(buffer, text, (uint32_t)strlen(address));
+	take(buffer, text, 4);
+	take(buffer, text, 1);
+	ssh_buffer_free(buffer);
+}
+
+/* One that libssh replies to by itself. */
+#define TAKE_AND_REPLY(name, ...)             \
+	do {                                  \
+		TAKE_PACKET(GLOBAL, name, 1); \
+		SEND(__VA_ARGS__);            \
+	} while (0)
+
+static void
+set_up_replies(void)
+{
+	global.wanted = true;
+	global.sent[0] = '\0';
+	reply.packet = NULL;
+}
+
+static void
+test_replies_in_order(void **state)
+{
+	(void)state;
+	set_up_replies();
+	TAKE_AND_REPLY("a", FAILURE);
+	TAKE_AND_REPLY("keepalive@openssh.com", SUCCESS);
+	expect_sent("52 51 ");
+	/* what comes behind one that is not replied to yet says nothing until then */
+	take_forward(1, "localhost");
+	TAKE_AND_REPLY("keepalive@openssh.com", SUCCESS);
+	TAKE_AND_REPLY("a", FAILURE);
+	TAKE_AND_REPLY("", FAILURE);
+	take_forward(1, "a");
+	TAKE_AND_REPLY("a", FAILURE);
+	take_forward(1, "");
+	expect_sent("0200000000 0200000000 0200000000 0200000000 ");
+	assert_int_equal(hooks_withheld_replies(), 4);
+	hooks_reply(NULL, true, 0x1234);
+	expect_sent("5100001234 51 52 52 ");
+	assert_int_equal(hooks_withheld_replies(), 1);
+	hooks_reply(NULL, false, 0);
+	expect_sent("52 52 ");
+	hooks_reply(NULL, true, 1);
+	expect_sent("5100000001 ");
+	TAKE_AND_REPLY("keepalive@openssh.com", SUCCESS);
+	expect_sent("51 ");
+	assert_int_equal(hooks_withheld_replies(), 0);
+	assert_false(hooks_lost_replies());
+}
+
+/* What is no reply of libssh's own: it passes, and takes nobody's place. */
+static void
+test_replies_and_what_is_none(void **state)
+{
+	(void)state;
+	set_up_replies();
+	take_forward(1, "localhost");
+	/* data of channels looks like it */
+	SEND(FAILURE);
+	SEND(SUCCESS, NUMBER("\1"));
+	TAKE_PACKET(GLOBAL, "later libssh tells of it", 1);
+	SEND({ "\x5e", 1 }, NUMBER("\1"), FAILURE);
+	SEND(FAILURE);
+	expect_sent("52 5100000001 5e0000000152 52 ");
+	assert_int_equal(hooks_withheld_replies(), 0);
+	hooks_reply(NULL, false, 0);
+	hooks_reply(NULL, false, 0);
+	expect_sent("52 52 ");
+	/* whoever wants no reply has no place */
+	take_forward(0, "localhost");
+	take_forward(1, "localhost");
+	TAKE_AND_REPLY("a", FAILURE);
+	global.wanted = false;
+	hooks_reply(NULL, false, 0);
+	expect_sent("0200000000 ");
+	global.wanted = true;
+	hooks_reply(NULL, false, 0);
+	expect_sent("52 52 ");
+	/* one that breaks off: libssh says no */
+	TAKE_AND_REPLY("tcpip-forward", FAILURE);
+	expect_sent("52 ");
+}
+
+/* The list has an end, and goes round. That is remembered for good: so this test is one of the last. */
+static void
+test_replies_without_end(void **state)
+{
+	(void)state;
+	set_up_replies();
+	for (unsigned i = 0; i < HOOKS_REPLIES_MAX; i++)
+		take_forward(1, "localhost");
+	assert_false(hooks_lost_replies());
+	hooks_reply(NULL, false, 0);
+	TAKE_AND_REPLY("keepalive@openssh.com", SUCCESS);
+	expect_sent("52 0200000000 ");
+	assert_int_equal(hooks_withheld_replies(), 1);
+	assert_false(hooks_lost_replies());
+	take_forward(1, "localhost");
+	assert_true(hooks_lost_replies());
+	for (unsigned i = 1; i < HOOKS_REPLIES_MAX - 1; i++) {
+		hooks_reply(NULL, false, 0);
+		expect_sent("52 ");
+	}
+	hooks_reply(NULL, false, 0);
+	expect_sent("52 51 ");
+}
+
 /* As libssh does it: into one packet, field by field. */
 int
 ssh_message_reply_default(ssh_message msg)
 {
 	(void)msg;
+	if (reply.packet == NULL) {
+		if (global.wanted)
+			SEND(FAILURE);
+		return SSH_OK;
+	}
 	for (size_t i = 0; i < reply.n; i++)
 		assert_int_equal(ssh_buffer_add_data(reply.packet, reply.fields[i].data,
 				     reply.fields[i].len),
 		    0);
 	return SSH_OK;
 }
-
-#define NUMBER(n)             \
-	{                     \
-		"\0\0\0" n, 4 \
-	}
 
 /* The packet, when libssh puts in these fields and the reply is to be 2, "why". */
 #define refuse_with(...)                                     \
@@ -832,6 +1017,9 @@ main(void)
 		cmocka_unit_test_setup(test_modes_of_no_terminal, set_up),
 		cmocka_unit_test(test_refused_channel),
 		cmocka_unit_test(test_refused_channel_of_another_libssh),
+		cmocka_unit_test_setup(test_replies_in_order, set_up),
+		cmocka_unit_test_setup(test_replies_and_what_is_none, set_up),
+		cmocka_unit_test_setup(test_replies_without_end, set_up),
 		cmocka_unit_test_setup(test_no_more_sessions, set_up),
 	};
 
