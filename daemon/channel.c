@@ -175,7 +175,8 @@ on_signal(ssh_session session, ssh_channel ssh, const char *name, void *arg)
 {
 	struct channel *ch = arg;
 	int number = ssh_signal_number(name);
-	bool asked_for = ch->state == CHANNEL_STARTING || ch->state == CHANNEL_RUNNING;
+	bool asked_for = ch->state == CHANNEL_STARTING || ch->state == CHANNEL_RUNNING ||
+	    connection_holds(ch->connection, ch);
 
 	(void)session;
 	(void)ssh;
@@ -407,6 +408,7 @@ is_in_use(const struct channel *ch)
 	const struct channel *asking = ch->connection->asking;
 
 	return ch->opening != NULL || (asking != NULL && asking->shows == ch) ||
+	    connection_holds(ch->connection, ch) ||
 	    (ch->kind == CHANNEL_LISTENER && ch->state != CHANNEL_ENDED);
 }
 

@@ -209,6 +209,7 @@ request_subsystem(struct channel *ch, ssh_message m)
 		return false;
 	}
 	ch->subsystem = true;
+	ch->signals = 0;
 	return start(ch, IPC_START_SUBSYSTEM, name);
 }
 

@@ -81,8 +81,7 @@ channel_on_data(ssh_session session, ssh_channel ssh, void *data, uint32_t len, 
 	    size_waits(ch))
 		return 0;
 	/* More is here already, and is written with it; or at this turn's end, should it be for somebody else. */
-	if (len < CHANNEL_CHUNK && client_socket_held() >= CHANNEL_PACKET &&
-	    ch->connection->asking == NULL)
+	if (len < CHANNEL_CHUNK && client_socket_held() >= CHANNEL_PACKET)
 		return 0;
 	n = write(channel_input_fd(ch), data, len);
 	if (n <= 0)

@@ -381,12 +381,18 @@ next_timeout(const struct connection *c)
 	 * or in a channel's buffer, and poll() would not tell.
 	 */
 	if (c->ask.n_events > 0 || c->inside.in_packets != c->served_packets ||
-	    (connection_left_messages(c) && connection_may_read(c)))
+	    (connection_left_messages(c) && connection_may_act(c)))
 		return 0;
 	if (c->keepalive_seconds > 0 && c->logged_in)
 		timeout = c->next_keepalive > now ? c->next_keepalive - now : 0;
 	if (telling >= 0 && (timeout < 0 || timeout > telling))
 		timeout = telling;
+	if (c->asking != NULL && c->asking->answer_by != 0) {
+		int64_t left = c->asking->answer_by > now ? c->asking->answer_by - now : 0;
+
+		if (timeout < 0 || timeout > left)
+			timeout = left;
+	}
 	if (timeout < 0 || timeout > FLUSH_LOOK_MS) {
 		for (unsigned i = 0; i < c->n_streams; i++) {
 			if (exec_stream_is_let_go(c->streams[i]))
@@ -463,40 +469,13 @@ serve_streams(struct connection *c, unsigned n, struct pollfd (*pfds)[EXEC_STREA
 	}
 }
 
-/*
- * Until the request for a listener is answered: by the broker, which always does, and then by the guest, which has
- * little time for it. Nothing of the client is read, so nothing of libssh is called that might.
- */
+/* The broker always answers a request for a listener. The guest then has little time for it. */
 static void
-wait_for_listener(struct connection *c)
+end_late_listener(const struct connection *c)
 {
-	static struct pollfd pfds[1 + CHANNEL_FDS + CONNECTION_STREAMS * EXEC_STREAM_FDS];
-	struct pollfd(*streams)[EXEC_STREAM_FDS] = (struct pollfd(*)[EXEC_STREAM_FDS]) &
-	    pfds[1 + CHANNEL_FDS];
-	struct channel *ch = c->asking;
-	unsigned n_streams = c->n_streams;
-	int64_t left = ch->answer_by == 0 ? -1 : ch->answer_by - clock_now_ms();
-
-	if (ch->answer_by != 0 && left <= 0) {
-		forward_failed(ch, "The container does not answer.");
-		return;
-	}
-	pfds[0] = (struct pollfd){ .fd = c->ask.fd, .events = POLLIN };
-	for (int i = 0; i < CHANNEL_FDS; i++)
-		pfds[1 + i] = (struct pollfd){ .fd = -1 };
-	pfds[1] = (struct pollfd){ .fd = ch->ctl, .events = POLLIN };
-	for (unsigned i = 0; i < n_streams; i++)
-		exec_stream_want(c->streams[i], streams[i]);
-	if (poll(pfds, 1 + CHANNEL_FDS + n_streams * EXEC_STREAM_FDS,
-		c->ask.n_events > 0 ? 0 : (int)left) < 0)
-		return;
-	limit_cpu(c);
-	if (pfds[0].revents != 0 || c->ask.n_events > 0)
-		read_broker(c);
-	if (!c->ending && c->asking == ch && pfds[1].revents != 0)
-		channel_serve(ch, &pfds[1]);
-	if (!c->ending)
-		serve_streams(c, n_streams, streams);
+	if (!c->ending && c->asking != NULL && c->asking->answer_by != 0 &&
+	    clock_now_ms() >= c->asking->answer_by)
+		forward_failed(c->asking, "The container does not answer.");
 }
 
 /*
@@ -537,8 +516,6 @@ turn(struct connection *c)
 	pfds[0] = (struct pollfd){ .fd = c->fd };
 	if (connection_may_read(c) && !connection_left_messages(c))
 		pfds[0].events |= POLLIN;
-	else if (hooks_lost_replies())
-		connection_end(c, WORKER_EXIT_PROTOCOL, "too many requests");
 	if (pending)
 		pfds[0].events |= POLLOUT;
 	pfds[1] = (struct pollfd){ .fd = c->ask.fd, .events = POLLIN };
@@ -560,6 +537,8 @@ turn(struct connection *c)
 		client_gone(c);
 	else if (window_was_exceeded(c))
 		connection_end(c, WORKER_EXIT_PROTOCOL, "channel window ignored");
+	else if (hooks_lost_replies())
+		connection_end(c, WORKER_EXIT_PROTOCOL, "too many requests");
 	if (pfds[1].revents != 0 || c->ask.n_events > 0)
 		read_broker(c);
 	/* A channel that has been opened just now has its turn in the next round. */
@@ -567,6 +546,7 @@ turn(struct connection *c)
 		serve_channels(c, n, channels);
 	if (!c->ending)
 		serve_streams(c, n_streams, streams);
+	end_late_listener(c);
 	if (!c->ending && activity_tell(&c->activity, &c->ask, false) != 0)
 		connection_end(c, WORKER_EXIT_BROKER_GONE, "service unavailable");
 	keep_alive(c);
@@ -650,9 +630,7 @@ static enum worker_exit
 finish(struct connection *c)
 {
 	(void)!activity_tell(&c->activity, &c->ask, true);
-	if (c->held != NULL)
-		ssh_message_free(c->held);
-	c->held = NULL;
+	connection_drop_held(c);
 	for (unsigned i = 0; i < c->n_channels; i++)
 		channel_drop(&c->channels[i]);
 	if (c->goodbye[0] != '\0')
@@ -691,11 +669,7 @@ connection_serve(struct connection *c, int fd)
 	connection_look_again(c);
 	(void)connection_take_messages(c);
 	c->last_heard = clock_now_ms();
-	while (!c->ending) {
-		if (c->asking != NULL)
-			wait_for_listener(c);
-		else
-			turn(c);
-	}
+	while (!c->ending)
+		turn(c);
 	return finish(c);
 }

@@ -17,6 +17,9 @@
 
 #define CONNECTION_ENV_PATTERNS IPC_ENV_MAX
 
+/* Messages that wait for a listener: all that may be asked for, and what comes with a session or two. */
+#define CONNECTION_HELD_MAX (IPC_LISTENERS_MAX + 32)
+
 /* Those of channels; those that channels have let go of, which are flushed or, in this turn, freed. */
 #define CONNECTION_STREAMS (3 * IPC_CHANNEL_MAX)
 
@@ -75,13 +78,13 @@ struct connection {
 	struct activity activity;
 	struct channel channels[IPC_CHANNEL_MAX];
 	unsigned n_channels; /* one more than the highest slot in use; memory behind it has not been touched, mostly */
-	/* The listener of a tcpip-forward or an x11-req that is not answered yet: the client is not heard until
-	 * it is. libssh answers other global requests by itself, the client knows all of them apart by their order
-	 * alone, and a program that starts after an x11-req is told its display. */
+	/* The listener of a tcpip-forward, an x11-req or for the agent that is not answered yet, one at a time. What is
+	 * open goes on meanwhile; what has to wait for it is held. */
 	struct channel *asking;
 	bool agent_wanted; /* by the client, for programs that start later */
 	bool agent_asked;
-	ssh_message held; /* what came behind the wish for the agent, until that is listened for; or NULL */
+	ssh_message held[CONNECTION_HELD_MAX]; /* in the order in which they came */
+	unsigned n_held;
 	struct exec_stream *streams[CONNECTION_STREAMS];
 	unsigned n_streams;
 	unsigned first; /* channel that may send first next time: the one after the last that did */
@@ -134,8 +137,14 @@ void connection_note_output(struct connection *c, bool taken, bool window);
 uint64_t connection_other_packets(const struct connection *c);
 
 /*
- * Whether libssh may be called where it reads on when it has nothing. It queues replies without bound: a client
- * that asks and asks and reads nothing is not read either, until something of what it was told has left.
+ * Whether messages may be acted on. libssh queues replies without bound: a client that asks and asks and reads nothing
+ * has nothing done, until something of what it was told has left.
+ */
+bool connection_may_act(const struct connection *c);
+
+/*
+ * Whether libssh may be called where it reads on when it has nothing: if so, and if there is room for what may have to
+ * wait for a listener.
  */
 bool connection_may_read(const struct connection *c);
 
@@ -152,8 +161,14 @@ bool connection_left_messages(const struct connection *c);
 /* There may be some, although no packet came since the last look. */
 void connection_look_again(struct connection *c);
 
-/* The request of asking is answered: the client is heard again. */
+/* The request of asking is answered: what is held has its turn. */
 void connection_asked(struct connection *c);
+
+/* Whether something that the client has asked of this channel is held. */
+bool connection_holds(const struct connection *c, const struct channel *ch);
+
+/* Free what is held, unanswered: the connection is over. */
+void connection_drop_held(struct connection *c);
 
 /* One more stream to be served. It is freed here when its channel has let go of it and it is over. */
 void connection_add_stream(struct connection *c, struct exec_stream *s);

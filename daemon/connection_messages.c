@@ -13,6 +13,7 @@
 #define MESSAGES_LEFT UINT64_MAX /* in place of a number of packets seen: libssh may hold more */
 #define REPLIES_MAX   1024       /* that may wait for a client that asks and does not read */
 #define REPLIES_EARLY 64         /* the same before it has logged in */
+#define WITHHELD_MAX  256        /* replies that wait for the one to a tcpip-forward */
 
 /* As under sshd listeners are none of the channels that a login has so many of. */
 static void
@@ -121,16 +122,27 @@ on_channel_open(struct connection *c, ssh_message m)
 	return false;
 }
 
-/* Whether m is kept, to be answered later. */
-static bool
-on_channel_request(struct connection *c, ssh_message m)
+/* The one that a channel request is about, or NULL. */
+static struct channel *
+channel_of(struct connection *c, ssh_message m)
 {
 	ssh_channel ssh = ssh_message_channel_request_channel(m);
 
 	for (unsigned i = 0; i < c->n_channels; i++) {
 		if (c->channels[i].ssh == ssh && ssh != NULL)
-			return channel_request(&c->channels[i], m);
+			return &c->channels[i];
 	}
+	return NULL;
+}
+
+/* Whether m is kept, to be answered later. */
+static bool
+on_channel_request(struct connection *c, ssh_message m)
+{
+	struct channel *ch = channel_of(c, m);
+
+	if (ch != NULL)
+		return channel_request(ch, m);
 	(void)ssh_message_reply_default(m);
 	return false;
 }
@@ -189,11 +201,6 @@ on_message(struct connection *c, ssh_message m)
 {
 	int type = ssh_message_type(m);
 
-	if (was_cut(m)) {
-		log_info("the client broke the protocol: a text with a NUL inside");
-		connection_end(c, WORKER_EXIT_PROTOCOL, "a text with a NUL inside");
-		return false;
-	}
 	if (type == SSH_REQUEST_AUTH)
 		login_request(c, m);
 	else if (type == SSH_REQUEST_SERVICE)
@@ -218,10 +225,18 @@ connection_other_packets(const struct connection *c)
 }
 
 bool
-connection_may_read(const struct connection *c)
+connection_may_act(const struct connection *c)
 {
+	if (c->asking != NULL && c->n_held == CONNECTION_HELD_MAX)
+		return false;
 	return connection_other_packets(c) - c->quiet_packets <=
 	    (c->logged_in ? REPLIES_MAX : REPLIES_EARLY);
+}
+
+bool
+connection_may_read(const struct connection *c)
+{
+	return connection_may_act(c) && hooks_withheld_replies() < WITHHELD_MAX;
 }
 
 /* Of answers alone nobody counts what is queued, so once in a while libssh gets something that would be. */
@@ -273,6 +288,118 @@ connection_asked(struct connection *c)
 	connection_look_again(c);
 }
 
+/* Whether one of the first n that are held asks something of this channel. */
+static bool
+is_held(const struct connection *c, unsigned n, ssh_channel ssh)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if (ssh_message_channel_request_channel(c->held[i]) == ssh)
+			return true;
+	}
+	return false;
+}
+
+bool
+connection_holds(const struct connection *c, const struct channel *ch)
+{
+	return ch->ssh != NULL && is_held(c, c->n_held, ch->ssh);
+}
+
+void
+connection_drop_held(struct connection *c)
+{
+	while (c->n_held > 0)
+		ssh_message_free(c->held[--c->n_held]);
+}
+
+/* Whether it is one that starts a program, or asks for a display. */
+static bool
+wants_listener(ssh_message m)
+{
+	switch (ssh_message_subtype(m)) {
+	case SSH_CHANNEL_REQUEST_SHELL:
+	case SSH_CHANNEL_REQUEST_EXEC:
+	case SSH_CHANNEL_REQUEST_SUBSYSTEM:
+	case SSH_CHANNEL_REQUEST_X11:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/*
+ * Whether the listener that is being asked for has to be answered first. The client knows replies to global requests apart
+ * by their order alone, and those to requests on one channel too. A program finds what was asked for before it, its display
+ * and the agent among that. n: so many of those that are held came before m.
+ */
+static bool
+has_to_wait(struct connection *c, ssh_message m, unsigned n)
+{
+	const struct channel *ch;
+
+	if (c->asking == NULL)
+		return false;
+	if (ssh_message_type(m) == SSH_REQUEST_GLOBAL)
+		return true;
+	if (ssh_message_type(m) != SSH_REQUEST_CHANNEL)
+		return false;
+	ch = channel_of(c, m);
+	if (ch == NULL || ch->close_sent) /* which is gone before long */
+		return false;
+	return is_held(c, n, ch->ssh) || c->asking->shows == ch ||
+	    (ch->state == CHANNEL_OPEN && wants_listener(m));
+}
+
+static void
+act(struct connection *c, ssh_message m)
+{
+	if (!on_message(c, m))
+		ssh_message_free(m);
+}
+
+static void
+act_on_held(struct connection *c)
+{
+	for (unsigned i = 0; i < c->n_held && !c->ending;) {
+		ssh_message m = c->held[i];
+
+		forward_agent(c);
+		if (has_to_wait(c, m, i)) {
+			i++;
+			continue;
+		}
+		c->n_held--;
+		memmove(&c->held[i], &c->held[i + 1], (c->n_held - i) * sizeof(m));
+		act(c, m);
+	}
+}
+
+/* One that libssh has just told of. */
+static void
+take(struct connection *c, ssh_message m)
+{
+	if (was_cut(m)) {
+		log_info("the client broke the protocol: a text with a NUL inside");
+		connection_end(c, WORKER_EXIT_PROTOCOL, "a text with a NUL inside");
+		ssh_message_free(m);
+	} else if (has_to_wait(c, m, c->n_held)) {
+		c->held[c->n_held++] = m;
+	} else {
+		act(c, m);
+	}
+}
+
+static ssh_message
+next_message(struct connection *c)
+{
+	ssh_message m;
+
+	client_socket_allow(connection_may_read(c) ? CLIENT_SOCKET_BOTH : CLIENT_SOCKET_SEND);
+	m = ssh_message_get(c->session);
+	client_socket_allow(CLIENT_SOCKET_BOTH);
+	return m;
+}
+
 /*
  * Asking libssh for a message costs a system call: only when a packet came that may be one. And it reads
  * on where the queue is empty: a client that never pauses has its turn, and then the others have theirs.
@@ -284,23 +411,16 @@ connection_take_messages(struct connection *c)
 
 	if (!connection_has_messages(c))
 		return true;
-	for (int i = 0; i < CONNECTION_MESSAGES_PER_TURN && !c->ending && c->asking == NULL &&
-	     connection_may_read(c);
-	     i++) {
-		m = c->held != NULL ? c->held : ssh_message_get(c->session);
-		c->held = NULL;
+	act_on_held(c);
+	for (int i = 0; i < CONNECTION_MESSAGES_PER_TURN && !c->ending && connection_may_act(c); i++) {
+		m = next_message(c);
 		/* The wish may have been read just now, before m: what starts behind it finds the agent listened for. */
 		forward_agent(c);
-		if (c->asking != NULL) {
-			c->held = m;
-			break;
-		}
 		if (m == NULL) {
 			c->seen_packets = connection_other_packets(c);
 			return true;
 		}
-		if (!on_message(c, m))
-			ssh_message_free(m);
+		take(c, m);
 	}
 	connection_look_again(c);
 	return false;

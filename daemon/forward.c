@@ -20,7 +20,7 @@
 #include "log.h"
 #include "x11_auth.h"
 
-/* Of the guest to an order to listen: so long the client is not heard. Through an engine it has to be started first. */
+/* Of the guest to an order to listen, for which others wait. Through an engine it has to be started first. */
 #define ANSWER_MS        5000
 #define ANSWER_ENGINE_MS 20000
 
@@ -270,7 +270,7 @@ forward_agent(struct connection *c)
 {
 	struct channel *ch = connection_free_channel(c, CHANNEL_LISTENER);
 
-	if (!c->agent_wanted || c->agent_asked)
+	if (!c->agent_wanted || c->agent_asked || c->asking != NULL)
 		return;
 	if (ch == NULL) {
 		log_debug("no channel is left for the agent");

@@ -19,13 +19,13 @@ struct connection;
 void forward_open_direct(struct channel *ch, ssh_message m);
 
 /* tcpip-forward: the client wants connections to a port in the container. Takes m, or replies and leaves it
- * to the caller to free: then false. */
+ * to the caller to free: then false. As with forward_x11(), nothing else is being asked for. */
 bool forward_listen(struct connection *c, ssh_message m);
 
 /* cancel-tcpip-forward; replied to here. */
 void forward_cancel(struct connection *c, ssh_message m);
 
-/* Have the client's agent listened for, if it was asked for and is not yet. */
+/* Have the client's agent listened for, if it was asked for and is not yet, and nothing else is being asked for. */
 void forward_agent(struct connection *c);
 
 /* x11-req: the client wants to show what this channel's program draws. Takes m, or false. */
