@@ -4,12 +4,15 @@
  * worker's word, and so nothing but lines in the logs and a number come of it: a worker that was taken over may say
  * it a million times, or of what nobody asked for.
  */
+#include <stdio.h>
+
 #include "answer.h"
 #include "audit.h"
 #include "broker.h"
 #include "dispatch.h"
 #include "ipc_msg.h"
 #include "log.h"
+#include "log_word.h"
 #include "peer.h"
 #include "peer_input.h"
 #include "policy.h"
@@ -66,6 +69,7 @@ int
 answer_refused(struct peer *p, struct wire_reader *body, const char **ret_fault)
 {
 	struct audit_subject who = peer_audit_subject(p);
+	char detail[IPC_DETAIL_MAX + 1];
 	struct ipc_refused m;
 
 	(void)ret_fault;
@@ -78,9 +82,11 @@ answer_refused(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	judge(p, &m);
 	audit_note(p->broker->audit, "request.refused", &who, AUDIT_TEXT("kind", kind_name(m.kind)),
 	    AUDIT_BYTES("detail", m.detail.len > 0 ? m.detail.data : NULL, m.detail.len));
-	log_info("connection=%s user=%s refused by the worker: %s%s%.*s", p->id, p->user,
-	    kind_name(m.kind), m.detail.len > 0 ? " " : "", (int)m.detail.len,
+	(void)snprintf(detail, sizeof(detail), "%.*s", (int)m.detail.len,
 	    (const char *)m.detail.data);
+	log_words(detail);
+	log_info("connection=%s user=%s refused by the worker: %s%s%s", p->id, p->user,
+	    kind_name(m.kind), detail[0] != '\0' ? " " : "", detail);
 	return 0;
 }
 

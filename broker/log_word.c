@@ -20,3 +20,12 @@ log_word(struct wire_span said, char *out, size_t cap)
 		(void)snprintf(out, cap, "-");
 	return out;
 }
+
+void
+log_words(char *text)
+{
+	for (; *text != '\0'; text++) {
+		if (*text == '=')
+			*text = '?';
+	}
+}

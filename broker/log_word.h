@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a stranger has said, as one word of a line of fields: no blanks or quotes that would make fields of their own. */
+/* What a stranger has said, in a line of fields, as one word or as the rest of the line: nothing that would make fields of its own. */
 #ifndef SP_LOG_WORD_H
 #define SP_LOG_WORD_H
 
@@ -12,5 +12,8 @@
  * Returns out. The audit log has all of it.
  */
 char *log_word(struct wire_span said, char *out, size_t cap);
+
+/* Text that ends such a line: with '?' for each '=', it has words, but no fields of its own. */
+void log_words(char *text);
 
 #endif

@@ -17,6 +17,7 @@
 #include "dispatch.h"
 #include "ipc_chan.h"
 #include "log.h"
+#include "log_word.h"
 #include "peer.h"
 #include "worker_pool.h"
 #include "write_budget.h"
@@ -195,6 +196,8 @@ on_log(evutil_socket_t fd, short what, void *arg)
 		said = true;
 		if (!p->proven)
 			worker_pool_not_ready(p->broker->workers, line);
+		/* It has words of its client's, and is anybody's by now. */
+		log_words(line);
 		if (log_allowed(p))
 			log_info("connection=%s worker: %s", p->id, line);
 	}

@@ -76,7 +76,7 @@ lost_agent(struct channel *ch)
 static void
 fail(struct channel *ch, const char *why, uint32_t reason, const char *text)
 {
-	log_info("channel=%u no forward: %s", ch->number, why);
+	log_info("channel %u: no forward: %s", ch->number, why);
 	if (ch->kind == CHANNEL_LISTENER && ch->listens == IPC_LISTEN_AGENT &&
 	    ch->state == CHANNEL_RUNNING) {
 		lost_agent(ch);
@@ -420,7 +420,7 @@ opened(struct channel *ch, int r)
 		run(ch);
 		return;
 	}
-	log_info("channel=%u the client does not take the connection", ch->number);
+	log_info("channel %u: the client does not take the connection", ch->number);
 	channel_close_streams(ch);
 	ch->closed = ch->close_sent = true; /* it has never been open */
 	ch->state = CHANNEL_ENDED;

@@ -13,7 +13,7 @@ import pytest
 
 from kit.broker import BUILD, PROGRAM, TREE
 from kit.proc import wait_for
-from kit.raw import USERAUTH_FAILURE, RawClient
+from kit.raw import DISCONNECT, USERAUTH_FAILURE, RawClient, message
 from kit.target import PATIENCE
 from test_forward import Master
 from test_remote_forward import Service, echo, listen
@@ -153,6 +153,23 @@ def test_what_the_worker_refuses_by_itself(broker, login, kind, detail, ask):
     [said] = re.findall(rf"connection={line['connection']} .*( refused by the worker: .*)", broker.log())
     assert said == f" refused by the worker: {kind}" + (f" {detail}" if detail else "")
     assert (line["kind"], line.get("detail"), line["user"]) == (kind, detail, login)
+
+
+FORGED = "x from=192.0.2.7,22 user=root login refused: there is no user"
+
+
+def test_no_fields_of_others_in_the_log(broker):
+    """What a client says, logged in or not, is words of its line, and no field that a reader of the log would take."""
+    with RawClient(broker.target) as stranger:
+        stranger.send(message(DISCONNECT, 11, FORGED, ""))
+        source = "{},{}".format(*stranger.sock.getsockname())
+        wait_for(lambda: broker.audit(event="disconnect", **{"from": source}), 15 * PATIENCE, "it is gone")
+    with RawClient(broker.target, login="noexec") as client:
+        assert not client.request(client.open(), "exec", FORGED)
+    said = FORGED.replace("=", "?")
+    wait_for(lambda: broker.log().count(said) == 2, 15 * PATIENCE, "both are written down")
+    assert "192.0.2.7" in broker.log() and "from=192.0.2.7" not in broker.log()
+    assert "exec " + said in broker.log()
 
 
 def test_what_is_not_asked_for_is_not_refused(broker):
