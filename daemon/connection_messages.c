@@ -369,7 +369,8 @@ act_on_held(struct connection *c)
 			continue;
 		}
 		c->n_held--;
-		memmove(&c->held[i], &c->held[i + 1], (c->n_held - i) * sizeof(m));
+		for (unsigned j = i; j < c->n_held; j++)
+			c->held[j] = c->held[j + 1];
 		act(c, m);
 	}
 }

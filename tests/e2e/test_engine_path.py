@@ -106,6 +106,37 @@ def test_nothing_is_made_for_nobody(broker, engine):
                  "the execs of closed channels are gone")
 
 
+@pytest.fixture
+def narrow_broker(keys, engine):
+    """Four programs at a time begin, and those of one user have next to no processor."""
+    b = make(keys, engine)
+    b.policy["profiles"]["onebin"] = profile(
+        "sallyport-test/busybox:latest", data_path="engine", mode="user", limits={"cpus": 0.05})
+    b.config["engine"].update(starts=1, call_timeout="60s")
+    yield b.start()
+    b.close()
+    wait_for(lambda: not engine.containers(), 20 * PATIENCE, "the containers of this test are gone")
+
+
+def test_who_leaves_programs_no_time(narrow_broker):
+    """A program begins with what its container's limits leave it: others do not wait for that."""
+    target = narrow_broker.target
+    busy = "mkfifo /tmp/go; for i in $(seq 80); do (read x < /tmp/go; while :; do :; done) & done; " \
+           "echo all; : > /tmp/go; wait"
+    programs = [target.popen(busy, user="onebin")]
+    assert programs[0].stdout.readline() == b"all\n"
+    time.sleep(2)
+    programs += [target.popen("true", user="onebin") for _ in range(5)]
+    time.sleep(5)
+    begun = time.monotonic()
+    result = target.ssh("echo here", user="dev", seconds=30)
+    assert (result.stdout, result.stderr) == (b"here\n", b"")
+    assert time.monotonic() - begun < 15
+    for p in programs:
+        p.kill()
+        p.communicate()
+
+
 def test_listeners_are_refused(broker):
     """By the policy, which has none for this user."""
     r = broker.target.ssh("true", user="dev",
