@@ -22,7 +22,8 @@
 #include "policy.h"
 #include "test.h"
 
-#define TIMEOUT_MS 300
+#define ANSWERS_MS 60000 /* where all answer, however busy the machine is */
+#define HANGS_MS   3000
 #define ASKED      128 /* as many as may hang below one root */
 
 static char base[] = "/srv/sallyport-test-XXXXXX";
@@ -105,19 +106,32 @@ says(const char *root, const char *name, int outcome, const char *words)
 }
 
 static int
-set_up(void **state)
+set_up(uint32_t timeout_ms)
 {
 	int fd;
 
-	(void)state;
 	if (geteuid() != 0)
 		return 0;
 	assert_int_equal(bind_checker_start(&config, &fd, &side_process), 0);
 	loop = event_base_new();
 	assert_non_null(loop);
-	assert_int_equal(bind_checker_new(loop, fd, TIMEOUT_MS, on_gone, NULL, &checker), 0);
+	assert_int_equal(bind_checker_new(loop, fd, timeout_ms, on_gone, NULL, &checker), 0);
 	gone = false;
 	return 0;
+}
+
+static int
+set_up_answers(void **state)
+{
+	(void)state;
+	return set_up(ANSWERS_MS);
+}
+
+static int
+set_up_hangs(void **state)
+{
+	(void)state;
+	return set_up(HANGS_MS);
 }
 
 static int
@@ -175,7 +189,6 @@ hang(struct asked *many, int n, const char *root)
 		wait_for(&many[i]);
 		assert_int_equal(many[i].outcome, BIND_CHECK_E_HANGS);
 	}
-	usleep(1000000);
 }
 
 /* Without a child for it, and without time. Else it hangs from now on. */
@@ -283,10 +296,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_answers, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_hangs, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_gone, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_ends_with_its_connection, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_answers, set_up_answers, tear_down),
+		cmocka_unit_test_setup_teardown(test_hangs, set_up_hangs, tear_down),
+		cmocka_unit_test_setup_teardown(test_gone, set_up_answers, tear_down),
+		cmocka_unit_test_setup_teardown(test_ends_with_its_connection, set_up_answers,
+		    tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, make_base, remove_base);
