@@ -27,7 +27,7 @@ struct policy_bind;
  *
  * config: its directories, and its engine's socket, are never mounted, nor what is in or above them.
  * Returns 0; an outcome with the reason for the log in why[cap]; or -errno, also explained there. The
- * calls may wait for a file system that does not answer, as any use of a path does.
+ * calls may wait for a file system that does not answer, as any use of a path does: bind_check.h is for who must not.
  */
 SP_MUST_CHECK int bind_source_check(const struct config *config, const struct policy_bind *bind,
     char *why, size_t cap);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "bind_check.h"
+#include "bind_fixture.h"
 #include "bind_source.h"
 #include "config.h"
 #include "fd.h"
@@ -27,18 +28,7 @@
 #define ASKED      128 /* as many as may hang below one root */
 
 static char base[] = "/srv/sallyport-test-XXXXXX";
-static const char *const no_keys[] = { NULL };
-static const struct config config = {
-	.engine = { .socket = "/var/run/docker.sock",
-	    .guest_dir = "/usr/libexec/guest",
-	    .view_runtime_dir = "/run/sallyport" },
-	.runtime_dir = "/run/sallyport",
-	.state_dir = "/var/lib/sallyport",
-	.policy = "/etc/sallyport/policy.json",
-	.control = { .socket = "/run/sallyport/control.sock" },
-	.worker = { .program = "/usr/libexec/sallyportd", .sandbox_required = true },
-	.host_keys = no_keys,
-};
+static struct config config;
 
 static struct event_base *loop;
 static struct bind_checker *checker;
@@ -279,6 +269,7 @@ static int
 make_base(void **state)
 {
 	(void)state;
+	config = bind_config();
 	if (geteuid() != 0)
 		return 0;
 	assert_non_null(mkdtemp(base));

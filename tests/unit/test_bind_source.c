@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bind_fixture.h"
 #include "bind_source.h"
 #include "config.h"
 #include "policy.h"
@@ -19,7 +20,6 @@
 
 static char base[] = "/srv/sallyport-test-XXXXXX";
 static char paths[8][PATH_MAX];
-static const char *const no_keys[] = { NULL };
 
 /* base and what comes below it; good for eight at a time. */
 static const char *
@@ -30,22 +30,6 @@ at(const char *name)
 
 	(void)snprintf(path, PATH_MAX, "%s%s", base, name);
 	return path;
-}
-
-static struct config
-config(void)
-{
-	return (struct config){
-		.engine = { .socket = "/var/run/docker.sock",
-		    .guest_dir = "/usr/libexec/guest",
-		    .view_runtime_dir = "/run/sallyport" },
-		.runtime_dir = "/run/sallyport",
-		.state_dir = "/var/lib/sallyport",
-		.policy = "/etc/sallyport/policy.json",
-		.control = { .socket = "/run/sallyport/control.sock" },
-		.worker = { .program = "/usr/libexec/sallyportd" },
-		.host_keys = no_keys,
-	};
 }
 
 static int
@@ -63,7 +47,7 @@ check_with(const struct config *c, const char *path, const char *reason)
 static int
 check(const char *path, const char *reason)
 {
-	const struct config c = config();
+	const struct config c = bind_config();
 
 	return check_with(&c, path, reason);
 }
@@ -215,7 +199,7 @@ static void
 fences(void **state)
 {
 	const char *keys[] = { NULL, NULL };
-	struct config c = config();
+	struct config c = bind_config();
 
 	(void)state;
 	need_root();
@@ -229,23 +213,23 @@ fences(void **state)
 	assert_int_equal(check_with(&c, at("/f"), "sallyport's"), BIND_SOURCE_E_UNSAFE);
 	assert_int_equal(check_with(&c, at("/f/run"), "sallyport's"), BIND_SOURCE_E_UNSAFE);
 	assert_int_equal(check_with(&c, at("/f/other"), NULL), 0);
-	c = config();
+	c = bind_config();
 	c.runtime_dir = c.engine.view_runtime_dir = at("/f/link");
 	assert_int_equal(check_with(&c, at("/f"), "sallyport's"), BIND_SOURCE_E_UNSAFE);
 	assert_int_equal(check_with(&c, at("/f/run/x"), "sallyport's"), BIND_SOURCE_E_UNSAFE);
 	assert_int_equal(check_with(&c, at("/f/other"), NULL), 0);
-	c = config();
+	c = bind_config();
 	keys[0] = at("/f/run/key");
 	c.host_keys = keys;
 	assert_int_equal(check_with(&c, at("/f/run"), "host key"), BIND_SOURCE_E_UNSAFE);
-	c = config();
+	c = bind_config();
 	c.audit.file = at("/f/other/audit.log");
 	assert_int_equal(check_with(&c, at("/f/other"), "sallyport's"), BIND_SOURCE_E_UNSAFE);
 	c.audit.file = NULL;
 	assert_int_equal(check_with(&c, at("/f/other"), NULL), 0);
 	c.policy_shadow = at("/f/other/next.json");
 	assert_int_equal(check_with(&c, at("/f/other"), "sallyport's"), BIND_SOURCE_E_UNSAFE);
-	c = config();
+	c = bind_config();
 	c.engine.view_runtime_dir = "/elsewhere";
 	assert_int_equal(check_with(&c, at("/f/other"), "host_view"), BIND_SOURCE_E_UNSAFE);
 }
