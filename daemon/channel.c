@@ -247,7 +247,7 @@ channel_want(const struct channel *ch, bool may_send, struct pollfd *pfds)
 		pfds[i] = (struct pollfd){ .fd = -1 };
 	if (ch->state == CHANNEL_UNUSED)
 		return;
-	if (channel_hears_guest(ch))
+	if (channel_hears_guest(ch) && (may_send || !channel_runs_program(ch)))
 		pfds[0] = (struct pollfd){ .fd = ch->ctl, .events = POLLIN };
 	if (ch->ssh == NULL)
 		return;
@@ -266,13 +266,27 @@ channel_serve(struct channel *ch, const struct pollfd *pfds)
 {
 	if (ch->state == CHANNEL_UNUSED)
 		return;
-	if (pfds[0].revents != 0)
+	/* A client that hears of an exit and is cut off then has not lost what the program had written before. */
+	ch->end_known = pfds[0].revents != 0 && channel_runs_program(ch);
+	if (pfds[0].revents != 0 && !ch->end_known)
 		channel_read_guest(ch);
 	if (ch->kind == CHANNEL_ACCEPTED && ch->state == CHANNEL_STARTING && ch->ssh != NULL &&
 	    connection_may_read(ch->connection))
 		forward_go_on(ch);
 	if (ch->ssh != NULL)
 		channel_pump_input(ch);
+}
+
+void
+channel_hear_end(struct channel *ch)
+{
+	bool held = ch->output.len > 0 || ch->errors.len > 0 ||
+	    (ch->stream != NULL && exec_stream_has_output(ch->stream));
+
+	/* What a client has no window for waits for it, and the news does not: as under sshd. */
+	if (ch->end_known && (!held || ch->closed || ssh_channel_window_size(ch->ssh) == 0))
+		channel_read_guest(ch);
+	ch->end_known = false;
 }
 
 /* What stands behind the channel goes; the channel itself may stay. */

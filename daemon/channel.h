@@ -114,6 +114,7 @@ struct channel {
 	bool input_closed;
 	bool eof_sent;
 	int64_t eof_at; /* the streams have ended: EOF is sent then, or once the exit is known; 0: not yet */
+	bool end_known; /* in this turn, of a running program: to be heard when its output has been sent */
 	bool exited;
 	bool lost; /* the guest is gone without a word: the streams may be held open for ever */
 	bool errors_first;   /* stdout and stderr take turns */
@@ -149,7 +150,7 @@ void channel_say(struct channel *ch, const char *text);
  * takes output now. */
 void channel_want(const struct channel *ch, bool may_send, struct pollfd *pfds);
 
-/* Act on what poll() found. */
+/* Act on what poll() found, but for a running program's output and end. */
 void channel_serve(struct channel *ch, const struct pollfd *pfds);
 
 /* Whether something that libssh has could go to the program now. */
@@ -160,6 +161,9 @@ void channel_give_left(struct channel *ch);
 
 /* Move what can be moved from the program to the client: one chunk. Whether there was any. */
 bool channel_send_output(struct channel *ch, const struct pollfd *pfds);
+
+/* How a running program has ended, if that is known. To be called when its output of this turn has been sent. */
+void channel_hear_end(struct channel *ch);
 
 /* Whether it has something to do soon although no descriptor says so. */
 bool channel_wants_time(const struct channel *ch);

@@ -165,9 +165,18 @@ channel_hears_guest(const struct channel *ch)
 		connection_free_channel(ch->connection, CHANNEL_ACCEPTED) != NULL);
 }
 
+bool
+channel_runs_program(const struct channel *ch)
+{
+	return ch->kind == CHANNEL_PROGRAM && ch->state == CHANNEL_RUNNING;
+}
+
+/* That a program ran and that it has ended are not heard in one turn: its output comes in between. */
 void
 channel_read_guest(struct channel *ch)
 {
+	bool ran = channel_runs_program(ch);
+
 	for (int i = 0; i < CTL_TURN && channel_hears_guest(ch); i++) {
 		uint8_t buf[GUEST_CTL_MAX];
 		int fds[2] = { -1, -1 };
@@ -196,5 +205,7 @@ channel_read_guest(struct channel *ch)
 			guest_said(ch, &m, fds, n_fds);
 		}
 		fd_close_all(fds, n_fds);
+		if (!ran && channel_runs_program(ch))
+			return;
 	}
 }

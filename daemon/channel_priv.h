@@ -55,6 +55,9 @@ void channel_apply_size(const struct channel *ch);
 /* Whether the guest is listened to: on behalf of a listener when there is room for one that it accepts. */
 bool channel_hears_guest(const struct channel *ch);
 
+/* Whether the guest's next word is how the program ended. */
+bool channel_runs_program(const struct channel *ch);
+
 /* Act on what it has said. */
 void channel_read_guest(struct channel *ch);
 

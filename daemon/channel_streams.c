@@ -252,9 +252,12 @@ send_stream(struct channel *ch, int *fd, struct held *h, bool is_stderr)
 	ssize_t n;
 	int sent;
 
-	if (!connection_send(ch->connection) || ch->closed ||
-	    connection_is_exchanging(ch->connection))
+	if (ch->closed)
 		return false;
+	if (!connection_send(ch->connection) || connection_is_exchanging(ch->connection)) {
+		ch->end_known = false; /* others had filled the connection's queue: its turn comes */
+		return false;
+	}
 	if (h->len > 0 && !send_held(ch, h, is_stderr))
 		return false;
 	window = ssh_channel_window_size(ch->ssh);

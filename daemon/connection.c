@@ -425,6 +425,8 @@ serve_channels(struct connection *c, unsigned n, struct pollfd (*pfds)[CHANNEL_F
 		if (channel_send_output(&c->channels[at], pfds[at]))
 			c->first = at + 1;
 	}
+	for (unsigned i = 0; i < n; i++)
+		channel_hear_end(&c->channels[i]);
 	/* One that was opened just now may have been closed in the same breath. */
 	for (unsigned i = 0; i < c->n_channels; i++)
 		channel_settle(&c->channels[i]);

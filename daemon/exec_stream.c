@@ -701,6 +701,12 @@ exec_stream_let_go(struct exec_stream *s, bool flush)
 }
 
 bool
+exec_stream_has_output(const struct exec_stream *s)
+{
+	return s->output.len > 0 || s->errors.len > 0;
+}
+
+bool
 exec_stream_is_let_go(const struct exec_stream *s)
 {
 	return s->let_go;

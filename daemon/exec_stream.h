@@ -57,6 +57,9 @@ void exec_stream_want(const struct exec_stream *s, struct pollfd pfds[EXEC_STREA
 /* Act on what poll() found. */
 void exec_stream_serve(struct exec_stream *s, const struct pollfd pfds[EXEC_STREAM_FDS]);
 
+/* Whether there is more for out and err than fits into them. */
+bool exec_stream_has_output(const struct exec_stream *s);
+
 bool exec_stream_is_let_go(const struct exec_stream *s);
 
 /* Whether the channel has let go and nothing is left to do. */

@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -64,7 +65,10 @@ struct stream {
 	int feed;    /* takes INPUT: stdin, the terminal's master, or the connection */
 	int from[2]; /* OUTPUT, ERRORS */
 	bool is_terminal;
-	bool is_deaf; /* nobody takes INPUT any more */
+	bool is_deaf;       /* nobody takes INPUT any more */
+	bool runs;          /* the next record of the program's is its last */
+	bool ends;          /* and is there, */
+	uint64_t end_after; /* to be said when so much has been sent, ever */
 	/* The outer side. */
 	struct stream_io io;
 	struct stream_input input;
@@ -218,6 +222,43 @@ hear_ctl(struct stream *s)
 		return;
 	}
 	stream_io_say(&s->io, &(struct stream_frame){ .kind = STREAM_CTL, .data = { record, len } });
+	s->runs = !is_connect(s);
+}
+
+/* Bytes that were written to us and not read yet. */
+static size_t
+waiting(const struct stream *s)
+{
+	size_t all = 0;
+
+	for (int i = 0; i < 2; i++) {
+		int n = 0;
+
+		if (s->from[i] >= 0 && ioctl(s->from[i], FIONREAD, &n) == 0)
+			all += (size_t)n;
+	}
+	return all;
+}
+
+/*
+ * What a program wrote comes before the news of its end, as far as the worker takes it now. What others write there
+ * later holds up nothing.
+ */
+static bool
+is_end_held(const struct stream *s)
+{
+	return s->ends && s->sent < s->end_after && s->granted > s->sent && waiting(s) > 0;
+}
+
+static void
+ctl_ready(struct stream *s)
+{
+	if (s->runs && !s->ends) {
+		s->ends = true;
+		s->end_after = s->sent + waiting(s);
+	}
+	if (!is_end_held(s))
+		hear_ctl(s);
 }
 
 /* ---- data to the worker ---- */
@@ -468,7 +509,8 @@ fill_poll(const struct stream *s, struct pollfd set[POLL_N])
 	    wait_for(STDIN_FILENO, is_listening(s) && stream_io_in_room(&s->io) > 0, POLLIN);
 	set[POLL_STDOUT] =
 	    wait_for(STDOUT_FILENO, s->io.out_len > 0 && s->state != STREAM_GONE, POLLOUT);
-	set[POLL_CTL] = wait_for(s->ctl, stream_io_room(&s->io) >= STREAM_CTL_FRAME_MAX, POLLIN);
+	set[POLL_CTL] = wait_for(s->ctl,
+	    stream_io_room(&s->io) >= STREAM_CTL_FRAME_MAX && !is_end_held(s), POLLIN);
 	set[POLL_FEED] = wait_for(s->feed, !stream_input_is_empty(&s->input), POLLOUT);
 	set[POLL_OUTPUT] = wait_for(s->from[0], sendable(s) > 0, POLLIN);
 	set[POLL_ERRORS] = wait_for(s->from[1], sendable(s) > 0, POLLIN);
@@ -499,7 +541,7 @@ static void
 wake_outer(struct stream *s, const struct pollfd set[POLL_N])
 {
 	if (set[POLL_CTL].revents != 0)
-		hear_ctl(s);
+		ctl_ready(s);
 	if (set[POLL_STDIN].revents != 0)
 		read_in(s);
 	take_frames(s);

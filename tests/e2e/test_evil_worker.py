@@ -184,8 +184,10 @@ def serving(broker):
 # ----- two workers, one of them evil
 
 def test_neighbours_have_different_uids(broker):
-    pids = wait_for(lambda: len(broker.workers()) >= 2 and broker.workers(), 10 * PATIENCE,
-                    "two workers")
+    # One that is being made has not left the broker's yet.
+    wait_for(broker.settled, 20 * PATIENCE, "all workers wait")
+    pids = broker.workers()
+    assert len(pids) >= 2
     uids = [status(p)["Uid"] for p in pids]
     assert len(set(uids)) == len(uids)
 

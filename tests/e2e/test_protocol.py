@@ -398,6 +398,33 @@ def test_signals_do_not_reach_a_subsystem(both):
 
 
 @pytest.mark.quick
+def test_an_exit_comes_after_the_output(sallyport):
+    """
+    OpenSSH's client that hears of an exit and then loses its connection ends with the program's code: nobody would
+    see that something is missing. (sshd leaves it to chance.)
+    """
+    ten = range(10)
+
+    def exited(channel):
+        return any(s[0] == b"exit-status" for s in c.said[channel])
+
+    with Conversation(sallyport) as c:
+        for _ in range(5):
+            c.begin(*ten)
+            c.send(*(c.ask(n, "exec", True, "head -c 60000 /dev/zero; head -c 60000 /dev/zero >&2") for n in ten))
+            waiting = set(ten)
+            while waiting:
+                c.hear(c.receive())
+                for n in filter(exited, set(waiting)):
+                    assert len(c.output.get(n, b"")) == 120000
+                    waiting.remove(n)
+            c.until(c.closed(*ten))
+            c.send(*(c.to(CHANNEL_CLOSE, n) for n in ten))
+            for n in ten:
+                del c.output[n], c.said[n], c.theirs[n]
+
+
+@pytest.mark.quick
 def test_as_many_as_there_may_be_and_again(sallyport):
     """
     Ten at a time. What both sides have closed does not count, however close the next ones follow. (sshd still
