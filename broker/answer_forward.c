@@ -92,7 +92,8 @@ forward_conclude(struct peer *p, uint32_t number, int r, struct data_path_stream
 	}
 	log_error("connection=%s channel=%u cannot forward: %s", p->id, number,
 	    data_path_error_text(r));
-	session_refuse(p, number, IPC_START_FAILED, "The container does not take any more orders.");
+	session_refuse(p, number, IPC_START_FAILED,
+	    container_refusal_text(r, "The container does not take any more orders."));
 }
 
 static void

@@ -326,9 +326,8 @@ conclude(struct peer *p, uint32_t number, const struct ipc_req_start *m, int r,
 		log_error("connection=%s channel=%u cannot start a program: %s", p->id, number,
 		    data_path_error_text(r));
 		session_refuse(p, number, IPC_START_FAILED,
-		    r == DATA_PATH_E_AWAY
-			? CONTAINER_ENGINE_AWAY
-			: "The container does not start any more programs. Log in again for a new one.");
+		    container_refusal_text(r,
+			"The container does not start any more programs. Log in again for a new one."));
 		return;
 	}
 	log_info("connection=%s user=%s channel=%u started: %s%s", p->id, p->user, number,

@@ -179,7 +179,9 @@ container_tell_down(struct container *c)
 static void
 describe_failure(const struct container *c, const struct engine_result *result, char *out, size_t cap)
 {
-	if (engine_is_away(result->error))
+	if (result->error == ENGINE_E_BUSY)
+		(void)snprintf(out, cap, CONTAINER_ENGINE_BUSY);
+	else if (engine_is_away(result->error))
 		(void)snprintf(out, cap, CONTAINER_ENGINE_AWAY);
 	else if (result->error == ENGINE_E_NO_IMAGE)
 		(void)snprintf(out, cap,
@@ -662,6 +664,14 @@ container_take_over(struct container *c, const char *name, const char *id, const
 	if (r == 0)
 		r = open_path(c, DATA_PATH_FOUND);
 	return r == 0 ? engine_inspect(c->broker->engine, c->id, on_found, c, &c->launch) : r;
+}
+
+const char *
+container_refusal_text(int r, const char *of_container)
+{
+	if (r == DATA_PATH_E_AWAY)
+		return CONTAINER_ENGINE_AWAY;
+	return r == DATA_PATH_E_QUEUE ? CONTAINER_ENGINE_BUSY : of_container;
 }
 
 int

@@ -61,6 +61,8 @@ data_path_error_text(int r)
 		return "the container does not take orders";
 	if (r == DATA_PATH_E_AWAY)
 		return "the engine does not answer";
+	if (r == DATA_PATH_E_QUEUE)
+		return "too many wait for the engine";
 	return strerror(-r);
 }
 

@@ -164,6 +164,8 @@ failed(const struct data_path_order *o, const char *what, const struct engine_re
 {
 	log_error("container id=%.12s %s failed: %s: %s", o->path->id, what,
 	    engine_error_name(result->error), result->sentence);
+	if (result->error == ENGINE_E_BUSY)
+		return DATA_PATH_E_QUEUE;
 	if (engine_is_away(result->error))
 		return DATA_PATH_E_AWAY;
 	return result->error == ENGINE_E_NO_MEMORY ? -ENOMEM : -EIO;
@@ -228,7 +230,7 @@ on_made(void *arg, const struct engine_result *result)
 	}
 	r = engine_exec_start(o->path->broker->engine, result->id, on_stream, o, &o->call);
 	if (r < 0)
-		conclude(o, r == -EBUSY ? DATA_PATH_E_AWAY : r, NULL);
+		conclude(o, r == -EBUSY ? DATA_PATH_E_QUEUE : r, NULL);
 }
 
 /* The order as the guest's command line. */
@@ -270,7 +272,7 @@ give_order(struct data_path *d, const struct wire_writer *w, struct data_path_wa
 	r = exec_guest(o, w);
 	if (r < 0) {
 		order_free(o);
-		return r == -EBUSY ? DATA_PATH_E_AWAY : r;
+		return r == -EBUSY ? DATA_PATH_E_QUEUE : r;
 	}
 	return DATA_PATH_E_LATER;
 }

@@ -146,15 +146,15 @@ make(const char *path)
 }
 
 static void
-use_engine(const char *socket)
+use_engine(const char *socket, uint32_t max_starts, uint32_t max_queued)
 {
 	struct engine_options options = { .socket = socket,
 		.call_timeout_ms = 10000,
 		.start_timeout_ms = 10000,
 		.probe_interval_ms = 5000,
 		.probe_timeout_ms = 2000,
-		.max_starts = 4,
-		.max_queued = 16,
+		.max_starts = max_starts,
+		.max_queued = max_queued,
 		.max_calls = 64 };
 
 	b.engine = engine_free(b.engine);
@@ -195,7 +195,7 @@ setup(void **state)
 	(void)snprintf(b.instance.id, sizeof(b.instance.id), "0123456789abcdef");
 	assert_non_null(b.base);
 	assert_int_equal(bind_checker_new(b.base, binds_fd, 10000, NULL, NULL, &b.binds), 0);
-	use_engine(socket);
+	use_engine(socket, 4, 16);
 	assert_int_equal(audit_open(audit_file, true, &b.audit, why, sizeof(why)), 0);
 	assert_int_equal(container_set_new(&b, &b.containers), 0);
 	assert_int_equal(user_containers_new(&b, &b.user_containers), 0);
@@ -265,6 +265,31 @@ test_who_waits_hears_of_a_missing_directory(void **state)
 	container_release(c, &owner);
 	assert_int_equal(kept(), 0);
 	policy_grant_unref(grant);
+}
+
+/* One is being started and one may wait: nothing is wrong with the engine. */
+static void
+test_who_finds_the_queue_full_is_told(void **state)
+{
+	static const char *const profiles[] = { "p", "q", "r" };
+	struct container *c[SP_ARRAY_LEN(profiles)] = { NULL };
+
+	(void)state;
+	use_engine(config.engine.socket, 1, 1);
+	user_containers_all_found(b.user_containers);
+	for (size_t i = 0; i < SP_ARRAY_LEN(profiles); i++) {
+		struct policy_grant *grant;
+
+		use_policy(policy_of("alice", profiles[i], "one", ""));
+		grant = grant_of();
+		assert_int_equal(get(grant, &c[i]), 0);
+		policy_grant_unref(grant);
+	}
+	while (container_down_text(c[2]) == NULL)
+		assert_int_equal(event_base_loop(b.base, EVLOOP_ONCE), 0);
+	assert_string_equal(container_down_text(c[2]), CONTAINER_ENGINE_BUSY);
+	for (size_t i = 0; i < SP_ARRAY_LEN(profiles); i++)
+		container_release(c[i], &owner);
 }
 
 /* Else its place among those of the ceilings keeps its own user out. (The reload was not heard of.) */
@@ -543,7 +568,7 @@ use_engine_that_sees_it(void)
 	};
 
 	fake = fake_new(rules, SP_ARRAY_LEN(rules));
-	use_engine(fake_path(fake));
+	use_engine(fake_path(fake), 4, 16);
 }
 
 /* The guest is this process, and what it may do has nothing to do with it: test_kernel_account.c. */
@@ -715,6 +740,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_failure_leaves_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_who_waits_hears_of_a_missing_directory, setup,
+		    teardown),
+		cmocka_unit_test_setup_teardown(test_who_finds_the_queue_full_is_told, setup,
 		    teardown),
 		cmocka_unit_test_setup_teardown(test_old_one_ends_before_a_new_one_needs_its_place,
 		    setup, teardown),
