@@ -54,14 +54,19 @@ class Certificates:
 
 class Tunnel:
     """
-    The broker's end of it, by the client's certificate; cut() and lay() it. What socat has to say is in its log.
+    The broker's end of it, by the client's certificate; cut() and lay() it, or silence() and heal() it. What socat has
+    to say is in its log.
     """
 
     def __init__(self, certificates, directory, port, who):
         self.socket = f"{directory}/{who}.sock"
         self.log = f"{directory}/{who}.socat"
+        self.port = port
         self.tls = f"OPENSSL:127.0.0.1:{port},cafile={certificates['ca.pem']}," \
-                   f"cert={certificates[who + '.pem']},key={certificates[who + '.key']}"
+                   f"cert={certificates[who + '.pem']},key={certificates[who + '.key']}," \
+                   "connect-timeout=5,keepalive,keepidle=1,keepintvl=1,keepcnt=3,setsockopt-int=6:18:5000"
+        self.rules = f"sallyport_test_{port}"
+        self.silent = False
         self.process = None
         self.lay()
 
@@ -76,7 +81,21 @@ class Tunnel:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(20)
         os.unlink(self.socket)
+
+    def silence(self):
+        """Nothing arrives any more, and nobody is told."""
+        dropped = "".join(f"add rule inet {self.rules} silent tcp {side} {self.port} drop\n" for side in ("sport", "dport"))
+        subprocess.run(["nft", "-f", "-"], check=True, text=True, input=f"add table inet {self.rules}\n"
+                       f"add chain inet {self.rules} silent {{ type filter hook input priority 0; }}\n{dropped}")
+        self.silent = True
+
+    def heal(self):
+        subprocess.run(["nft", "delete", "table", "inet", self.rules], check=True)
+        self.silent = False
+
     def close(self):
+        if self.silent:
+            self.heal()
         self.process.terminate()
         self.process.wait(20)
 
@@ -216,19 +235,23 @@ def test_broker_is_killed(broker_of, remote):
 
 
 @pytest.mark.timeout(400)
-def test_tunnel_is_cut(broker_of, remote):
-    """In the middle of a session: it is told, and so are those who come meanwhile. Back again, all is as it was."""
+@pytest.mark.parametrize("end, back", [("cut", "lay"), ("silence", "heal")])
+def test_tunnel_is_cut(broker_of, remote, end, back):
+    """
+    In the middle of a session, with a sign or, as the tunnel's options see to it, without one: it is told, and so are
+    those who come meanwhile. Back again, all is as it was.
+    """
     b = broker_of("client")
     mine = where(b)
     p = b.target.popen("echo up; trap '' HUP; sleep 1000", user="dev")
     assert p.stdout.readline() == b"up\n"
-    b.tunnel.cut()
+    getattr(b.tunnel, end)()
     _, err = p.communicate(timeout=60 * PATIENCE)
     assert p.returncode == 255 and b"The connection to the container has ended." in err, err
     r = b.target.ssh("true", user="dev")
     assert r.returncode == 255 and SAYS_ENGINE in r.stderr
     wait_for(lambda: b.ask("status")["engine"]["state"] == "not responding", 30 * PATIENCE, "the status has it")
-    b.tunnel.lay()
+    getattr(b.tunnel, back)()
     wait_for(lambda: b.ask("status")["engine"]["state"] == "ok", 30 * PATIENCE, "it is found again")
     assert where(b) == mine
     assert b.target.ssh("echo again", user="dev").stdout == b"again\n"
