@@ -238,6 +238,14 @@ channel_open(struct channel *ch, struct connection *c, uint32_t number, ssh_chan
 
 /* ---- the loop's view ---- */
 
+/* Whether libssh does not take output for which the client has a window: new keys are being agreed on. */
+static bool
+is_stuck(const struct channel *ch)
+{
+	return (ch->output.len > 0 || ch->errors.len > 0) && !ch->closed &&
+	    ssh_channel_window_size(ch->ssh) > 0;
+}
+
 void
 channel_want(const struct channel *ch, bool may_send, struct pollfd *pfds)
 {
@@ -247,7 +255,7 @@ channel_want(const struct channel *ch, bool may_send, struct pollfd *pfds)
 		pfds[i] = (struct pollfd){ .fd = -1 };
 	if (ch->state == CHANNEL_UNUSED)
 		return;
-	if (channel_hears_guest(ch) && (may_send || !channel_runs_program(ch)))
+	if (channel_hears_guest(ch) && (!channel_runs_program(ch) || (may_send && !is_stuck(ch))))
 		pfds[0] = (struct pollfd){ .fd = ch->ctl, .events = POLLIN };
 	if (ch->ssh == NULL)
 		return;
@@ -280,11 +288,11 @@ channel_serve(struct channel *ch, const struct pollfd *pfds)
 void
 channel_hear_end(struct channel *ch)
 {
-	bool held = ch->output.len > 0 || ch->errors.len > 0 ||
-	    (ch->stream != NULL && exec_stream_has_output(ch->stream));
+	bool more = ch->stream != NULL && exec_stream_has_output(ch->stream);
 
 	/* What a client has no window for waits for it, and the news does not: as under sshd. */
-	if (ch->end_known && (!held || ch->closed || ssh_channel_window_size(ch->ssh) == 0))
+	if (ch->end_known && !is_stuck(ch) &&
+	    (!more || ch->closed || ssh_channel_window_size(ch->ssh) == 0))
 		channel_read_guest(ch);
 	ch->end_known = false;
 }

@@ -532,6 +532,40 @@ def exchange_answered_late():
     t.close()
 
 
+def processor_seconds(pid):
+    fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def exchange_ended_late():
+    """The client's own. A program writes and ends meanwhile: there is nothing to do until it goes on."""
+    t = connect()
+    c = t.open_session()
+    c.settimeout(60)
+    handlers = t._handler_table
+    pid = worker_pid(t)
+    there = f"/tmp/ended.{os.getpid()}"
+    c.exec_command(f"echo up; until [ -e {there} ]; do sleep 0.05; done; rm {there}; echo late")
+    assert line(c) == b"up\n"
+    came, kept = ignore_exchanges(t)
+    t._send_kex_init()
+    assert came.wait(60)
+    open(there, "w").close()
+    stop = time.time() + 60
+    while os.path.exists(there):
+        assert time.time() < stop
+        time.sleep(0.02)
+    time.sleep(0.5)
+    before = processor_seconds(pid)
+    time.sleep(2)
+    used = processor_seconds(pid) - before
+    assert used < 0.1, f"{used} s of the processor in 2 s"
+    t._handler_table = handlers
+    t._negotiate_keys(kept[0])
+    assert line(c) == b"late\n" and c.recv_exit_status() == 0
+    t.close()
+
+
 def signals():
     t = connect()
     c = t.open_session()
@@ -602,5 +636,5 @@ def nothing():
 CASES = [gssapi, user_change, password, none_again, pipelined_logins, channel_before_login,
          channel_flood, unknown_requests, no_more_sessions, second_program, variables_without_end,
          input_never_read, window_ignored, output_never_read, replies_never_read, replies_never_read_beside_a_program, replies_read_slowly, end_right_behind_the_data,
-         exchange_never_answered, exchange_never_answered_beside_requests, exchange_answered_late, signals, window_change, small_packets, http, giant_packet, nothing]
+         exchange_never_answered, exchange_never_answered_beside_requests, exchange_answered_late, exchange_ended_late, signals, window_change, small_packets, http, giant_packet, nothing]
 {f.__name__: f for f in CASES}[sys.argv[3]]()

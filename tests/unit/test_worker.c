@@ -592,6 +592,7 @@ test_hostile_clients(void **state)
 		{ "end_right_behind_the_data", "exit 0" },
 		{ "window_ignored", "exit 12" },
 		{ "output_never_read", "exit 0" },
+		{ "exchange_ended_late", "exit 0" },
 		{ "signals", "exit 0" },
 		{ "window_change", "exit 0" },
 		{ "small_packets", "exit 0" },
