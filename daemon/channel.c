@@ -19,6 +19,9 @@
 
 #define EOF_MS 100 /* from the streams' end to EOF, while the exit is not known yet */
 
+/* More than a program's two pipes hold, with what is on its way in an engine's stream. */
+#define LAST_OUTPUT_MAX (3 * 1024 * 1024)
+
 /* ---- text and status for the client ---- */
 
 void
@@ -276,6 +279,9 @@ channel_serve(struct channel *ch, const struct pollfd *pfds)
 		return;
 	/* A client that hears of an exit and is cut off then has not lost what the program had written before. */
 	ch->end_known = pfds[0].revents != 0 && channel_runs_program(ch);
+	/* But what others write there later holds up nothing. */
+	if (ch->end_known && ch->end_by == 0)
+		ch->end_by = ch->bytes_out + LAST_OUTPUT_MAX;
 	if (pfds[0].revents != 0 && !ch->end_known)
 		channel_read_guest(ch);
 	if (ch->kind == CHANNEL_ACCEPTED && ch->state == CHANNEL_STARTING && ch->ssh != NULL &&
@@ -288,7 +294,8 @@ channel_serve(struct channel *ch, const struct pollfd *pfds)
 void
 channel_hear_end(struct channel *ch)
 {
-	bool more = ch->stream != NULL && exec_stream_has_output(ch->stream);
+	bool more = ch->stream != NULL && exec_stream_has_output(ch->stream) &&
+	    ch->bytes_out < ch->end_by;
 
 	/* What a client has no window for waits for it, and the news does not: as under sshd. */
 	if (ch->end_known && !is_stuck(ch) &&

@@ -115,6 +115,7 @@ struct channel {
 	bool eof_sent;
 	int64_t eof_at; /* the streams have ended: EOF is sent then, or once the exit is known; 0: not yet */
 	bool end_known; /* in this turn, of a running program: to be heard when its output has been sent */
+	uint64_t end_by; /* with no more than so many bytes_out, since it was known first; 0: it was not */
 	bool exited;
 	bool lost; /* the guest is gone without a word: the streams may be held open for ever */
 	bool errors_first;   /* stdout and stderr take turns */

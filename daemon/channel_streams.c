@@ -274,6 +274,8 @@ send_stream(struct channel *ch, int *fd, struct held *h, bool is_stderr)
 		fd_close(fd);
 		return false;
 	}
+	if ((size_t)n == sizeof(chunk) && ch->bytes_out < ch->end_by)
+		ch->end_known = false; /* there is more */
 	channel_drain(ch);
 	sent = write_as_one(ch, chunk, (uint32_t)n, is_stderr);
 	if (sent < 0)

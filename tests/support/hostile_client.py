@@ -566,6 +566,35 @@ def exchange_ended_late():
     t.close()
 
 
+def had_at_exit(t, c):
+    """How much of its output a client has when it hears of the exit. Nothing is taken from the channel meanwhile."""
+    had = []
+    table = t._channel_handler_table
+
+    def note(channel, m):
+        had.append(len(channel.in_buffer))
+        table[CHANNEL_REQUEST](channel, m)
+
+    t._channel_handler_table = {**table, CHANNEL_REQUEST: note}
+    while not c.status_event.wait(0.1):
+        assert len(c.in_buffer) < 50_000_000, "no exit status"
+    t._channel_handler_table = table
+    return had[0]
+
+
+def exit_after_the_output():
+    """Also when what the program left behind writes on, and that has no end."""
+    t = connect()
+    c = t.open_channel("session", window_size=2**31 - 1)
+    c.exec_command("dd if=/dev/zero bs=1000000 count=1 2>/dev/null; exit 3")
+    had = had_at_exit(t, c)
+    assert (had, c.exit_status) == (1000000, 3), had
+    c = t.open_channel("session", window_size=2**31 - 1)
+    c.exec_command("cat /dev/zero & sleep 0.5; exit 4")
+    assert had_at_exit(t, c) > 0 and c.exit_status == 4
+    t.close()
+
+
 def signals():
     t = connect()
     c = t.open_session()
@@ -636,5 +665,5 @@ def nothing():
 CASES = [gssapi, user_change, password, none_again, pipelined_logins, channel_before_login,
          channel_flood, unknown_requests, no_more_sessions, second_program, variables_without_end,
          input_never_read, window_ignored, output_never_read, replies_never_read, replies_never_read_beside_a_program, replies_read_slowly, end_right_behind_the_data,
-         exchange_never_answered, exchange_never_answered_beside_requests, exchange_answered_late, exchange_ended_late, signals, window_change, small_packets, http, giant_packet, nothing]
+         exchange_never_answered, exchange_never_answered_beside_requests, exchange_answered_late, exchange_ended_late, exit_after_the_output, signals, window_change, small_packets, http, giant_packet, nothing]
 {f.__name__: f for f in CASES}[sys.argv[3]]()

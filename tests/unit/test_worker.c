@@ -548,6 +548,7 @@ test_hostile_reader(void **state)
 		{ "replies_never_read", "exit 0" },
 		{ "replies_never_read_beside_a_program", "exit 0" },
 		{ "replies_read_slowly", "exit 0" },
+		{ "exit_after_the_output", "exit 0" },
 	};
 
 	(void)state;
