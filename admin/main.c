@@ -15,7 +15,7 @@ static const struct command {
 	int (*run)(int argc, char **argv);
 } commands[] = {
 	{ "sessions", "[--json] [--watch]", "who is in, since when, from where", command_sessions },
-	{ "kill", "[--user U] [--rule R] [--message TEXT] [CONNECTION]", "end sessions",
+	{ "kill", "[--json] [--user U] [--rule R] [--message TEXT] [CONNECTION]", "end sessions",
 	    command_kill },
 	{ "status", "[--json]", "the broker, its policy and its engine", command_status },
 	{ "reload", "[--json]", "load the policy again", command_reload },

@@ -283,6 +283,17 @@ command_sessions(int argc, char **argv)
 	}
 }
 
+static int
+print_killed(const json_t *answer, long long killed, long long containers, bool json)
+{
+	if (json)
+		return print_json(answer);
+	printf("%lld ended\n", killed);
+	if (containers > 0)
+		printf("%lld containers of mode user end\n", containers);
+	return EXIT_SUCCESS;
+}
+
 /* False: it is no text to JSON. Without it the request would mean more people. */
 static bool
 add_text(json_t *request, const char *key, const char *text)
@@ -294,8 +305,10 @@ int
 command_kill(int argc, char **argv)
 {
 	static const struct form form = {
-		"curm",
-		"usage: sallyport kill [--user U] [--rule R] [--message TEXT] [CONNECTION] [--config FILE | --socket PATH]\n"
+		"curmj",
+		"usage: sallyport kill [--json] [--user U] [--rule R] [--message TEXT] [CONNECTION]\n"
+		"           [--config FILE | --socket PATH]\n"
+		"  --json         print the broker's answer\n"
 		"  --user U       only logins of this user\n"
 		"  --rule R       only logins that this rule let in\n"
 		"  --message TEXT what the users are told\n" SOCKET_USAGE,
@@ -306,6 +319,7 @@ command_kill(int argc, char **argv)
 	json_t *answer;
 	long long killed;
 	long long containers;
+	int r;
 
 	if (code >= 0)
 		return code;
@@ -325,11 +339,9 @@ command_kill(int argc, char **argv)
 		return EXIT_FAILURE;
 	killed = json_integer_value(json_object_get(answer, "killed"));
 	containers = json_integer_value(json_object_get(answer, "containers"));
+	r = print_killed(answer, killed, containers, o.json);
 	json_decref(answer);
-	printf("%lld ended\n", killed);
-	if (containers > 0)
-		printf("%lld containers of mode user end\n", containers);
-	return killed + containers > 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return killed + containers > 0 ? r : EXIT_FAILURE;
 }
 
 /* A container that outlives its connections. */

@@ -24,7 +24,7 @@ _sallyport()
 	if [ -z "$words" ] && [ "${COMP_WORDS[1]}" != policy ]; then
 		case ${COMP_WORDS[1]} in
 		sessions) words="--config --socket --json --watch --help" ;;
-		kill) words="--config --socket --user --rule --message --help" ;;
+		kill) words="--config --socket --json --user --rule --message --help" ;;
 		status | reload) words="--config --socket --json --help" ;;
 		doctor) words="--socket --json --config --broker --help" ;;
 		esac

@@ -88,6 +88,8 @@ def test_watch_goes_on_until_it_is_stopped(broker):
 
 def test_kill(broker, client):
     assert sallyport_command(broker, "kill", "--user", "nobody").returncode == 1
+    result = sallyport_command(broker, "kill", "--json", "--user", "nobody")
+    assert (result.returncode, json.loads(result.stdout)) == (1, {"killed": 0, "containers": 0})
     result = sallyport_command(broker, "kill", "--user", "dev", "--message", "Time to go.")
     assert (result.returncode, result.stdout) == (0, "1 ended\n")
     assert client.wait(20 * PATIENCE) == 255
@@ -105,7 +107,8 @@ def test_kill_of_what_cannot_be_asked_for(broker, client, option):
 
 def test_kill_by_connection(broker, client):
     mine, = broker.ask("sessions")["sessions"]
-    assert sallyport_command(broker, "kill", mine["connection"]).stdout == "1 ended\n"
+    result = sallyport_command(broker, "kill", "--json", mine["connection"])
+    assert (result.returncode, json.loads(result.stdout)) == (0, {"killed": 1, "containers": 0})
     assert client.wait(20 * PATIENCE) == 255
     wait_for(lambda: not broker.ask("sessions")["sessions"], 10 * PATIENCE, "nobody is in")
 
