@@ -11,7 +11,7 @@ static const char usage[] =
     "usage: sallyport policy COMMAND ...\n"
     "  check FILE...                say what is wrong with policies, and what is hardly meant\n"
     "  explain FILE --user NAME ... say what a policy gives to a login, and why\n"
-    "  test FILE --cases CASES...   compare what a policy says with what is expected\n"
+    "  test FILE --cases CASES ...  compare what a policy says with what is expected\n"
     "  show FILE                    say what profiles have, and where that was set\n"
     "  schema                       print the JSON Schema of a policy\n"
     "  diff OLD NEW                 say what changes for whom\n"

@@ -674,13 +674,51 @@ def test_diff_of_ceilings(tmp_path):
         {"name": "ceilings.per_rule.creates_per_minute", "before": 20, "after": None}] for c in changes)
 
 
+def keys_of(value, ends=()):
+    """Of everything in it, but for what is found below ends."""
+    if isinstance(value, dict):
+        return set(value).union(*(keys_of(v, ends) for k, v in value.items() if k not in ends))
+    return set().union(*(keys_of(v, ends) for v in value)) if isinstance(value, list) else set()
+
+
+def test_what_is_for_programs_is_in_the_manual(tmp_path):
+    """Each key of an answer is where the page tells of that command, or of what a place and a setting is."""
+    with open(f"{TREE}/admin/sallyport.1", encoding="utf-8") as f:
+        page = f.read().partition(".Sh JSON")[2].partition("\n.Sh ")[0]
+    items = {head: text for head, _, text in (item.partition("\n") for item in page.split("\n.It ")[1:])}
+    ceilings = limited(tmp_path, "p.json", CEILINGS)
+    other = limited(tmp_path, "q.json", {**CEILINGS, "per_user": {}})
+    with open(ceilings, encoding="utf-8") as f:
+        policy = json.load(f)
+    policy["profiles"]["tools"]["container"]["mode"] = "connection"
+    policy["profiles"]["tools"]["session"]["forward"] = {
+        "local": ["container:80", "192.0.2.0/24:443"], "remote": ["container:0"]}
+    asked = write(tmp_path, "asked.json", policy)
+    who = ("explain", "--json", asked, "--user", "frank", "--from", "10.0.0.5", "--at", "2026-07-01T10:00Z")
+    example = f"{TREE}/policy/examples/hoster"
+    answers = [("check", "check", "--json", f"{DATA}/bad/key-cut.json"),
+               ("explain", *who, "--request", "shell"),
+               ("explain", *who, "--request", "forward", "--to", "localhost:80"),
+               ("explain", *who, "--request", "forward", "--to", "db:443"),
+               ("explain", *who, "--request", "listen", "--to", "localhost:0"),
+               ("show", "show", "--json", ceilings), ("diff", "diff", "--json", ceilings, other),
+               ("test", "test", "--json", f"{example}.json", "--cases", f"{example}.cases.json")]
+    seen = set()
+    for command, *args in answers:
+        said = keys_of(json.loads(tool(*args).stdout), ends=("create", "value", "before", "after"))
+        told = items[f"Cm policy {command}"] + (items["Em setting"] if "settings" in said else "") + " file line column"
+        assert {key for key in said if not re.search(rf"\b{key}\b", told)} == set(), (command, args)
+        seen |= said
+    assert {"argv", "connect", "lookup", "listen", "settings", "before", "cases", "messages"} <= seen
+
+
 def test_completion():
     script = f"source '{TREE}/admin/completion/sallyport.bash'; compopt() {{ :; }}\n" \
         "try() { COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _sallyport; echo \"${COMPREPLY[*]}\"; }\n" \
         "try sallyport po; try sallyport policy e; try sallyport policy explain f --request s\n" \
-        "try sallyport policy check --s; try sallyport kill --u\n"
+        "try sallyport policy check --s; try sallyport kill --u; try sallyport kill --j\n"
     out = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout
-    assert out.splitlines() == ["policy", "explain", "shell subsystem", "--strict", "--user"]
+    assert out.splitlines() == ["policy", "explain", "shell subsystem", "--strict", "--user", "--json"]
 
 
 def test_replay_of_what_the_worker_refused(tmp_path):
