@@ -65,6 +65,25 @@ open_at(const struct sockaddr_storage *address, socklen_t len)
 	return fd_steal(&fd);
 }
 
+/* What to do about an address that cannot be had; "": nothing that is known here. */
+static const char *
+advice_on(int error)
+{
+	switch (error) {
+	case EADDRINUSE:
+		return "; another program has that port, the host's own sshd has 22 as a rule: stop that one, or "
+		       "name another port in \"listen\"";
+	case EADDRNOTAVAIL:
+		return "; this host does not have that address: name one of its own in \"listen\"";
+	case EAFNOSUPPORT:
+		return "; this kernel does not have such addresses: leave it out of \"listen\"";
+	case EACCES:
+		return "; ports below 1024 take root, or a socket that the service manager passes";
+	default:
+		return "";
+	}
+}
+
 static int
 open_one(const char *text, char *why, size_t cap)
 {
@@ -79,7 +98,8 @@ open_one(const char *text, char *why, size_t cap)
 	}
 	r = open_at(&address, len);
 	if (r < 0)
-		(void)snprintf(why, cap, "cannot listen on %s: %s", text, strerror(-r));
+		(void)snprintf(why, cap, "cannot listen on %s: %s%s", text, strerror(-r),
+		    advice_on(-r));
 	return r;
 }
 

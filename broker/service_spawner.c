@@ -49,8 +49,9 @@ service_start_spawner(const struct service *s, int *ret_fd, int *ret_opener_fd)
 	if (s->options.spawner != NULL) {
 		r = spawner_connect(s->options.spawner, ret_fd);
 		if (r < 0)
-			log_error("cannot reach the spawner at %s: %s", s->options.spawner,
-			    strerror(-r));
+			log_error("cannot reach the spawner at %s: %s; with the packaged units "
+				  "sallyport-spawner.socket listens there, by hand leave -w out",
+			    s->options.spawner, strerror(-r));
 		if (r < 0 || s->config->audit.file == NULL)
 			return r;
 		ret_fd = ret_opener_fd;

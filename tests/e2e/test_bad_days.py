@@ -364,7 +364,8 @@ def test_port_is_taken(fresh_broker):
     r = subprocess.run([PROGRAM, "-c", f"{b.dir}/second.json"], capture_output=True, text=True,
                        timeout=20, check=False)
     assert r.returncode != 0
-    assert str(b.port) in r.stderr and "in use" in r.stderr
+    assert f"cannot listen on 127.0.0.1:{b.port}: Address already in use; another program has that port" in r.stderr
+    assert 'name another port in "listen"' in r.stderr
 
 
 @pytest.mark.parametrize("listen", [[], ["127.0.0.1:1"], None])
