@@ -129,6 +129,19 @@ examine_policy(struct doctor *d)
 	diag_list_clear(&diags);
 }
 
+/* Silence must not be taken for good news. */
+static void
+say_left_out(struct doctor *d)
+{
+	if (d->config == NULL)
+		doctor_say(d, DOCTOR_NOTE, "configuration", "mend the configuration, and ask again",
+		    "policy, files, audit log and engine are not examined: it is the configuration that names "
+		    "them");
+	else if (d->policy == NULL)
+		doctor_say(d, DOCTOR_NOTE, "policy", "mend the policy, and ask again",
+		    "what its profiles need (images, networks, volumes, runtimes, directories) is not examined");
+}
+
 int
 doctor_run(const char *path)
 {
@@ -146,6 +159,7 @@ doctor_run(const char *path)
 		if (other)
 			broker_user_leave();
 	}
+	say_left_out(&d);
 	doctor_kernel(&d);
 	if (c != NULL) {
 		doctor_files(&d);

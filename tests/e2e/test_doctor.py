@@ -105,6 +105,13 @@ def test_broken_files(fresh_broker):
     b.write()
     found = examine(b)
     assert level(found, "configuration") == "error" and "engine.api" not in found
+    assert "engine are not examined" in text(found, "configuration", "note")
+    b.config["listen"] = []
+    b.policy["rulez"] = []
+    b.write()
+    found = examine(b)
+    assert level(found, "policy") == "error" and "policy.image" not in found and "engine.api" in found
+    assert "is not examined" in text(found, "policy", "note")
 
 
 def check(b):
@@ -344,7 +351,8 @@ def test_who_may_not_ask_the_broker(fresh_broker):
     [of_broker] = [f for f in json.loads(r.stdout) if f["check"] == "broker.running"]
     assert of_broker["level"] == "note" and "control.group may" in of_broker["text"], of_broker
     assert "nobody can log in" not in r.stdout
-    [of_file] = [f for f in json.loads(r.stdout) if f["check"] == "configuration"]
+    of_file, left_out = [f for f in json.loads(r.stdout) if f["check"] == "configuration"]
+    assert left_out["level"] == "note" and "are not examined" in left_out["text"]
     assert of_file["text"] == f"{b.dir}/none.json: No such file or directory [E-file]"
     assert "let the file be there" in of_file["advice"]
 
