@@ -28,6 +28,13 @@ complain(const char *path, int error)
 	else if (error == EACCES)
 		(void)fprintf(stderr,
 		    "  root may ask, and the members of control.group in broker.json\n");
+	else if (error == ETIMEDOUT || error == EAGAIN)
+		(void)fprintf(stderr,
+		    "  it is there, and has not answered within %d s; its log may say why\n",
+		    PATIENCE_SECONDS);
+	else if (error == EPROTO)
+		(void)fprintf(stderr,
+		    "  what came is no answer: has it ended, or is it no sallyport-broker? --socket names another socket\n");
 }
 
 /* Connected, or -1 with errno. */
@@ -169,8 +176,10 @@ control_socket_of(const char *file, char *out, size_t cap)
 	bool done;
 
 	if (config == NULL) {
-		(void)fprintf(stderr, "sallyport: cannot read the configuration %s: %s\n", file,
-		    log_escape(safe, sizeof(safe), error.text, strlen(error.text)));
+		(void)fprintf(stderr,
+		    "sallyport: cannot read the configuration %s: %s\n"
+		    "  sallyport-broker -t -c FILE says more; --socket names the socket itself\n",
+		    file, log_escape(safe, sizeof(safe), error.text, strlen(error.text)));
 		return false;
 	}
 	if (socket != NULL)

@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -143,6 +144,7 @@ def test_reload_shows_what_is_wrong(fresh_broker):
     (["policy", "check", "--nonsense"], "sallyport policy check: unrecognized option"),
     (["policy", "chekc"], 'sallyport policy: there is no command "chekc"\nusage:'), (["policy"], "usage:"),
     (["status", "--config", "/nonexistent"], "cannot read the configuration /nonexistent"),
+    (["status", "--config", "/nonexistent"], "sallyport-broker -t -c FILE says more"),
     (["kill", "a", "b"], "one word too many"),
     (["status", "--watch"], "--watch is an option of another command"),
     (["policy", "show"], "sallyport policy show: a policy is missing\nusage:"),
@@ -156,6 +158,28 @@ def test_wrong_usage(args, sentence):
     result = subprocess.run([PROGRAM, *args], capture_output=True, check=False, text=True,
                             timeout=20 * PATIENCE)
     assert result.returncode == 2 and sentence in result.stderr
+
+
+@pytest.mark.parametrize("answer, sentence", [
+    (b"hello\n", "no sallyport-broker?"), (b"", "has it ended"), (None, "is sallyport-broker running?")])
+def test_who_does_not_answer(tmp_path, answer, sentence):
+    """What cannot be done, and what to do: whatever sits at the place of the socket."""
+    path = f"{tmp_path}/control.sock"
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(path)
+        if answer is not None:
+            s.listen()
+        with subprocess.Popen([PROGRAM, "status", "--socket", path], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True) as asking:
+            if answer is not None:
+                c, _ = s.accept()
+                with c, c.makefile("rb") as asked:
+                    assert asked.readline() == b'{"do":"status"}\n'
+                    c.sendall(answer)
+            out, err = asking.communicate(timeout=20 * PATIENCE)
+    assert (asking.returncode, out) == (1, "")
+    assert err.startswith(f"sallyport: cannot ask the broker on {path}: ")
+    assert sentence in err and "--socket names another socket" in err
 
 
 @pytest.mark.parametrize("args", [
