@@ -121,8 +121,11 @@ check(const struct stat *st, const char *path, enum read_file_kind kind, size_t 
 	if ((st->st_mode & (mode_t)kind) != 0)
 		return explain(why, cap, EPERM, path,
 		    "can be read by group or others; a private key must not be: chmod 600");
-	if ((unsigned long long)st->st_size > max)
-		return explain(why, cap, EFBIG, path, "is too large");
+	if ((unsigned long long)st->st_size > max) {
+		(void)snprintf(why, cap, "%s: is too large: %lld bytes, at most %zu are read", path,
+		    (long long)st->st_size, max);
+		return -EFBIG;
+	}
 	return 0;
 }
 
