@@ -94,7 +94,7 @@ enum ipc_refused_kind {
 	IPC_REFUSED_END = 9,
 };
 
-/* Results in IPC_ANS_START and IPC_ANS_FORWARD. */
+/* Results in IPC_ANS_START, IPC_ANS_FORWARD, IPC_ANS_LISTEN and IPC_ANS_ACCEPTED. */
 enum ipc_start_result {
 	IPC_START_OK = 0,      /* descriptors follow */
 	IPC_START_REFUSED = 1, /* policy: the request fails, text says why */
