@@ -6,6 +6,7 @@
  * Here is what the command line chooses between. The service's start is in service_start.c, and what it does
  * from then on in service_run.c.
  */
+#include <errno.h>
 #include <event2/event.h>
 #include <getopt.h>
 #include <signal.h>
@@ -35,6 +36,9 @@ load_config(const char *path)
 
 	diag_print(&diags, stderr);
 	diag_list_clear(&diags);
+	if (r == -ENOENT)
+		(void)fprintf(stderr,
+		    "-c FILE names another configuration; sallyport-broker.json(5) says what is in one\n");
 	return r == 0 ? config : NULL;
 }
 

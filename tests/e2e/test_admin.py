@@ -198,6 +198,7 @@ def test_help(args, option):
     (["--version"], 0, "sallyport-broker ", ""),
     (["extra"], 2, "", 'sallyport-broker: "extra" is one word too many\nusage:'),
     (["-w", "x", "-W"], 2, "", "sallyport-broker: -w and -W exclude each other"),
+    (["-c", "/nonexistent"], 1, "", "/nonexistent: error: No such file or directory [E-file]\n-c FILE names another"),
 ])
 def test_usage_of_the_broker(args, code, out, err):
     r = subprocess.run([BROKER, *args], capture_output=True, check=False, text=True, timeout=20 * PATIENCE)
