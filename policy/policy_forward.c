@@ -92,6 +92,16 @@ widen_wildcard(struct cidr *c)
 		c->bits = 0;
 }
 
+/* How the target would be written; ports: with their colon. NULL: no memory. */
+static const char *
+without_host_bits(struct json_reader *r, const struct cidr *network, const char *ports)
+{
+	char text[CIDR_TEXT_MAX];
+
+	return arena_format(r->arena, network->family == AF_INET6 ? "[%s]%s" : "%s%s",
+	    cidr_format(network, text), ports);
+}
+
 /* One element, two of them for the container. */
 static void
 read_target(struct json_reader *r, const struct json_node *node, const char *text, struct reading *out)
@@ -121,13 +131,14 @@ read_target(struct json_reader *r, const struct json_node *node, const char *tex
 		return;
 	}
 	fault = parse_network(text, len, &t.network);
-	if (fault != 0)
+	if (fault == CIDR_E_HOST_BITS)
+		json_read_diag(r, DIAG_E_ADDRESS, node, JSON_AT_VALUE,
+		    json_read_did_you_mean(r, without_host_bits(r, &t.network, colon)),
+		    "the network of forward target \"%s\" has bits beyond its prefix", text);
+	else if (fault != 0)
 		json_read_diag(r, DIAG_E_ADDRESS, node, JSON_AT_VALUE,
 		    "names have no place here: write \"" CONTAINER "\", an address or a network",
-		    fault == CIDR_E_HOST_BITS
-			? "the network of forward target \"%s\" has bits beyond its prefix"
-			: "forward target \"%s\" is neither the container nor an address",
-		    text);
+		    "forward target \"%s\" is neither the container nor an address", text);
 	else {
 		if (out->listening)
 			widen_wildcard(&t.network);
