@@ -13,7 +13,9 @@
 #include "replay.h"
 #include "times.h"
 
-static const char usage[] = "usage: sallyport policy diff [--json] [--replay AUDIT] OLD NEW\n";
+static const char usage[] =
+    "usage: sallyport policy diff [--json] [--replay AUDIT] OLD NEW\n"
+    "  --replay  ask both about the logins and requests of an audit log, \"-\" for the standard input\n";
 
 #define CHANGES_MAX 1024 /* of different kinds; nobody reads more */
 
