@@ -348,6 +348,16 @@ parse_take(const char *name, char *bytes, size_t len, struct json_text **ret, st
 	return 0;
 }
 
+/* What to do about a file that was not read with this error; NULL: its reason says enough. */
+static const char *
+advice_on(int error)
+{
+	if (error == EACCES)
+		return "let that user read it, by chgrp and chmod 640 or by chmod 644, and enter its "
+		       "directories";
+	return error == EFBIG ? "a policy may be a directory of files" : NULL;
+}
+
 int
 json_text_load(const char *path, struct json_text **ret, struct diag_list *diags)
 {
@@ -361,12 +371,8 @@ json_text_load(const char *path, struct json_text **ret, struct diag_list *diags
 		size_t n = strlen(path);
 		bool named = strncmp(why, path, n) == 0 && strncmp(why + n, ": ", 2) == 0;
 
-		diag_add(diags, DIAG_E_FILE, path, 0, 0, 0, NULL,
-		    r == -EACCES
-			? "let that user read it, by chgrp and chmod 640 or by chmod 644, and enter its "
-			  "directories"
-			: NULL,
-		    "%s", named ? why + n + 2 : why);
+		diag_add(diags, DIAG_E_FILE, path, 0, 0, 0, NULL, advice_on(-r), "%s",
+		    named ? why + n + 2 : why);
 		return r;
 	}
 	return parse_take(path, bytes, len, ret, diags);

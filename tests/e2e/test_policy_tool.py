@@ -81,6 +81,9 @@ def test_check_exit_codes(tmp_path):
     r = tool("check", f"{DATA}/bad/key-cut.json")
     assert r.returncode == 1 and r.stdout.endswith("\n1 error, 0 warnings\n")
     assert tool("check", f"{tmp_path}/none.json").returncode == 2
+    r = tool("check", write(tmp_path, "large.json", " " * ((4 << 20) + 1)))
+    assert r.returncode == 2 and "is too large: 4194305 bytes, at most 4194304 are read" in r.stdout
+    assert "help: a policy may be a directory of files" in r.stdout
     assert tool("check").returncode == 2
     assert tool("check", "--nonsense", f"{DATA}/lint/nothing.json").returncode == 2
     assert tool("chekc").returncode == 2
