@@ -289,6 +289,9 @@ print_killed(const json_t *answer, long long killed, long long containers, bool 
 	if (json)
 		return print_json(answer);
 	printf("%lld ended\n", killed);
+	if (killed + containers == 0)
+		(void)fprintf(stderr,
+		    "sallyport kill: nobody matches all of this; sallyport sessions lists who is in\n");
 	if (containers > 0)
 		printf("%lld containers of mode user end\n", containers);
 	return EXIT_SUCCESS;

@@ -88,7 +88,8 @@ def test_watch_goes_on_until_it_is_stopped(broker):
 
 
 def test_kill(broker, client):
-    assert sallyport_command(broker, "kill", "--user", "nobody").returncode == 1
+    result = sallyport_command(broker, "kill", "--user", "nobody")
+    assert (result.returncode, result.stdout) == (1, "0 ended\n") and "sallyport sessions lists" in result.stderr
     result = sallyport_command(broker, "kill", "--json", "--user", "nobody")
     assert (result.returncode, json.loads(result.stdout)) == (1, {"killed": 0, "containers": 0})
     result = sallyport_command(broker, "kill", "--user", "dev", "--message", "Time to go.")
