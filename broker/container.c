@@ -211,9 +211,12 @@ on_launched(void *arg, const struct engine_result *result)
 		char text[IPC_TEXT_MAX];
 
 		c->broker->counters.containers_failed++;
-		log_error("connection=%s container=%s image=%s failed to start: %s: %s",
+		log_error("connection=%s container=%s image=%s failed to start: %s: %s%s",
 		    c->connection, c->name, container_image(c), engine_error_name(result->error),
-		    result->sentence);
+		    result->sentence,
+		    result->error == ENGINE_E_NO_IMAGE
+			? "; images are never pulled: pull or load it on the engine's host"
+			: "");
 		describe_failure(c, result, text, sizeof(text));
 		container_fail(c, text);
 		return;

@@ -52,7 +52,8 @@ def fails(target, words, user=None, seconds=20):
 def test_image_is_missing(broker):
     since = broker.log_size()
     fails(broker.target, MISSING_IMAGE.encode(), user="lost")
-    assert MISSING_IMAGE in broker.log(since)
+    [line] = [one for one in broker.log(since).splitlines() if " failed to start: " in one]
+    assert MISSING_IMAGE in line and "images are never pulled: pull or load it on the engine's host" in line
 
 
 @pytest.mark.data_path
