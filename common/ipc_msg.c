@@ -91,7 +91,7 @@ ipc_get_hello(struct wire_reader *r, struct ipc_hello *ret)
 	ret->keepalive_seconds = wire_get_u32(r);
 	ret->keepalive_count = wire_get_u32(r);
 	ret->rekey_mib = wire_get_u32(r);
-	ret->banner = get_text(r, IPC_RECORD_MAX);
+	ret->banner = get_text(r, IPC_TEXT_MAX);
 	ret->n_host_keys = get_count(r, IPC_HOST_KEYS_MAX);
 	for (uint32_t i = 0; i < ret->n_host_keys; i++)
 		ret->host_keys[i] = get_bounded(r, IPC_BLOB_MAX);

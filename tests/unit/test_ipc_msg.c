@@ -525,6 +525,36 @@ test_forward_bounds(void **state)
 }
 
 static void
+test_hello_bounds(void **state)
+{
+	static char text[IPC_BLOB_MAX + 1];
+	const struct {
+		size_t banner, blob;
+		int outcome;
+	} cases[] = {
+		{ IPC_TEXT_MAX, IPC_BLOB_MAX, 0 },
+		{ IPC_TEXT_MAX + 1, 1, WIRE_E_MALFORMED },
+		{ 0, IPC_BLOB_MAX + 1, WIRE_E_MALFORMED },
+	};
+
+	(void)state;
+	memset(text, 't', sizeof(text));
+	for (size_t i = 0; i < SP_ARRAY_LEN(cases); i++) {
+		struct ipc_hello m = { .version = 1, .n_host_keys = 1 };
+		struct ipc_hello out;
+		struct wire_writer w;
+		struct wire_reader r;
+
+		m.banner = (struct wire_span){ (const uint8_t *)text, cases[i].banner };
+		m.host_keys[0] = (struct wire_span){ (const uint8_t *)text, cases[i].blob };
+		wire_writer_init(&w, record, sizeof(record));
+		ipc_put_hello(&w, &m);
+		wire_reader_init(&r, record + 1, w.len - 1);
+		assert_int_equal(ipc_get_hello(&r, &out), cases[i].outcome);
+	}
+}
+
+static void
 test_refused_bounds(void **state)
 {
 	static char detail[IPC_DETAIL_MAX + 1];
@@ -603,6 +633,7 @@ main(void)
 		cmocka_unit_test(test_forward_bounds),
 		cmocka_unit_test(test_listen_bounds),
 		cmocka_unit_test(test_display_bounds),
+		cmocka_unit_test(test_hello_bounds),
 		cmocka_unit_test(test_refused_bounds),
 		cmocka_unit_test(test_env_total_is_bounded),
 		cmocka_unit_test(test_random_bytes),
