@@ -516,9 +516,10 @@ worker_pool_exited_unready(struct worker_pool *pool, int status)
 static void
 tell_broken(struct worker_pool *pool)
 {
-	char text[sizeof(pool->why) + 64];
+	char text[sizeof(pool->why) + 96];
 
-	(void)snprintf(text, sizeof(text), "no worker came up: %s",
+	(void)snprintf(text, sizeof(text),
+	    "no worker came up: %s; sallyport doctor says what is wrong with this host",
 	    pool->why[0] != '\0' ? pool->why : "it was ended");
 	pool->draining = true; /* the others that fail have no other end to tell */
 	pool->events.broken(pool->events.arg, text);

@@ -162,6 +162,7 @@ def test_worker_program(b, program, words):
     assert r.returncode != 0
     [line] = [line for line in r.stderr.splitlines() if "cannot go on" in line]
     assert "error: cannot go on: no worker came up: " in line and words in line, r.stderr
+    assert line.endswith("; sallyport doctor says what is wrong with this host"), line
 
 
 def test_no_socket(b):
