@@ -86,7 +86,7 @@ static struct {
 		unsigned first; /* in replies_list, modulo */
 		unsigned n;
 		unsigned withheld;
-		unsigned reads; /* of libssh that may belong to the last request yet */
+		unsigned reads; /* of libssh until it has the last request, and tells of it */
 		bool lost;
 	} replies; /* to global requests, that have not left */
 } hooks = { .sessions_last = UINT64_MAX };
@@ -96,7 +96,7 @@ static uint8_t modes_list[HOOKS_MODES_MAX][TTY_MODES_MAX];
 /* In the order of the requests: the type of a reply that is withheld, or that it is not known yet. */
 static uint8_t replies_list[HOOKS_REPLIES_MAX];
 #define AWAITED     0
-#define REPLY_READS 3 /* of libssh at most from its flag on: a length, a text, a number */
+#define REPLY_READS 3 /* of one that it tells of, from its flag on: a length, a text, a number */
 
 /* Before main(): EVP_DigestUpdate may be called by a library's own constructor. */
 __attribute__((__constructor__)) static void
@@ -433,8 +433,8 @@ ssh_buffer_get_data(ssh_buffer buffer, void *data, uint32_t len)
 	n = real_get_data(buffer, data, len);
 	if (hooks.sign == NULL)
 		return n;
-	if (add_data == add_libssh_reply && hooks.replies.reads-- == 0)
-		add_data = real_add_data; /* another packet's: this one is for us to reply to */
+	if (n == len && add_data == add_libssh_reply && --hooks.replies.reads == 0)
+		add_data = real_add_data; /* all of it was there: this one is for us to reply to */
 	if (n != len) {
 		hooks.packet.read = NOTHING; /* the message breaks off */
 		return n;
