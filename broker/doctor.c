@@ -57,13 +57,13 @@ advice_of(const struct diag *one)
 	      "the broker's user to write; or name another";
 }
 
-/* What the reader of a file has to say, each with its place, if it has one. */
 bool
 doctor_is_template(const char *name)
 {
 	return strstr(name, "${") != NULL;
 }
 
+/* What the reader of a file has to say, each with its place, if it has one. */
 static void
 say_diags(struct doctor *d, const char *check, const struct diag_list *diags)
 {

@@ -547,8 +547,8 @@ peer_exchanged(struct peer *p)
 /*
  * Answers carry descriptors, which lie in the pair until they are read, and the kernel counts those that are on
  * their way for all of this user's processes together (RLIMIT_NOFILE in getrlimit(2)): who reads none would use up
- * everybody's. An honest worker has at most one answer for each of its channels to read, and of listeners one for the
- * agent's and one more: it does not hear its client meanwhile.
+ * everybody's. An honest worker has at most one answer for each of its channels to read, one for a listener, as it asks for
+ * one at a time, and a notice.
  */
 static void
 bound_unread(struct peer *p)
