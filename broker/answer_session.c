@@ -128,6 +128,8 @@ session_ordered(struct peer *p, uint32_t number, bool pty, const char *text,
 	struct peer_channel *channel = &p->channels[number];
 
 	channel->state = CHANNEL_RUNNING;
+	if (channel->container != NULL && channel->container == p->container)
+		p->container_used = true;
 	(void)send_answer(p, number, IPC_START_OK, pty, text, streams);
 	fd_close_all(streams->fds, streams->n);
 	/* What the request's spans point to, when it was kept. */
@@ -462,6 +464,8 @@ may_begin_again(const struct peer *p, const struct container *c)
 {
 	bool waited = false;
 
+	if (c == p->container && p->container_used)
+		return false;
 	for (uint32_t i = 0; i < IPC_CHANNEL_MAX; i++) {
 		const struct peer_channel *channel = &p->channels[i];
 

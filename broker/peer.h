@@ -145,6 +145,7 @@ struct peer {
 	struct ceiling_hold *place; /* of this login among those that the ceilings allow */
 	struct activity activity;   /* by the worker's own word */
 	struct container *container; /* mode "connection": shared; mode "session": the next channel's */
+	bool container_used; /* something has begun in it: another one would not be the same */
 	struct peer_channel channels[IPC_CHANNEL_MAX];
 	unsigned n_channels;  /* that are not free, without listeners */
 	unsigned n_listeners; /* the others: IPC_LISTENERS_MAX at most */

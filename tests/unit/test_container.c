@@ -344,6 +344,26 @@ test_another_one(void **state)
 	scene_end(&scene);
 }
 
+/* Nor where something has run before, and has left something there perhaps. */
+static void
+test_another_one_is_not_taken_for_the_same(void **state)
+{
+	struct scene_worker *w;
+
+	(void)state;
+	scene_begin(&scene);
+	w = order_afar();
+	assert_true(scene_ordered(&scene, 0));
+	assert_int_equal(w->started_programs, 1);
+	scene_send(&scene, w, buf, scene_put_close(0, buf, sizeof(buf)));
+	scene_send(&scene, w, buf, scene_put_start(1, false, false, "id", buf, sizeof(buf)));
+	assert_int_equal(w->channels[1].starts, 1);
+	assert_true(scene_path_ended(&scene, 0));
+	assert_int_equal(w->channels[1].starts, 0);
+	assert_int_equal(scene.launches, 1);
+	scene_end(&scene);
+}
+
 static void
 test_another_one_once(void **state)
 {
@@ -401,6 +421,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_engine_is_asked_anew),
 		cmocka_unit_test(test_another_one),
+		cmocka_unit_test(test_another_one_is_not_taken_for_the_same),
 		cmocka_unit_test(test_another_one_once),
 		cmocka_unit_test(test_another_one_is_a_new_one),
 		cmocka_unit_test(test_empty_waits_for_a_login),
