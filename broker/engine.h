@@ -53,9 +53,9 @@ struct engine_call;
 enum engine_error {
 	ENGINE_OK = 0,
 	ENGINE_E_UNREACHABLE, /* no connection, or it ended before the answer was complete */
-	ENGINE_E_TIMEOUT,     /* no answer in time, or too long in the queue of starts */
+	ENGINE_E_TIMEOUT,     /* no answer in time */
 	ENGINE_E_UNHEALTHY,   /* not even asked: the engine failed its last probe or start */
-	ENGINE_E_BUSY,        /* too many calls are waiting already */
+	ENGINE_E_BUSY,        /* too many calls are waiting already, or this one for too long */
 	ENGINE_E_VERSION,     /* the engine is too old for us, or a Podman that cannot be used */
 	ENGINE_E_NO_IMAGE,    /* create: the image is not there (nothing is ever pulled) */
 	ENGINE_E_NOT_FOUND,   /* 404 otherwise */

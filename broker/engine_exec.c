@@ -134,7 +134,9 @@ on_impatient(evutil_socket_t fd, short what, void *arg)
 		engine_kick(x->call.engine);
 		return;
 	}
-	end_with(x, ENGINE_E_TIMEOUT, "too long in the queue of programs");
+	/* Starts of containers are not even queued then. */
+	end_with(x, x->call.engine->health == ENGINE_UNHEALTHY ? ENGINE_E_UNHEALTHY : ENGINE_E_BUSY,
+	    "too long in the queue of programs");
 }
 
 static void

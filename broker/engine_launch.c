@@ -256,7 +256,7 @@ on_impatient(evutil_socket_t fd, short what, void *arg)
 		engine_kick(l->call.engine);
 		return;
 	}
-	end_with(l, ENGINE_E_TIMEOUT, "waited too long for other containers to start");
+	end_with(l, ENGINE_E_BUSY, "waited too long for other containers to start");
 }
 
 static void

@@ -1045,9 +1045,32 @@ execs_wait_so_long(void **state)
 	for (unsigned i = 0; i < EXECS_AT_A_TIME; i++)
 		engine_cancel(calls[i]); /* while they are being made: they keep their places */
 	finish(&o);
-	assert_int_equal(o.error, ENGINE_E_TIMEOUT);
+	/* It is not away. */
+	assert_int_equal(o.error, ENGINE_E_BUSY);
 	assert_string_equal(o.sentence, "too long in the queue of programs");
 	assert_int_equal(fake_seen(f->fake, "POST", "/exec"), EXECS_AT_A_TIME);
+	tear_down(f);
+}
+
+/* Of one that is known not to answer they are told that. */
+static void
+execs_wait_for_an_engine_that_is_away(void **state)
+{
+	static const struct fake_rule rules[] = { PING, { .path = "/networks", .act = FAKE_HANG },
+		{ .path = "*/exec", .act = FAKE_HANG } };
+	static const struct engine_options quick = { .max_starts = 1,
+		.start_timeout_ms = 100,
+		.probe_timeout_ms = 50 };
+	struct fixture *f = set_up(rules, SP_ARRAY_LEN(rules), &quick);
+	struct outcome o = { .f = f };
+
+	(void)state;
+	RUN_UNTIL(f, f->health == ENGINE_UNHEALTHY);
+	for (unsigned i = 0; i < EXECS_AT_A_TIME; i++)
+		assert_int_equal(engine_exec_create(f->engine, ID, &exec_spec, never, NULL, NULL), 0);
+	assert_int_equal(engine_exec_create(f->engine, ID, &exec_spec, on_done, &o, NULL), 0);
+	finish(&o);
+	assert_int_equal(o.error, ENGINE_E_UNHEALTHY);
 	tear_down(f);
 }
 
@@ -1161,7 +1184,7 @@ the_queue_has_a_ceiling_and_a_deadline(void **state)
 	finish(&o[0]);
 	assert_int_equal(o[0].error, ENGINE_OK);
 	finish(&o[2]);
-	assert_int_equal(o[2].error, ENGINE_E_TIMEOUT);
+	assert_int_equal(o[2].error, ENGINE_E_BUSY);
 	assert_non_null(strstr(o[2].sentence, "waited"));
 	finish(&o[1]);
 	assert_int_equal(o[1].error, ENGINE_OK);
@@ -1404,6 +1427,7 @@ main(void)
 		cmocka_unit_test(execs_are_bounded),
 		cmocka_unit_test(execs_wait_behind_each_other),
 		cmocka_unit_test(execs_wait_so_long),
+		cmocka_unit_test(execs_wait_for_an_engine_that_is_away),
 		cmocka_unit_test(execs_that_take_long_hold_nobody_up),
 		cmocka_unit_test(execs_for_nobody_are_started),
 		cmocka_unit_test(one_that_hangs_holds_nobody_up),
