@@ -106,7 +106,8 @@ container_plan_make(struct container_plan *ret, const struct policy_profile *p,
 			.pids = p->pids,
 			.nofile = p->nofile,
 			.stop_timeout = ENGINE_STOP_SECONDS,
-			.owner = names->user,
+			/* Each pool has turns of its own. */
+			.owner = names->user[0] != '\0' ? names->user : p->name,
 		},
 	};
 	for (size_t i = 0; i < n_labels; i++)

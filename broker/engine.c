@@ -113,10 +113,10 @@ engine_new(struct event_base *base, const struct engine_options *options, struct
 	TAILQ_INIT(&e->waiting);
 	TAILQ_INIT(&e->flushing);
 	TAILQ_INIT(&e->sent);
-	engine_turns_init(&e->queued);
+	engine_turns_init(&e->queued, e->options.max_starts);
 	TAILQ_INIT(&e->refused);
 	TAILQ_INIT(&e->starting);
-	engine_turns_init(&e->execs_queued);
+	engine_turns_init(&e->execs_queued, ENGINE_EXECS_AT_A_TIME * e->options.max_starts);
 	TAILQ_INIT(&e->execs_refused);
 	TAILQ_INIT(&e->execs);
 	TAILQ_INIT(&e->discards);
@@ -175,6 +175,8 @@ engine_counts(const struct engine *e)
 		.calls = engine_under_way(e),
 		.queued = e->queued.n,
 		.starting = e->n_starting,
+		.in_turn = e->n_starting - e->queued.n_slow,
+		.wanted = engine_turns_next(&e->queued) != NULL,
 		.discarding = e->n_discards,
 		.absent = engine_discards_absent(e),
 		.retried = engine_discards_retried(e),

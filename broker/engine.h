@@ -129,8 +129,9 @@ struct engine *engine_free(struct engine *e);
 
 /*
  * Create, read back and compare, start, read the pid: the whole way to a running container. Waits its
- * turn when max_starts are in flight, in rounds of the owners and in each first come first served, but does not wait for those that take longer than
- * turn_ms: what makes one hang (an image can) holds nobody else up, as long as no more than 8 * max_starts do. When it fails or is cancelled on the
+ * turn when max_starts are in flight, in rounds of the owners and in each first come first served, but does not wait for
+ * those that take longer than turn_ms: what makes one hang (an image can) holds up nobody but its owner, who has turns as
+ * long as fewer than max_starts of theirs do, and from 8 * max_starts on everybody. When it fails or is cancelled on the
  * way, the container is removed, as with engine_discard(). spec is copied.
  */
 SP_MUST_CHECK int engine_launch(struct engine *e, const struct engine_container_spec *spec,
@@ -158,15 +159,17 @@ SP_MUST_CHECK int engine_list(struct engine *e, const char *label, const char *v
     engine_done_fn *done, void *arg, struct engine_call **ret_call);
 /*
  * One more process in a container that runs. Four for each of max_starts are made or started at a time; those that are
- * still to be made wait their turn, in rounds of the owners, for start_timeout_ms at most. Made, its id is the result's;
- * started, the result has the stream of its three standard streams, framed as the API says. A process whose start is
- * cancelled reads the end of its stream; one that was made for nobody is started for that.
+ * still to be made wait their turn, in rounds of the owners, for start_timeout_ms at most. One that takes longer than
+ * exec_turn_ms is not counted any more; its owner has turns as long as fewer of theirs are like that than are made or
+ * started at a time, and eight times as many hold up everybody. Made, its id is the result's; started, the result has the
+ * stream of its three standard streams, framed as the API says. A process whose start is cancelled reads the end of its
+ * stream; one that was made for nobody is started for that.
  */
 SP_MUST_CHECK int engine_exec_create(struct engine *e, const char *id,
     const struct engine_exec_spec *spec, engine_done_fn *done, void *arg,
     struct engine_call **ret_call);
-SP_MUST_CHECK int engine_exec_start(struct engine *e, const char *exec_id, engine_done_fn *done,
-    void *arg, struct engine_call **ret_call);
+SP_MUST_CHECK int engine_exec_start(struct engine *e, const char *exec_id, const char *owner,
+    engine_done_fn *done, void *arg, struct engine_call **ret_call);
 /* Whether the image is there: ENGINE_OK or ENGINE_E_NO_IMAGE. */
 SP_MUST_CHECK int engine_image_inspect(struct engine *e, const char *image, engine_done_fn *done,
     void *arg, struct engine_call **ret_call);
@@ -197,6 +200,8 @@ struct engine_counts {
 	unsigned calls;      /* everything under way but waits for the ends of containers */
 	unsigned queued;     /* launches waiting */
 	unsigned starting;   /* launches in flight */
+	unsigned in_turn;    /* of these: that hold up others */
+	bool wanted;         /* one waits that may have a turn */
 	unsigned discarding; /* containers to be removed */
 	unsigned absent; /* of these: not there so far; a create that was given up may still bring them */
 	unsigned retried; /* of these: the engine has not removed them so far, and is not asked just now */

@@ -16,17 +16,14 @@
 #include "engine_priv.h"
 #include "engine_request.h"
 
-#define AT_A_TIME \
-	4 /* for each container that may start at a time: an exec is made, and then it is started */
 #define PATH_CAP (ENGINE_ID_LEN + 64)
 
 /* The making of one, or its start. */
 struct engine_exec_call {
 	struct engine_call call;       /* first */
-	struct engine_turn turn;       /* while queued */
+	struct engine_turn turn;       /* while queued, and when its turn is over */
 	struct engine_exec_list *list; /* else */
 	TAILQ_ENTRY(engine_exec_call) link;
-	bool slow; /* begun for longer than its turn */
 	char *owner;
 	char path[PATH_CAP];
 	char *body;
@@ -52,9 +49,7 @@ move_to(struct engine_exec_call *x, struct engine_exec_list *list)
 	if (x->list != NULL) {
 		TAILQ_REMOVE(x->list, x, link);
 		--*counter(e, x->list);
-		e->n_slow_execs -= x->slow;
 	}
-	x->slow = false;
 	x->list = list;
 	if (list != NULL) {
 		TAILQ_INSERT_TAIL(list, x, link);
@@ -87,7 +82,7 @@ on_answered(void *arg, const struct engine_result *result)
 	if (x->done != NULL)
 		x->done(x->arg, result);
 	else if (made_for_nobody)
-		(void)!engine_exec_start(e, result->id, NULL, NULL, NULL);
+		(void)!engine_exec_start(e, result->id, x->owner, NULL, NULL, NULL);
 	exec_free(x);
 	engine_kick(e);
 }
@@ -129,8 +124,7 @@ on_impatient(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (x->list == &x->call.engine->execs) {
-		x->slow = true;
-		x->call.engine->n_slow_execs++;
+		engine_turns_linger(&x->call.engine->execs_queued, &x->turn, x->owner);
 		engine_kick(x->call.engine);
 		return;
 	}
@@ -155,9 +149,10 @@ refuse_all(struct engine *e)
 static bool
 has_room(const struct engine *e)
 {
-	unsigned most = AT_A_TIME * e->options.max_starts;
+	unsigned most = ENGINE_EXECS_AT_A_TIME * e->options.max_starts;
 
-	return e->n_execs - e->n_slow_execs < most && e->n_slow_execs < ENGINE_SLOW_MOST * most;
+	return e->n_execs - e->execs_queued.n_slow < most &&
+	    e->execs_queued.n_slow < ENGINE_SLOW_MOST * most;
 }
 
 void
@@ -208,7 +203,7 @@ cancel_exec(struct engine_call *call)
 
 /*
  * A start goes before those that are still to be made: what is made and not started costs the engine, too. Of these
- * nobody goes before who waits: a place may be free, and its turn be due. owner: of one that may have to wait.
+ * nobody goes before who waits: a place may be free, and its turn be due.
  */
 static int
 begin(struct engine *e, const struct engine_op *op, const char *path, const char *body,
@@ -233,7 +228,8 @@ begin(struct engine *e, const struct engine_op *op, const char *path, const char
 	x->patience = evtimer_new(e->base, on_impatient, x);
 	if (x->body == NULL || x->owner == NULL || x->patience == NULL)
 		r = -ENOMEM;
-	else if (op == &engine_op_stream || (has_room(e) && e->execs_queued.n == 0))
+	else if (op == &engine_op_stream ||
+	    (has_room(e) && e->execs_queued.n == 0 && engine_turns_may(&e->execs_queued, x->owner)))
 		r = submit(x);
 	else
 		r = enqueue(x);
@@ -266,15 +262,15 @@ engine_exec_create(struct engine *e, const char *id, const struct engine_exec_sp
 }
 
 int
-engine_exec_start(struct engine *e, const char *exec_id, engine_done_fn *done, void *arg,
-    struct engine_call **ret_call)
+engine_exec_start(struct engine *e, const char *exec_id, const char *owner, engine_done_fn *done,
+    void *arg, struct engine_call **ret_call)
 {
 	char path[PATH_CAP];
 
 	if (!engine_id_valid(exec_id))
 		return -EINVAL;
 	(void)snprintf(path, sizeof(path), "/exec/%s/start", exec_id);
-	return begin(e, &engine_op_stream, path, "{\"Detach\":false,\"Tty\":false}", NULL, done,
+	return begin(e, &engine_op_stream, path, "{\"Detach\":false,\"Tty\":false}", owner, done,
 	    arg, ret_call);
 }
 
@@ -284,7 +280,7 @@ engine_exec_clear(struct engine *e)
 	struct engine_exec_list *const lists[] = { &e->execs_refused, &e->execs };
 
 	while (e->execs_queued.n > 0)
-		exec_free(engine_turns_next(&e->execs_queued));
+		exec_free(engine_turns_first(&e->execs_queued));
 	for (size_t i = 0; i < SP_ARRAY_LEN(lists); i++)
 		while (!TAILQ_EMPTY(lists[i]))
 			exec_free(TAILQ_FIRST(lists[i]));

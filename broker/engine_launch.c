@@ -18,7 +18,7 @@
 
 struct engine_launch_call {
 	struct engine_call call;         /* first */
-	struct engine_turn turn;         /* while queued */
+	struct engine_turn turn;         /* while queued, and when its turn is over */
 	struct engine_launch_list *list; /* else */
 	TAILQ_ENTRY(engine_launch_call) link;
 	struct engine_container_spec *spec;
@@ -26,7 +26,6 @@ struct engine_launch_call {
 	char warning[256];
 	struct engine_call *step;
 	struct event *patience; /* while queued, then until its turn is over */
-	bool slow;              /* that is so */
 	bool cancelled;         /* in flight without an owner: clean up, say nothing */
 	bool podman;            /* compared by Podman's account */
 	engine_done_fn *done;
@@ -45,8 +44,6 @@ move_to(struct engine_launch_call *l, struct engine_launch_list *list)
 	struct engine *e = l->call.engine;
 
 	engine_turns_leave(&e->queued, &l->turn);
-	e->n_slow -= l->slow;
-	l->slow = false;
 	if (l->list != NULL) {
 		TAILQ_REMOVE(l->list, l, link);
 		--*counter(e, l->list);
@@ -243,6 +240,12 @@ begin(struct engine_launch_call *l)
 		end_stuck(l, r);
 }
 
+static const char *
+owner_of(const struct engine_launch_call *l)
+{
+	return l->spec->owner != NULL ? l->spec->owner : "";
+}
+
 static void
 on_impatient(evutil_socket_t fd, short what, void *arg)
 {
@@ -251,8 +254,7 @@ on_impatient(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (l->list == &l->call.engine->starting) {
-		l->slow = true;
-		l->call.engine->n_slow++;
+		engine_turns_linger(&l->call.engine->queued, &l->turn, owner_of(l));
 		engine_kick(l->call.engine);
 		return;
 	}
@@ -269,7 +271,7 @@ refuse_all(struct engine *e)
 	if (e->health != ENGINE_UNHEALTHY)
 		return;
 	for (unsigned n = e->queued.n; n > 0 && e->queued.n > 0; n--)
-		end_with(engine_turns_next(&e->queued), ENGINE_E_UNHEALTHY,
+		end_with(engine_turns_first(&e->queued), ENGINE_E_UNHEALTHY,
 		    "the engine is not responding: %s", e->reason);
 }
 
@@ -277,16 +279,19 @@ refuse_all(struct engine *e)
 static bool
 has_turn(const struct engine *e)
 {
-	return e->n_starting - e->n_slow < e->options.max_starts &&
-	    e->n_slow < ENGINE_SLOW_MOST * e->options.max_starts;
+	return e->n_starting - e->queued.n_slow < e->options.max_starts &&
+	    e->queued.n_slow < ENGINE_SLOW_MOST * e->options.max_starts;
 }
 
 void
 engine_launch_kick(struct engine *e)
 {
+	struct engine_launch_call *l;
+
 	refuse_all(e);
-	while (e->health != ENGINE_UNHEALTHY && has_turn(e) && e->queued.n > 0)
-		begin(engine_turns_next(&e->queued));
+	while (e->health != ENGINE_UNHEALTHY && has_turn(e) &&
+	    (l = engine_turns_next(&e->queued)) != NULL)
+		begin(l);
 }
 
 void
@@ -295,7 +300,7 @@ engine_launch_clear(struct engine *e)
 	struct engine_launch_list *const lists[] = { &e->refused, &e->starting };
 
 	while (e->queued.n > 0)
-		launch_free(engine_turns_next(&e->queued));
+		launch_free(engine_turns_first(&e->queued));
 	for (size_t i = 0; i < SP_ARRAY_LEN(lists); i++)
 		while (!TAILQ_EMPTY(lists[i]))
 			launch_free(TAILQ_FIRST(lists[i]));
@@ -323,7 +328,7 @@ enqueue(struct engine_launch_call *l)
 	l->patience = evtimer_new(e->base, on_impatient, l);
 	if (l->patience == NULL || evtimer_add(l->patience, &tv) < 0)
 		return -ENOMEM;
-	engine_turns_add(&e->queued, &l->turn, l->spec->owner != NULL ? l->spec->owner : "", l);
+	engine_turns_add(&e->queued, &l->turn, owner_of(l), l);
 	/* Not always this one: who fills the queue keeps nobody else out of it. */
 	if (e->queued.n > e->options.max_queued)
 		move_to(engine_turns_last(&e->queued), &e->refused);

@@ -228,7 +228,8 @@ on_made(void *arg, const struct engine_result *result)
 		refused(o, result);
 		return;
 	}
-	r = engine_exec_start(o->path->broker->engine, result->id, on_stream, o, &o->call);
+	r = engine_exec_start(o->path->broker->engine, result->id, o->waiter->owner, on_stream, o,
+	    &o->call);
 	if (r < 0)
 		conclude(o, r == -EBUSY ? DATA_PATH_E_QUEUE : r, NULL);
 }

@@ -12,8 +12,10 @@
 
 struct event;
 
-/* Of what has had its turn and goes on, for each that has its turn at a time. */
+/* Of what has had its turn and goes on, for each that has its turn at a time, of which one user may have one. */
 #define ENGINE_SLOW_MOST 8
+/* For each container that may start at a time: an exec is made, and then it is started. */
+#define ENGINE_EXECS_AT_A_TIME 4
 
 /* What a handle points to: first member of a request and of a launch. */
 struct engine_call {
@@ -62,14 +64,12 @@ struct engine {
 	struct engine_launch_list refused; /* to fail with ENGINE_E_BUSY */
 	struct engine_launch_list starting;
 	unsigned n_refused, n_starting;
-	unsigned n_slow;    /* of those that are starting: it is the next one's turn */
 	int64_t started_ms; /* when a start was last answered well */
 
 	struct engine_turns execs_queued;      /* by who they are for */
 	struct engine_exec_list execs_refused; /* to fail with ENGINE_E_BUSY */
 	struct engine_exec_list execs;         /* being made or started */
 	unsigned n_execs_refused, n_execs;
-	unsigned n_slow_execs; /* of n_execs: it is the next one's turn */
 
 	struct engine_discard_list discards;
 	struct event *discard_timer;

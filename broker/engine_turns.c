@@ -5,9 +5,11 @@
 #include <string.h>
 
 void
-engine_turns_init(struct engine_turns *turns)
+engine_turns_init(struct engine_turns *turns, unsigned share)
 {
 	TAILQ_INIT(&turns->list);
+	TAILQ_INIT(&turns->slow);
+	turns->share = share;
 }
 
 /*
@@ -25,7 +27,10 @@ engine_turns_add(struct engine_turns *turns, struct engine_turn *turn, const cha
 		if (other->round >= round && strcmp(other->who, who) == 0)
 			round = other->round + 1;
 	}
-	*turn = (struct engine_turn){ .who = who, .call = call, .round = round, .waits = true };
+	*turn = (struct engine_turn){ .who = who,
+		.call = call,
+		.round = round,
+		.state = ENGINE_TURN_WAITS };
 	TAILQ_FOREACH(other, &turns->list, link)
 	{
 		if (other->round > round)
@@ -39,19 +44,57 @@ engine_turns_add(struct engine_turns *turns, struct engine_turn *turn, const cha
 }
 
 void
+engine_turns_linger(struct engine_turns *turns, struct engine_turn *turn, const char *who)
+{
+	engine_turns_leave(turns, turn);
+	*turn = (struct engine_turn){ .who = who, .state = ENGINE_TURN_SLOW };
+	TAILQ_INSERT_TAIL(&turns->slow, turn, link);
+	turns->n_slow++;
+}
+
+void
 engine_turns_leave(struct engine_turns *turns, struct engine_turn *turn)
 {
-	if (!turn->waits)
-		return;
-	if (turn == TAILQ_FIRST(&turns->list))
-		turns->round = turn->round;
-	TAILQ_REMOVE(&turns->list, turn, link);
-	turns->n--;
-	turn->waits = false;
+	if (turn->state == ENGINE_TURN_WAITS) {
+		if (turn == TAILQ_FIRST(&turns->list))
+			turns->round = turn->round;
+		TAILQ_REMOVE(&turns->list, turn, link);
+		turns->n--;
+	} else if (turn->state == ENGINE_TURN_SLOW) {
+		TAILQ_REMOVE(&turns->slow, turn, link);
+		turns->n_slow--;
+	}
+	turn->state = ENGINE_TURN_NONE;
+}
+
+bool
+engine_turns_may(const struct engine_turns *turns, const char *who)
+{
+	const struct engine_turn *other;
+	unsigned n = 0;
+
+	if (turns->n_slow < turns->share)
+		return true;
+	TAILQ_FOREACH(other, &turns->slow, link)
+	n += strcmp(other->who, who) == 0;
+	return n < turns->share;
 }
 
 void *
 engine_turns_next(const struct engine_turns *turns)
+{
+	const struct engine_turn *turn;
+
+	TAILQ_FOREACH(turn, &turns->list, link)
+	{
+		if (engine_turns_may(turns, turn->who))
+			return turn->call;
+	}
+	return NULL;
+}
+
+void *
+engine_turns_first(const struct engine_turns *turns)
 {
 	const struct engine_turn *first = TAILQ_FIRST(&turns->list);
 

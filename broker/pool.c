@@ -198,15 +198,18 @@ add(struct shelf *shelf)
 
 /* ---- filling ---- */
 
-/* What the engine can do besides what logins wait for: half of its starts, and none while one waits. */
+/*
+ * What the engine can do besides what logins wait for: half of its starts, and none while one waits. Starts that hang are
+ * no reason to leave it empty.
+ */
 static bool
 has_room(const struct pool *p)
 {
 	struct engine_counts counts = engine_counts(p->broker->engine);
 	uint32_t starts = p->broker->config->engine.starts;
 
-	return engine_health(p->broker->engine) == ENGINE_HEALTHY && counts.queued == 0 &&
-	    counts.starting < (starts > 1 ? starts / 2 : 1);
+	return engine_health(p->broker->engine) == ENGINE_HEALTHY && !counts.wanted &&
+	    counts.in_turn < (starts > 1 ? starts / 2 : 1);
 }
 
 static unsigned

@@ -139,6 +139,29 @@ def test_engine_fails_a_start(fresh_broker, fake, engine, rule):
     wait_for(lambda: not engine.containers(), 25 * PATIENCE, "nothing is left of the failed one")
 
 
+def test_starts_that_hang_are_their_owners_affair(fresh_broker, fake):
+    """A pool is filled meanwhile, and others come in; who has as many of these as start at a time waits for them."""
+    b = fresh_broker
+    b.config["engine"].update(starts=2, start_timeout="3m")
+    b.policy["profiles"]["busy"]["container"]["pool"] = 1
+    b.start()
+    full = lambda: b.ask("status")["pool"]["ready"] == 1  # noqa: E731
+    wait_for(full, 20 * PATIENCE, "the pool is full")
+    fake.rules([{"method": "POST", "path": "/start$", "action": "hold", "times": 2}])
+    waiting = [b.target.popen("echo in", user="dev") for _ in range(2)]
+    counts = lambda: [b.ask("status")["engine"][n] for n in ("starting", "queued")]  # noqa: E731
+    wait_for(lambda: counts() == [2, 0], 20 * PATIENCE, "two hang")
+    assert b.target.ssh("echo in", user="busy").stdout == b"in\n"
+    wait_for(full, 30 * PATIENCE, "the pool is full again")
+    waiting.append(b.target.popen("echo in", user="dev"))
+    wait_for(lambda: counts() == [2, 1], 20 * PATIENCE, "the next one waits")
+    assert b.target.ssh("echo in", user="nopty").stdout == b"in\n"
+    assert counts() == [2, 1]
+    fake.rules([])
+    for client in waiting:
+        assert client.communicate(timeout=30 * PATIENCE)[0] == b"in\n"
+
+
 @pytest.mark.data_path
 def test_engine_restarts_under_a_session(fresh_broker, engine):
     """Without live-restore the engine ends its containers: the person is told, nothing stays."""

@@ -111,6 +111,23 @@ test_in_steps(void **state)
 	assert_plan(&plan, GUEST "--hold 4294967295 ", "/.sallyport /tmp ");
 }
 
+/* Users have turns, and so have pools. */
+static void
+test_whose_turn_it_is(void **state)
+{
+	struct policy_profile p = profile_of(POLICY_DATA_PATH_DIRECT, POLICY_MODE_CONNECTION);
+	struct container_names of_pool = names;
+	struct container_plan plan;
+
+	(void)state;
+	p.name = "shell";
+	container_plan_make(&plan, &p, &names);
+	assert_string_equal(plan.spec.owner, names.user);
+	of_pool.user = "";
+	container_plan_make(&plan, &p, &of_pool);
+	assert_string_equal(plan.spec.owner, "shell");
+}
+
 /* Not on a way that tenants can change; what is mounted itself stays where it is. */
 static void
 test_working_directory(void **state)
@@ -149,6 +166,7 @@ main(void)
 		cmocka_unit_test(test_direct),
 		cmocka_unit_test(test_engine),
 		cmocka_unit_test(test_in_steps),
+		cmocka_unit_test(test_whose_turn_it_is),
 		cmocka_unit_test(test_working_directory),
 	};
 

@@ -1048,6 +1048,7 @@ execs_wait_so_long(void **state)
 	/* It is not away. */
 	assert_int_equal(o.error, ENGINE_E_BUSY);
 	assert_string_equal(o.sentence, "too long in the queue of programs");
+	await_seen(f, "POST", "/exec", EXECS_AT_A_TIME);
 	assert_int_equal(fake_seen(f->fake, "POST", "/exec"), EXECS_AT_A_TIME);
 	tear_down(f);
 }
@@ -1074,17 +1075,24 @@ execs_wait_for_an_engine_that_is_away(void **state)
 	tear_down(f);
 }
 
-/* Who leaves it no processor time can have a program's begin take as long as they like: that is their own affair. */
+/*
+ * Who leaves it no processor time can have a program's begin take as long as they like: that is their own affair. They
+ * have a bound for it, others have turns meanwhile.
+ */
 static void
 execs_that_take_long_hold_nobody_up(void **state)
 {
 	static const struct fake_rule rules[] = { PING, NETWORKS,
 		{ .path = "*/" ID "/exec", .act = FAKE_HANG },
 		{ .path = "*/exec", .status = 201, .body = "{\"Id\":\"" ID "\"}" } };
-	static const struct engine_options one = { .max_starts = 1, .exec_turn_ms = 200 };
+	static const struct engine_options one = { .max_starts = 1,
+		.exec_turn_ms = 200,
+		.start_timeout_ms = 30000 };
 	struct fixture *f = set_up(rules, SP_ARRAY_LEN(rules), &one);
 	char other_id[] = ID;
+	const struct engine_exec_spec others = { .argv = exec_argv, .owner = "other" };
 	struct outcome slow[EXECS_AT_A_TIME];
+	struct outcome waits = { .f = f };
 	struct outcome o = { .f = f };
 
 	(void)state;
@@ -1095,15 +1103,20 @@ execs_that_take_long_hold_nobody_up(void **state)
 				     NULL),
 		    0);
 	}
-	assert_int_equal(engine_exec_create(f->engine, other_id, &exec_spec, on_done, &o, NULL), 0);
+	assert_int_equal(engine_exec_create(f->engine, other_id, &exec_spec, on_done, &waits, NULL),
+	    0);
+	assert_int_equal(engine_exec_create(f->engine, other_id, &others, on_done, &o, NULL), 0);
 	finish(&o);
 	assert_int_equal(o.error, ENGINE_OK);
 	for (unsigned i = 0; i < SP_ARRAY_LEN(slow); i++)
 		assert_int_equal(slow[i].calls, 0);
+	assert_int_equal(waits.calls, 0);
 	for (unsigned i = 0; i < SP_ARRAY_LEN(slow); i++) {
 		finish(&slow[i]);
 		assert_int_equal(slow[i].error, ENGINE_E_TIMEOUT);
 	}
+	finish(&waits);
+	assert_int_equal(waits.error, ENGINE_OK);
 	assert_int_equal(engine_counts(f->engine).calls, 0);
 	tear_down(f);
 }
@@ -1126,7 +1139,7 @@ execs_for_nobody_are_started(void **state)
 	RUN_UNTIL(f, engine_counts(f->engine).calls == 0);
 	assert_int_equal(engine_exec_create(f->engine, "../x", &exec_spec, never, NULL, NULL),
 	    -EINVAL);
-	assert_int_equal(engine_exec_start(f->engine, "../x", never, NULL, NULL), -EINVAL);
+	assert_int_equal(engine_exec_start(f->engine, "../x", "a", never, NULL, NULL), -EINVAL);
 	tear_down(f);
 }
 
@@ -1141,14 +1154,16 @@ one_that_hangs_holds_nobody_up(void **state)
 		.turn_ms = 300,
 		.start_timeout_ms = 2000 };
 	struct fixture *f = set_up(hanging, SP_ARRAY_LEN(hanging), &one);
+	struct engine_container_spec others = good;
 	struct outcome hung = { .f = f };
 	struct outcome next = { .f = f };
 
 	(void)state;
+	others.owner = "other";
 	assert_int_equal(engine_launch(f->engine, &good, on_done, &hung, NULL), 0);
 	await_seen(f, "POST", "/start", 1);
 	fake_set(f->fake, well, SP_ARRAY_LEN(well));
-	assert_int_equal(engine_launch(f->engine, &good, on_done, &next, NULL), 0);
+	assert_int_equal(engine_launch(f->engine, &others, on_done, &next, NULL), 0);
 	finish(&next);
 	assert_int_equal(next.error, ENGINE_OK);
 	assert_int_equal(hung.calls, 0);

@@ -41,7 +41,7 @@ rounds(void **state)
 	struct engine_turns turns = { 0 };
 
 	(void)state;
-	engine_turns_init(&turns);
+	engine_turns_init(&turns, 1);
 	assert_null(engine_turns_next(&turns));
 	for (size_t i = 0; i < SP_ARRAY_LEN(come_as); i++)
 		come(&turns, &waiters[i], come_as[i]);
@@ -60,7 +60,7 @@ again(void **state)
 	struct engine_turns turns = { 0 };
 
 	(void)state;
-	engine_turns_init(&turns);
+	engine_turns_init(&turns, 1);
 	come(&turns, &b[0], "b1");
 	come(&turns, &b[1], "b2");
 	come(&turns, &b[2], "b3");
@@ -85,7 +85,7 @@ given_up(void **state)
 	struct engine_turns turns = { 0 };
 
 	(void)state;
-	engine_turns_init(&turns);
+	engine_turns_init(&turns, 1);
 	engine_turns_leave(&turns, &a[0].turn);
 	come(&turns, &a[0], "a1");
 	come(&turns, &a[1], "a2");
@@ -100,6 +100,39 @@ given_up(void **state)
 	assert_null(next(&turns));
 }
 
+/* Who has their share of what is slow is passed over, and has lost nothing when it ends. */
+static void
+shares(void **state)
+{
+	struct waiter slow[3] = { 0 }, a = { 0 }, b = { 0 };
+	struct engine_turns turns = { 0 };
+
+	(void)state;
+	engine_turns_init(&turns, 2);
+	come(&turns, &slow[0], "a1");
+	assert_string_equal(next(&turns), "a1");
+	for (size_t i = 0; i < 2; i++) {
+		assert_true(engine_turns_may(&turns, "a"));
+		engine_turns_linger(&turns, &slow[i].turn, "a");
+	}
+	engine_turns_linger(&turns, &slow[2].turn, "b");
+	assert_int_equal(turns.n_slow, 3);
+	assert_false(engine_turns_may(&turns, "a"));
+	assert_true(engine_turns_may(&turns, "b"));
+	come(&turns, &a, "a2");
+	come(&turns, &b, "b1");
+	assert_string_equal(next(&turns), "b1");
+	assert_null(next(&turns));
+	assert_ptr_equal(engine_turns_first(&turns), &a);
+	engine_turns_leave(&turns, &slow[2].turn);
+	assert_null(next(&turns));
+	engine_turns_leave(&turns, &slow[0].turn);
+	engine_turns_leave(&turns, &slow[0].turn);
+	assert_int_equal(turns.n_slow, 1);
+	assert_string_equal(next(&turns), "a2");
+	assert_null(engine_turns_first(&turns));
+}
+
 int
 main(void)
 {
@@ -107,6 +140,7 @@ main(void)
 		cmocka_unit_test(rounds),
 		cmocka_unit_test(again),
 		cmocka_unit_test(given_up),
+		cmocka_unit_test(shares),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
