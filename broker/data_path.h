@@ -33,8 +33,7 @@ struct guest_spawn;
 #define DATA_PATH_E_BUSY  1 /* an order: the container does not take it; it is not waited for */
 #define DATA_PATH_E_LATER 2 /* an order: it is on its way, and the waiter hears what comes of it */
 #define DATA_PATH_E_AWAY  3 /* an order: the engine does not answer */
-#define DATA_PATH_E_QUEUE \
-	4 /* an order: it has a turn of the engine's, and too many wait for theirs */
+#define DATA_PATH_E_QUEUE 4 /* an order: too many wait for their turns at the engine */
 
 enum data_path_life {
 	DATA_PATH_ONCE, /* direct: the container ends with this path, also when the broker is killed */

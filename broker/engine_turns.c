@@ -84,11 +84,16 @@ void *
 engine_turns_next(const struct engine_turns *turns)
 {
 	const struct engine_turn *turn;
+	const char *full = NULL;
 
 	TAILQ_FOREACH(turn, &turns->list, link)
 	{
+		/* Most of a long queue is one user's: what they have is counted once. */
+		if (full != NULL && strcmp(turn->who, full) == 0)
+			continue;
 		if (engine_turns_may(turns, turn->who))
 			return turn->call;
+		full = turn->who;
 	}
 	return NULL;
 }

@@ -104,7 +104,7 @@ given_up(void **state)
 static void
 shares(void **state)
 {
-	struct waiter slow[3] = { 0 }, a = { 0 }, b = { 0 };
+	struct waiter slow[3] = { 0 }, a[2] = { 0 }, b[2] = { 0 };
 	struct engine_turns turns = { 0 };
 
 	(void)state;
@@ -119,17 +119,21 @@ shares(void **state)
 	assert_int_equal(turns.n_slow, 3);
 	assert_false(engine_turns_may(&turns, "a"));
 	assert_true(engine_turns_may(&turns, "b"));
-	come(&turns, &a, "a2");
-	come(&turns, &b, "b1");
+	come(&turns, &a[0], "a2");
+	come(&turns, &a[1], "a3");
+	come(&turns, &b[0], "b1");
+	come(&turns, &b[1], "b2");
 	assert_string_equal(next(&turns), "b1");
+	assert_string_equal(next(&turns), "b2");
 	assert_null(next(&turns));
-	assert_ptr_equal(engine_turns_first(&turns), &a);
+	assert_ptr_equal(engine_turns_first(&turns), &a[0]);
 	engine_turns_leave(&turns, &slow[2].turn);
 	assert_null(next(&turns));
 	engine_turns_leave(&turns, &slow[0].turn);
 	engine_turns_leave(&turns, &slow[0].turn);
 	assert_int_equal(turns.n_slow, 1);
 	assert_string_equal(next(&turns), "a2");
+	assert_string_equal(next(&turns), "a3");
 	assert_null(engine_turns_first(&turns));
 }
 
