@@ -5,7 +5,6 @@
  * connection of a stranger.
  */
 #include <errno.h>
-#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
@@ -15,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "algorithms.h"
 #include "connection.h"
 #include "hooks.h"
 #include "ipc_chan.h"
@@ -116,11 +116,10 @@ prepare(void)
 	if (wire_get_u8(&r) != IPC_HELLO || ipc_get_hello(&r, &hello) != 0 ||
 	    hello.version != IPC_VERSION)
 		return complain("the broker is of another release");
-	/* Sentences for its errors are a seventh of our heap, and nobody is shown them: the log has their numbers. */
-	if (OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS,
-		NULL) != 1 ||
-	    ssh_init() != SSH_OK)
-		return complain("the cryptographic library does not start");
+	if (!algorithms_start(why, sizeof(why)))
+		return complain(why);
+	if (ssh_init() != SSH_OK)
+		return complain("libssh does not start");
 	if (!library_is_supported())
 		return complain("libssh is not a version between 0.10.6 and 0.12");
 	if (!hooks_in_place(why, sizeof(why)))

@@ -7,6 +7,7 @@ target_link_libraries(fake_broker PRIVATE sp_common PkgConfig::fake_crypto)
 
 sp_add_test(NAME test_ssh_signal LABEL unit SIDE daemon SOURCES unit/test_ssh_signal.c
   LIBS sp_daemon)
+sp_add_test(NAME test_algorithms LABEL unit SIDE daemon SOURCES unit/test_algorithms.c LIBS sp_daemon)
 sp_add_test(NAME test_x11_auth LABEL unit SIDE daemon SOURCES unit/test_x11_auth.c LIBS sp_daemon)
 sp_add_test(NAME test_hooks LABEL unit SIDE daemon SOURCES unit/test_hooks.c LIBS sp_daemon)
 sp_add_test(NAME test_client_socket LABEL unit SIDE daemon SOURCES unit/test_client_socket.c LIBS sp_daemon)
