@@ -32,7 +32,9 @@ struct exec_stream;
 #define CHANNEL_INPUT_MAX (2 * 1024 * 1024 + 65536)
 /* More than a packet of a client that keeps to what libssh announces: 35000 bytes, and what goes around them. */
 #define CHANNEL_PACKET 36864
-#define CHANNEL_FDS    4
+/* A key, or a little more: whoever sends no more at once waits for an answer. */
+#define CHANNEL_TYPED_MAX 256
+#define CHANNEL_FDS       4
 
 enum channel_state {
 	CHANNEL_UNUSED,

@@ -87,6 +87,7 @@ channel_on_data(ssh_session session, ssh_channel ssh, void *data, uint32_t len, 
 	if (n <= 0)
 		return 0;
 	ch->left -= (uint32_t)n;
+	ch->connection->typed = n <= CHANNEL_TYPED_MAX;
 	note_data(ch, (size_t)n, 0);
 	return (int)n;
 }

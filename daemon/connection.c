@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,7 @@
 #define FLUSH_MS       2000 /* for the last packets */
 #define CLOSE_RETRY_MS 50
 #define MOMENT_NS      120000
+#define ANSWER_US      100
 #define FLUSH_LOOK_MS  500 /* streams that are flushed have little time */
 #define KEXINIT_COOKIE 16
 #define KEXINIT_LISTS  10 /* RFC 4253 section 7.1 */
@@ -481,11 +483,32 @@ end_late_listener(const struct connection *c)
 }
 
 /*
+ * What is typed into a program that answers at once, as an editor or a shell does, is waited for awake: to be woken up
+ * takes about as long as such an answer. Who is ready to run goes first, the program before all.
+ */
+static int
+wait_for_answer(struct connection *c, struct pollfd *pfds, nfds_t n, int timeout)
+{
+	int64_t begin = clock_now_us();
+	int ready = 0;
+
+	while (c->answers_at_once && ready == 0 && clock_now_us() - begin < ANSWER_US) {
+		(void)sched_yield();
+		ready = client_socket_poll(pfds, n, 0);
+	}
+	if (ready == 0)
+		ready = client_socket_poll(pfds, n, timeout);
+	c->answers_at_once = clock_now_us() - begin < ANSWER_US;
+	c->typed = false;
+	return ready;
+}
+
+/*
  * pfds[0] is the client's. One that sends without a pause is let run ahead for a moment: to wake up for each of its
  * packets would cost more than to take them, and the most to who sends them. All else is served at once.
  */
 static int
-wait_for_events(struct pollfd *pfds, nfds_t n, int timeout)
+wait_for_events(struct connection *c, struct pollfd *pfds, nfds_t n, int timeout)
 {
 	struct timespec moment = { .tv_nsec = MOMENT_NS };
 	short asked = pfds[0].events;
@@ -494,6 +517,8 @@ wait_for_events(struct pollfd *pfds, nfds_t n, int timeout)
 		pfds[0].events &= (short)~POLLIN;
 		(void)ppoll(pfds, n, &moment, NULL);
 		pfds[0].events = asked;
+	} else if (timeout != 0 && c->typed) {
+		return wait_for_answer(c, pfds, n, timeout);
 	}
 	return client_socket_poll(pfds, n, timeout);
 }
@@ -525,7 +550,7 @@ turn(struct connection *c)
 		channel_want(&c->channels[i], !pending && !connection_is_exchanging(c), channels[i]);
 	for (unsigned i = 0; i < n_streams; i++)
 		exec_stream_want(c->streams[i], streams[i]);
-	if (wait_for_events(pfds, 2 + n * CHANNEL_FDS + n_streams * EXEC_STREAM_FDS,
+	if (wait_for_events(c, pfds, 2 + n * CHANNEL_FDS + n_streams * EXEC_STREAM_FDS,
 		next_timeout(c)) < 0)
 		return;
 	limit_cpu(c);

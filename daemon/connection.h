@@ -62,8 +62,10 @@ struct connection {
 	uint64_t taken_bytes;    /* by the client's end when it was heard the last time */
 	int64_t last_heard;      /* ms */
 	int64_t next_keepalive;
-	int64_t next_limit;  /* when limit_cpu() has something to do again */
-	unsigned keepalives; /* unanswered */
+	int64_t next_limit;   /* when limit_cpu() has something to do again */
+	unsigned keepalives;  /* unanswered */
+	bool typed;           /* in this turn a program has got a few bytes */
+	bool answers_at_once; /* the last such ones were answered in less than ANSWER_US */
 	int64_t exchanging_since; /* ms: libssh has not taken output since, for a key exchange; 0: it does */
 
 	bool banner_sent;
