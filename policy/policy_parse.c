@@ -605,6 +605,21 @@ find_ceilings(struct policy_draft *d, const struct json_node *root)
 		policy_find_origins(d, e, &policy_ceilings_table, NULL, &d->policy->ceiling_origins);
 }
 
+/* The two lie side by side, and are given to commands in one line. */
+static bool
+is_file_of_cases(struct json_reader *r, const struct json_node *root)
+{
+	const struct json_node *m = json_node_kind(root) == JSON_KIND_OBJECT
+	    ? json_node_find(root, "sallyport_cases")
+	    : NULL;
+
+	if (m != NULL)
+		json_read_diag(r, DIAG_E_UNKNOWN_KEY, m, JSON_AT_KEY,
+		    "`sallyport policy test POLICY --cases FILE` tries a policy with it",
+		    "this is a file of cases and no policy");
+	return m != NULL;
+}
+
 static int
 read_documents(struct policy_draft *d, struct diag_list *diags, const int64_t *lint)
 {
@@ -620,6 +635,8 @@ read_documents(struct policy_draft *d, struct diag_list *diags, const int64_t *l
 	for (size_t i = 0; i < d->n_texts; i++) {
 		const struct json_node *root = json_text_root(d->texts[i]);
 
+		if (is_file_of_cases(r, root))
+			continue;
 		json_read_object(r, root, policy_table.what, policy_table.fields, policy_table.n, d);
 		policy_check_templates(r, root);
 		find_ceilings(d, root);
