@@ -24,40 +24,26 @@ start(void **state)
 	return -1;
 }
 
+/* Each of these: KIND is MD, CIPHER, MAC or KEYMGMT. */
+#define EXPECT_ALL(KIND, ...)                                                     \
+	do {                                                                      \
+		static const char *const all[] = { __VA_ARGS__ };                 \
+		for (size_t i = 0; i < SP_ARRAY_LEN(all); i++) {                  \
+			EVP_##KIND *one = EVP_##KIND##_fetch(NULL, all[i], NULL); \
+			assert_non_null(one);                                     \
+			EVP_##KIND##_free(one);                                   \
+		}                                                                 \
+	} while (0)
+
 static void
 test_what_is_offered_is_there(void **state)
 {
-	static const char *const digests[] = { "SHA256", "SHA384", "SHA512" };
-	static const char *const ciphers[] = { "ChaCha20", "AES-128-CTR", "AES-192-CTR",
-		"AES-256-CTR", "AES-128-GCM", "AES-256-GCM" };
-	static const char *const macs[] = { "HMAC", "POLY1305" };
-	static const char *const keys[] = { "X25519", "DH", "RSA", "EC", "ED25519" };
-
 	(void)state;
-	for (size_t i = 0; i < SP_ARRAY_LEN(digests); i++) {
-		EVP_MD *md = EVP_MD_fetch(NULL, digests[i], NULL);
-
-		assert_non_null(md);
-		EVP_MD_free(md);
-	}
-	for (size_t i = 0; i < SP_ARRAY_LEN(ciphers); i++) {
-		EVP_CIPHER *cipher = EVP_CIPHER_fetch(NULL, ciphers[i], NULL);
-
-		assert_non_null(cipher);
-		EVP_CIPHER_free(cipher);
-	}
-	for (size_t i = 0; i < SP_ARRAY_LEN(macs); i++) {
-		EVP_MAC *mac = EVP_MAC_fetch(NULL, macs[i], NULL);
-
-		assert_non_null(mac);
-		EVP_MAC_free(mac);
-	}
-	for (size_t i = 0; i < SP_ARRAY_LEN(keys); i++) {
-		EVP_KEYMGMT *key = EVP_KEYMGMT_fetch(NULL, keys[i], NULL);
-
-		assert_non_null(key);
-		EVP_KEYMGMT_free(key);
-	}
+	EXPECT_ALL(MD, "SHA256", "SHA384", "SHA512");
+	EXPECT_ALL(CIPHER, "ChaCha20", "AES-128-CTR", "AES-192-CTR", "AES-256-CTR", "AES-128-GCM",
+	    "AES-256-GCM");
+	EXPECT_ALL(MAC, "HMAC", "POLY1305");
+	EXPECT_ALL(KEYMGMT, "X25519", "DH", "RSA", "EC", "ED25519");
 }
 
 static void
