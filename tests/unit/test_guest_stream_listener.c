@@ -659,7 +659,7 @@ test_not_to_be_had(void **state)
 	struct guest_listen order = { .kind = GUEST_LISTEN_TCP,
 		.n = 1,
 		.addresses = { { false, { 127, 0, 0, 1 } } } };
-	SP_CLEANUP_FD int taken = harness_listen_here(&order.port);
+	int taken = harness_listen_here(&order.port);
 
 	(void)state;
 	start(&order);
@@ -669,6 +669,7 @@ test_not_to_be_had(void **state)
 	SEND(.kind = STREAM_INPUT_END);
 	HEAR_UNTIL(w.over);
 	expect_gone();
+	fd_close(&taken);
 }
 
 static int
