@@ -141,7 +141,7 @@ algorithms_start(char *why, size_t cap)
 	for (size_t i = 0; i < SP_ARRAY_LEN(operations); i++)
 		fits = keep(whole, operations[i]) && fits;
 	implementations = OSSL_PROVIDER_get0_provider_ctx(whole);
-	/* Of this kind it has the fewest. */
+	/* Of this kind it has few. */
 	holder = EVP_KEM_fetch(NULL, "RSA", NULL);
 	if (!fits || holder == NULL ||
 	    OSSL_PROVIDER_add_builtin(NULL, "sallyport", start_provider) != 1 ||

@@ -64,7 +64,7 @@ struct connection {
 	int64_t next_keepalive;
 	int64_t next_limit;   /* when limit_cpu() has something to do again */
 	unsigned keepalives;  /* unanswered */
-	bool typed;           /* in this turn a program has got a few bytes */
+	bool typed;           /* a program has got a few bytes, and no wait was begun since */
 	bool answers_at_once; /* the last such ones were answered in less than ANSWER_US */
 	int64_t exchanging_since; /* ms: libssh has not taken output since, for a key exchange; 0: it does */
 
