@@ -30,6 +30,7 @@
 #include "side_process.h"
 #include "wire.h"
 #include "worker_clone.h"
+#include "worker_network.h"
 #include "worker_priority.h"
 
 #define RECORD_MAX 64
@@ -51,11 +52,13 @@ struct child {
 	pid_t pid;
 	uint32_t token;
 	uint32_t uid_slot;
+	int network; /* until it is reaped; -1: one that ends with it */
 };
 
 struct spawner {
 	struct spawner_options options;
 	struct child *children;
+	struct worker_networks networks;
 	bool *uid_taken;    /* options.n_uids of them */
 	uint32_t next_slot; /* the search begins after the last one: a uid rests before its next use */
 	enum {
@@ -184,24 +187,49 @@ free_uid(struct spawner *s, uint32_t slot)
 		s->uid_taken[slot] = false;
 }
 
+static pid_t
+clone_worker(struct spawner *s, struct child *child, struct worker_start *start, int *ret_pidfd)
+{
+	const struct spawner_options *o = &s->options;
+	uid_t uid = uid_of(o, child);
+	gid_t gid = gid_of(o, child);
+	pid_t pid = -1;
+	int r = 0;
+
+	if (lockdown_has_cap(CAP_SYS_ADMIN))
+		r = worker_network_enter(&s->networks, &child->network);
+	if (r == 0)
+		pid = worker_clone(uid, gid, WORKER_CLONE_IN_THIS_NETWORK, exec_worker, start,
+		    ret_pidfd);
+	else
+		errno = -r;
+	if (pid < 0 && o->best_effort)
+		pid = worker_clone(uid, gid, WORKER_CLONE_BARE, exec_worker, start, ret_pidfd);
+	return pid;
+}
+
+/* What only it had goes back to those who come, as nothing of it runs. */
+static void
+give_back(struct spawner *s, const struct child *gone)
+{
+	free_uid(s, gone->uid_slot);
+	worker_network_give_back(&s->networks, gone->network);
+}
+
 /* 0 with a process that the caller's list has, or -errno. */
 static int
 start_worker(struct spawner *s, struct child *child, int ipc_fd, int log_fd, int *ret_pidfd)
 {
-	const struct spawner_options *o = &s->options;
 	struct worker_start start = { .spawner = s, .child = child, .ipc_fd = ipc_fd, .log_fd = log_fd };
 	pid_t pid;
 
 	if (!take_uid(s, &child->uid_slot))
 		return -EUSERS;
-	pid = worker_clone(uid_of(o, child), gid_of(o, child), false, exec_worker, &start, ret_pidfd);
-	if (pid < 0 && o->best_effort)
-		pid = worker_clone(uid_of(o, child), gid_of(o, child), true, exec_worker, &start,
-		    ret_pidfd);
+	pid = clone_worker(s, child, &start, ret_pidfd);
 	if (pid < 0) {
 		int r = -errno;
 
-		free_uid(s, child->uid_slot);
+		give_back(s, child);
 		return r;
 	}
 	child->pid = pid;
@@ -232,7 +260,7 @@ spawn(struct spawner *s, uint32_t token, int ipc_fd, int log_fd)
 	if (s->priority == PRIORITY_UNKNOWN)
 		find_priority(s);
 	if (child != NULL) {
-		child->token = token;
+		*child = (struct child){ .token = token, .network = -1 };
 		r = start_worker(s, child, ipc_fd, log_fd, &pidfd);
 	}
 	if (r == 0) {
@@ -275,8 +303,7 @@ reap(struct spawner *s)
 			struct child *gone = *at;
 
 			*at = gone->next;
-			/* Only now: nothing of that uid runs any more. */
-			free_uid(s, gone->uid_slot);
+			give_back(s, gone);
 			report(RECORD_EXITED, gone->token, (uint32_t)status, -1);
 			free(gone);
 		}

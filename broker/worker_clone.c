@@ -120,14 +120,18 @@ clone_in_user_namespace(struct job *job, int *ret_pidfd)
 }
 
 pid_t
-worker_clone(uid_t uid, gid_t gid, bool bare, int (*run)(void *arg), void *arg, int *ret_pidfd)
+worker_clone(uid_t uid, gid_t gid, enum worker_clone_where where, int (*run)(void *arg), void *arg,
+    int *ret_pidfd)
 {
 	struct job job = { .run = run, .arg = arg, .uid = uid, .gid = gid };
+	unsigned long flags = namespaces;
 
-	if (bare)
+	if (where == WORKER_CLONE_BARE)
 		return clone_with_pidfd(shared_memory, run, arg, ret_pidfd);
+	if (where == WORKER_CLONE_IN_THIS_NETWORK)
+		flags &= ~(unsigned long)CLONE_NEWNET;
 	if (lockdown_has_cap(CAP_SYS_ADMIN))
-		return clone_with_pidfd(shared_memory | namespaces, run, arg, ret_pidfd);
+		return clone_with_pidfd(shared_memory | flags, run, arg, ret_pidfd);
 	return clone_in_user_namespace(&job, ret_pidfd);
 }
 

@@ -10,15 +10,20 @@
 #ifndef SP_WORKER_CLONE_H
 #define SP_WORKER_CLONE_H
 
-#include <stdbool.h>
 #include <sys/types.h>
 
 #include "attr.h"
 
+enum worker_clone_where {
+	WORKER_CLONE_ALONE,
+	WORKER_CLONE_IN_THIS_NETWORK, /* the caller's, for this process alone; without CAP_SYS_ADMIN as above */
+	WORKER_CLONE_BARE, /* no namespaces at all */
+};
+
 /*
  * Run run(arg) in a new process, whose exit status is what it returns; the caller owns the pidfd. uid and gid:
  * whom the process will run as; in a user namespace it already does when run() begins, and holds until its exec
- * is through just what leaving the root takes. bare: no namespaces at all.
+ * is through just what leaving the root takes.
  *
  * Outside of a user namespace this is like vfork(2): the caller waits until the process executes a program or
  * ends, which has the caller's memory until then. A copy of that memory that is thrown away at once would be a
@@ -26,8 +31,8 @@
  *
  * The pid, or -1 with errno.
  */
-SP_MUST_CHECK pid_t worker_clone(uid_t uid, gid_t gid, bool bare, int (*run)(void *arg), void *arg,
-    int *ret_pidfd);
+SP_MUST_CHECK pid_t worker_clone(uid_t uid, gid_t gid, enum worker_clone_where where,
+    int (*run)(void *arg), void *arg, int *ret_pidfd);
 
 /* SIGKILL for a child that runs as uid. Errors do not matter: it is gone already. */
 void worker_kill(pid_t pid, uid_t uid);

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -41,6 +42,7 @@ struct worker {
 	pid_t pid;
 	unsigned uid;
 	unsigned gid;
+	ino_t network;
 };
 
 static struct spawner_event
@@ -59,6 +61,7 @@ static int
 start(uint32_t token, struct worker *ret)
 {
 	struct spawner_event e;
+	struct stat network;
 	char text[64] = "";
 	int pair[2];
 
@@ -75,6 +78,9 @@ start(uint32_t token, struct worker *ret)
 	assert_true(recv(pair[0], text, sizeof(text) - 1, 0) > 0);
 	*ret = (struct worker){ .token = token, .pair = pair[0], .pidfd = e.fd, .pid = e.pid };
 	assert_int_equal(sscanf(text, "%u %u", &ret->uid, &ret->gid), 2);
+	(void)snprintf(text, sizeof(text), "/proc/%d/ns/net", (int)ret->pid);
+	assert_int_equal(stat(text, &network), 0);
+	ret->network = network.st_ino;
 	return 0;
 }
 
@@ -113,8 +119,10 @@ test_each_has_its_own(void **state)
 {
 	struct worker w[N_UIDS];
 	struct worker other;
+	struct stat own;
 
 	(void)state;
+	assert_int_equal(stat("/proc/self/ns/net", &own), 0);
 	start_spawner(FIRST, FIRST, N_UIDS);
 	for (uint32_t i = 0; i < N_UIDS; i++) {
 		assert_int_equal(start(i, &w[i]), 0);
@@ -122,14 +130,18 @@ test_each_has_its_own(void **state)
 		assert_int_equal(w[i].gid, w[i].uid);
 		for (uint32_t k = 0; k < i; k++)
 			assert_int_not_equal(w[k].uid, w[i].uid);
+		for (uint32_t k = 0; k < i; k++)
+			assert_int_not_equal(w[k].network, w[i].network);
+		assert_int_not_equal(w[i].network, own.st_ino);
 	}
 	/* One more than there are uids: refused, and those that live are not disturbed. */
 	assert_int_equal(start(99, &other), EUSERS);
-	/* A uid is free again when its worker has been reaped: this one, and no other. */
+	/* A uid is free again when its worker has been reaped, and so is its network: this one, and no other. */
 	other = w[2];
 	end(&w[2]);
 	assert_int_equal(start(100, &w[2]), 0);
 	assert_int_equal(w[2].uid, other.uid);
+	assert_int_equal(w[2].network, other.network);
 	assert_int_equal(start(101, &other), EUSERS);
 	for (uint32_t i = 0; i < N_UIDS; i++)
 		end(&w[i]);
