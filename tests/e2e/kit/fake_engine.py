@@ -30,7 +30,8 @@ class FakeEngine:
 
     def requests(self):
         with open(self.log_file, encoding="utf-8") as f:
-            return [json.loads(line) for line in f]
+            # The last one may still be being written.
+            return [json.loads(line) for line in f if line.endswith("\n")]
 
     def stop(self):
         self.process.terminate()
