@@ -40,6 +40,8 @@
 #define HANGING_DIRECTORY 2
 #define HANGING_ROOT      128
 
+#define NOT_LOOKED_AT "it could not be looked at"
+
 /* ---- the side process ---- */
 
 /* In a child of its own. */
@@ -117,35 +119,52 @@ bind_checker_start(const struct config *config, int *ret_fd, pid_t *ret_pid)
 
 /* ---- the broker's side ---- */
 
-/* It is there until its child has answered, also when nobody waits for it any more. */
+/*
+ * One question. It waits for its turn while the side process has more to read than its socket holds; then it is there
+ * until its child has answered, also when nobody waits for it any more.
+ */
 struct bind_check {
-	LIST_ENTRY(bind_check) link;
+	TAILQ_ENTRY(bind_check) link;
 	struct bind_checker *checker;
+	bool in_turn; /* it waits for its turn */
 	char *source;
 	char *root;
-	int fd;              /* to the child; -1: none was asked */
-	struct event *event; /* its answer, or that it is late */
-	int64_t since;       /* ms of clock_now_ms() */
-	bind_check_fn *done; /* NULL: nobody waits */
+	int fd;               /* to the child; -1: none was asked */
+	int64_t since;        /* it was asked, ms of clock_now_ms() */
+	struct event *answer; /* of the child */
+	struct event *late;   /* it takes too long, from the question on */
+	bind_check_fn *done;  /* NULL: nobody waits */
 	void *arg;
 };
+
+TAILQ_HEAD(bind_checks, bind_check);
 
 struct bind_checker {
 	struct event_base *base;
 	int fd;
 	struct event *event; /* its end */
+	struct event *room;  /* for the next question; only while one waits for its turn */
 	uint32_t timeout_ms;
 	void (*gone)(void *arg);
 	void *arg;
-	LIST_HEAD(, bind_check) list;
+	struct bind_checks asked;
+	struct bind_checks turns; /* the oldest one first */
 };
+
+static struct bind_checks *
+list_of(struct bind_check *check)
+{
+	return check->in_turn ? &check->checker->turns : &check->checker->asked;
+}
 
 static void
 check_free(struct bind_check *check)
 {
-	LIST_REMOVE(check, link);
-	if (check->event != NULL)
-		event_free(check->event);
+	TAILQ_REMOVE(list_of(check), check, link);
+	if (check->answer != NULL)
+		event_free(check->answer);
+	if (check->late != NULL)
+		event_free(check->late);
 	fd_close(&check->fd);
 	free(check->source);
 	free(check->root);
@@ -179,23 +198,33 @@ take_answer(struct bind_check *check)
 			outcome = -EPROTO;
 	}
 	if (why[0] == '\0')
-		(void)snprintf(why, sizeof(why), "it could not be looked at");
+		(void)snprintf(why, sizeof(why), NOT_LOOKED_AT);
 	conclude(check, outcome, why);
 }
 
 static void
-on_check(evutil_socket_t fd, short what, void *arg)
+on_answer(evutil_socket_t fd, short what, void *arg)
 {
 	struct bind_check *check = arg;
-	bool late = (what & EV_TIMEOUT) != 0;
 
 	(void)fd;
-	if (late)
-		conclude(check, BIND_CHECK_E_HANGS, "its file system does not answer");
-	else
-		take_answer(check);
-	/* One that is late hangs until it answers, and says so for others. */
-	if (!late || check->fd < 0 || event_add(check->event, NULL) < 0)
+	(void)what;
+	take_answer(check);
+	check_free(check);
+}
+
+static void
+on_late(evutil_socket_t fd, short what, void *arg)
+{
+	struct bind_check *check = arg;
+
+	(void)fd;
+	(void)what;
+	conclude(check, BIND_CHECK_E_HANGS,
+	    check->in_turn ? "its turn to be looked at did not come"
+			   : "its file system does not answer");
+	/* One that was asked hangs until it answers, and says so for others. */
+	if (check->fd < 0)
 		check_free(check);
 }
 
@@ -208,6 +237,65 @@ on_gone(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	(void)event_del(checker->event);
 	checker->gone(checker->arg);
+}
+
+/* 0; IPC_CHAN_E_AGAIN: the side process has more to read than there is room for; or -errno. */
+static int
+ask(struct bind_check *check)
+{
+	SP_CLEANUP_FD int ours = -1;
+	SP_CLEANUP_FD int theirs = -1;
+	uint8_t buf[QUESTION_MAX];
+	struct wire_writer w;
+	int pair[2];
+	int r;
+
+	wire_writer_init(&w, buf, sizeof(buf));
+	wire_put_cstr(&w, check->source);
+	wire_put_cstr(&w, check->root);
+	if (w.failed)
+		return -ENAMETOOLONG;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+		return -errno;
+	ours = pair[0];
+	theirs = pair[1];
+	r = ipc_chan_send(check->checker->fd, w.data, w.len, &theirs, 1, MSG_DONTWAIT);
+	if (r != 0)
+		return r == IPC_CHAN_E_END ? -EPIPE : r;
+	check->fd = fd_steal(&ours);
+	check->since = clock_now_ms();
+	check->answer = event_new(check->checker->base, check->fd, EV_READ, on_answer, check);
+	return check->answer == NULL || event_add(check->answer, NULL) < 0 ? -ENOMEM : 0;
+}
+
+static void
+put(struct bind_check *check, bool in_turn)
+{
+	TAILQ_REMOVE(list_of(check), check, link);
+	check->in_turn = in_turn;
+	TAILQ_INSERT_TAIL(list_of(check), check, link);
+}
+
+static void
+on_room(evutil_socket_t fd, short what, void *arg)
+{
+	struct bind_checker *checker = arg;
+	struct bind_check *check;
+
+	(void)fd;
+	(void)what;
+	while ((check = TAILQ_FIRST(&checker->turns)) != NULL) {
+		int r = ask(check);
+
+		if (r == IPC_CHAN_E_AGAIN)
+			return;
+		put(check, false);
+		if (r < 0) {
+			conclude(check, r, NOT_LOOKED_AT);
+			check_free(check);
+		}
+	}
+	(void)event_del(checker->room);
 }
 
 int
@@ -225,9 +313,11 @@ bind_checker_new(struct event_base *base, int fd, uint32_t timeout_ms, void (*go
 		.timeout_ms = timeout_ms,
 		.gone = gone,
 		.arg = arg };
-	LIST_INIT(&checker->list);
+	TAILQ_INIT(&checker->asked);
+	TAILQ_INIT(&checker->turns);
 	checker->event = event_new(base, fd, EV_READ, on_gone, checker);
-	if (checker->event == NULL || event_add(checker->event, NULL) < 0) {
+	checker->room = event_new(base, fd, EV_WRITE | EV_PERSIST, on_room, checker);
+	if (checker->event == NULL || checker->room == NULL || event_add(checker->event, NULL) < 0) {
 		bind_checker_free(checker);
 		return -ENOMEM;
 	}
@@ -242,69 +332,58 @@ bind_checker_free(struct bind_checker *checker)
 
 	if (checker == NULL)
 		return;
-	while ((check = LIST_FIRST(&checker->list)) != NULL)
+	while ((check = TAILQ_FIRST(&checker->turns)) != NULL ||
+	    (check = TAILQ_FIRST(&checker->asked)) != NULL)
 		check_free(check);
 	if (checker->event != NULL)
 		event_free(checker->event);
+	if (checker->room != NULL)
+		event_free(checker->room);
 	fd_close(&checker->fd);
 	free(checker);
 }
 
 static bool
-hangs(const struct bind_checker *checker, const struct policy_bind *bind)
+hangs(const struct bind_check *wanted)
 {
 	int64_t now = clock_now_ms();
+	const struct bind_checker *checker = wanted->checker;
 	const struct bind_check *check;
 	unsigned n = 0;
 	unsigned n_root = 0;
 
-	LIST_FOREACH(check, &checker->list, link)
+	TAILQ_FOREACH(check, &checker->asked, link)
 	{
 		if (check->fd < 0 || now - check->since < HANGING_MS)
 			continue;
-		n += strcmp(check->source, bind->source) == 0;
-		n_root += strcmp(check->root, bind->root) == 0;
+		n += strcmp(check->source, wanted->source) == 0;
+		n_root += strcmp(check->root, wanted->root) == 0;
 	}
 	return n >= HANGING_DIRECTORY || n_root >= HANGING_ROOT;
 }
 
 static int
-ask(struct bind_check *check, const struct policy_bind *bind)
+begin(struct bind_check *check)
 {
-	struct timeval patience = clock_timeval(check->checker->timeout_ms);
-	SP_CLEANUP_FD int theirs = -1;
-	uint8_t buf[QUESTION_MAX];
-	struct wire_writer w;
-	int pair[2];
-	int r;
+	struct bind_checker *checker = check->checker;
+	struct timeval patience = clock_timeval(checker->timeout_ms);
+	int r = IPC_CHAN_E_AGAIN;
 
-	wire_writer_init(&w, buf, sizeof(buf));
-	wire_put_cstr(&w, bind->source);
-	wire_put_cstr(&w, bind->root);
-	if (w.failed)
-		return -ENAMETOOLONG;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
-		return -errno;
-	check->fd = pair[0];
-	theirs = pair[1];
-	check->event = event_new(check->checker->base, check->fd, EV_READ, on_check, check);
-	if (check->event == NULL || event_add(check->event, &patience) < 0)
+	check->late = event_new(checker->base, -1, 0, on_late, check);
+	if (check->source == NULL || check->root == NULL || check->late == NULL ||
+	    event_add(check->late, &patience) < 0)
 		return -ENOMEM;
-	r = ipc_chan_send(check->checker->fd, w.data, w.len, &theirs, 1, MSG_DONTWAIT);
-	if (r == IPC_CHAN_E_AGAIN)
-		return -EAGAIN;
-	return r > 0 ? -EPIPE : r;
-}
-
-/* Later, but from the loop, as any answer. */
-static int
-refuse(struct bind_check *check)
-{
-	check->event = event_new(check->checker->base, -1, 0, on_check, check);
-	if (check->event == NULL)
-		return -ENOMEM;
-	event_active(check->event, EV_TIMEOUT, 0);
-	return 0;
+	if (hangs(check)) {
+		/* From the loop, as any answer. */
+		event_active(check->late, EV_TIMEOUT, 0);
+		return 0;
+	}
+	if (TAILQ_EMPTY(&checker->turns))
+		r = ask(check);
+	if (r != IPC_CHAN_E_AGAIN)
+		return r;
+	put(check, true);
+	return event_add(checker->room, NULL) < 0 ? -ENOMEM : 0;
 }
 
 int
@@ -312,17 +391,15 @@ bind_check(struct bind_checker *checker, const struct policy_bind *bind, bind_ch
     void *arg, struct bind_check **ret)
 {
 	struct bind_check *check = calloc(1, sizeof(*check));
-	int r = -ENOMEM;
+	int r;
 
 	if (check == NULL)
-		return r;
+		return -ENOMEM;
 	*check = (struct bind_check){ .checker = checker, .fd = -1, .done = done, .arg = arg };
-	check->since = clock_now_ms();
 	check->source = strdup(bind->source);
 	check->root = strdup(bind->root);
-	LIST_INSERT_HEAD(&checker->list, check, link);
-	if (check->source != NULL && check->root != NULL)
-		r = hangs(checker, bind) ? refuse(check) : ask(check, bind);
+	TAILQ_INSERT_TAIL(&checker->asked, check, link);
+	r = begin(check);
 	if (r < 0)
 		check_free(check);
 	else
@@ -333,6 +410,9 @@ bind_check(struct bind_checker *checker, const struct policy_bind *bind, bind_ch
 void
 bind_check_cancel(struct bind_check *check)
 {
-	if (check != NULL)
-		check->done = NULL;
+	if (check == NULL)
+		return;
+	check->done = NULL;
+	if (check->in_turn)
+		check_free(check);
 }

@@ -18,7 +18,7 @@ struct config;
 struct event_base;
 struct policy_bind;
 
-#define BIND_CHECK_E_HANGS 3 /* beside those of bind_source.h: there is no answer */
+#define BIND_CHECK_E_HANGS 3 /* beside those of bind_source.h: there is no answer in time */
 
 /*
  * Fork the side process, which looks as the caller's user does. 0 with the connection to it in
@@ -39,12 +39,13 @@ void bind_checker_free(struct bind_checker *checker);
 typedef void bind_check_fn(void *arg, int outcome, const char *why);
 
 /*
- * Ask. done is called once, from the loop and never from in here; *ret is not valid after that. The bind is copied.
+ * Ask, however many there are: those that the side process has no room for wait for their turn, within the same
+ * timeout_ms. done is called once, from the loop and never from in here; *ret is not valid after that. The bind is copied.
  * 0; or -errno: done is not called.
  */
 SP_MUST_CHECK int bind_check(struct bind_checker *checker, const struct policy_bind *bind,
     bind_check_fn *done, void *arg, struct bind_check **ret);
-/* done is not called any more. NULL is fine. */
+/* done is not called any more, and who waited for a turn has none; check is not valid after that. NULL is fine. */
 void bind_check_cancel(struct bind_check *check);
 
 #endif

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Directories of the host, looked at by the side process under its own filter: those that answer, and those of a file
- * system that does not, which is one of FUSE that nobody serves.
+ * system that does not, which is one of FUSE that nobody serves. Where it matters what the side process is asked, the test
+ * is in its place.
  */
+#include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -11,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,12 +24,16 @@
 #include "bind_source.h"
 #include "config.h"
 #include "fd.h"
+#include "ipc_chan.h"
 #include "policy.h"
 #include "test.h"
+#include "wire.h"
 
 #define ANSWERS_MS 60000 /* where all answer, however busy the machine is */
 #define HANGS_MS   3000
 #define ASKED      128 /* as many as may hang below one root */
+#define MANY       900 /* more than a socket holds, and the last of them are not the first that wait */
+#define GIVEN_UP   100
 
 static char base[] = "/srv/sallyport-test-XXXXXX";
 static struct config config;
@@ -33,6 +41,7 @@ static struct config config;
 static struct event_base *loop;
 static struct bind_checker *checker;
 static pid_t side_process;
+static int asked_fd = -1; /* where the test is the side process */
 static bool gone;
 
 /* One question, and what came of it. */
@@ -125,9 +134,38 @@ set_up_hangs(void **state)
 }
 
 static int
+set_up_own(uint32_t timeout_ms)
+{
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	asked_fd = pair[1];
+	loop = event_base_new();
+	assert_non_null(loop);
+	assert_int_equal(bind_checker_new(loop, pair[0], timeout_ms, on_gone, NULL, &checker), 0);
+	gone = false;
+	return 0;
+}
+
+static int
+set_up_own_answers(void **state)
+{
+	(void)state;
+	return set_up_own(ANSWERS_MS);
+}
+
+static int
+set_up_own_hangs(void **state)
+{
+	(void)state;
+	return set_up_own(HANGS_MS);
+}
+
+static int
 tear_down(void **state)
 {
 	(void)state;
+	fd_close(&asked_fd);
 	bind_checker_free(checker);
 	if (loop != NULL)
 		event_base_free(loop);
@@ -240,6 +278,182 @@ test_hangs(void **state)
 	assert_int_equal(rmdir(root), 0);
 }
 
+/* ---- more at once than the side process's socket holds ---- */
+
+static struct asked many[MANY];
+
+static void
+ask_many(void)
+{
+	char name[16];
+
+	for (int i = 0; i < MANY; i++) {
+		(void)snprintf(name, sizeof(name), "%d", i);
+		ask(&many[i], base, name);
+	}
+}
+
+static void
+test_many(void **state)
+{
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(kill(side_process, SIGSTOP), 0);
+	ask_many();
+	assert_int_equal(kill(side_process, SIGCONT), 0);
+	for (int i = 0; i < MANY; i++) {
+		wait_for(&many[i]);
+		assert_int_equal(many[i].outcome, BIND_SOURCE_E_MISSING);
+	}
+}
+
+/* The next question, if there is one, with the number that is its directory's name, and where its answer goes. */
+static bool
+is_asked(int *ret_number, int *ret_fd)
+{
+	uint8_t buf[2 * PATH_MAX];
+	char source[PATH_MAX], root[PATH_MAX];
+	struct wire_reader r;
+	unsigned n_fds = 0;
+	size_t len = 0;
+	int outcome =
+	    ipc_chan_recv_fds(asked_fd, buf, sizeof(buf), &len, ret_fd, 1, &n_fds, MSG_DONTWAIT);
+
+	if (outcome == IPC_CHAN_E_AGAIN)
+		return false;
+	assert_int_equal(outcome, 0);
+	assert_int_equal(n_fds, 1);
+	wire_reader_init(&r, buf, len);
+	wire_get_cstr(&r, source, sizeof(source));
+	wire_get_cstr(&r, root, sizeof(root));
+	assert_int_equal(wire_finish(&r), 0);
+	*ret_number = atoi(strrchr(source, '/') + 1);
+	return true;
+}
+
+static void
+answer(int fd, int outcome)
+{
+	uint8_t buf[16];
+	struct wire_writer w;
+
+	wire_writer_init(&w, buf, sizeof(buf));
+	wire_put_u32(&w, (uint32_t)outcome);
+	wire_put_cstr(&w, "");
+	assert_int_equal(ipc_chan_send(fd, w.data, w.len, NULL, 0, MSG_DONTWAIT), 0);
+	fd_close(&fd);
+}
+
+static void
+go_round(void)
+{
+	assert_int_equal(event_base_loop(loop, EVLOOP_NONBLOCK), 0);
+}
+
+/* All that there is now is to be asked in its order, from this one on, and answered with its number. */
+static int
+answer_from(int next)
+{
+	int number, fd;
+
+	for (; is_asked(&number, &fd); next++) {
+		assert_int_equal(number, next);
+		answer(fd, number);
+	}
+	return next;
+}
+
+static void
+test_turns(void **state)
+{
+	int next, before;
+
+	(void)state;
+	ask_many();
+	/* One that was asked, and those that were asked last. */
+	bind_check_cancel(many[0].check);
+	for (int i = MANY - GIVEN_UP; i < MANY; i++)
+		bind_check_cancel(many[i].check);
+	next = answer_from(0);
+	assert_in_range(next, 2, MANY - GIVEN_UP - 1);
+	do {
+		go_round();
+		before = next;
+		next = answer_from(next);
+	} while (next != before);
+	assert_int_equal(next, MANY - GIVEN_UP);
+	go_round();
+	for (int i = 0; i < MANY; i++) {
+		assert_int_equal(many[i].told, i != 0 && i < MANY - GIVEN_UP);
+		assert_int_equal(many[i].outcome, many[i].told ? i : -1);
+	}
+	/* With nobody before it, at once. */
+	ask(&many[0], base, "0");
+	assert_int_equal(answer_from(0), 1);
+	wait_for(&many[0]);
+	assert_int_equal(many[0].outcome, 0);
+}
+
+/* All that wait are given up: the next one's turn comes all the same. */
+static void
+test_turns_given_up(void **state)
+{
+	int next;
+
+	(void)state;
+	ask_many();
+	for (int i = 0; i < MANY; i++)
+		bind_check_cancel(many[i].check);
+	next = answer_from(0);
+	assert_in_range(next, 2, MANY - 1);
+	go_round();
+	assert_int_equal(answer_from(next), next);
+	ask(&many[0], base, "0");
+	assert_int_equal(answer_from(0), 1);
+	wait_for(&many[0]);
+}
+
+static void
+test_turn_never_comes(void **state)
+{
+	int next;
+
+	(void)state;
+	ask_many();
+	for (int i = 0; i < MANY; i++) {
+		wait_for(&many[i]);
+		assert_int_equal(many[i].outcome, BIND_CHECK_E_HANGS);
+	}
+	assert_non_null(strstr(many[0].why, "file system does not answer"));
+	assert_non_null(strstr(many[MANY - 1].why, "its turn"));
+	/* Nobody asks for them later. */
+	next = answer_from(0);
+	assert_in_range(next, 2, MANY - 1);
+	go_round();
+	assert_int_equal(answer_from(next), next);
+	ask(&many[0], base, "0");
+	assert_int_equal(answer_from(0), 1);
+	wait_for(&many[0]);
+	assert_int_equal(many[0].outcome, 0);
+}
+
+static void
+test_gone_before_turns(void **state)
+{
+	(void)state;
+	ask_many();
+	fd_close(&asked_fd);
+	for (int i = 0; i < MANY; i++) {
+		wait_for(&many[i]);
+		assert_true(many[i].outcome == -EIO || many[i].outcome == -EPIPE);
+		assert_string_equal(many[i].why, "it could not be looked at");
+	}
+	assert_int_equal(many[0].outcome, -EIO);          /* it was asked */
+	assert_int_equal(many[MANY - 1].outcome, -EPIPE); /* it was not */
+	assert_true(gone);
+}
+
 static void
 test_gone(void **state)
 {
@@ -268,8 +482,13 @@ test_ends_with_its_connection(void **state)
 static int
 make_base(void **state)
 {
+	struct rlimit files;
+
 	(void)state;
 	config = bind_config();
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+	files.rlim_cur = files.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
 	if (geteuid() != 0)
 		return 0;
 	assert_non_null(mkdtemp(base));
@@ -289,6 +508,11 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_answers, set_up_answers, tear_down),
 		cmocka_unit_test_setup_teardown(test_hangs, set_up_hangs, tear_down),
+		cmocka_unit_test_setup_teardown(test_many, set_up_answers, tear_down),
+		cmocka_unit_test_setup_teardown(test_turns, set_up_own_answers, tear_down),
+		cmocka_unit_test_setup_teardown(test_turns_given_up, set_up_own_answers, tear_down),
+		cmocka_unit_test_setup_teardown(test_turn_never_comes, set_up_own_hangs, tear_down),
+		cmocka_unit_test_setup_teardown(test_gone_before_turns, set_up_own_answers, tear_down),
 		cmocka_unit_test_setup_teardown(test_gone, set_up_answers, tear_down),
 		cmocka_unit_test_setup_teardown(test_ends_with_its_connection, set_up_answers,
 		    tear_down),

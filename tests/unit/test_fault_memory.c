@@ -567,7 +567,7 @@ static void
 test_bind_checks(void **state)
 {
 	(void)state;
-	assert_true(fault_walk("a bind check", one_bind_check) >= 6);
+	assert_true(fault_walk("a bind check", one_bind_check) >= 8);
 }
 
 int
