@@ -61,13 +61,12 @@ end_listener(struct channel *ch)
 }
 
 /*
- * The agent was listened for, and what listened is gone: with its container, or killed there. It is asked for again when
- * the client wishes for it again, as it does with each of its sessions, and no sooner: who kills has no work done.
+ * The agent could not be listened for, or what listened is gone: with its container, or killed there. It is asked for again
+ * when the client wishes for it again, as it does with each of its sessions, and no sooner: who kills has no work done.
  */
 static void
 lost_agent(struct channel *ch)
 {
-	end_listener(ch);
 	channel_settle(ch); /* the broker knows of one agent at a time */
 	ch->connection->agent_wanted = ch->connection->agent_asked = false;
 }
@@ -77,16 +76,15 @@ static void
 fail(struct channel *ch, const char *why, uint32_t reason, const char *text)
 {
 	log_info("channel %u: no forward: %s", ch->number, why);
-	if (ch->kind == CHANNEL_LISTENER && ch->listens == IPC_LISTEN_AGENT &&
-	    ch->state == CHANNEL_RUNNING) {
-		lost_agent(ch);
-		return;
-	}
 	refuse(ch, reason, text);
 	channel_close_streams(ch);
 	ch->state = CHANNEL_ENDED;
 	if (ch->connection->asking == ch)
 		connection_asked(ch->connection);
+	/* What the policy refuses stays so. */
+	if (ch->kind == CHANNEL_LISTENER && ch->listens == IPC_LISTEN_AGENT &&
+	    reason != SSH2_OPEN_ADMINISTRATIVELY_PROHIBITED)
+		lost_agent(ch);
 }
 
 void
@@ -537,11 +535,11 @@ forward_answered(struct channel *ch, struct ask_event *e)
 			ask_client(ch);
 		return;
 	}
+	ch->answer_by = clock_now_ms() + (e->n_fds == IPC_STREAM_FDS ? ANSWER_ENGINE_MS : ANSWER_MS);
 	if (e->n_fds != IPC_STREAM_FDS)
 		ch->ctl = fd_steal(&e->fds[0]);
 	else if (!channel_take_stream(ch, e->fds))
 		forward_failed(ch, "the streams cannot be used");
-	ch->answer_by = clock_now_ms() + (ch->stream != NULL ? ANSWER_ENGINE_MS : ANSWER_MS);
 }
 
 static bool

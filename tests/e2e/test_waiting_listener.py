@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.quick, pytest.mark.data_path]
 ROOM = 16 << 20
 KEEPALIVE = message(GLOBAL_REQUEST, "keepalive@openssh.com", True)
 UNKNOWN = message(GLOBAL_REQUEST, "nothing@example.org", True)
+AGENT = "auth-agent-req@openssh.com"
 FORWARD = message(GLOBAL_REQUEST, "tcpip-forward", True, "localhost", 0)
 
 
@@ -310,6 +311,25 @@ def test_the_container_does_not_answer(stalled):
             c.until(lambda: len(c.replies) == 3)
         assert [r[0] for r in c.replies] == [REQUEST_FAILURE, REQUEST_SUCCESS, REQUEST_FAILURE]
         c.says(0, b"bytes")
+
+
+@direct_only("it is the engine that does not answer here")
+def test_an_agent_that_comes_late(stalled):
+    """The session that has asked for it goes without, as when sshd cannot make its socket; the next one's is tried anew."""
+    with Client(stalled) as c:
+        c.run(0, "exec cat")
+        c.begin(1)
+        with stalled.listeners():
+            c.send(c.ask(1, AGENT), c.ask(1, "exec", 'echo "[$SSH_AUTH_SOCK]"'))
+            stalled.asked()
+            wait_for(lambda: "no forward: The container does not answer." in stalled.broker.log(), 20 * PATIENCE,
+                     "it is not waited for any more")
+        c.until(lambda: "close" in c.said[1])
+        assert c.output[1] == b"[]\n"
+        c.begin(2)
+        c.send(c.ask(2, AGENT), c.ask(2, "exec", 'test -S "$SSH_AUTH_SOCK" && echo there'))
+        c.until(lambda: "close" in c.said[2])
+        assert c.output[2] == b"there\n"
 
 
 # ----- hostile -----

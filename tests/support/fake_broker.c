@@ -11,7 +11,8 @@
  *   host-key TYPE BASE64
  *   worker PID exit CODE | signal NUMBER
  *
- * Users: "refused" never logs in. Commands that begin with "fake:" make it misbehave (see tricks[]).
+ * Users: "refused" never logs in; those of agents[] may forward an agent, which never comes of it. Commands that begin
+ * with "fake:" make it misbehave (see tricks[]).
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -69,6 +70,18 @@ static EVP_PKEY *host_key;
 static uint8_t host_blob[128];
 static size_t host_blob_len;
 
+/* What becomes of a user's agent. */
+struct agent {
+	const char *user;
+	enum ipc_start_result result; /* IPC_START_OK: the guest cannot listen */
+};
+
+static const struct agent agents[] = {
+	{ "agent-refused", IPC_START_REFUSED },
+	{ "agent-failed", IPC_START_FAILED },
+	{ "agent-not-in-guest", IPC_START_OK },
+};
+
 /* One connection, in a process of its own. */
 struct client {
 	pid_t pid;
@@ -78,6 +91,10 @@ struct client {
 	uint8_t session_id[HASH_MAX];
 	size_t session_id_len;
 	bool logged_in;
+	const struct agent *agent; /* NULL: may not be forwarded */
+	unsigned agents;           /* so many times it was asked to listen for one */
+	uint32_t agent_channel;    /* where it is listened for */
+	bool agent_listens;        /* as far as the worker has not said otherwise */
 };
 
 static _Noreturn void
@@ -351,6 +368,11 @@ answer_auth(struct client *c, struct wire_reader *body)
 		broken("REQ_AUTH");
 	answer.accepted = !wire_span_is(m.user, "refused") && signature_good(c, &m);
 	c->logged_in = c->logged_in || answer.accepted;
+	for (size_t i = 0; i < SP_ARRAY_LEN(agents); i++) {
+		if (wire_span_is(m.user, agents[i].user))
+			c->agent = &agents[i];
+	}
+	answer.agent = c->agent != NULL;
 	wire_writer_init(&w, buf, sizeof(buf));
 	ipc_put_ans_auth(&w, &answer);
 	tell(c, &w, NULL, 0);
@@ -678,6 +700,8 @@ answer_start(struct client *c, struct wire_reader *body)
 	}
 	if (strcmp(command, "fake:broker-end") == 0)
 		_exit(0);
+	if (strcmp(command, "fake:agents") == 0)
+		(void)snprintf(command, sizeof(command), "echo %u", c->agents);
 	if (strcmp(command, "fake:notice") == 0) {
 		notice(c, IPC_NOTICE_TEXT, "This host goes down at noon.");
 		strcpy(command, "sleep 0.3; echo ran");
@@ -710,21 +734,58 @@ refuse_forward(struct client *c, struct wire_reader *body)
 	tell(c, &w, NULL, 0);
 }
 
+static void
+answer_listen(struct client *c, uint32_t channel, enum ipc_start_result result, int *ctl)
+{
+	struct ipc_ans_forward answer = { .channel = channel, .result = result };
+	struct wire_writer w;
+	uint8_t buf[64];
+
+	wire_writer_init(&w, buf, sizeof(buf));
+	ipc_put_ans_listen(&w, &answer);
+	tell(c, &w, ctl, ctl != NULL ? 1 : 0);
+}
+
+static void
+not_in_guest(struct client *c, uint32_t channel)
+{
+	struct guest_ctl m = { .id = GUEST_CTL_FAILED,
+		.failed = { .stage = GUEST_FAIL_ORDER, .error = ENOSPC } };
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		broken("socketpair");
+	c->agent_channel = channel;
+	c->agent_listens = true;
+	ctl_tell(pair[1], &m, NULL);
+	answer_listen(c, channel, IPC_START_OK, &pair[0]);
+	fd_close_all(pair, 2);
+}
+
 /* Nor one that somebody could connect from. */
 static void
 refuse_listen(struct client *c, struct wire_reader *body)
 {
-	struct ipc_ans_forward answer = { .result = IPC_START_REFUSED };
 	struct ipc_req_listen m;
-	struct wire_writer w;
-	uint8_t buf[64];
+	bool agent;
 
 	if (ipc_get_req_listen(body, &m) != 0)
 		broken("REQ_LISTEN");
-	answer.channel = m.channel;
-	wire_writer_init(&w, buf, sizeof(buf));
-	ipc_put_ans_listen(&w, &answer);
-	tell(c, &w, NULL, 0);
+	agent = m.kind == IPC_LISTEN_AGENT;
+	if (agent && (c->agent == NULL || c->agent_listens))
+		broken("an agent that is not allowed, or a second one");
+	c->agents += agent;
+	if (agent && c->agent->result == IPC_START_OK)
+		not_in_guest(c, m.channel);
+	else
+		answer_listen(c, m.channel, agent ? c->agent->result : IPC_START_REFUSED, NULL);
+}
+
+static void
+take_close(struct client *c, uint32_t channel)
+{
+	if (channel == c->agent_channel)
+		c->agent_listens = false;
 }
 
 static void
@@ -755,7 +816,9 @@ dispatch(struct client *c, const uint8_t *data, size_t len)
 		return;
 	else if (id == IPC_REFUSED && c->logged_in && ipc_get_refused(&body, &refused) == 0)
 		return; /* for the audit log, which there is none of here */
-	else if (id != IPC_REQ_CLOSE || ipc_get_req_close(&body, &m) != 0)
+	else if (id == IPC_REQ_CLOSE && ipc_get_req_close(&body, &m) == 0)
+		take_close(c, m.channel);
+	else
 		broken("a message that this state does not allow");
 }
 

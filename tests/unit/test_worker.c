@@ -268,6 +268,25 @@ test_refusals(void **state)
 	play(scenes, SP_ARRAY_LEN(scenes));
 }
 
+#define THREE_SESSIONS                                                                                   \
+	"eval \"$(ssh-agent -s)\" >/dev/null; $ssh -A -M -S $dir/agent -o ControlPersist=yes -N -f $h; " \
+	"for i in 1 2 3; do $ssh -A -S $dir/agent $h fake:agents; done; "                                \
+	"$ssh -S $dir/agent -O exit $h 2>/dev/null; kill $SSH_AGENT_PID"
+
+/* It is asked for with each session, unless the policy has refused it: a container that was full may not be any more. */
+static void
+test_an_agent_in_vain(void **state)
+{
+	static const struct scene scenes[] = {
+		{ "refused", "h=agent-refused@h; " THREE_SESSIONS, 0, "1\n1\n1\n" },
+		{ "failed", "h=agent-failed@h; " THREE_SESSIONS, 0, "1\n2\n3\n" },
+		{ "not in the guest", "h=agent-not-in-guest@h; " THREE_SESSIONS, 0, "1\n2\n3\n" },
+	};
+
+	(void)state;
+	play(scenes, SP_ARRAY_LEN(scenes));
+}
+
 /* A guest that lies, floods or dies: its own channel ends, with a word and a status. */
 static void
 test_hostile_guest(void **state)
@@ -615,6 +634,7 @@ main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_terminals, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_variables, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_refusals, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_an_agent_in_vain, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_hostile_guest, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_other_channels_go_on, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_bulk, set_up, tear_down),
