@@ -129,7 +129,8 @@ case_file_load(const char *path, struct case_file *ret, struct diag_list *diags)
 	int outcome;
 
 	*ret = (struct case_file){ 0 };
-	outcome = json_text_load(path, &ret->text, diags);
+	outcome = json_text_load(path, "cases may be in several files, each behind a --cases",
+	    &ret->text, diags);
 	if (outcome != 0)
 		return outcome;
 	json_read_init(&r, diags, &ret->arena, NULL);

@@ -134,7 +134,8 @@ config_load(const char *path, struct config **ret, struct diag_list *diags)
 	SP_CLEANUP(json_text_freep) struct json_text *text = NULL;
 	struct owned_config *owned;
 	char *directory;
-	int r = json_text_load(path, &text, diags);
+	int r = json_text_load(path, "a configuration is far smaller: look whether this is one",
+	    &text, diags);
 
 	if (r != 0)
 		return r < 0 ? r : CONFIG_E_INVALID;

@@ -350,16 +350,16 @@ parse_take(const char *name, char *bytes, size_t len, struct json_text **ret, st
 
 /* What to do about a file that was not read with this error; NULL: its reason says enough. */
 static const char *
-advice_on(int error)
+advice_on(int error, const char *if_large)
 {
 	if (error == EACCES)
 		return "let that user read it, by chgrp and chmod 640 or by chmod 644, and enter its "
 		       "directories";
-	return error == EFBIG ? "a policy may be a directory of files" : NULL;
+	return error == EFBIG ? if_large : NULL;
 }
 
 int
-json_text_load(const char *path, struct json_text **ret, struct diag_list *diags)
+json_text_load(const char *path, const char *if_large, struct json_text **ret, struct diag_list *diags)
 {
 	char why[WHY_MAX] = "";
 	char *bytes = NULL;
@@ -371,7 +371,7 @@ json_text_load(const char *path, struct json_text **ret, struct diag_list *diags
 		size_t n = strlen(path);
 		bool named = strncmp(why, path, n) == 0 && strncmp(why + n, ": ", 2) == 0;
 
-		diag_add(diags, DIAG_E_FILE, path, 0, 0, 0, NULL, advice_on(-r), "%s",
+		diag_add(diags, DIAG_E_FILE, path, 0, 0, 0, NULL, advice_on(-r, if_large), "%s",
 		    named ? why + n + 2 : why);
 		return r;
 	}

@@ -38,10 +38,12 @@ struct json_text;
 struct json_node; /* lives as long as its text */
 
 /*
- * Read the file at path, which nobody but its owner may write (read_file.h), and parse it.
+ * Read the file at path, which nobody but its owner may write (read_file.h), and parse it. if_large: the help where it has
+ * more than JSON_TEXT_MAX bytes.
  * 0, JSON_TEXT_E_INVALID or -errno; anything but 0 is also explained in *diags.
  */
-SP_MUST_CHECK int json_text_load(const char *path, struct json_text **ret, struct diag_list *diags);
+SP_MUST_CHECK int json_text_load(const char *path, const char *if_large, struct json_text **ret,
+    struct diag_list *diags);
 /* The same over bytes[len], which are copied; name stands for the file in messages. */
 SP_MUST_CHECK int json_text_parse(const char *name, const char *bytes, size_t len,
     struct json_text **ret, struct diag_list *diags);

@@ -54,7 +54,8 @@ compare_names(const struct dirent **a, const struct dirent **b)
 static int
 add_file(const char *path, struct policy_files *files, struct diag_list *diags)
 {
-	int r = json_text_load(path, &files->texts[files->n], diags);
+	int r = json_text_load(path, "a policy may be a directory of files",
+	    &files->texts[files->n], diags);
 
 	files->n += r == 0;
 	return r > 0 ? POLICY_E_INVALID : r;

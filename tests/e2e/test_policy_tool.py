@@ -534,6 +534,9 @@ def test_cases_that_are_none(tmp_path):
     wrong = {"sallyport_cases": 1, "cases": [{"user": "A", "expect": {"allow": False}}]}
     r = tool("test", policy, "--cases", write(tmp_path, "d.json", wrong))
     assert r.returncode == 1 and "is no name" in r.stdout
+    r = tool("test", policy, "--cases", write(tmp_path, "large.json", " " * ((4 << 20) + 1)))
+    assert r.returncode == 2 and "is too large: 4194305 bytes, at most 4194304 are read" in r.stderr
+    assert "help: cases may be in several files, each behind a --cases" in r.stderr
 
 
 def test_schema():

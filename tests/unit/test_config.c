@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "golden.h"
+#include "json_text.h"
 #include "listen_address.h"
 
 static char directory[] = "/tmp/sp-test-config-XXXXXX";
@@ -391,8 +392,13 @@ test_files(void **state)
 	assert_int_equal(symlink("c.json", "l.json"), 0);
 	assert_int_equal(chmod("c.json", 0600), 0);
 	assert_int_equal(config_load("l.json", &c, &diags), -ELOOP);
+	assert_int_equal(truncate("c.json", JSON_TEXT_MAX + 1), 0);
+	assert_int_equal(config_load("c.json", &c, &diags), -EFBIG);
 	assert_null(c);
-	assert_int_equal(diags.n_errors, 3);
+	assert_int_equal(diags.n_errors, 4);
+	/* Unlike a policy it is no directory of files. */
+	assert_string_equal(diags.items[3].help,
+	    "a configuration is far smaller: look whether this is one");
 	diag_list_clear(&diags);
 	assert_int_equal(unlink("l.json"), 0);
 	assert_int_equal(unlink("c.json"), 0);

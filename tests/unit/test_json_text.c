@@ -464,8 +464,8 @@ test_load_refuses(void **state)
 	struct json_text *t = NULL;
 
 	(void)state;
-	assert_true(json_text_load("/nonexistent/x.json", &t, &diags) < 0);
-	assert_true(json_text_load("/dev/null", &t, &diags) < 0);
+	assert_true(json_text_load("/nonexistent/x.json", NULL, &t, &diags) < 0);
+	assert_true(json_text_load("/dev/null", NULL, &t, &diags) < 0);
 	assert_null(t);
 	assert_int_equal(diags.n_errors, 2);
 	assert_string_equal(diags.items[0].file, "/nonexistent/x.json");
