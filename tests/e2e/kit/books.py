@@ -6,6 +6,8 @@ from kit.proc import descendants, fds, processes, rss, with_command
 
 # Connections to the engine are kept for the next call; how many there are is the engine's pace.
 ENGINE_CONNECTIONS = 6
+# Empty networks of workers that are gone are kept for those that come, and no more of them (broker/worker_network.h).
+SPARE_NETWORKS = 32
 LISTENS = "0A"
 
 
@@ -83,6 +85,8 @@ class Books:
         shims = self._shims()
         open_files = list(fds(b.pid).values())
         its_sockets = sum(link.startswith("socket:[") for link in open_files)
+        of_spawner = list(fds(self.spawner).values())
+        networks = sum(link.startswith("net:[") for link in of_spawner)
         return {"containers": len(self.engine.listed()),
                 "networks": len(self.engine.run("network", "ls", "-q").split()),
                 "volumes": len(self.engine.run("volume", "ls", "-q").split()),
@@ -97,7 +101,8 @@ class Books:
                 "names of sockets": unix,
                 "rendezvous directories": len(os.listdir(f"{b.dir}/run/rendezvous")),
                 "marks of kept containers": len(os.listdir(f"{b.dir}/state/kept")),
-                "descriptors of the spawner": len(fds(self.spawner)),
+                "networks that no worker needs": max(0, networks - len(b.workers()) - SPARE_NETWORKS),
+                "descriptors of the spawner": len(of_spawner) - networks,
                 "sockets of the broker": its_sockets,
                 "other descriptors of the broker": len(open_files) - its_sockets}
 
