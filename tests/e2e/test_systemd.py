@@ -301,6 +301,40 @@ def test_what_the_unit_has_to_allow_is_said(service, change, said, drop_in):
         service.run("systemctl", "restart", "sallyport")
 
 
+def test_where_users_may_not_make_user_namespaces(service):
+    """The capabilities that systemd/README.md names are enough, and workers are as much alone as with their own."""
+    directory = "/run/systemd/system/sallyport-spawner@.service.d"
+    path = f"{directory}/admin.conf"
+    with open(f"{TREE}/systemd/README.md", encoding="utf-8") as f:
+        capabilities = re.search(r"CapabilityBoundingSet=([A-Z_\s]+)`", f.read()).group(1).split()
+    init = service.out("readlink", "/proc/1/ns/user", "/proc/1/ns/net").split()
+    try:
+        service.run("mkdir", directory)
+        service.put(path, "[Service]\nRestrictNamespaces=~user\n")
+        service.run("systemctl", "daemon-reload")
+        service.run("systemctl", "restart", "sallyport", check=False)
+        assert service.ssh("echo never").returncode == 255
+        service.put(path, "[Service]\nRestrictNamespaces=~user\n"
+                    f"CapabilityBoundingSet={' '.join(capabilities)}\nAmbientCapabilities={' '.join(capabilities)}\n")
+        service.run("systemctl", "daemon-reload")
+        service.run("systemctl", "restart", "sallyport")
+        for n in range(4):
+            assert service.ssh(f"echo {n}").stdout == f"{n}\n"
+        workers = wait_for(lambda: len(p := service.pids("sallyportd")) == 2 and p, 20 * PATIENCE, "two workers wait")
+        links = [service.out("readlink", f"/proc/{p}/ns/user", f"/proc/{p}/ns/net").split() for p in workers]
+        assert {user for user, _ in links} == {init[0]}
+        assert len({net for _, net in links} | {init[1]}) == 3, "a network is shared"
+        for p in workers:
+            s = service.status(p)
+            assert all(int(s[c], 16) == 0 for c in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"))
+            assert s["Uid"].split() == s["Gid"].split() and int(s["Uid"].split()[0]) >= 1900000000
+            assert service.out("ls", "-A", f"/proc/{p}/root/") == ""
+    finally:
+        service.run("rm", "-r", directory)
+        service.run("systemctl", "daemon-reload")
+        service.run("systemctl", "restart", "sallyport")
+
+
 def test_the_kernel_is_asked_about_containers(service):
     """As shipped; and where a drop-in hides them, that is said, and the engine is believed."""
     path = "/run/systemd/system/sallyport.service.d/hidden.conf"
