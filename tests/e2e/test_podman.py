@@ -15,7 +15,7 @@ import pytest
 from kit.broker import BASH, PROGRAM, SFTP, Broker, profile
 from kit.fake_engine import FakeEngine
 from kit.podman import Podman
-from kit.proc import wait_for
+from kit.proc import free_port, wait_for
 from kit.target import PATIENCE
 
 NOTE = "the kernel is asked how its containers are confined"
@@ -119,9 +119,7 @@ def test_files_and_forwards(fresh, tmp_path):
     r = b.target.sftp(f"put {tmp_path}/f /tmp/f\nget /tmp/f {tmp_path}/g\nls /tmp", cwd=tmp_path)
     assert r.returncode == 0, r.stderr
     assert (tmp_path / "g").read_bytes() == (tmp_path / "f").read_bytes()
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
+    port = free_port()
     p = b.target.popen("echo up; busybox nc -l -p 8080 -e echo from its network; read x",
                        options=["-L", f"127.0.0.1:{port}:127.0.0.1:8080"])
     try:

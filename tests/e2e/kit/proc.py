@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Processes as /proc shows them, and waiting with an end."""
+import itertools
 import os
 import socket
 import time
+
+PORTS, BLOCK = range(16384, 32768), 128  # below those that the kernel chooses, for who binds to 0 and for who connects
 
 
 def wait_for(condition, seconds, what):
@@ -17,10 +20,31 @@ def wait_for(condition, seconds, what):
         time.sleep(0.05)
 
 
+def own_ports():
+    """A block that no other process of tests has, of this run or another, while the socket is there that holds its name."""
+    for first in PORTS[::BLOCK]:
+        held = socket.socket(socket.AF_UNIX)
+        try:
+            held.bind(f"\0sallyport-tests-ports-{first}")
+            return held, itertools.cycle(range(first, first + BLOCK))
+        except OSError:
+            held.close()
+    raise RuntimeError("all blocks of ports are taken")
+
+
+OWN_PORTS = own_ports()
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Nothing listens there, and as long as this process lives it is no other's. It is given again after all others."""
+    for port in itertools.islice(OWN_PORTS[1], BLOCK):
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass  # somebody else's, or it was used a moment ago
+    raise RuntimeError("each of this process's ports is in use")
 
 
 def alive(pid):
