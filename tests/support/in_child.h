@@ -35,4 +35,15 @@ in_child(void (*fn)(void))
 	return status;
 }
 
+/* A test: its state points to such an fn, which needs root. */
+static inline void
+in_child_as_root(void **state)
+{
+	void (*fn)(void) = *(void (**)(void)) * state;
+
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(in_child(fn), 0);
+}
+
 #endif

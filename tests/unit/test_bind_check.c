@@ -104,6 +104,15 @@ says(const char *root, const char *name, int outcome, const char *words)
 		    words);
 }
 
+static void
+make_checker(int fd, uint32_t timeout_ms)
+{
+	loop = event_base_new();
+	assert_non_null(loop);
+	assert_int_equal(bind_checker_new(loop, fd, timeout_ms, on_gone, NULL, &checker), 0);
+	gone = false;
+}
+
 static int
 set_up(uint32_t timeout_ms)
 {
@@ -112,10 +121,7 @@ set_up(uint32_t timeout_ms)
 	if (geteuid() != 0)
 		return 0;
 	assert_int_equal(bind_checker_start(&config, &fd, &side_process), 0);
-	loop = event_base_new();
-	assert_non_null(loop);
-	assert_int_equal(bind_checker_new(loop, fd, timeout_ms, on_gone, NULL, &checker), 0);
-	gone = false;
+	make_checker(fd, timeout_ms);
 	return 0;
 }
 
@@ -140,10 +146,7 @@ set_up_own(uint32_t timeout_ms)
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
 	asked_fd = pair[1];
-	loop = event_base_new();
-	assert_non_null(loop);
-	assert_int_equal(bind_checker_new(loop, pair[0], timeout_ms, on_gone, NULL, &checker), 0);
-	gone = false;
+	make_checker(pair[0], timeout_ms);
 	return 0;
 }
 

@@ -166,16 +166,6 @@ kill_of_another_uid(void)
 	CHILD_CHECK(geteuid() == SPAWNER_ID);
 }
 
-static void
-test_case(void **state)
-{
-	void (*fn)(void) = *(void (**)(void)) * state;
-
-	if (geteuid() != 0)
-		skip();
-	assert_int_equal(in_child(fn), 0);
-}
-
 int
 main(void)
 {
@@ -187,11 +177,11 @@ main(void)
 	static void (*cases[])(void) = { as_root, with_setuid, with_nothing,
 		other_uid_without_setuid, kill_of_another_uid };
 	const struct CMUnitTest tests[] = {
-		{ "as root", test_case, NULL, NULL, &cases[0] },
-		{ "with CAP_SETUID and CAP_SETGID", test_case, NULL, NULL, &cases[1] },
-		{ "with nothing", test_case, NULL, NULL, &cases[2] },
-		{ "another uid without CAP_SETUID", test_case, NULL, NULL, &cases[3] },
-		{ "kill of another uid", test_case, NULL, NULL, &cases[4] },
+		{ "as root", in_child_as_root, NULL, NULL, &cases[0] },
+		{ "with CAP_SETUID and CAP_SETGID", in_child_as_root, NULL, NULL, &cases[1] },
+		{ "with nothing", in_child_as_root, NULL, NULL, &cases[2] },
+		{ "another uid without CAP_SETUID", in_child_as_root, NULL, NULL, &cases[3] },
+		{ "kill of another uid", in_child_as_root, NULL, NULL, &cases[4] },
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
