@@ -74,6 +74,7 @@ struct connection {
 	bool logged_in;
 	char user[IPC_USER_MAX + 1];
 	unsigned offers; /* of keys that would do */
+	uint64_t logins; /* requests, of which libssh has told */
 	unsigned failures;
 	struct grants grants;
 

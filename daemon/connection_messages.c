@@ -350,6 +350,16 @@ has_to_wait(struct connection *c, ssh_message m, unsigned n)
 	    (ch->state == CHANNEL_OPEN && wants_listener(m));
 }
 
+/* A key, a signature or a message that is none: libssh does not tell of such a request, and nobody would answer it. */
+static void
+end_broken_login(struct connection *c)
+{
+	if (c->logins >= hooks_login_requests())
+		return;
+	log_info("the client broke the protocol: a broken request to log in");
+	connection_end(c, WORKER_EXIT_PROTOCOL, "broken request to log in");
+}
+
 static void
 act(struct connection *c, ssh_message m)
 {
@@ -419,8 +429,10 @@ connection_take_messages(struct connection *c)
 		forward_agent(c);
 		if (m == NULL) {
 			c->seen_packets = connection_other_packets(c);
+			end_broken_login(c);
 			return true;
 		}
+		c->logins += ssh_message_type(m) == SSH_REQUEST_AUTH;
 		take(c, m);
 	}
 	connection_look_again(c);

@@ -11,6 +11,7 @@
 
 #include "connection.h"
 #include "dummy_key.h"
+#include "hooks.h"
 #include "ssh_version.h"
 
 /*
@@ -107,6 +108,7 @@ set_bind_options(struct connection *c, const struct ipc_hello *hello)
 
 	ssh_version_format(hello->nonce, version);
 	host_key_algorithms(hello, host_keys, sizeof(host_keys));
+	hooks_accept_keys(USER_KEYS);
 	if (ssh_bind_options_set(c->bind, SSH_BIND_OPTIONS_PROCESS_CONFIG, &no_files) != SSH_OK ||
 	    ssh_bind_options_set(c->bind, SSH_BIND_OPTIONS_BANNER, version) != SSH_OK ||
 	    ssh_bind_options_set(c->bind, SSH_BIND_OPTIONS_HOSTKEY_ALGORITHMS, host_keys) != SSH_OK ||

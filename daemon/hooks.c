@@ -15,6 +15,7 @@
 
 #include "attr.h"
 #include "no_kerberos.h"
+#include "wire.h"
 
 #define QUEUE_MAX      4 /* signed requests that a client may send without waiting */
 #define ED25519_MAX    2
@@ -61,7 +62,9 @@ static struct {
 		uint32_t number;
 		bool no_more; /* the last global request: the client's last session has been opened */
 	} packet;             /* that libssh is just taking apart */
-	uint64_t sessions;    /* opened, as far as libssh has read */
+	const char *key_algorithms; /* NULL: any */
+	uint64_t logins;            /* requests, as far as libssh has read */
+	uint64_t sessions;          /* opened, the same */
 	uint64_t sessions_told;
 	uint64_t sessions_last; /* no one after this; UINT64_MAX: not said */
 	struct {
@@ -132,6 +135,18 @@ hooks_add_ed25519(const uint8_t seed[32], const uint8_t public_half[32])
 	memcpy(hooks.ed25519[hooks.n_ed25519].seed, seed, 32);
 	memcpy(hooks.ed25519[hooks.n_ed25519].public_half, public_half, 32);
 	hooks.n_ed25519++;
+}
+
+void
+hooks_accept_keys(const char *algorithms)
+{
+	hooks.key_algorithms = algorithms;
+}
+
+uint64_t
+hooks_login_requests(void)
+{
+	return hooks.logins;
 }
 
 static void
@@ -373,11 +388,86 @@ await_reply(void)
 	add_data = add_libssh_reply;
 }
 
+static bool
+span_is(struct wire_span s, const char *text)
+{
+	return s.len > 0 && is_text(s.data, (uint32_t)s.len, text);
+}
+
+static bool
+key_algorithm_is_accepted(struct wire_span algorithm)
+{
+	const char *list = hooks.key_algorithms;
+
+	while (*list != '\0') {
+		size_t len = strcspn(list, ",");
+
+		if (wire_span_eq(algorithm, list, len))
+			return true;
+		list += len + (list[len] == ',');
+	}
+	return false;
+}
+
+/* r: behind the method. RFC 4252 section 7: a key is of its algorithm's type, and so is a signature; RFC 8332 for RSA's. */
+static bool
+key_is_accepted(struct wire_reader *r, bool names_host_key)
+{
+	bool is_signed = wire_get_u8(r) != 0;
+	struct wire_span algorithm = wire_get_span(r);
+	struct wire_span key = wire_get_span(r);
+	bool is_rsa = span_is(algorithm, "rsa-sha2-256") || span_is(algorithm, "rsa-sha2-512");
+	struct wire_reader inner;
+	struct wire_span type;
+
+	wire_reader_init(&inner, key.data, key.len);
+	type = wire_get_span(&inner);
+	if (!key_algorithm_is_accepted(algorithm) ||
+	    (is_rsa ? !span_is(type, "ssh-rsa") : !wire_span_eq(type, algorithm.data, algorithm.len)))
+		return false;
+	if (names_host_key)
+		(void)wire_get_span(r);
+	if (is_signed) {
+		struct wire_span signature = wire_get_span(r);
+
+		wire_reader_init(&inner, signature.data, signature.len);
+		type = wire_get_span(&inner);
+		if (!wire_span_eq(type, algorithm.data, algorithm.len))
+			return false;
+	}
+	return !r->failed;
+}
+
+/* Of the packet libssh has read the user's name; what follows has not been looked at, and is changed where it lies. */
+static void
+look_at_login(ssh_buffer packet)
+{
+	uint8_t *rest = ssh_buffer_get(packet);
+	struct wire_reader r;
+	struct wire_span method;
+	bool with_host_key;
+
+	hooks.logins++;
+	if (hooks.key_algorithms == NULL)
+		return;
+	wire_reader_init(&r, rest, ssh_buffer_get_len(packet));
+	(void)wire_get_span(&r); /* service */
+	method = wire_get_span(&r);
+	/* OpenSSH's own, which libssh knows from 0.12 on. */
+	with_host_key = span_is(method, "publickey-hostbound-v00@openssh.com");
+	if (method.len == 0 || span_is(method, "none") ||
+	    ((span_is(method, "publickey") || with_host_key) && key_is_accepted(&r, with_host_key)))
+		return;
+	rest[method.data - rest] = '?'; /* no method begins so */
+}
+
 /* The text with which a message begins. */
 static void
-on_first_text(const void *data, uint32_t len)
+on_first_text(ssh_buffer packet, const void *data, uint32_t len)
 {
 	hooks.packet.read = NOTHING;
+	if (hooks.packet.type == SSH2_MSG_USERAUTH_REQUEST)
+		look_at_login(packet);
 	if (hooks.packet.type == SSH2_MSG_CHANNEL_OPEN && is_text(data, len, "session"))
 		hooks.sessions++;
 	if (hooks.packet.type != SSH2_MSG_GLOBAL_REQUEST)
@@ -393,12 +483,12 @@ on_first_text(const void *data, uint32_t len)
  * messages that are looked for the length of a text, and the text; behind that of a global request whether it wants a reply.
  */
 static void
-look_at_beginning(const void *data, uint32_t len)
+look_at_beginning(ssh_buffer packet, const void *data, uint32_t len)
 {
 	const uint8_t *byte = data;
 
 	if (hooks.packet.read == TEXT && len == ntohl(hooks.packet.number)) {
-		on_first_text(data, len);
+		on_first_text(packet, data, len);
 	} else if (len == 1) {
 		if (hooks.packet.read == GLOBAL && *byte != 0)
 			await_reply();
@@ -440,7 +530,7 @@ ssh_buffer_get_data(ssh_buffer buffer, void *data, uint32_t len)
 		return n;
 	}
 	look_for_pty(buffer, data, len);
-	look_at_beginning(data, len);
+	look_at_beginning(buffer, data, len);
 	if ((uintptr_t)data % alignof(max_align_t) != 0)
 		return n;
 	cut = find_cut(data);

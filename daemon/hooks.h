@@ -42,6 +42,16 @@ bool hooks_in_place(char *why, size_t cap);
 /* The seed by which an Ed25519 dummy key is recognised, and the public half it stands for. */
 void hooks_add_ed25519(const uint8_t seed[32], const uint8_t public_half[32]);
 
+/*
+ * The algorithms that a request to log in with a key may name, with commas in between; the caller keeps the text. libssh
+ * drops a request that it cannot read, and the client waits for its answer for ever. So one for another algorithm, or by a
+ * method other than "none" and "publickey", gets to it as one by a method that it does not know: that it does tell of.
+ */
+void hooks_accept_keys(const char *algorithms);
+
+/* How many requests to log in libssh has read. One of which it never tells was broken. */
+uint64_t hooks_login_requests(void);
+
 /* Take the oldest signature not taken yet. false: none. */
 bool hooks_take_signature(struct hooks_signature *ret);
 

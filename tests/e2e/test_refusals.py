@@ -9,6 +9,8 @@ import paramiko
 import pytest
 
 from kit.broker import REFUSED_SENTENCE
+from kit.proc import wait_for
+from kit.raw import USERAUTH_FAILURE, USERAUTH_PK_OK, USERAUTH_REQUEST, USERAUTH_SUCCESS, RawClient, Reader, message, string
 from kit.target import PATIENCE
 
 pytestmark = [pytest.mark.quick, pytest.mark.data_path]
@@ -39,6 +41,82 @@ def test_unknown_user(both, user):
 def test_no_key_at_all(both):
     r = same(both, "true", options=["-o", "PubkeyAuthentication=no"])
     assert r.returncode == 255
+
+
+# What clients name as a key's algorithm, and its blob; "rsa" and "ed25519" are keys of the user.
+OFFERS = {
+    "sha-1": ("ssh-rsa", "rsa"),
+    "dsa": ("ssh-dss", string("ssh-dss") + 4 * string(b"\x7f" * 20)),
+    "ed448": ("ssh-ed448", string("ssh-ed448") + string(bytes(57))),
+    "of-a-browser": ("webauthn-sk-ecdsa-sha2-nistp256@openssh.com", string("sk-ecdsa-sha2-nistp256@openssh.com") +
+                     string("nistp256") + string(b"\4" + bytes(64)) + string("ssh:")),
+    "not-invented-yet": ("ssh-mldsa65", string("ssh-mldsa65") + string(bytes(1952))),
+    "certificate": ("ssh-ed25519-cert-v01@openssh.com", string("ssh-ed25519-cert-v01@openssh.com") + string(bytes(32))),
+    "another-key": ("rsa-sha2-256", "ed25519"),
+    "no-key": ("ssh-ed25519", b""),
+}
+
+
+def offered(raw, algorithm, blob, *signature):
+    """What comes of that offer; of one with a signature, whatever that is worth."""
+    if isinstance(blob, str):
+        kind = {"rsa": paramiko.RSAKey, "ed25519": paramiko.Ed25519Key}[blob]
+        blob = kind(filename=f"{raw.target.keys.directory}/user_{blob}").asbytes()
+    raw.send(message(USERAUTH_REQUEST, raw.target.user, "ssh-connection", "publickey", bool(signature), algorithm, blob,
+                     *signature))
+    return raw.expect(USERAUTH_FAILURE, USERAUTH_PK_OK, USERAUTH_SUCCESS)
+
+
+@pytest.mark.parametrize("name", OFFERS)
+def test_algorithm_that_is_not_accepted(target, name):
+    """The answer comes at once, with a signature too, and the next key gets its turn: an agent may hold all kinds of them."""
+    algorithm, blob = OFFERS[name]
+    with RawClient(target) as c:
+        c.exchange()
+        c.service()
+        for signature in ((), (string(algorithm) + string(bytes(64)),)):
+            r = Reader(offered(c, algorithm, blob, *signature))
+            assert (r.string(), r.take(1)) == (b"publickey", b"\0")
+        assert offered(c, "ssh-ed25519", "ed25519")[0] == USERAUTH_PK_OK
+        assert offered(c, "rsa-sha2-512", "rsa")[0] == USERAUTH_PK_OK
+        c.send(c.signed(target.user, c.user_key()))
+        c.expect(USERAUTH_SUCCESS)
+
+
+@pytest.mark.parametrize("kind", ["ssh-rsa", "ssh-mldsa65", ""])
+def test_signature_of_another_algorithm(target, kind):
+    with RawClient(target) as c:
+        c.exchange()
+        c.service()
+        assert offered(c, "ssh-ed25519", "ed25519", string(kind) + string(bytes(64)))[0] == USERAUTH_FAILURE
+        c.send(c.signed(target.user, c.user_key()))
+        c.expect(USERAUTH_SUCCESS)
+
+
+@pytest.mark.parametrize("method", ["password", "keyboard-interactive", "hostbased"])
+def test_method_that_breaks_off(target, method):
+    """Refused is the method, whatever follows its name."""
+    with RawClient(target) as c:
+        c.exchange()
+        c.service()
+        c.send(message(USERAUTH_REQUEST, target.user, "ssh-connection", method))
+        c.expect(USERAUTH_FAILURE)
+
+
+def test_broken_request_to_log_in(broker):
+    """Of an algorithm that would do: libssh does not tell of it, and nobody waits for an answer. (sshd calls it a failure.)"""
+    since = broker.log_size()
+    for blob, signature in ((string("ssh-ed25519") + string(bytes(31)), ()),
+                            ("ed25519", (string("ssh-ed25519") + string(bytes(63)),))):
+        with RawClient(broker.target) as c:
+            c.exchange()
+            c.service()
+            with pytest.raises(AssertionError, match="broken request to log in"):
+                offered(c, "ssh-ed25519", blob, *signature)
+            assert c.is_closed()
+    wait_for(lambda: broker.log(since).count("the client broke the protocol: a broken request to log in") == 2,
+             20 * PATIENCE, "the log says why")
+    assert "violation" not in broker.log(since)
 
 
 def test_password_is_not_offered(both):

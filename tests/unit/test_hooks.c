@@ -724,6 +724,90 @@ test_no_more_sessions(void **state)
 	assert_int_equal(reply_after(82), 82);
 }
 
+/* ---- requests to log in ---- */
+
+#define LOGIN 50
+
+/* Whether libssh reads the method as it was sent. algorithm NULL: nothing follows; signature NULL: it is an offer. */
+static bool
+reads_method(const char *method, const char *algorithm, const char *type, const char *signature)
+{
+	static alignas(max_align_t) char text[256];
+	ssh_buffer buffer = ssh_buffer_new();
+	uint8_t bytes[512];
+	uint8_t inner[128];
+	uint64_t before = hooks_login_requests();
+	struct wire_writer w;
+	struct wire_writer v;
+	bool same;
+
+	wire_writer_init(&w, bytes, sizeof(bytes));
+	wire_put_u8(&w, 4);
+	wire_put_u8(&w, LOGIN);
+	wire_put_cstr(&w, "dev");
+	wire_put_cstr(&w, "ssh-connection");
+	wire_put_cstr(&w, method);
+	if (algorithm != NULL) {
+		wire_put_u8(&w, signature != NULL);
+		wire_put_cstr(&w, algorithm);
+		wire_writer_init(&v, inner, sizeof(inner));
+		wire_put_cstr(&v, type);
+		wire_put_str(&w, inner, v.len);
+		if (strcmp(method, "publickey") != 0)
+			wire_put_cstr(&w, "a host key");
+		if (signature != NULL) {
+			wire_writer_init(&v, inner, sizeof(inner));
+			wire_put_cstr(&v, signature);
+			wire_put_str(&w, inner, v.len);
+		}
+	}
+	assert_int_equal(ssh_buffer_add_data(buffer, bytes, (uint32_t)w.len), 0);
+	take(buffer, text, 1);
+	take(buffer, text, 1);
+	take(buffer, text, 4);
+	take(buffer, text, 3);
+	take(buffer, text, 4);
+	take(buffer, text, 14);
+	take(buffer, text, 4);
+	take(buffer, text, (uint32_t)strlen(method));
+	same = memcmp(text, method, strlen(method)) == 0;
+	ssh_buffer_free(buffer);
+	assert_int_equal(hooks_login_requests(), before + 1);
+	return same;
+}
+
+static void
+test_requests_that_libssh_may_read(void **state)
+{
+	static const char hostbound[] = "publickey-hostbound-v00@openssh.com";
+
+	(void)state;
+	hooks_accept_keys("ssh-ed25519,rsa-sha2-256");
+	assert_true(reads_method("none", NULL, NULL, NULL));
+	assert_true(reads_method("publickey", "ssh-ed25519", "ssh-ed25519", NULL));
+	assert_true(reads_method("publickey", "ssh-ed25519", "ssh-ed25519", "ssh-ed25519"));
+	assert_true(reads_method("publickey", "rsa-sha2-256", "ssh-rsa", "rsa-sha2-256"));
+	assert_true(reads_method(hostbound, "ssh-ed25519", "ssh-ed25519", "ssh-ed25519"));
+	/* another method; it breaks off */
+	assert_false(reads_method("password", NULL, NULL, NULL));
+	assert_false(reads_method("publickey", NULL, NULL, NULL));
+	/* algorithms that are not in the list, and a part of one and more than one that are */
+	assert_false(reads_method("publickey", "ssh-rsa", "ssh-rsa", NULL));
+	assert_false(reads_method("publickey", "rsa-sha2-512", "ssh-rsa", NULL));
+	assert_false(reads_method("publickey", "ssh-ed2551", "ssh-ed2551", NULL));
+	assert_false(
+	    reads_method("publickey", "ssh-ed25519,rsa-sha2-256", "ssh-ed25519,rsa-sha2-256", NULL));
+	assert_false(reads_method("publickey", "", "", NULL));
+	/* of another type */
+	assert_false(reads_method("publickey", "rsa-sha2-256", "rsa-sha2-256", NULL));
+	assert_false(reads_method("publickey", "rsa-sha2-256", "ssh-ed25519", NULL));
+	assert_false(reads_method("publickey", "ssh-ed25519", "ssh-rsa", NULL));
+	assert_false(reads_method("publickey", "ssh-ed25519", "ssh-ed25519", "ssh-rsa"));
+	assert_false(reads_method("publickey", "rsa-sha2-256", "ssh-rsa", "ssh-rsa"));
+	assert_false(reads_method(hostbound, "ssh-ed25519", "ssh-ed25519", "a host key"));
+	hooks_accept_keys(NULL);
+}
+
 /* ---- channels that are refused ---- */
 
 struct field {
@@ -1020,6 +1104,7 @@ main(void)
 		cmocka_unit_test_setup(test_replies_in_order, set_up),
 		cmocka_unit_test_setup(test_replies_and_what_is_none, set_up),
 		cmocka_unit_test_setup(test_replies_without_end, set_up),
+		cmocka_unit_test_setup(test_requests_that_libssh_may_read, set_up),
 		cmocka_unit_test_setup(test_no_more_sessions, set_up),
 	};
 
