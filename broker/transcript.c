@@ -9,18 +9,12 @@
 #include <string.h>
 
 #include "host_key.h"
+#include "kexinit.h"
 #include "ssh_version.h"
 
-#define SSH_MSG_KEXINIT 20
-#define COOKIE_LEN      16
-#define N_NAME_LISTS    10 /* in a KEXINIT, RFC 4253 section 7.1 */
-#define OPAQUE_MIN      40 /* e, f and K of the smallest exchange, with room below it */
-#define VERSION_MIN     9  /* "SSH-2.0-" and a byte */
-#define NAME_MAX_LEN    64
-
-/* In each list that decides here: these are compared with each other, and nobody else is served meanwhile. */
-#define CLIENT_NAMES_MAX 1024
-#define SERVER_NAMES_MAX 64 /* it is our own libssh's */
+#define OPAQUE_MIN       40 /* e, f and K of the smallest exchange, with room below it */
+#define NAME_MAX_LEN     64
+#define SERVER_NAMES_MAX 64 /* in a list: it is our own libssh's */
 
 /* Every exchange that may be used, with its hash. What is not here, SHA-1 above all, is refused. */
 static const struct {
@@ -40,70 +34,15 @@ static const struct {
 	{ "mlkem768x25519-sha256", EVP_sha256 },
 };
 
-/*
- * Clients that send first_only in their first KEXINIT and never again. Others do repeat them (Dropbear
- * and paramiko were seen to), and for those a rekey cannot be told from a first exchange. The signature
- * is good only towards a client with the same version string, so this is per client.
- */
-static const char *const strict_clients[] = {
-	"SSH-2.0-OpenSSH_",
-	"SSH-2.0-libssh_",
-	"SSH-2.0-PuTTY",
-};
-static const char *const first_only[] = {
-	"ext-info-c",
-	"kex-strict-c-v00@openssh.com",
-};
-
-/* The next name of a list, moving it on; empty at the end. */
-static struct wire_span
-next_name(struct wire_span *list)
-{
-	struct wire_span name = *list;
-	const uint8_t *comma = list->len > 0 ? memchr(list->data, ',', list->len) : NULL;
-
-	if (comma != NULL)
-		name.len = (size_t)(comma - list->data);
-	list->data += name.len;
-	list->len -= name.len;
-	if (list->len > 0) {
-		list->data++;
-		list->len--;
-	}
-	return name;
-}
-
-static bool
-is_within(struct wire_span list, size_t max)
-{
-	size_t n = list.len > 0;
-
-	for (size_t i = 0; i < list.len; i++)
-		n += list.data[i] == ',';
-	return n <= max;
-}
-
-static bool
-list_has(struct wire_span list, struct wire_span name)
-{
-	while (list.len > 0) {
-		struct wire_span other = next_name(&list);
-
-		if (wire_span_eq(other, name.data, name.len))
-			return true;
-	}
-	return false;
-}
-
 /* RFC 4253 section 7.1: the client's first name that the server has too. "" when there is none. */
 static void
 negotiate(struct wire_span client, struct wire_span server, char out[NAME_MAX_LEN + 1])
 {
 	out[0] = '\0';
 	while (client.len > 0) {
-		struct wire_span name = next_name(&client);
+		struct wire_span name = kexinit_next_name(&client);
 
-		if (name.len == 0 || name.len > NAME_MAX_LEN || !list_has(server, name))
+		if (name.len == 0 || name.len > NAME_MAX_LEN || !kexinit_list_has(server, name))
 			continue;
 		memcpy(out, name.data, name.len);
 		out[name.len] = '\0';
@@ -121,11 +60,6 @@ digest_of(const char *exchange)
 	return NULL;
 }
 
-struct kexinit {
-	struct wire_span exchanges;
-	struct wire_span host_key_algorithms;
-};
-
 struct transcript {
 	struct wire_span client_version;
 	struct wire_span server_version;
@@ -133,27 +67,6 @@ struct transcript {
 	struct kexinit server;
 	struct wire_span host_key;
 };
-
-/* All of it, although only two lists decide here: one reading of a message, and no room for others. */
-static bool
-read_kexinit(struct wire_span payload, size_t names_max, struct kexinit *ret)
-{
-	struct wire_span lists[N_NAME_LISTS];
-	struct wire_reader r;
-
-	wire_reader_init(&r, payload.data, payload.len);
-	if (wire_get_u8(&r) != SSH_MSG_KEXINIT)
-		return false;
-	(void)wire_get_bytes(&r, COOKIE_LEN);
-	for (size_t i = 0; i < N_NAME_LISTS; i++)
-		lists[i] = wire_get_span(&r);
-	(void)wire_get_u8(&r);  /* first_kex_packet_follows */
-	(void)wire_get_u32(&r); /* reserved */
-	ret->exchanges = lists[0];
-	ret->host_key_algorithms = lists[1];
-	return wire_finish(&r) == 0 && is_within(ret->exchanges, names_max) &&
-	    is_within(ret->host_key_algorithms, names_max);
-}
 
 static const char *
 read_transcript(struct wire_span text, struct transcript *ret)
@@ -170,34 +83,20 @@ read_transcript(struct wire_span text, struct transcript *ret)
 	ret->host_key = wire_get_span(&r);
 	if (r.failed || r.left < OPAQUE_MIN)
 		return "the transcript is malformed";
-	if (!read_kexinit(client, CLIENT_NAMES_MAX, &ret->client))
+	if (!kexinit_read(client, KEXINIT_CLIENT_NAMES_MAX, &ret->client))
 		return "the client's KEXINIT is malformed";
-	if (!read_kexinit(server, SERVER_NAMES_MAX, &ret->server))
+	if (!kexinit_read(server, SERVER_NAMES_MAX, &ret->server))
 		return "the server's KEXINIT is malformed";
 	return NULL;
-}
-
-static bool
-starts_with(struct wire_span s, const char *prefix)
-{
-	return s.len >= strlen(prefix) && memcmp(s.data, prefix, strlen(prefix)) == 0;
 }
 
 static const char *
 check_rekey(const struct transcript_state *s, struct wire_span version, const struct kexinit *client)
 {
-	bool strict = false;
-
 	if (!wire_span_eq(version, s->client_version, s->client_version_len))
 		return "rekey with another client version";
-	for (size_t i = 0; i < SP_ARRAY_LEN(strict_clients); i++)
-		strict |= starts_with(version, strict_clients[i]);
-	for (size_t i = 0; strict && i < SP_ARRAY_LEN(first_only); i++) {
-		struct wire_span name = { (const uint8_t *)first_only[i], strlen(first_only[i]) };
-
-		if (list_has(client->exchanges, name))
-			return "rekey with the KEXINIT of a first exchange";
-	}
+	if (kexinit_is_first(version, client))
+		return "rekey with the KEXINIT of a first exchange";
 	return NULL;
 }
 
@@ -209,8 +108,7 @@ check_versions(const uint8_t nonce[IPC_NONCE_LEN], const struct transcript *t)
 	ssh_version_format(nonce, expected + strlen(expected));
 	if (!wire_span_is(t->server_version, expected))
 		return "the server version is not this connection's";
-	if (t->client_version.len < VERSION_MIN || t->client_version.len > TRANSCRIPT_VERSION_MAX ||
-	    !starts_with(t->client_version, "SSH-2.0-"))
+	if (!kexinit_is_version(t->client_version))
 		return "the client version is not one";
 	return NULL;
 }

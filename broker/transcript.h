@@ -12,10 +12,10 @@
 
 #include "attr.h"
 #include "ipc.h"
+#include "kexinit.h"
 #include "wire.h"
 
-#define TRANSCRIPT_HASH_MAX    64
-#define TRANSCRIPT_VERSION_MAX 255 /* RFC 4253 section 4.2, without CR LF */
+#define TRANSCRIPT_HASH_MAX 64
 
 struct host_key;
 struct host_key_set;
@@ -24,7 +24,7 @@ struct host_key_set;
 struct transcript_state {
 	uint8_t session_id[TRANSCRIPT_HASH_MAX];
 	size_t session_id_len; /* 0: no exchange yet */
-	uint8_t client_version[TRANSCRIPT_VERSION_MAX];
+	uint8_t client_version[KEXINIT_VERSION_MAX];
 	size_t client_version_len;
 	const struct host_key *host_key; /* of the first exchange */
 };

@@ -24,6 +24,7 @@
 #include "fd.h"
 #include "forward.h"
 #include "hooks.h"
+#include "kexinit.h"
 #include "log.h"
 
 #define READS_PER_TURN 64 /* of 4096 bytes each, libssh's own size */
@@ -76,28 +77,36 @@ limit_cpu(struct connection *c)
 }
 
 /*
- * libssh reads a list of names up to its first NUL, the broker reads all of it: what the two make of such
- * a list differs, and the broker would take us for an attacker instead of the client.
+ * What of the client's part the broker would not sign, and take us for an attacker instead of the client; NULL: nothing.
+ * libssh reads a list of names up to its first NUL, the broker reads all of it: what the two make of such a list differs.
  */
-static bool
-client_lists_are_text(const void *transcript, size_t len)
+static const char *
+client_fault(const struct connection *c, const void *transcript, size_t len)
 {
+	struct wire_span version;
 	struct wire_span init;
+	struct kexinit lists;
 	struct wire_reader r;
 
 	wire_reader_init(&r, transcript, len);
-	(void)wire_get_span(&r); /* V_C */
+	version = wire_get_span(&r);
 	(void)wire_get_span(&r); /* V_S */
 	init = wire_get_span(&r);
+	if (!kexinit_is_version(version))
+		return "an identification without a name";
+	if (!kexinit_read(init, KEXINIT_CLIENT_NAMES_MAX, &lists))
+		return "a KEXINIT that is none, or has too many names";
+	if (c->exchanges > 0 && kexinit_is_first(version, &lists))
+		return "new keys by the KEXINIT of a first exchange";
 	wire_reader_init(&r, init.data, init.len);
 	(void)wire_get_bytes(&r, 1 + KEXINIT_COOKIE);
 	for (int i = 0; i < KEXINIT_LISTS; i++) {
 		struct wire_span list = wire_get_span(&r);
 
 		if (list.len > 0 && memchr(list.data, '\0', list.len) != NULL)
-			return false;
+			return "a list of names with a NUL";
 	}
-	return true;
+	return NULL;
 }
 
 static bool
@@ -105,9 +114,10 @@ sign(void *arg, const char *algorithm, const void *transcript, size_t len, uint8
     size_t *sig_len)
 {
 	struct connection *c = arg;
+	const char *fault = client_fault(c, transcript, len);
 
-	if (!client_lists_are_text(transcript, len)) {
-		log_info("the client broke the protocol: a list of names with a NUL");
+	if (fault != NULL) {
+		log_info("the client broke the protocol: %s", fault);
 		connection_end(c, WORKER_EXIT_PROTOCOL, NULL);
 		return false;
 	}

@@ -10,6 +10,7 @@ import pytest
 
 from kit.broker import SANITIZERS
 from kit.neighbour import Memory, Neighbour
+from kit.proc import wait_for
 from kit.raw import (CHANNEL_DATA, CHANNEL_OPEN, CHANNEL_REQUEST, DEBUG, DISCONNECT, ECDH_INIT,
                      GLOBAL_REQUEST, IGNORE, KEX, KEXINIT, NEWKEYS, SERVICE_ACCEPT, SERVICE_REQUEST,
                      STRICT, UNIMPLEMENTED, USERAUTH_BANNER, USERAUTH_FAILURE, USERAUTH_PK_OK,
@@ -326,6 +327,31 @@ def test_nul_in_a_list(broker):
             c.log_in("dev")
         except Gone:
             pass
+    assert "violation" not in broker.log(since)
+
+
+# What the broker does not sign: an identification, KEXINITs that follow each other, and what the log says.
+CLIENT_FAULTS = {
+    "no-name": (b"SSH-2.0-\r\n", [kexinit()], "an identification without a name"),
+    "many-names": (b"SSH-2.0-x\r\n", [kexinit(kex=(KEX, *["x"] * 1024))], "a KEXINIT that is none, or has too many names"),
+    "first-again": (b"SSH-2.0-OpenSSH_9.9\r\n", [kexinit(), kexinit()], "new keys by the KEXINIT of a first exchange"),
+}
+
+
+@pytest.mark.parametrize("name", CLIENT_FAULTS)
+def test_what_is_the_client_s_fault(broker, name):
+    """It is held against the client, and no worker is suspected of an attack."""
+    since = broker.log_size()
+    banner, exchanges, words = CLIENT_FAULTS[name]
+    with RawClient(broker.target, banner=banner) as c:
+        for init in exchanges[:-1]:
+            c.exchange(init)
+            c.log_in("dev")
+        with pytest.raises((Gone, AssertionError)):
+            c.exchange(exchanges[-1])
+        assert c.is_closed()
+    wait_for(lambda: "exit=12" in broker.log(since), 20 * PATIENCE, "the worker has ended by itself")
+    assert f"the client broke the protocol: {words}" in broker.log(since)
     assert "violation" not in broker.log(since)
 
 

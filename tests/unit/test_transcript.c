@@ -239,7 +239,7 @@ other_servers_and_connections(void **state)
 static void
 client_versions(void **state)
 {
-	static char longest[TRANSCRIPT_VERSION_MAX + 2];
+	static char longest[KEXINIT_VERSION_MAX + 2];
 	static const char *const bad[] = { "", "SSH-2.0", "SSH-2.0-", "SSH-1.99-x", "ssh-2.0-x",
 		"xSSH-2.0-x" };
 	struct transcript_state s = { 0 };
@@ -254,9 +254,9 @@ client_versions(void **state)
 	memcpy(longest, "SSH-2.0-", 8);
 	e.client_version = longest;
 	refused(&s, "ssh-ed25519", &e, "the client version is not one");
-	longest[TRANSCRIPT_VERSION_MAX] = '\0';
+	longest[KEXINIT_VERSION_MAX] = '\0';
 	accepted(&s, "ssh-ed25519", &e);
-	assert_int_equal(s.client_version_len, TRANSCRIPT_VERSION_MAX);
+	assert_int_equal(s.client_version_len, KEXINIT_VERSION_MAX);
 }
 
 static void
