@@ -95,12 +95,22 @@ takes_place(enum peer_channel_kind kind)
 }
 
 static void
+look_for_oom(const struct peer *p, struct container *c)
+{
+	struct audit_subject who = peer_audit_subject(p);
+
+	container_look_for_oom(c, p->decision.profile, &who);
+}
+
+static void
 free_channel(struct peer *p, struct peer_channel *channel)
 {
 	if (channel->state == CHANNEL_FREE)
 		return;
 	if (channel->waiter.order != NULL)
 		container_forget_order(channel->container, &channel->waiter);
+	if (channel->state == CHANNEL_RUNNING && channel->kind == CHANNEL_PROGRAM)
+		look_for_oom(p, channel->container);
 	if (channel->container != NULL && channel->container != p->container)
 		container_release(channel->container, p);
 	free(channel->request);

@@ -103,6 +103,7 @@ container_forget(struct container *c)
 		event_free(c->emptied);
 	fd_close(&c->empty_fd);
 	fd_close(&c->pidfd);
+	free(c->oom_file);
 	policy_grant_unref(c->grant);
 	ceilings_give(&c->place);
 	if (c->set->next == c)
@@ -130,9 +131,19 @@ kill_first_process(struct container *c)
 		(void)syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, NULL, 0);
 }
 
+/* Before the engine removes it, and the counter with it. */
+static void
+look_at_its_end(struct container *c)
+{
+	struct audit_subject who = subject_of(c, NULL);
+
+	container_look_for_oom(c, c->grant != NULL ? policy_grant_profile(c->grant) : NULL, &who);
+}
+
 void
 container_discard(struct container *c)
 {
+	look_at_its_end(c);
 	kill_first_process(c);
 	if (c->name[0] != '\0')
 		audit_container(c, "container.remove", NULL);
@@ -254,6 +265,7 @@ on_ended(evutil_socket_t fd, short what, void *arg)
 		container_discard(c);
 		return;
 	}
+	look_at_its_end(c);
 	log_warn("connection=%s container=%s ended while it %s", c->connection, c->name,
 	    is_in_pool(c) ? "waited in the pool" : "was in use");
 	container_fail(c, "The container has ended. Log in again for a new one.");
@@ -351,11 +363,15 @@ watch_end(struct container *c)
 }
 
 static void
-on_ready(void *arg, int *pidfd)
+on_ready(void *arg, int *pidfd, char *oom_file)
 {
 	struct container *c = arg;
 
 	c->pidfd = fd_steal(pidfd);
+	c->oom_file = oom_file;
+	/* What was before is an earlier run's. */
+	if (c->grant == NULL && oom_file != NULL)
+		(void)!oom_count_read(oom_file, &c->oom_seen);
 	if (watch_end(c) < 0) {
 		out_of_memory(c, "The container could not be started: out of memory.");
 		return;

@@ -18,6 +18,7 @@
 #include "data_path.h"
 #include "policy.h"
 
+struct audit_subject;
 struct broker;
 struct ceiling_hold;
 struct container;
@@ -26,6 +27,7 @@ struct guest_connect;
 struct guest_listen;
 struct guest_spawn;
 struct policy_grant;
+struct policy_profile;
 
 struct container_owner {
 	void (*up)(void *arg, struct container *c);
@@ -173,6 +175,13 @@ const char *container_image_id(const struct container *c);
 unsigned container_owners(const struct container *c);
 /* Whether it has a keeper. */
 bool container_is_kept(const struct container *c);
+
+/*
+ * A program has ended in it, or it ends itself: the logs hear of processes in it that the kernel has killed for want of
+ * memory since this was asked last. who: whose program, or whose container. profile: NULL: not known any more.
+ */
+void container_look_for_oom(struct container *c, const struct policy_profile *profile,
+    const struct audit_subject *who);
 
 /* This owner (its arg) has no more use for it. */
 void container_release(struct container *c, const void *owner);

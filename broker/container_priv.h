@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shared by container.c, container_rest.c and container_set.c; nobody else includes it. */
+/* Shared by container.c, container_oom.c, container_rest.c and container_set.c; nobody else includes it. */
 #ifndef SP_CONTAINER_PRIV_H
 #define SP_CONTAINER_PRIV_H
 
@@ -10,6 +10,7 @@
 #include "instance.h"
 #include "ipc.h"
 #include "made_of.h"
+#include "oom_count.h"
 
 struct bind_check;
 struct ceiling_hold;
@@ -58,7 +59,9 @@ struct container {
 	struct engine_call *launch; /* or the look at one that was found */
 	const struct data_path_ops *ops;
 	struct data_path *path;
-	int pidfd; /* -1: not known yet, or the engine alone knows when it ends */
+	int pidfd;      /* -1: not known yet, or the engine alone knows when it ends */
+	char *oom_file; /* oom_count.h; NULL: not known */
+	struct oom_count oom_seen;
 	struct event *ended; /* the container's first process is gone; or it is time to ask the engine again */
 	struct engine_call *waiting; /* until the engine says that it has ended, or how it is */
 	struct event *grace;

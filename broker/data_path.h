@@ -43,8 +43,8 @@ enum data_path_life {
 
 struct data_path_events {
 	/* Programs can be started. *pidfd: the container's first process, taken by the callee; -1: it cannot be
-	 * had, and only the engine knows when it ends. */
-	void (*ready)(void *arg, int *pidfd);
+	 * had, and only the engine knows when it ends. oom_file: as oom_count_find() has it; taken as well. */
+	void (*ready)(void *arg, int *pidfd, char *oom_file);
 	/* It will not become ready, and no event comes after this; why is for the log. */
 	void (*failed)(void *arg, const char *why);
 	/* It was ready, and the engine says that it has ended, or is gone. Who waits for an order lets go of it, or

@@ -31,6 +31,7 @@
 #include "ipc_chan.h"
 #include "kernel_account.h"
 #include "log.h"
+#include "oom_count.h"
 
 #define REPORT_SECONDS 10 /* from "the container runs" to the guest's report */
 
@@ -163,7 +164,7 @@ on_inspected(void *arg, const struct engine_result *result)
 		return;
 	}
 	(void)event_del(d->deadline);
-	d->events.ready(d->events.arg, &d->pidfd);
+	d->events.ready(d->events.arg, &d->pidfd, oom_count_find(d->reporter, d->id));
 }
 
 /* Both halves are there: the report, and the engine's word that the container runs. */

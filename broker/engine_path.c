@@ -128,7 +128,7 @@ path_launched(struct data_path *d, const struct engine_container *seen)
 	else if (seen->podman)
 		d->events.failed(d->events.arg, "the data path \"engine\" does not work with Podman");
 	else if (seen->running)
-		d->events.ready(d->events.arg, &none);
+		d->events.ready(d->events.arg, &none, NULL);
 	else
 		d->events.failed(d->events.arg, "the container ended as soon as it was started");
 }

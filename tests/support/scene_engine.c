@@ -573,7 +573,7 @@ scene_path_ready_afar(struct scene *s, unsigned i)
 		return false;
 	l->path->ready = true;
 	scene_enter(true);
-	l->path->events.ready(l->path->events.arg, &none);
+	l->path->events.ready(l->path->events.arg, &none, NULL);
 	scene_enter(false);
 	scene_turn(s);
 	return true;
@@ -640,7 +640,7 @@ scene_path_ready(struct scene *s, unsigned i)
 	l->path->ready = true;
 	l->process = fds[1];
 	scene_enter(true);
-	l->path->events.ready(l->path->events.arg, &fds[0]);
+	l->path->events.ready(l->path->events.arg, &fds[0], NULL);
 	scene_enter(false);
 	FUZZ_CHECK(fds[0] == -1);
 	scene_turn(s);

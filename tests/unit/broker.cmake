@@ -11,6 +11,7 @@ sp_add_test(NAME test_user_containers LABEL unit SIDE broker
 target_link_options(test_user_containers PRIVATE -Wl,--wrap=kernel_account_check_docker)
 sp_add_test(NAME test_kernel_account LABEL unit SIDE broker SOURCES unit/test_kernel_account.c
   LIBS sp_broker)
+sp_add_test(NAME test_oom_count LABEL unit SIDE broker SOURCES unit/test_oom_count.c LIBS sp_broker)
 sp_add_test(NAME test_engine_turns LABEL unit SIDE broker SOURCES unit/test_engine_turns.c LIBS sp_broker)
 sp_add_test(NAME test_data_path_reach LABEL unit SIDE broker
   SOURCES unit/test_data_path_reach.c LIBS sp_broker)
