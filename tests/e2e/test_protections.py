@@ -35,7 +35,7 @@ PROTECTIONS = {
         "if (strcmp(name, algorithm) != 0)\n\t\treturn \"the algorithm is not":
         "if (false)\n\t\treturn \"the algorithm is not"}),
     "first-exchange-as-rekey": (FORGED + "test_first_exchange_as_rekey", {
-        "if (list_has(client->exchanges, name))": "if (false)"}),
+        "if (kexinit_list_has(client->exchanges, name))": "if (false)"}),
     "session-id-in-the-login": (FORGED + "test_forged_login[empty-session]", {
         "wire_put_str(w, s->session_id, s->session_id_len);":
         "wire_put_str(w, s->session_id, 0);"}),
