@@ -191,18 +191,14 @@ static pid_t
 clone_worker(struct spawner *s, struct child *child, struct worker_start *start, int *ret_pidfd)
 {
 	const struct spawner_options *o = &s->options;
+	/* Who may not enter one can still make one with the worker. */
+	enum worker_clone_where where = worker_network_enter(&s->networks, &child->network) == 0
+	    ? WORKER_CLONE_IN_THIS_NETWORK
+	    : WORKER_CLONE_ALONE;
 	uid_t uid = uid_of(o, child);
 	gid_t gid = gid_of(o, child);
-	pid_t pid = -1;
-	int r = 0;
+	pid_t pid = worker_clone(uid, gid, where, exec_worker, start, ret_pidfd);
 
-	if (lockdown_has_cap(CAP_SYS_ADMIN))
-		r = worker_network_enter(&s->networks, &child->network);
-	if (r == 0)
-		pid = worker_clone(uid, gid, WORKER_CLONE_IN_THIS_NETWORK, exec_worker, start,
-		    ret_pidfd);
-	else
-		errno = -r;
 	if (pid < 0 && o->best_effort)
 		pid = worker_clone(uid, gid, WORKER_CLONE_BARE, exec_worker, start, ret_pidfd);
 	return pid;

@@ -16,8 +16,8 @@
 
 enum worker_clone_where {
 	WORKER_CLONE_ALONE,
-	WORKER_CLONE_IN_THIS_NETWORK, /* the caller's, for this process alone; without CAP_SYS_ADMIN as above */
-	WORKER_CLONE_BARE, /* no namespaces at all */
+	WORKER_CLONE_IN_THIS_NETWORK, /* the caller's, which nobody else has; with CAP_SYS_ADMIN */
+	WORKER_CLONE_BARE,            /* no namespaces at all */
 };
 
 /*

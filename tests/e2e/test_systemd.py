@@ -301,7 +301,8 @@ def test_what_the_unit_has_to_allow_is_said(service, change, said, drop_in):
         service.run("systemctl", "restart", "sallyport")
 
 
-def test_where_users_may_not_make_user_namespaces(service):
+@pytest.mark.parametrize("more", ["", "SystemCallFilter=~setns unshare\n"], ids=["as-said", "own-filter"])
+def test_where_users_may_not_make_user_namespaces(service, more):
     """The capabilities that systemd/README.md names are enough, and workers are as much alone as with their own."""
     directory = "/run/systemd/system/sallyport-spawner@.service.d"
     path = f"{directory}/admin.conf"
@@ -314,7 +315,7 @@ def test_where_users_may_not_make_user_namespaces(service):
         service.run("systemctl", "daemon-reload")
         service.run("systemctl", "restart", "sallyport", check=False)
         assert service.ssh("echo never").returncode == 255
-        service.put(path, "[Service]\nRestrictNamespaces=~user\n"
+        service.put(path, "[Service]\nRestrictNamespaces=~user\n" + more +
                     f"CapabilityBoundingSet={' '.join(capabilities)}\nAmbientCapabilities={' '.join(capabilities)}\n")
         service.run("systemctl", "daemon-reload")
         service.run("systemctl", "restart", "sallyport")
