@@ -43,7 +43,7 @@ log_oom(const struct container *c, const struct oom *o, const struct audit_subje
 	if (o->at_limit)
 		log_warn("connection=%s user=%s container=%s profile=%s the memory limit of %s was reached, and "
 			 "the kernel killed %" PRIu64 " of its processes; if they need more, raise "
-			 "\"limits.memory\" of the profile",
+			 "\"container.limits.memory\" of the profile",
 		    connection, user, c->name, profile, limit, o->killed);
 	else
 		log_warn("connection=%s user=%s container=%s profile=%s the kernel killed %" PRIu64

@@ -63,7 +63,7 @@ def test_log_and_audit_log_say_it_once(fresh_broker, engine):
         "profile": "busy", "killed": 1, "cause": "limit"}
     line, = [line for line in b.log().splitlines() if TOLD in line]
     assert (f"connection={event['connection']} user=busy container={event['container']} profile=busy " in line and
-            "killed 1 of its processes" in line and 'raise "limits.memory"' in line)
+            "killed 1 of its processes" in line and 'raise "container.limits.memory"' in line)
 
 
 def test_once_for_each_program(fresh_broker, engine):

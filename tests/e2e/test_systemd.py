@@ -219,6 +219,21 @@ def test_bytes_go_straight_through(service):
     assert r.stdout.split()[0].decode() == hashlib.sha256(data).hexdigest()
 
 
+def test_memory_that_has_run_out_is_told(service):
+    """The kernel's counter of a container is in the unit's view."""
+    changed = policy(service)
+    changed["profiles"]["p"]["container"]["limits"] = {"memory": "48M", "swap": "0"}
+    try:
+        service.put_json(POLICY, changed)
+        service.run("systemctl", "reload", "sallyport")
+        assert service.ssh("dd if=/dev/zero of=/dev/null bs=200M count=1 2>/dev/null; echo $?").stdout == "137\n"
+        wait_for(lambda: "the memory limit of 48M was reached" in service.journal(), 20 * PATIENCE, "it is told")
+        assert '"event":"container.oom"' in service.out("cat", "/var/log/sallyport/audit.log")
+    finally:
+        service.put_json(POLICY, policy(service))
+        service.run("systemctl", "reload", "sallyport")
+
+
 # ----- reload -----
 
 def test_reload(service):
