@@ -109,7 +109,8 @@ free_channel(struct peer *p, struct peer_channel *channel)
 		return;
 	if (channel->waiter.order != NULL)
 		container_forget_order(channel->container, &channel->waiter);
-	if (channel->state == CHANNEL_RUNNING && channel->kind == CHANNEL_PROGRAM)
+	if (channel->container != NULL && channel->state == CHANNEL_RUNNING &&
+	    channel->kind == CHANNEL_PROGRAM)
 		look_for_oom(p, channel->container);
 	if (channel->container != NULL && channel->container != p->container)
 		container_release(channel->container, p);

@@ -75,8 +75,12 @@ kexinit_read(struct wire_span payload, size_t names_max, struct kexinit *ret)
 	if (wire_get_u8(&r) != SSH_MSG_KEXINIT)
 		return false;
 	(void)wire_get_bytes(&r, COOKIE_LEN);
-	for (size_t i = 0; i < N_NAME_LISTS; i++)
+	ret->is_text = true;
+	for (size_t i = 0; i < N_NAME_LISTS; i++) {
 		lists[i] = wire_get_span(&r);
+		if (lists[i].len > 0 && memchr(lists[i].data, '\0', lists[i].len) != NULL)
+			ret->is_text = false;
+	}
 	(void)wire_get_u8(&r);  /* first_kex_packet_follows */
 	(void)wire_get_u32(&r); /* reserved */
 	ret->exchanges = lists[0];

@@ -20,6 +20,7 @@
 struct kexinit {
 	struct wire_span exchanges;
 	struct wire_span host_key_algorithms;
+	bool is_text; /* there is no NUL in any of its lists */
 };
 
 /* The next name of a list, moving it on; empty at the end. */
