@@ -65,7 +65,7 @@ examine_namespaces(struct doctor *d)
 	SP_CLEANUP_FD int pidfd = -1;
 	uid_t uid = d->config != NULL ? d->config->worker.uid : NOBODY;
 	gid_t gid = d->config != NULL && d->config->worker.n_uids == 0 ? d->config->worker.gid : uid;
-	pid_t pid = worker_clone(uid, gid, WORKER_CLONE_ALONE, nothing_more, NULL, &pidfd);
+	pid_t pid = worker_clone(uid, gid, WORKER_CLONE_ALL, nothing_more, NULL, &pidfd);
 	int error = errno;
 
 	if (wait_for_child(pid) == 0)

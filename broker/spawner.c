@@ -30,8 +30,8 @@
 #include "side_process.h"
 #include "wire.h"
 #include "worker_clone.h"
-#include "worker_network.h"
 #include "worker_priority.h"
+#include "worker_space.h"
 
 #define RECORD_MAX 64
 
@@ -52,13 +52,13 @@ struct child {
 	pid_t pid;
 	uint32_t token;
 	uint32_t uid_slot;
-	int network; /* until it is reaped; -1: one that ends with it */
+	struct worker_space space; /* until it is reaped */
 };
 
 struct spawner {
 	struct spawner_options options;
 	struct child *children;
-	struct worker_networks networks;
+	struct worker_spaces spaces;
 	bool *uid_taken;    /* options.n_uids of them */
 	uint32_t next_slot; /* the search begins after the last one: a uid rests before its next use */
 	enum {
@@ -114,7 +114,8 @@ struct worker_start {
 
 /*
  * In the new process, which may have the spawner's memory (worker_clone.h): descriptors 0 and 1 are /dev/null
- * already, 2 is the log, 3 the pair with the broker, and nothing else is open when the worker's program starts.
+ * already, 2 is the log, 3 the pair with the broker, 4 a root if there is one, and nothing else is open when the
+ * worker's program starts.
  * Returns if that cannot be run.
  */
 static int
@@ -122,16 +123,19 @@ exec_worker(void *arg)
 {
 	const struct worker_start *start = arg;
 	const struct spawner_options *o = &start->spawner->options;
+	bool has_root = start->child->space.root >= 0;
 	int ipc_fd = fcntl(start->ipc_fd, F_DUPFD_CLOEXEC, 10);
 	int log_fd = fcntl(start->log_fd, F_DUPFD_CLOEXEC, 10);
+	int root_fd = has_root ? fcntl(start->child->space.root, F_DUPFD_CLOEXEC, 10) : -1;
 	char uid[24];
 	char gid[24];
 	char program_name[] = "sallyportd";
 	char uid_flag[] = "--uid";
 	char gid_flag[] = "--gid";
+	char root_flag[] = "--root";
 	char best_effort[] = "--best-effort";
-	char *argv[] = { program_name, uid_flag, uid, gid_flag, gid,
-		o->best_effort ? best_effort : NULL, NULL };
+	char *argv[8] = { program_name, uid_flag, uid, gid_flag, gid };
+	unsigned argc = 5;
 	char no_openssl_conf[] = "OPENSSL_CONF=/dev/null";
 	char lang[] = "LC_ALL=C";
 	char *asan = getenv("ASAN_OPTIONS");
@@ -143,9 +147,10 @@ exec_worker(void *arg)
 		worker_priority_lower();
 	(void)snprintf(uid, sizeof(uid), "%u", (unsigned)uid_of(o, start->child));
 	(void)snprintf(gid, sizeof(gid), "%u", (unsigned)gid_of(o, start->child));
-	/* The two may have sat on each other's place: they are out of the way now. */
+	/* They may have sat on each other's place: they are out of the way now. */
 	if (ipc_fd < 0 || log_fd < 0 || dup2(ipc_fd, IPC_FD) < 0 || dup2(log_fd, IPC_LOG_FD) < 0 ||
-	    lockdown_close_from(IPC_FD + 1) < 0)
+	    (has_root && dup2(root_fd, IPC_ROOT_FD) < 0) ||
+	    lockdown_close_from(has_root ? IPC_ROOT_FD + 1 : IPC_FD + 1) < 0)
 		return 125;
 	if (sigemptyset(&none) < 0 || sigprocmask(SIG_SETMASK, &none, NULL) < 0)
 		return 125;
@@ -155,6 +160,11 @@ exec_worker(void *arg)
 		strcat(asan_env, asan);
 		envp[2] = asan_env;
 	}
+	if (has_root)
+		argv[argc++] = root_flag;
+	if (o->best_effort)
+		argv[argc++] = best_effort;
+	argv[argc] = NULL;
 	execve(o->program, argv, envp);
 	dprintf(STDERR_FILENO, "cannot run %s (worker.program): %s\n", o->program, strerror(errno));
 	return 126;
@@ -191,16 +201,20 @@ static pid_t
 clone_worker(struct spawner *s, struct child *child, struct worker_start *start, int *ret_pidfd)
 {
 	const struct spawner_options *o = &s->options;
-	/* Who may not enter one can still make one with the worker. */
-	enum worker_clone_where where = worker_network_enter(&s->networks, &child->network) == 0
-	    ? WORKER_CLONE_IN_THIS_NETWORK
-	    : WORKER_CLONE_ALONE;
+	unsigned long namespaces = WORKER_CLONE_ALL;
 	uid_t uid = uid_of(o, child);
 	gid_t gid = gid_of(o, child);
-	pid_t pid = worker_clone(uid, gid, where, exec_worker, start, ret_pidfd);
+	pid_t pid;
 
+	/* Who may not enter them can still make them with the worker. */
+	if (worker_space_enter(&s->spaces, &child->space) == 0) {
+		namespaces &= ~(unsigned long)CLONE_NEWNET;
+		if (child->space.root >= 0)
+			namespaces &= ~(unsigned long)CLONE_NEWNS;
+	}
+	pid = worker_clone(uid, gid, namespaces, exec_worker, start, ret_pidfd);
 	if (pid < 0 && o->best_effort)
-		pid = worker_clone(uid, gid, WORKER_CLONE_BARE, exec_worker, start, ret_pidfd);
+		pid = worker_clone(uid, gid, 0, exec_worker, start, ret_pidfd);
 	return pid;
 }
 
@@ -209,7 +223,7 @@ static void
 give_back(struct spawner *s, const struct child *gone)
 {
 	free_uid(s, gone->uid_slot);
-	worker_network_give_back(&s->networks, gone->network);
+	worker_space_give_back(&s->spaces, &gone->space);
 }
 
 /* 0 with a process that the caller's list has, or -errno. */
@@ -256,7 +270,7 @@ spawn(struct spawner *s, uint32_t token, int ipc_fd, int log_fd)
 	if (s->priority == PRIORITY_UNKNOWN)
 		find_priority(s);
 	if (child != NULL) {
-		*child = (struct child){ .token = token, .network = -1 };
+		*child = (struct child){ .token = token, .space = WORKER_SPACE_NONE };
 		r = start_worker(s, child, ipc_fd, log_fd, &pidfd);
 	}
 	if (r == 0) {

@@ -18,9 +18,6 @@
 
 #define STACK_SIZE 65536 /* of one process at a time: the caller waits, or has given it a copy */
 
-/* Mounts are its own so that it can leave the tree. */
-static const unsigned long namespaces = CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
-    CLONE_NEWPID;
 static const unsigned long shared_memory = CLONE_VM | CLONE_VFORK;
 
 /* What a worker needs in its own user namespace: to mount its empty root, and to give the rest up. */
@@ -111,7 +108,8 @@ clone_in_user_namespace(struct job *job, int *ret_pidfd)
 	int error;
 
 	if (setegid(job->gid) == 0 && seteuid(job->uid) == 0)
-		pid = clone_with_pidfd(CLONE_NEWUSER | namespaces, run_as_itself, job, ret_pidfd);
+		pid = clone_with_pidfd(CLONE_NEWUSER | WORKER_CLONE_ALL, run_as_itself, job,
+		    ret_pidfd);
 	error = errno;
 	if (seteuid(own_uid) < 0 || setegid(own_gid) < 0)
 		_exit(1);
@@ -120,18 +118,13 @@ clone_in_user_namespace(struct job *job, int *ret_pidfd)
 }
 
 pid_t
-worker_clone(uid_t uid, gid_t gid, enum worker_clone_where where, int (*run)(void *arg), void *arg,
+worker_clone(uid_t uid, gid_t gid, unsigned long namespaces, int (*run)(void *arg), void *arg,
     int *ret_pidfd)
 {
 	struct job job = { .run = run, .arg = arg, .uid = uid, .gid = gid };
-	unsigned long flags = namespaces;
 
-	if (where == WORKER_CLONE_BARE)
-		return clone_with_pidfd(shared_memory, run, arg, ret_pidfd);
-	if (where == WORKER_CLONE_IN_THIS_NETWORK)
-		flags &= ~(unsigned long)CLONE_NEWNET;
-	if (lockdown_has_cap(CAP_SYS_ADMIN))
-		return clone_with_pidfd(shared_memory | flags, run, arg, ret_pidfd);
+	if (namespaces == 0 || lockdown_has_cap(CAP_SYS_ADMIN))
+		return clone_with_pidfd(shared_memory | namespaces, run, arg, ret_pidfd);
 	return clone_in_user_namespace(&job, ret_pidfd);
 }
 

@@ -10,20 +10,20 @@
 #ifndef SP_WORKER_CLONE_H
 #define SP_WORKER_CLONE_H
 
+#include <sched.h>
 #include <sys/types.h>
 
 #include "attr.h"
 
-enum worker_clone_where {
-	WORKER_CLONE_ALONE,
-	WORKER_CLONE_IN_THIS_NETWORK, /* the caller's, which nobody else has; with CAP_SYS_ADMIN */
-	WORKER_CLONE_BARE,            /* no namespaces at all */
-};
+/* Mounts are its own so that it can leave the tree. */
+#define WORKER_CLONE_ALL \
+	((unsigned long)(CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWPID))
 
 /*
  * Run run(arg) in a new process, whose exit status is what it returns; the caller owns the pidfd. uid and gid:
  * whom the process will run as; in a user namespace it already does when run() begins, and holds until its exec
- * is through just what leaving the root takes.
+ * is through just what leaving the root takes. namespaces: those that it has new, of WORKER_CLONE_ALL, all of them
+ * unless the caller has CAP_SYS_ADMIN; 0: none at all.
  *
  * Outside of a user namespace this is like vfork(2): the caller waits until the process executes a program or
  * ends, which has the caller's memory until then. A copy of that memory that is thrown away at once would be a
@@ -31,7 +31,7 @@ enum worker_clone_where {
  *
  * The pid, or -1 with errno.
  */
-SP_MUST_CHECK pid_t worker_clone(uid_t uid, gid_t gid, enum worker_clone_where where,
+SP_MUST_CHECK pid_t worker_clone(uid_t uid, gid_t gid, unsigned long namespaces,
     int (*run)(void *arg), void *arg, int *ret_pidfd);
 
 /* SIGKILL for a child that runs as uid. Errors do not matter: it is gone already. */

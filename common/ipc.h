@@ -10,8 +10,9 @@
 #define IPC_VERSION 1
 
 /* The worker's ends, fixed before exec. 2 is the log pipe; every other descriptor is closed. */
-#define IPC_FD     3
-#define IPC_LOG_FD 2
+#define IPC_FD      3
+#define IPC_LOG_FD  2
+#define IPC_ROOT_FD 4 /* with --root: an empty root to be entered */
 
 /* One SOCK_SEQPACKET record is one message: u8 id, then the body. */
 #define IPC_RECORD_MAX 65536

@@ -9,6 +9,7 @@
 #include <grp.h>
 #include <inttypes.h>
 #include <linux/capability.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -115,6 +117,19 @@ lockdown_empty_root(void)
 		return -errno;
 	if (mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY | quiet, NULL) < 0)
 		return -errno;
+	return 0;
+}
+
+int
+lockdown_enter_root(int root_fd)
+{
+	struct statvfs root;
+
+	if (setns(root_fd, CLONE_NEWNS) < 0 || statvfs("/", &root) < 0)
+		return -errno;
+	/* One inode is that of the root itself. */
+	if ((root.f_flag & ST_RDONLY) == 0 || root.f_files - root.f_ffree != 1)
+		return -ENOTEMPTY;
 	return 0;
 }
 

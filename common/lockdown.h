@@ -58,6 +58,12 @@ SP_MUST_CHECK int lockdown_rlimit(int resource, uint64_t value);
 SP_MUST_CHECK int lockdown_empty_root(void);
 
 /*
+ * The same, in the mount namespace root_fd in which lockdown_empty_root() was done, of any process. It must be as
+ * it was then: -ENOTEMPTY if not. 0 or -errno.
+ */
+SP_MUST_CHECK int lockdown_enter_root(int root_fd);
+
+/*
  * Give up groups, gid and uid for good, then every capability, bounding set included. 0 or -errno;
  * capabilities are gone also when the ids could not be changed.
  */

@@ -64,6 +64,8 @@ parse_options(int argc, char **argv, struct sandbox_options *o)
 			uid = parse_id(argv[++i], &o->uid);
 		} else if (strcmp(argv[i], "--gid") == 0 && i + 1 < argc) {
 			gid = parse_id(argv[++i], &o->gid);
+		} else if (strcmp(argv[i], "--root") == 0) {
+			o->has_root = true;
 		} else if (strcmp(argv[i], "--best-effort") == 0) {
 			o->best_effort = true;
 		} else {
@@ -180,7 +182,7 @@ main(int argc, char **argv)
 	log_setup("sallyportd", LOG_LEVEL_INFO, false);
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGPROF, on_endless);
-	if (lockdown_close_from(IPC_FD + 1) < 0)
+	if (lockdown_close_from(options.has_root ? IPC_ROOT_FD + 1 : IPC_FD + 1) < 0)
 		return complain("cannot close what was inherited");
 	r = prepare();
 	if (r != 0)

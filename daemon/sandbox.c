@@ -120,6 +120,20 @@ set_limits(void)
 	return r;
 }
 
+/* What is made takes a namespace of its own. The descriptor of what is entered is needed for nothing else. */
+static int
+enter_empty_root(const struct sandbox_options *o)
+{
+	int fd = IPC_ROOT_FD;
+	int r;
+
+	if (!o->has_root)
+		return lockdown_empty_root();
+	r = lockdown_enter_root(fd);
+	fd_close(&fd);
+	return r;
+}
+
 static int
 verify(const struct sandbox_options *o, int status, bool privileged, char *why, size_t cap)
 {
@@ -148,7 +162,7 @@ sandbox_worker(const struct sandbox_options *o, char *why, size_t cap)
 	r = set_limits();
 	if (r == 0) {
 		what = "empty root";
-		r = lockdown_empty_root();
+		r = enter_empty_root(o);
 		if (r < 0 && tolerable(o, r, what))
 			r = 0;
 	}

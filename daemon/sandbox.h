@@ -12,6 +12,7 @@
 struct sandbox_options {
 	uid_t uid;
 	gid_t gid;
+	bool has_root;    /* IPC_ROOT_FD is one to enter, and not to be made */
 	bool best_effort; /* go on where the kernel refuses a step for lack of privilege */
 };
 

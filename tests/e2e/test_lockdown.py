@@ -52,6 +52,17 @@ def test_no_two_workers_have_the_same_uid(serving, broker):
     assert len(set(uids)) == 3
 
 
+def test_no_two_workers_share_a_namespace(serving, broker):
+    """Also those that are handed on: who was here before them is gone."""
+    for _ in range(3):
+        broker.target.ssh("true")
+    wait_for(broker.calm, 20 * PATIENCE, "the others wait")
+    pids = broker.workers()
+    assert len(pids) == 3
+    for name in ("net", "mnt", "ipc", "uts", "pid"):
+        assert len({os.readlink(f"/proc/{pid}/ns/{name}") for pid in pids}) == 3, name
+
+
 @pytest.mark.parametrize("which", ["busy", "idle"])
 def test_worker_is_alone(serving, which):
     """Its own network, mounts, processes, IPC and host name; an empty root."""

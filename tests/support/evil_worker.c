@@ -279,7 +279,8 @@ static bool
 lock_down_unfiltered(const struct sandbox_options *o)
 {
 	return lockdown_rlimit(RLIMIT_CORE, 0) == 0 && lockdown_rlimit(RLIMIT_NPROC, 0) == 0 &&
-	    lockdown_empty_root() == 0 && lockdown_drop_ids(o->uid, o->gid) == 0;
+	    (o->has_root ? lockdown_enter_root(IPC_ROOT_FD) : lockdown_empty_root()) == 0 &&
+	    lockdown_drop_ids(o->uid, o->gid) == 0;
 }
 
 static bool
@@ -293,6 +294,7 @@ lock_down(int argc, char **argv)
 		return false;
 	o.uid = (uid_t)strtoul(argv[2], NULL, 10);
 	o.gid = (gid_t)strtoul(argv[4], NULL, 10);
+	o.has_root = argc > 5 && strcmp(argv[5], "--root") == 0;
 	if (strstr(program, "sallyportd-unfiltered") != NULL)
 		return lock_down_unfiltered(&o);
 	if (sandbox_worker(&o, why, sizeof(why)) == 0)

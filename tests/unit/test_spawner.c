@@ -43,6 +43,7 @@ struct worker {
 	unsigned uid;
 	unsigned gid;
 	ino_t network;
+	ino_t root; /* that it is given; 0: none */
 };
 
 static struct spawner_event
@@ -62,6 +63,7 @@ start(uint32_t token, struct worker *ret)
 {
 	struct spawner_event e;
 	struct stat network;
+	uintmax_t root = 0;
 	char text[64] = "";
 	int pair[2];
 
@@ -77,7 +79,8 @@ start(uint32_t token, struct worker *ret)
 	assert_int_equal(e.kind, SPAWNER_STARTED);
 	assert_true(recv(pair[0], text, sizeof(text) - 1, 0) > 0);
 	*ret = (struct worker){ .token = token, .pair = pair[0], .pidfd = e.fd, .pid = e.pid };
-	assert_int_equal(sscanf(text, "%u %u", &ret->uid, &ret->gid), 2);
+	assert_int_equal(sscanf(text, "%u %u %ju", &ret->uid, &ret->gid, &root), 3);
+	ret->root = root;
 	(void)snprintf(text, sizeof(text), "/proc/%d/ns/net", (int)ret->pid);
 	assert_int_equal(stat(text, &network), 0);
 	ret->network = network.st_ino;
@@ -119,10 +122,12 @@ test_each_has_its_own(void **state)
 {
 	struct worker w[N_UIDS];
 	struct worker other;
-	struct stat own;
+	struct stat own_network;
+	struct stat own_root;
 
 	(void)state;
-	assert_int_equal(stat("/proc/self/ns/net", &own), 0);
+	assert_int_equal(stat("/proc/self/ns/net", &own_network), 0);
+	assert_int_equal(stat("/proc/self/ns/mnt", &own_root), 0);
 	start_spawner(FIRST, FIRST, N_UIDS);
 	for (uint32_t i = 0; i < N_UIDS; i++) {
 		assert_int_equal(start(i, &w[i]), 0);
@@ -132,16 +137,21 @@ test_each_has_its_own(void **state)
 			assert_int_not_equal(w[k].uid, w[i].uid);
 		for (uint32_t k = 0; k < i; k++)
 			assert_int_not_equal(w[k].network, w[i].network);
-		assert_int_not_equal(w[i].network, own.st_ino);
+		for (uint32_t k = 0; k < i; k++)
+			assert_int_not_equal(w[k].root, w[i].root);
+		assert_int_not_equal(w[i].network, own_network.st_ino);
+		assert_int_not_equal(w[i].root, own_root.st_ino);
+		assert_int_not_equal(w[i].root, 0);
 	}
 	/* One more than there are uids: refused, and those that live are not disturbed. */
 	assert_int_equal(start(99, &other), EUSERS);
-	/* A uid is free again when its worker has been reaped, and so is its network: this one, and no other. */
+	/* A uid is free again when its worker has been reaped, and so are its network and root: these, and no others. */
 	other = w[2];
 	end(&w[2]);
 	assert_int_equal(start(100, &w[2]), 0);
 	assert_int_equal(w[2].uid, other.uid);
 	assert_int_equal(w[2].network, other.network);
+	assert_int_equal(w[2].root, other.root);
 	assert_int_equal(start(101, &other), EUSERS);
 	for (uint32_t i = 0; i < N_UIDS; i++)
 		end(&w[i]);
@@ -252,6 +262,8 @@ test_priority_without_the_right(void **state)
 		assert_int_equal(start(1, &w), 0);
 		assert_int_equal(spawner_raise(spawner, 1), 0);
 		assert_int_equal(priority_of(&w), own);
+		/* And without CAP_SYS_CHROOT nobody comes back from a root that is made for others. */
+		assert_int_equal(w.root, 0);
 		end(&w);
 		stop_spawner();
 		_exit(0);
@@ -487,13 +499,17 @@ test_oversized_events(void **state)
 	fd_close_all(pair, 2);
 }
 
-/* In the worker's place: --uid N --gid N. */
+/* In the worker's place: --uid N --gid N, and --root when there is one. */
 static int
 be_worker(char **argv)
 {
+	struct stat root = { .st_ino = 0 };
 	char text[64];
 
-	(void)snprintf(text, sizeof(text), "%s %s", argv[2], argv[4]);
+	/* Whoever is told of a root has a descriptor of it, and whoever is not has none. */
+	if ((fstat(IPC_ROOT_FD, &root) == 0) != (argv[5] != NULL && strcmp(argv[5], "--root") == 0))
+		return 1;
+	(void)snprintf(text, sizeof(text), "%s %s %ju", argv[2], argv[4], (uintmax_t)root.st_ino);
 	if (send(IPC_FD, text, strlen(text), 0) < 0)
 		return 1;
 	for (;;)
@@ -519,7 +535,7 @@ main(int argc, char **argv)
 	};
 
 	if (argc > 1)
-		return argc == 5 ? be_worker(argv) : 2;
+		return argc == 5 || argc == 6 ? be_worker(argv) : 2;
 	if (geteuid() != 0)
 		return 77;
 	if (readlink("/proc/self/exe", self, sizeof(self) - 1) <= 0)

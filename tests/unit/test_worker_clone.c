@@ -91,7 +91,7 @@ clone_and_lock_down(uid_t id)
 	pid_t pid;
 
 	read_namespaces(job.before);
-	pid = worker_clone(id, id, WORKER_CLONE_ALONE, lock_down, &job, &pidfd);
+	pid = worker_clone(id, id, WORKER_CLONE_ALL, lock_down, &job, &pidfd);
 	CHILD_CHECK(pid >= 0);
 	CHILD_CHECK(pidfd >= 0 && fcntl(pidfd, F_GETFD) == FD_CLOEXEC);
 	CHILD_CHECK(waitpid(pid, &status, 0) == pid);
@@ -138,8 +138,8 @@ other_uid_without_setuid(void)
 	int pidfd = -1;
 
 	be_spawner(NULL, 0);
-	CHILD_CHECK(worker_clone(WORKER_ID, WORKER_ID, WORKER_CLONE_ALONE, wait_for_end, NULL,
-			&pidfd) == -1);
+	CHILD_CHECK(
+	    worker_clone(WORKER_ID, WORKER_ID, WORKER_CLONE_ALL, wait_for_end, NULL, &pidfd) == -1);
 	CHILD_CHECK(errno == EPERM && pidfd == -1);
 	CHILD_CHECK(geteuid() == SPAWNER_ID && getegid() == SPAWNER_ID);
 }
@@ -156,7 +156,7 @@ kill_of_another_uid(void)
 
 	be_spawner(keep, SP_ARRAY_LEN(keep));
 	CHILD_CHECK(pipe2(ready, O_CLOEXEC) == 0);
-	pid = worker_clone(WORKER_ID, WORKER_ID, WORKER_CLONE_ALONE, wait_for_end, &ready[1], &pidfd);
+	pid = worker_clone(WORKER_ID, WORKER_ID, WORKER_CLONE_ALL, wait_for_end, &ready[1], &pidfd);
 	CHILD_CHECK(pid >= 0);
 	CHILD_CHECK(read(ready[0], &byte, 1) == 1);
 	CHILD_CHECK(kill(pid, SIGKILL) < 0 && errno == EPERM);

@@ -6,8 +6,8 @@ from kit.proc import descendants, fds, processes, rss, with_command
 
 # Connections to the engine are kept for the next call; how many there are is the engine's pace.
 ENGINE_CONNECTIONS = 6
-# Empty networks of workers that are gone are kept for those that come, and no more of them (broker/worker_network.h).
-SPARE_NETWORKS = 32
+# Empty networks and roots of workers that are gone are kept for those that come, and no more (broker/worker_space.h).
+SPARE_SPACES = 32
 LISTENS = "0A"
 
 
@@ -86,7 +86,7 @@ class Books:
         open_files = list(fds(b.pid).values())
         its_sockets = sum(link.startswith("socket:[") for link in open_files)
         of_spawner = list(fds(self.spawner).values())
-        networks = sum(link.startswith("net:[") for link in of_spawner)
+        spaces = [sum(link.startswith(kind) for link in of_spawner) for kind in ("net:[", "mnt:[")]
         return {"containers": len(self.engine.listed()),
                 "networks": len(self.engine.run("network", "ls", "-q").split()),
                 "volumes": len(self.engine.run("volume", "ls", "-q").split()),
@@ -101,7 +101,7 @@ class Books:
                 "names of sockets": unix,
                 "rendezvous directories": len(os.listdir(f"{b.dir}/run/rendezvous")),
                 "marks of kept containers": len(os.listdir(f"{b.dir}/state/kept")),
-                "networks that no worker needs": max(0, networks - len(b.workers()) - SPARE_NETWORKS),
+                "networks and roots that no worker needs": max(0, max(spaces) - len(b.workers()) - SPARE_SPACES),
                 "descriptors of the spawner": len(of_spawner) - networks,
                 "sockets of the broker": its_sockets,
                 "other descriptors of the broker": len(open_files) - its_sockets}
