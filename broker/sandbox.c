@@ -21,6 +21,7 @@
 
 #include "fd.h"
 #include "lockdown.h"
+#include "lockdown_seccomp.h"
 
 #define ALLOW(name)                       \
 	{                                 \

@@ -9,8 +9,9 @@
 #include <grp.h>
 #include <inttypes.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
-#include <seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,58 +25,19 @@
 #define STATUS_MAX 8192
 #define CAP_BITS   64 /* the kernel says EINVAL at the first one that it does not know */
 
-static int
-add_rule(scmp_filter_ctx filter, const struct lockdown_rule *rule)
-{
-	uint32_t action = rule->error == 0 ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO((uint32_t)rule->error);
-	struct scmp_arg_cmp compare[SP_ARRAY_LEN(rule->args)];
-	unsigned n = 0;
-
-	for (size_t i = 0; i < SP_ARRAY_LEN(rule->args); i++) {
-		const struct lockdown_arg *arg = &rule->args[i];
-
-		compare[n] = (struct scmp_arg_cmp){ .arg = arg->index, .datum_a = arg->value };
-		switch (arg->match) {
-		case LOCKDOWN_ANY:
-			continue;
-		case LOCKDOWN_EQ:
-			compare[n].op = SCMP_CMP_EQ;
-			break;
-		case LOCKDOWN_NE:
-			compare[n].op = SCMP_CMP_NE;
-			break;
-		case LOCKDOWN_MASKED_EQ:
-			compare[n].op = SCMP_CMP_MASKED_EQ;
-			compare[n].datum_a = arg->mask;
-			compare[n].datum_b = arg->value;
-			break;
-		}
-		n++;
-	}
-	return seccomp_rule_add_array(filter, action, rule->syscall, n, compare);
-}
-
 int
-lockdown_seccomp(const struct lockdown_rule *rules, size_t n)
+lockdown_filter(const struct sock_filter *program, size_t n)
 {
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-	int r = 0;
+	/* The kernel only reads it. */
+	const struct sock_fprog whole = { .len = (unsigned short)n,
+		.filter = (struct sock_filter *)(uintptr_t)program };
 
-	if (filter == NULL)
-		return -ENOMEM;
-	/* A foreign ABI (i386, x32) is another door to the same kernel: always closed. */
-	r = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-	if (r == 0)
-		r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_NNP, 1);
-	/* A table looked up in order of frequency is not needed: a binary tree is. */
-	if (r == 0)
-		(void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-	for (size_t i = 0; r == 0 && i < n; i++)
-		r = add_rule(filter, &rules[i]);
-	if (r == 0)
-		r = seccomp_load(filter);
-	seccomp_release(filter);
-	return r;
+	if (n > BPF_MAXINSNS)
+		return -EINVAL;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+	    syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &whole) < 0)
+		return -errno;
+	return 0;
 }
 
 int

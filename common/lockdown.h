@@ -14,36 +14,13 @@
 
 #include "attr.h"
 
-/*
- * What the filter does with one system call. Argument conditions of one rule must all hold; several
- * rules for one call are alternatives. A rule without conditions swallows all others for its call.
- */
-enum lockdown_match {
-	LOCKDOWN_ANY = 0,   /* no condition on this slot */
-	LOCKDOWN_EQ,        /* argument == value */
-	LOCKDOWN_NE,        /* argument != value */
-	LOCKDOWN_MASKED_EQ, /* (argument & mask) == value */
-};
-
-struct lockdown_arg {
-	unsigned index;
-	enum lockdown_match match;
-	uint64_t mask;
-	uint64_t value;
-};
-
-struct lockdown_rule {
-	int syscall; /* SCMP_SYS(name) */
-	/* 0: allow.  else: fail with this errno instead of killing (probes that libraries make) */
-	int error;
-	struct lockdown_arg args[3];
-};
+struct sock_filter;
 
 /*
- * no_new_privs, then load the filter over rules[n]. A call that no rule names is SIGSYS for the whole
- * process. 0 or -errno.
+ * no_new_privs, then the compiled program[n] (lockdown_seccomp.h) as system call filter, for good.
+ * 0 or -errno.
  */
-SP_MUST_CHECK int lockdown_seccomp(const struct lockdown_rule *rules, size_t n);
+SP_MUST_CHECK int lockdown_filter(const struct sock_filter *program, size_t n);
 
 /* Close every descriptor from first upwards. 0 or -errno. */
 SP_MUST_CHECK int lockdown_close_from(unsigned first);

@@ -25,6 +25,7 @@
 #include "fd.h"
 #include "ipc.h"
 #include "lockdown.h"
+#include "lockdown_seccomp.h"
 
 /* client, pair, log, and per channel what it is given at most; streams that are being flushed; a few in flight */
 #define DESCRIPTORS_MAX (8 + (IPC_STREAM_FDS + EXEC_STREAM_FDS) * IPC_CHANNEL_MAX + 16)

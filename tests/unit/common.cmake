@@ -6,4 +6,5 @@ sp_add_test(NAME test_ipc_msg LABEL unit SIDE none SOURCES unit/test_ipc_msg.c L
 sp_add_test(NAME test_network LABEL unit SIDE none SOURCES unit/test_network.c LIBS sp_common)
 sp_add_test(NAME test_path LABEL unit SIDE none SOURCES unit/test_path.c LIBS sp_common)
 sp_add_test(NAME test_log LABEL unit SIDE none SOURCES unit/test_log.c LIBS sp_common)
-sp_add_test(NAME test_lockdown LABEL sandbox SIDE none SOURCES unit/test_lockdown.c LIBS sp_common)
+sp_add_test(NAME test_lockdown LABEL sandbox SIDE none SOURCES unit/test_lockdown.c
+  LIBS sp_common sp_lockdown_seccomp)

@@ -3,6 +3,7 @@
  * one is missing. Needs root for the steps that give privileges up. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -14,6 +15,7 @@
 #include "attr.h"
 #include "in_child.h"
 #include "lockdown.h"
+#include "lockdown_seccomp.h"
 
 static const struct lockdown_rule rules[] = {
 	{ .syscall = SCMP_SYS(read) },
@@ -26,10 +28,15 @@ static const struct lockdown_rule rules[] = {
 	    .args = { { 0, LOCKDOWN_NE, 0, AF_UNIX } } },
 };
 
+static bool compiled; /* by another process: its program is what is loaded */
+static struct sock_filter program[BPF_MAXINSNS];
+static size_t n_program;
+
 static void
 load(void)
 {
-	CHILD_CHECK(lockdown_seccomp(rules, SP_ARRAY_LEN(rules)) == 0);
+	CHILD_CHECK((compiled ? lockdown_filter(program, n_program)
+			      : lockdown_seccomp(rules, SP_ARRAY_LEN(rules))) == 0);
 }
 
 static void
@@ -61,11 +68,10 @@ foreign_abi(void)
 #endif
 
 static void
-test_filter(void **state)
+expect_filter(void)
 {
 	int status;
 
-	(void)state;
 	assert_int_equal(in_child(allowed_calls), 0);
 	status = in_child(forbidden_call);
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
@@ -73,6 +79,50 @@ test_filter(void **state)
 	status = in_child(foreign_abi);
 	assert_true(WIFSIGNALED(status));
 #endif
+}
+
+static void
+test_filter(void **state)
+{
+	(void)state;
+	expect_filter();
+}
+
+static void
+no_new_privs_too(void)
+{
+	struct lockdown_expect expect = { .seccomp = true, .no_new_privs = true };
+	int status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+	char why[128];
+
+	load();
+	CHILD_CHECK(lockdown_verify(status, &expect, why, sizeof(why)) == 0);
+}
+
+/* Refused, by the kernel or by us: it would see the second one's length without the upper bits. */
+static void
+no_program(void)
+{
+	CHILD_CHECK(lockdown_filter(program, 0) == -EINVAL);
+	CHILD_CHECK(lockdown_filter(program, 0x10000 + n_program) == -EINVAL);
+}
+
+static void
+test_compiled_filter(void **state)
+{
+	FILE *f = tmpfile();
+
+	(void)state;
+	assert_non_null(f);
+	assert_int_equal(lockdown_seccomp_export(rules, SP_ARRAY_LEN(rules), fileno(f)), 0);
+	rewind(f);
+	n_program = fread(program, sizeof(program[0]), SP_ARRAY_LEN(program), f);
+	assert_int_equal(fclose(f), 0);
+	compiled = true;
+	expect_filter();
+	assert_int_equal(in_child(no_new_privs_too), 0);
+	compiled = false;
+	assert_int_equal(in_child(no_program), 0);
 }
 
 static void
@@ -137,6 +187,7 @@ main(void)
 #endif
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_filter),
+		cmocka_unit_test(test_compiled_filter),
 		cmocka_unit_test(test_sequence_and_verification),
 	};
 
