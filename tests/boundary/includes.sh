@@ -14,7 +14,7 @@ allowed() {
 	event2 broker/ tests/
 	openssl broker/ daemon/ policy/ tests/
 	crypt.h broker/
-	seccomp.h common/lockdown_seccomp.c broker/sandbox.c daemon/sandbox.c tests/unit/test_lockdown.c tests/unit/test_worker_sandbox.c
+	seccomp.h common/lockdown_seccomp.c broker/sandbox.c daemon/sandbox_rules.c daemon/compile_filter.c tests/unit/test_lockdown.c tests/unit/test_worker_sandbox.c
 	LIST
 }
 

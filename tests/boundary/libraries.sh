@@ -20,7 +20,7 @@ refuse_symbols() {
 	[ -z "$found" ] || bad "${1##*/} uses" $found
 }
 
-refuse_libraries "$worker" 'libcurl libcurl-gnutls libjansson libevent libevent_core libcrypt'
+refuse_libraries "$worker" 'libcurl libcurl-gnutls libjansson libevent libevent_core libcrypt libseccomp'
 refuse_libraries "$broker" 'libssh libssh_gcrypt libssh2'
 refuse_libraries "$tool" 'libssh libssh_gcrypt libssh2 libcurl libcurl-gnutls libevent libevent_core'
 needed "$worker" | grep -q '^libssh\.so' || bad "sallyportd is not linked to the shared libssh"

@@ -118,7 +118,7 @@ PROTECTIONS = {
         "if (start->spawner->priority == PRIORITY_LOW)\n\t\tworker_priority_lower();": ""}),
     # the lock-down
     "system-call-filter": (EVIL + "test_neighbour_with_the_filter[ptrace]", {
-        "r = lockdown_seccomp(rules, SP_ARRAY_LEN(rules));\n\t}\n":
+        "r = lockdown_filter(sandbox_filter, sandbox_filter_len);\n\t}\n":
         "r = 0;\n\t}\n",
         "{ .seccomp = true,\n": "{ .seccomp = false,\n"}),
     "pid-namespace": (EVIL + "test_neighbour_without_the_filter[find-process]", {

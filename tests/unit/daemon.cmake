@@ -17,7 +17,7 @@ sp_add_test(NAME test_exec_stream LABEL unit SIDE daemon SOURCES unit/test_exec_
 sp_add_test(NAME test_worker_activity LABEL unit SIDE daemon SOURCES unit/test_worker_activity.c
   LIBS sp_daemon)
 sp_add_test(NAME test_worker_sandbox LABEL sandbox SIDE daemon SOURCES unit/test_worker_sandbox.c
-  LIBS sp_daemon PkgConfig::libseccomp TIMEOUT 180)
+  LIBS sp_daemon sp_sandbox_rules PkgConfig::libseccomp TIMEOUT 180)
 target_compile_definitions(test_worker_sandbox PRIVATE
   SP_TEST_DATA="${CMAKE_CURRENT_SOURCE_DIR}/data")
 

@@ -30,6 +30,8 @@
 
 #include "attr.h"
 #include "sandbox.h"
+#include "sandbox_filter.h"
+#include "sandbox_rules.h"
 
 #define NOBODY        65534
 #define EXIT_REFUSED  101 /* sandbox_worker() said no */
@@ -168,6 +170,22 @@ verdict(int status)
 	if (WIFEXITED(status) && WEXITSTATUS(status) == EACCES)
 		return "EACCES";
 	return "pass";
+}
+
+/* What was compiled when this was built is what libseccomp makes of the table. */
+static void
+test_compiled_program(void **state)
+{
+	static struct sock_filter made[BPF_MAXINSNS];
+	FILE *f = tmpfile();
+
+	(void)state;
+	assert_non_null(f);
+	assert_int_equal(lockdown_seccomp_export(sandbox_rules, sandbox_n_rules, fileno(f)), 0);
+	rewind(f);
+	assert_int_equal(fread(made, sizeof(made[0]), BPF_MAXINSNS, f), sandbox_filter_len);
+	assert_int_equal(fclose(f), 0);
+	assert_memory_equal(made, sandbox_filter, sandbox_filter_len * sizeof(made[0]));
 }
 
 /* ---- the sweep ---- */
@@ -506,6 +524,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_compiled_program),
 		cmocka_unit_test(test_every_call),
 		cmocka_unit_test(test_every_call_of_x32),
 		cmocka_unit_test(test_every_call_of_i386),
