@@ -268,7 +268,7 @@ on_ended(evutil_socket_t fd, short what, void *arg)
 	look_at_its_end(c);
 	log_warn("connection=%s container=%s ended while it %s", c->connection, c->name,
 	    is_in_pool(c) ? "waited in the pool" : "was in use");
-	container_fail(c, "The container has ended. Log in again for a new one.");
+	container_fail(c, CONTAINER_HAS_ENDED);
 }
 
 /* The data path has heard of it before the wait has, or instead. */
@@ -690,6 +690,8 @@ container_refusal_text(int r, const char *of_container)
 {
 	if (r == DATA_PATH_E_AWAY)
 		return CONTAINER_ENGINE_AWAY;
+	if (r == DATA_PATH_E_ENDED)
+		return CONTAINER_HAS_ENDED;
 	return r == DATA_PATH_E_QUEUE ? CONTAINER_ENGINE_BUSY : of_container;
 }
 

@@ -141,11 +141,12 @@ const char *container_down_text(const struct container *c);
 /* For who waits for something of an engine that is away. */
 #define CONTAINER_ENGINE_AWAY "The container engine is not responding. Try again later."
 #define CONTAINER_ENGINE_BUSY "Too many wait for the container engine. Try again later."
+#define CONTAINER_HAS_ENDED   "The container has ended. Log in again for a new one."
 #define CONTAINER_NOT_STARTED "The container could not be started."
 #define CONTAINER_NOT_FOUND_AGAIN \
 	"The container could not be found again. Log in again for a new one."
 
-/* For who gave an order that was refused with r: of the engine, or else the sentence about the container. */
+/* For who gave an order that was refused with r: of the engine, of its end, or else the sentence about the container. */
 const char *container_refusal_text(int r, const char *of_container);
 
 /* Start a program in a container that is up. As data_path_ops.start. */

@@ -63,6 +63,8 @@ data_path_error_text(int r)
 		return "the engine does not answer";
 	if (r == DATA_PATH_E_QUEUE)
 		return "too many wait for the engine";
+	if (r == DATA_PATH_E_ENDED)
+		return "the container has ended";
 	return strerror(-r);
 }
 

@@ -34,6 +34,7 @@ struct guest_spawn;
 #define DATA_PATH_E_LATER 2 /* an order: it is on its way, and the waiter hears what comes of it */
 #define DATA_PATH_E_AWAY  3 /* an order: the engine does not answer */
 #define DATA_PATH_E_QUEUE 4 /* an order: too many wait for their turns at the engine */
+#define DATA_PATH_E_ENDED 5 /* an order: the container has, and the news of it is near */
 
 enum data_path_life {
 	DATA_PATH_ONCE, /* direct: the container ends with this path, also when the broker is killed */
@@ -78,7 +79,7 @@ struct data_path_ops {
 	    struct engine_mount *mounts, uint32_t grace_ms);
 	/* The container runs, as the engine describes it. */
 	void (*launched)(struct data_path *d, const struct engine_container *seen);
-	/* Start a program. 0, DATA_PATH_E_BUSY, _AWAY, _QUEUE, _LATER or -errno. */
+	/* Start a program. 0, DATA_PATH_E_BUSY, _AWAY, _QUEUE, _ENDED, _LATER or -errno. */
 	int (*start)(struct data_path *d, const struct guest_spawn *order,
 	    struct data_path_waiter *waiter, struct data_path_streams *ret);
 	/* Make a connection in the container's network. As start. */

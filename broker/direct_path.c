@@ -345,7 +345,7 @@ give_order(struct data_path *d, const struct wire_writer *w, bool ctl_alone,
 	fd_close_all(ret->fds, IPC_START_FDS);
 	if (r == IPC_CHAN_E_AGAIN)
 		return DATA_PATH_E_BUSY;
-	return r == IPC_CHAN_E_END ? -EPIPE : r;
+	return r == IPC_CHAN_E_END ? DATA_PATH_E_ENDED : r;
 }
 
 static int

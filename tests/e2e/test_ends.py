@@ -3,13 +3,15 @@
 import os
 import signal
 import subprocess
+import time
 
 import pytest
 
-from kit.broker import BASH, profile
+from kit.broker import BASH, direct_only, profile
 from kit.docker import LABEL
 from kit.proc import alive, descendants, wait_for, with_command
 from kit.target import PATIENCE
+from test_protocol import Conversation
 
 pytestmark = [pytest.mark.data_path, pytest.mark.podman]
 
@@ -120,6 +122,31 @@ def test_first_process_of_the_container_is_killed(broker, engine, user):
     os.kill(engine.inspect(cid)["State"]["Pid"], signal.SIGKILL)
     assert p.wait(15 * PATIENCE) == 255
     p.communicate()
+    all_gone(engine)
+
+
+@direct_only("no container refuses an order there")
+@pytest.mark.parametrize("user", ["dev", "dev-kept"])
+def test_order_for_a_container_that_has_just_ended(broker, engine, user):
+    """It is refused before the broker has heard of the end, and the client is told of the end all the same."""
+    with Conversation(broker.target, login=user) as c:
+        c.begin(0, 1)
+        c.send(c.ask(0, "exec", True, "echo up; read x"))
+        c.until(lambda: c.output.get(0) == b"up\n")
+        [cid] = engine.containers()
+        first = engine.inspect(cid)["State"]["Pid"]
+        # What it is asked now comes first when it goes on.
+        os.kill(broker.pid, signal.SIGSTOP)
+        try:
+            c.send(c.ask(1, "exec", True, "echo never"))
+            time.sleep(0.5)
+            os.kill(first, signal.SIGKILL)
+            wait_for(lambda: not alive(first), 20 * PATIENCE, "the container has ended")
+        finally:
+            os.kill(broker.pid, signal.SIGCONT)
+        c.finish(0, 1)
+        assert c.output[1] == b"The container has ended. Log in again for a new one.\n"
+        assert (b"exit-status", b"\0\0\0\0\xff") in c.said[1]
     all_gone(engine)
 
 
