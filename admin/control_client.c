@@ -24,7 +24,8 @@ complain(const char *path, int error)
 	(void)fprintf(stderr, "sallyport: cannot ask the broker on %s: %s\n", path, strerror(error));
 	if (error == ENOENT || error == ECONNREFUSED)
 		(void)fprintf(stderr,
-		    "  is sallyport-broker running? --socket names another socket\n");
+		    "  is sallyport-broker running? With sallyport.socket it starts when somebody connects.\n"
+		    "  --socket names another socket\n");
 	else if (error == EACCES)
 		(void)fprintf(stderr,
 		    "  root may ask, and the members of control.group in broker.json\n");

@@ -45,6 +45,12 @@ broker_user_name(const struct config *c)
 	return name;
 }
 
+bool
+broker_user_is_other(const struct config *c)
+{
+	return geteuid() != 0 && geteuid() != broker_user_of(c);
+}
+
 /* A user without a name has no group but one of the same number. more: another group, or 0. */
 static bool
 become(uid_t uid, gid_t more)

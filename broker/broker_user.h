@@ -16,6 +16,8 @@ struct diag_list;
 uid_t broker_user_of(const struct config *c);
 /* Its name, or "uid N"; until the next call. */
 const char *broker_user_name(const struct config *c);
+/* Whether who asks is neither that user nor root: what this one may not read or do says nothing of the broker. */
+bool broker_user_is_other(const struct config *c);
 
 /*
  * Look at files as that user, with its groups and the one that the engine's socket is open to, which its unit has to

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "broker_user.h"
 #include "config.h"
@@ -91,6 +92,11 @@ examine_config(struct doctor *d, const char *path)
 		c = NULL;
 	else if (broker_users_can_load(c, path, &theirs))
 		doctor_say(d, DOCTOR_OK, "configuration", NULL, "%s can be used", path);
+	if (c != NULL && broker_user_is_other(c))
+		doctor_say(d, DOCTOR_WARNING, "configuration", "ask as root",
+		    "uid %u, neither root nor the broker's user %s, may see less than the broker: not all that is "
+		    "said here holds for it",
+		    (unsigned)geteuid(), broker_user_name(c));
 	say_diags(d, "configuration", &theirs);
 	say_diags(d, "configuration", &diags);
 	diag_list_clear(&theirs);

@@ -199,6 +199,24 @@ is_out_of_reach(const char *path)
 	return host_key_credential(path) != NULL && getenv("CREDENTIALS_DIRECTORY") == NULL;
 }
 
+/* Without the file the manager starts nothing, and says "Protocol error". */
+static void
+say_out_of_reach(const char *path, char *why, size_t cap)
+{
+	char file[PATH_MAX];
+	struct stat st;
+
+	(void)snprintf(file, sizeof(file), "/etc/sallyport/%s", host_key_credential(path));
+	if (lstat(file, &st) < 0 && errno == ENOENT)
+		(void)snprintf(why, cap,
+		    "host key %s is not checked: only the service manager has it, in the packaged unit from %s, "
+		    "which is not there: unless LoadCredential= names another file, the service does not start",
+		    path, file);
+	else
+		(void)snprintf(why, cap,
+		    "host key %s is not checked: only the service manager has it", path);
+}
+
 int
 doctor_try_host_key(const struct config *c, const char *path, char *why, size_t cap)
 {
@@ -207,8 +225,7 @@ doctor_try_host_key(const struct config *c, const char *path, char *why, size_t 
 	int r;
 
 	if (is_out_of_reach(path)) {
-		(void)snprintf(why, cap,
-		    "host key %s is not checked: only the service manager has it", path);
+		say_out_of_reach(path, why, cap);
 		return DOCTOR_KEY_UNKNOWN;
 	}
 	r = host_key_set_try(one, c->make_host_keys, why, cap);

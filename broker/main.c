@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "broker_user.h"
 #include "config.h"
@@ -65,6 +66,9 @@ look_as_broker_user(const struct service *s)
 	if (!good)
 		diag_print(&diags, stderr);
 	diag_list_clear(&diags);
+	if (broker_user_is_other(s->config))
+		log_warn("uid %u, neither root nor the broker's user %s, may see less than the broker: ask as root",
+		    (unsigned)geteuid(), broker_user_name(s->config));
 	if (good && broker_user_become(s->config))
 		log_info("checked as user %s, the owner of state_dir %s: the broker runs as that user",
 		    broker_user_name(s->config), s->config->state_dir);

@@ -3,6 +3,8 @@
 #include "start_check.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -119,17 +121,24 @@ check_program(const char *path)
 
 /* Only the engine opens it, which may be on another host. */
 static void
-warn_of_guest(const char *path)
+warn_of_guest(const char *directory)
 {
+	char program[PATH_MAX];
+	const char *path = directory;
 	struct stat st;
 
-	if (stat(path, &st) == 0) {
-		if (!S_ISDIR(st.st_mode))
-			log_warn("engine.guest_dir %s is no directory: nobody could log in", path);
-	} else if (is_missing()) {
-		log_warn("engine.guest_dir %s: %s: with an engine on this host nobody could log in",
-		    path, strerror(errno));
+	(void)snprintf(program, sizeof(program), "%s/sallyport-guest", directory);
+	if (stat(directory, &st) == 0) {
+		if (!S_ISDIR(st.st_mode)) {
+			log_warn("engine.guest_dir %s is no directory: nobody could log in",
+			    directory);
+			return;
+		}
+		path = program;
 	}
+	if (stat(path, &st) < 0 && is_missing())
+		log_warn("engine.guest_dir: %s: %s: with an engine on this host nobody could log in",
+		    path, strerror(errno));
 }
 
 bool

@@ -295,14 +295,44 @@ def test_check_refuses_what_a_start_refuses(fresh_broker, spoil, words):
         fresh_broker.start()
 
 
-def test_check_says_what_it_does_not_examine(fresh_broker):
+def check(b, **how):
+    return subprocess.run([PROGRAM, "-t", "-c", f"{b.dir}/broker.json"], capture_output=True, text=True, timeout=20,
+                          check=False, **how)
+
+
+@pytest.mark.parametrize("guest_dir, words", [
+    ("none", "none: No such file"), ("policy.json", "policy.json is no directory"),
+    (".", "/sallyport-guest: No such file")])
+def test_check_says_what_it_does_not_examine(fresh_broker, guest_dir, words):
     """An engine elsewhere has the guest's directory: without it a start is fine, and is warned of."""
-    fresh_broker.config["engine"]["guest_dir"] = "none"
+    fresh_broker.config["engine"]["guest_dir"] = guest_dir
     fresh_broker.write()
-    r = subprocess.run([PROGRAM, "-t", "-c", f"{fresh_broker.dir}/broker.json"],
-                       capture_output=True, text=True, timeout=20, check=False)
-    assert r.returncode == 0 and "nobody could log in" in r.stderr
+    r = check(fresh_broker)
+    assert r.returncode == 0 and words in r.stderr and "nobody could log in" in r.stderr, r.stderr
     assert "sallyport doctor examines the rest" in r.stderr.splitlines()[-1]
+
+
+def test_check_names_the_file_of_a_credential_that_is_lost(fresh_broker):
+    """The manager's own words at such a start name neither the file nor the reason."""
+    fresh_broker.config["host_keys"] = ["credential:no_such_key"]
+    fresh_broker.write()
+    r = check(fresh_broker)
+    assert r.returncode == 0 and "/etc/sallyport/no_such_key, which is not there" in r.stderr, r.stderr
+
+
+def test_check_by_somebody_else(fresh_broker):
+    """Who is neither root nor the broker's user is told to ask as root, before any advice about files."""
+    b = fresh_broker
+    b.write()
+    os.makedirs(f"{b.dir}/{b.config['state_dir']}", mode=0o700, exist_ok=True)
+    os.chmod(b.dir, 0o755)
+    os.chmod(f"{b.dir}/broker.json", 0o644)
+    nobody = {"user": 65534, "group": 65534, "extra_groups": []}
+    if subprocess.run(["test", "-x", PROGRAM], check=False, **nobody).returncode != 0:
+        pytest.skip("others cannot run what was built here")
+    r = check(b, **nobody)
+    assert r.returncode == 1 and "ask as root" in r.stderr.splitlines()[0], r.stderr
+    assert "ask as root" not in check(b).stderr
 
 
 # config, policy, the place and the words that must be in the answer
