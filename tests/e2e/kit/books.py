@@ -102,7 +102,7 @@ class Books:
                 "rendezvous directories": len(os.listdir(f"{b.dir}/run/rendezvous")),
                 "marks of kept containers": len(os.listdir(f"{b.dir}/state/kept")),
                 "networks and roots that no worker needs": max(0, max(spaces) - len(b.workers()) - SPARE_SPACES),
-                "descriptors of the spawner": len(of_spawner) - networks,
+                "descriptors of the spawner": len(of_spawner) - sum(spaces),
                 "sockets of the broker": its_sockets,
                 "other descriptors of the broker": len(open_files) - its_sockets}
 
