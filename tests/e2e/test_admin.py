@@ -228,3 +228,4 @@ def test_nobody_answers(tmp_path):
     result = subprocess.run([PROGRAM, "status", "--socket", f"{tmp_path}/none"], check=False,
                             capture_output=True, text=True, timeout=20 * PATIENCE)
     assert result.returncode == 1 and "is sallyport-broker running?" in result.stderr
+    assert "it starts when somebody connects" in result.stderr

@@ -333,6 +333,11 @@ def test_check_by_somebody_else(fresh_broker):
     r = check(b, **nobody)
     assert r.returncode == 1 and "ask as root" in r.stderr.splitlines()[0], r.stderr
     assert "ask as root" not in check(b).stderr
+    for who, is_told in ((nobody, True), ({}, False)):
+        r = subprocess.run([PROGRAM, "-D", "-c", f"{b.dir}/broker.json"], capture_output=True, text=True,
+                           timeout=60 * PATIENCE, check=False, **who)
+        advice = [f["advice"] for f in json.loads(r.stdout)["findings"] if f["check"] == "configuration"]
+        assert ("ask as root" in advice) == is_told, r.stdout
 
 
 # config, policy, the place and the words that must be in the answer
