@@ -218,6 +218,15 @@ credential_path(const char *name, char *path, size_t path_cap, char *why, size_t
 	return 0;
 }
 
+static bool
+has_ending(const char *text, const char *ending)
+{
+	size_t n = strlen(text);
+	size_t k = strlen(ending);
+
+	return n >= k && strcmp(text + n - k, ending) == 0;
+}
+
 static int
 read_key(const char *path, EVP_PKEY **ret, char *why, size_t cap)
 {
@@ -241,8 +250,13 @@ read_key(const char *path, EVP_PKEY **ret, char *why, size_t cap)
 	}
 	r = read_trusted_file(file, kind, HOST_KEY_FILE_MAX, &text, &len, reason, sizeof(reason));
 	if (r < 0) {
-		(void)snprintf(why, cap, "host key %s%s%s", reason, r == -ENOENT ? "; " : "",
-		    r == -ENOENT ? hint : "");
+		/* Before anybody makes the public half a secret, as is advised for keys. */
+		if (has_ending(file, ".pub"))
+			hint = "the private key, which belongs here, is the file without .pub";
+		else if (r != -ENOENT)
+			hint = "";
+		(void)snprintf(why, cap, "host key %s%s%s", reason, hint[0] != '\0' ? "; " : "",
+		    hint);
 		return r;
 	}
 	r = host_key_file_parse(text, len, ret, reason, sizeof(reason));

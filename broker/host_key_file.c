@@ -431,6 +431,14 @@ no_passphrase(char *buf, /* NOLINT(readability-non-const-parameter): OpenSSL giv
 	return -1;
 }
 
+/* As in a file of ssh-keygen's with .pub, or in PEM. */
+static bool
+is_public(const char *text)
+{
+	return strncmp(text, "ssh-", 4) == 0 || strncmp(text, "ecdsa-", 6) == 0 ||
+	    strstr(text, "-----BEGIN PUBLIC KEY-----") != NULL;
+}
+
 static int
 parse_pem(const char *text, size_t len, EVP_PKEY **ret, char *why, size_t cap)
 {
@@ -444,9 +452,13 @@ parse_pem(const char *text, size_t len, EVP_PKEY **ret, char *why, size_t cap)
 	ERR_clear_error();
 	if (*ret != NULL)
 		return 0;
+	if (asked)
+		return fail(why, cap,
+		    "is encrypted; a service cannot ask for the passphrase: make an unencrypted copy");
 	return fail(why, cap,
-	    asked ? "is encrypted; a service cannot ask for the passphrase: make an unencrypted copy"
-		  : "is not a private key (OpenSSH's format or PEM)");
+	    is_public(text)
+		? "is not a private key, but the public half of one: name the file without .pub"
+		: "is not a private key (OpenSSH's format or PEM)");
 }
 
 int

@@ -70,6 +70,7 @@
 	/* warnings */                                     \
 	X(DIAG_W_NO_WORKER_USER, "W-no-worker-user")       \
 	X(DIAG_W_NO_RULES, "W-no-rules")                   \
+	X(DIAG_W_NO_USERS, "W-no-users")                   \
 	X(DIAG_W_SHADOWED_RULE, "W-shadowed-rule")         \
 	X(DIAG_W_UNUSED_PROFILE, "W-unused-profile")       \
 	X(DIAG_W_USER_WITHOUT_KEYS, "W-user-without-keys") \

@@ -497,6 +497,10 @@ policy_read_rules(struct policy_draft *d)
 		json_read_diag(&d->reader, DIAG_W_NO_RULES,
 		    d->rules.n > 0 ? d->rules.nodes[0] : json_text_root(d->texts[0]), JSON_AT_KEY,
 		    NULL, "without rules nobody can log in");
+	else if (d->policy->n_users == 0 && d->reader.diags->n_errors == d->reader.errors_before)
+		json_read_diag(&d->reader, DIAG_W_NO_USERS,
+		    d->users.n > 0 ? d->users.nodes[0] : json_text_root(d->texts[0]), JSON_AT_KEY,
+		    NULL, "without users nobody can log in");
 	for (size_t i = 0; e != NULL; e = policy_section_next(&d->rules, e), i++)
 		read_rule(d, e, rules, i);
 	d->policy->rules = rules;

@@ -250,14 +250,18 @@ unusable_keys_say_why(void **state)
 		{ "secp256k1.pem", "no type that can be used" },
 		{ "rsa_pss.pem", "no type that can be used" },
 		{ "brainpool_explicit.pem", "no type that can be used" },
-		{ "public_only.pem", "is not a private key" },
-		{ "ed25519.pub", "is not a private key" },
+		{ "public_only.pem", "is not a private key, but the public half of one" },
+		{ "ed25519.pub",
+		    "is not a private key, but the public half of one: name the file without .pub" },
 		{ "signed_ed25519", "is not a private key" },
 	};
 
 	for (size_t i = 0; i < SP_ARRAY_LEN(cases); i++)
 		refused(dir_copy(*state, cases[i].name, 0600), cases[i].text);
 	refused(dir_put(*state, "empty", 0600, "", 0), "is not a private key");
+	/* Its mode is as it should be: nobody is to change it. */
+	refused(dir_copy(*state, "ed25519.pub", 0644),
+	    "; the private key, which belongs here, is the file without .pub");
 }
 
 static void
