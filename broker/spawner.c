@@ -115,8 +115,7 @@ struct worker_start {
 /*
  * In the new process, which may have the spawner's memory (worker_clone.h): descriptors 0 and 1 are /dev/null
  * already, 2 is the log, 3 the pair with the broker, 4 a root if there is one, and nothing else is open when the
- * worker's program starts.
- * Returns if that cannot be run.
+ * worker's program starts. Returns if that cannot be run.
  */
 static int
 exec_worker(void *arg)
