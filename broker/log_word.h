@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a stranger has said, in a line of fields, as one word or as the rest of the line: nothing that would make fields of its own. */
+/*
+ * What a stranger has said, in a line of fields, as one word or as the rest of the line: nothing that would make fields
+ * of its own.
+ */
 #ifndef SP_LOG_WORD_H
 #define SP_LOG_WORD_H
 

@@ -26,8 +26,8 @@ SP_MUST_CHECK int trusted_place(const char *path, char *why, size_t cap);
 
 /*
  * Read the whole of path: in a trusted place, a regular file, no symbolic link, owned by root or this
- * user, with a mode that its kind allows, at most max bytes, and unchanged while it was read. 0 with *ret (ended with an extra NUL, freed with read_file_free()), or -errno with a sentence
- * for the administrator in why[cap].
+ * user, with a mode that its kind allows, at most max bytes, and unchanged while it was read. 0 with *ret (ended with
+ * an extra NUL, freed with read_file_free()), or -errno with a sentence for the administrator in why[cap].
  */
 SP_MUST_CHECK int read_trusted_file(const char *path, enum read_file_kind kind, size_t max,
     char **ret, size_t *ret_len, char *why, size_t why_cap);

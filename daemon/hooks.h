@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where libssh touches private keys and signatures, where it loses a part of what the client said, where it has
- * only one thing to say to it, and where it says that too soon. It calls public functions for that, four of them of OpenSSL; this program defines them itself, and the dynamic linker prefers its definitions. So host
- * keys can stay in the broker and user signatures can be judged there, with the distribution's own
- * unpatched libssh. If the interposition ever failed, nobody could log in: there is no private key
- * here to sign with, and nothing here says that a login is good.
+ * only one thing to say to it, and where it says that too soon. It calls public functions for that, four of them of
+ * OpenSSL; this program defines them itself, and the dynamic linker prefers its definitions. So host keys can stay in
+ * the broker and user signatures can be judged there, with the distribution's own unpatched libssh. If the
+ * interposition ever failed, nobody could log in: there is no private key here to sign with, and nothing here says
+ * that a login is good.
  */
 #ifndef SP_HOOKS_H
 #define SP_HOOKS_H

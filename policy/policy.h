@@ -263,8 +263,8 @@ enum policy_auth policy_auth_of_key(const void *blob, size_t len);
 
 /*
  * Whether blob[len] is one of the configured public keys of the user. An unknown user takes the same
- * steps as a known one. user may have a target behind it. *ret_fingerprint, when found, is "SHA256:..." as ssh-keygen prints it, owned
- * by the policy.
+ * steps as a known one. user may have a target behind it. *ret_fingerprint, when found, is "SHA256:..." as ssh-keygen
+ * prints it, owned by the policy.
  */
 bool policy_find_key(const struct policy *p, const void *user, size_t user_len, const void *blob,
     size_t len, const char **ret_fingerprint, bool *ret_verify_required);
