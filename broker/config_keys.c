@@ -270,6 +270,7 @@ read_login(struct json_reader *r, const struct json_node *value, const struct js
 		    AT(login.keepalive_count),
 		    .min = 1,
 		    .max = 100 },
+		{ .key = "older_clients", .read = json_read_bool, AT(login.older_clients) },
 		{ .key = "max_startups", .read = read_startups, .min = 1, .max = STARTUPS_MAX },
 		{ .key = "penalties", .read = read_penalties },
 	};

@@ -334,6 +334,7 @@ send_hello(struct peer *p)
 		.login_tries = c->login.tries,
 		.keepalive_seconds = c->login.keepalive_ms / 1000,
 		.keepalive_count = c->login.keepalive_count,
+		.older_clients = c->login.older_clients,
 		.banner = { (const uint8_t *)c->login.banner, strlen(c->login.banner) },
 	};
 	struct wire_writer w;

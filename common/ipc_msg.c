@@ -72,6 +72,7 @@ ipc_put_hello(struct wire_writer *w, const struct ipc_hello *m)
 	wire_put_u32(w, m->keepalive_seconds);
 	wire_put_u32(w, m->keepalive_count);
 	wire_put_u32(w, m->rekey_mib);
+	wire_put_u8(w, m->older_clients ? 1 : 0);
 	put_span(w, m->banner);
 	wire_put_u32(w, m->n_host_keys);
 	for (uint32_t i = 0; i < m->n_host_keys; i++)
@@ -91,6 +92,7 @@ ipc_get_hello(struct wire_reader *r, struct ipc_hello *ret)
 	ret->keepalive_seconds = wire_get_u32(r);
 	ret->keepalive_count = wire_get_u32(r);
 	ret->rekey_mib = wire_get_u32(r);
+	ret->older_clients = wire_get_bool(r);
 	ret->banner = get_text(r, IPC_TEXT_MAX);
 	ret->n_host_keys = get_count(r, IPC_HOST_KEYS_MAX);
 	for (uint32_t i = 0; i < ret->n_host_keys; i++)

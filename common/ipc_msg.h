@@ -21,6 +21,7 @@ struct ipc_hello {
 	uint32_t keepalive_seconds; /* 0: none */
 	uint32_t keepalive_count;   /* unanswered ones before disconnect */
 	uint32_t rekey_mib;         /* 0: the library's default */
+	bool older_clients;         /* also offer key exchanges that only they need */
 	struct wire_span banner;    /* shown before login, may be empty; UTF-8 text */
 	uint32_t n_host_keys;
 	struct wire_span host_keys[IPC_HOST_KEYS_MAX]; /* public blobs, best first */

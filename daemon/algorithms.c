@@ -19,6 +19,7 @@
 static const char *const names[] = {
 	/* key exchanges; the second of DH's is libssh's, and the hashes are ML-KEM's own */
 	"X25519",
+	"ECDH",
 	"DH",
 	"DHX",
 	"ML-KEM-768",

@@ -22,6 +22,9 @@
 #define EXCHANGES                                                                          \
 	"mlkem768x25519-sha256,sntrup761x25519-sha512,sntrup761x25519-sha512@openssh.com," \
 	"curve25519-sha256,curve25519-sha256@libssh.org,diffie-hellman-group16-sha512"
+/* Where the configuration has it, behind these: for clients older than X25519, and than groups of 4096 bits. */
+#define OLDER_EXCHANGES \
+	"ecdh-sha2-nistp256,ecdh-sha2-nistp384,ecdh-sha2-nistp521,diffie-hellman-group14-sha256"
 /* ChaCha20 first: libssh before Debian's deb12u3 did not verify the tags of AES-GCM. */
 #define CIPHERS                                                                                  \
 	"chacha20-poly1305@openssh.com,aes256-ctr,aes192-ctr,aes128-ctr,aes256-gcm@openssh.com," \
@@ -104,6 +107,7 @@ set_bind_options(struct connection *c, const struct ipc_hello *hello)
 	char version[SSH_VERSION_MAX];
 	char host_keys[512];
 	bool no_files = false;
+	const char *exchanges = hello->older_clients ? EXCHANGES "," OLDER_EXCHANGES : EXCHANGES;
 	int rsa_bits = 2048;
 
 	ssh_version_format(hello->nonce, version);
@@ -120,7 +124,7 @@ set_bind_options(struct connection *c, const struct ipc_hello *hello)
 		SSH_OK ||
 	    ssh_bind_options_set(c->bind, SSH_BIND_OPTIONS_RSA_MIN_SIZE, &rsa_bits) != SSH_OK)
 		return false;
-	return ssh_bind_options_set(c->bind, SSH_BIND_OPTIONS_KEY_EXCHANGE, EXCHANGES) == SSH_OK;
+	return ssh_bind_options_set(c->bind, SSH_BIND_OPTIONS_KEY_EXCHANGE, exchanges) == SSH_OK;
 }
 
 static bool

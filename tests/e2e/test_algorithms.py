@@ -16,6 +16,11 @@ EXCEPTIONS = {
     ("kex-strict-s-v00@openssh.com", "unknown algorithm"),
 }
 
+# Where libssh has them, and then before all others.
+POST_QUANTUM = ["mlkem768x25519-sha256", "sntrup761x25519-sha512", "sntrup761x25519-sha512@openssh.com"]
+EXCHANGES = ["curve25519-sha256", "curve25519-sha256@libssh.org", "diffie-hellman-group16-sha512"]
+OLDER = ["ecdh-sha2-nistp256", "ecdh-sha2-nistp384", "ecdh-sha2-nistp521", "diffie-hellman-group14-sha256"]
+
 
 def complaints(port):
     """Every [warn] and [fail] of ssh-audit as (name, text)."""
@@ -34,6 +39,26 @@ def test_ssh_audit(fresh_broker):
     assert complaints(b.port) <= EXCEPTIONS
 
 
+def offered(target):
+    """The ten lists of names of the server's KEXINIT (RFC 4253 section 7.1)."""
+    with RawClient(target) as c:
+        r = Reader(c.wait_for_kexinit())
+        r.take(16)
+        return [r.string().decode().split(",") for _ in range(10)]
+
+
+def test_older_clients(fresh_broker):
+    """Behind what is better, and for who has nothing else; ssh-audit has something against the curves."""
+    fresh_broker.config["login"]["older_clients"] = True
+    b = fresh_broker.start()
+    names = [name for name in offered(b.target)[0] if name not in POST_QUANTUM]
+    assert names == [*EXCHANGES, *OLDER, "kex-strict-s-v00@openssh.com"]
+    for name in OLDER:
+        r = b.target.ssh("echo in", options=["-v", "-o", f"KexAlgorithms={name}"])
+        assert r.stdout == b"in\n" and f"kex: algorithm: {name}\n" in r.stderr.decode().replace("\r", ""), r.stderr
+    assert {name for name, _ in complaints(b.port) - EXCEPTIONS} >= set(OLDER[:3])
+
+
 def test_ssh_audit_complains(oracle):
     """The control: it does about Debian's defaults, and this is how that is seen."""
     assert any(name.startswith("ecdh-sha2-nistp") for name, _ in complaints(oracle.target.port))
@@ -41,15 +66,8 @@ def test_ssh_audit_complains(oracle):
 
 def test_offered(broker):
     """Exactly the names of sallyportd(8)."""
-    with RawClient(broker.target) as c:
-        r = Reader(c.wait_for_kexinit())
-        r.take(16)
-        kex, _, cipher_in, cipher_out, mac_in, mac_out, *_ = [
-            r.string().decode().split(",") for _ in range(10)]
-    known = {"mlkem768x25519-sha256", "sntrup761x25519-sha512", "sntrup761x25519-sha512@openssh.com"}
-    assert [name for name in kex if name not in known] == [
-        "curve25519-sha256", "curve25519-sha256@libssh.org", "diffie-hellman-group16-sha512",
-        "kex-strict-s-v00@openssh.com"]
+    kex, _, cipher_in, cipher_out, mac_in, mac_out, *_ = offered(broker.target)
+    assert [name for name in kex if name not in POST_QUANTUM] == [*EXCHANGES, "kex-strict-s-v00@openssh.com"]
     assert cipher_in == cipher_out == [
         "chacha20-poly1305@openssh.com", "aes256-ctr", "aes192-ctr", "aes128-ctr",
         "aes256-gcm@openssh.com", "aes128-gcm@openssh.com"]

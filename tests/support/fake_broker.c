@@ -57,6 +57,7 @@ struct options {
 	unsigned keepalive_seconds;
 	unsigned channels;
 	unsigned send_buffer; /* bytes that wait for a client in the kernel; 0: as it likes */
+	bool older_clients;
 	bool no_pty;
 	bool no_exec;
 };
@@ -878,6 +879,7 @@ send_hello(struct client *c)
 		.keepalive_seconds = options.keepalive_seconds,
 		.keepalive_count = 3,
 		.rekey_mib = options.rekey_mib,
+		.older_clients = options.older_clients,
 		.banner = { (const uint8_t *)options.banner, strlen(options.banner) },
 		.n_host_keys = 1,
 		.host_keys = { { host_blob, host_blob_len } } };
@@ -981,7 +983,7 @@ parse(int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "p:t:r:k:c:s:b:TX")) != -1) {
+	while ((c = getopt(argc, argv, "p:t:r:k:c:s:b:oTX")) != -1) {
 		switch (c) {
 		case 'p':
 			options.port = number(optarg);
@@ -1004,6 +1006,9 @@ parse(int argc, char **argv)
 		case 'b':
 			options.banner = optarg;
 			break;
+		case 'o':
+			options.older_clients = true;
+			break;
 		case 'T':
 			options.no_pty = true;
 			break;
@@ -1017,7 +1022,7 @@ parse(int argc, char **argv)
 	if (optind + 1 != argc) {
 		fprintf(stderr,
 		    "usage: fake_broker [-p port] [-t tries] [-r rekey-MiB] [-k keepalive-seconds] "
-		    "[-c channels] [-s send-buffer] [-b banner] [-T] [-X] sallyportd\n");
+		    "[-c channels] [-s send-buffer] [-b banner] [-o] [-T] [-X] sallyportd\n");
 		_exit(EXIT_BROKEN);
 	}
 	options.worker = argv[optind];

@@ -169,6 +169,7 @@ test_defaults(void **state)
 	assert_string_equal(c->login.banner, "");
 	assert_int_equal(c->login.keepalive_ms, 0);
 	assert_int_equal(c->login.keepalive_count, 3);
+	assert_false(c->login.older_clients);
 	assert_int_equal(c->login.idle_ms, 20000);
 	assert_int_equal(c->admission.startups_start, 10);
 	assert_int_equal(c->admission.startups_rate, 30);
@@ -234,6 +235,7 @@ test_every_key(void **state)
 	assert_string_equal(c->login.banner, "Welcome.\n\tBehave.\n");
 	assert_int_equal(c->login.keepalive_ms, 15000);
 	assert_int_equal(c->login.keepalive_count, 2);
+	assert_true(c->login.older_clients);
 	assert_int_equal(c->login.idle_ms, 5000);
 	assert_int_equal(c->admission.startups_start, 5);
 	assert_int_equal(c->admission.startups_rate, 50);

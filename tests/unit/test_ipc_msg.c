@@ -119,7 +119,10 @@ encode(uint8_t id)
 	wire_writer_init(&w, record, sizeof(record));
 	switch (id) {
 	case IPC_HELLO: {
-		struct ipc_hello m = { .version = 1, .banner = span("hi\n"), .n_host_keys = 2 };
+		struct ipc_hello m = { .version = 1,
+			.older_clients = true,
+			.banner = span("hi\n"),
+			.n_host_keys = 2 };
 
 		m.host_keys[0] = span("blob one");
 		m.host_keys[1] = span("blob two");

@@ -414,6 +414,43 @@ test_exchanges(void **state)
 		exchange_with(names[i]);
 }
 
+static const char *const older_exchanges[] = { "ecdh-sha2-nistp256", "ecdh-sha2-nistp384",
+	"ecdh-sha2-nistp521", "diffie-hellman-group14-sha256" };
+
+static void
+test_older_exchanges_are_not_offered(void **state)
+{
+	char line[256];
+	char out[OUTPUT_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_LEN(older_exchanges); i++) {
+		(void)snprintf(line, sizeof(line), "$ssh -v -o KexAlgorithms=%s $h true",
+		    older_exchanges[i]);
+		assert_int_equal(run(line, out, sizeof(out)), 255);
+		if (strstr(out, "no matching key exchange method") == NULL)
+			fail_msg("%s", out);
+		expect_worker_end("exit 10");
+	}
+}
+
+/* But where the configuration has them, and behind those that are better. */
+static void
+test_older_exchanges(void **state)
+{
+	static const struct scene first[] = {
+		{ "what is agreed on otherwise",
+		    "$ssh -v $h true 2>&1 | grep -c 'kex: algorithm: .*25519'", 0, "1\n" },
+	};
+
+	(void)state;
+	start_broker((const char *const[4]){ "-o" });
+	for (size_t i = 0; i < SP_ARRAY_LEN(older_exchanges); i++)
+		exchange_with(older_exchanges[i]);
+	play(first, SP_ARRAY_LEN(first));
+	stop_broker();
+}
+
 /* What withstands a quantum computer; OpenSSH's client warns of servers without it. */
 static void
 test_post_quantum_exchanges(void **state)
@@ -641,6 +678,8 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_server_rekeys),
 		cmocka_unit_test_setup_teardown(test_key_types, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_exchanges, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_older_exchanges_are_not_offered, set_up, tear_down),
+		cmocka_unit_test(test_older_exchanges),
 		cmocka_unit_test_setup_teardown(test_post_quantum_exchanges, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_compression_is_not_offered, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_refused_login, set_up, tear_down),
