@@ -65,11 +65,55 @@ judge(struct peer *p, const struct ipc_refused *m)
 		    policy_refuse(p->decision.profile, &request, &words) == NULL);
 }
 
+/* Which key of the profile makes the worker refuse it, as far as the profile itself says so; NULL: none. */
+static const char *
+setting_of(const struct policy_profile *profile, const struct ipc_refused *m)
+{
+	switch (m->kind) {
+	case IPC_REFUSED_PTY:
+		return profile->pty ? NULL : "session.pty";
+	case IPC_REFUSED_SHELL:
+		return profile->shell ? NULL : "session.shell";
+	case IPC_REFUSED_EXEC:
+		return profile->exec ? NULL : "session.exec";
+	case IPC_REFUSED_SUBSYSTEM:
+		return policy_find_subsystem(profile, m->detail.data, m->detail.len) != NULL
+		    ? NULL
+		    : "session.subsystems";
+	case IPC_REFUSED_X11:
+		return profile->forward_x11 ? NULL : "session.forward.x11";
+	case IPC_REFUSED_TOO_MANY:
+		return "session.channels";
+	case IPC_REFUSED_CHANNEL:
+	case IPC_REFUSED_LISTEN:
+	case IPC_REFUSED_END:
+		break;
+	}
+	return NULL;
+}
+
+/* What the administrator has set comes before the client's own words, which could look like it. */
+static void
+write_log(const struct peer *p, const struct ipc_refused *m)
+{
+	const char *setting = setting_of(p->decision.profile, m);
+	char detail[IPC_DETAIL_MAX + 1];
+	char by[192] = "";
+
+	if (setting != NULL)
+		(void)snprintf(by, sizeof(by), " by %s of profile %s", setting,
+		    p->decision.profile->name);
+	(void)snprintf(detail, sizeof(detail), "%.*s", (int)m->detail.len,
+	    (const char *)m->detail.data);
+	log_words(detail);
+	log_info("connection=%s user=%s refused by the worker%s: %s%s%s", p->id, p->user, by,
+	    kind_name(m->kind), detail[0] != '\0' ? " " : "", detail);
+}
+
 int
 answer_refused(struct peer *p, struct wire_reader *body, const char **ret_fault)
 {
 	struct audit_subject who = peer_audit_subject(p);
-	char detail[IPC_DETAIL_MAX + 1];
 	struct ipc_refused m;
 
 	(void)ret_fault;
@@ -82,11 +126,7 @@ answer_refused(struct peer *p, struct wire_reader *body, const char **ret_fault)
 	judge(p, &m);
 	audit_note(p->broker->audit, "request.refused", &who, AUDIT_TEXT("kind", kind_name(m.kind)),
 	    AUDIT_BYTES("detail", m.detail.len > 0 ? m.detail.data : NULL, m.detail.len));
-	(void)snprintf(detail, sizeof(detail), "%.*s", (int)m.detail.len,
-	    (const char *)m.detail.data);
-	log_words(detail);
-	log_info("connection=%s user=%s refused by the worker: %s%s%s", p->id, p->user,
-	    kind_name(m.kind), detail[0] != '\0' ? " " : "", detail);
+	write_log(p, &m);
 	return 0;
 }
 

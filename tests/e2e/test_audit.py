@@ -128,21 +128,26 @@ def test_who_tries_and_tries_is_counted(fresh_broker, how):
 TCPIP = ("127.0.0.1", 8080, "127.0.0.1", 40000)
 
 
-@pytest.mark.parametrize("login, kind, detail, ask", [
-    ("nopty", "pty", "xterm", lambda c, ch: c.request(ch, "pty-req", "xterm", 80, 24, 0, 0, "")),
-    ("noshell", "shell", None, lambda c, ch: c.request(ch, "shell")),
-    ("noexec", "exec", "id; who", lambda c, ch: c.request(ch, "exec", "id; who")),
-    ("noexec", "exec", "x" * 256, lambda c, ch: c.request(ch, "exec", "x" * 1000)),
-    ("dev", "subsystem", "netconf", lambda c, ch: c.request(ch, "subsystem", "netconf")),
-    ("dev", "x11", None, lambda c, ch: c.request(ch, "x11-req", False, "MIT-MAGIC-COOKIE-1", "0" * 32, 0)),
-    ("dev", "channel", None, lambda c, ch: c.open_other("direct-streamlocal@openssh.com", "/run/x", "", 0)),
-    ("dev", "channel", "x11", lambda c, ch: c.open_other("x11", "127.0.0.1", 6000)),
-    ("dev", "channel", "forwarded-tcpip", lambda c, ch: c.open_other("forwarded-tcpip", *TCPIP)),
-    ("small", "too-many-channels", "session", lambda c, ch: c.open(1) is not None and c.open(2) is not None),
-    ("dev", "tcpip-forward", "h" * 200 + " port 8022",
+@pytest.mark.parametrize("login, kind, detail, setting, ask", [
+    ("nopty", "pty", "xterm", "pty", lambda c, ch: c.request(ch, "pty-req", "xterm", 80, 24, 0, 0, "")),
+    ("noshell", "shell", None, "shell", lambda c, ch: c.request(ch, "shell")),
+    ("noexec", "exec", "id; who", "exec", lambda c, ch: c.request(ch, "exec", "id; who")),
+    ("noexec", "exec", "x" * 256, "exec", lambda c, ch: c.request(ch, "exec", "x" * 1000)),
+    ("dev", "subsystem", "netconf", "subsystems", lambda c, ch: c.request(ch, "subsystem", "netconf")),
+    ("dev", "x11", None, "forward.x11",
+     lambda c, ch: c.request(ch, "x11-req", False, "MIT-MAGIC-COOKIE-1", "0" * 32, 0)),
+    # A cookie that xauth would not take: that is not the profile.
+    ("forward", "x11", None, None, lambda c, ch: c.request(ch, "x11-req", False, "MIT-MAGIC-COOKIE-1", "zz", 0)),
+    ("dev", "channel", None, None, lambda c, ch: c.open_other("direct-streamlocal@openssh.com", "/run/x", "", 0)),
+    ("dev", "channel", "x11", None, lambda c, ch: c.open_other("x11", "127.0.0.1", 6000)),
+    ("dev", "channel", "forwarded-tcpip", None, lambda c, ch: c.open_other("forwarded-tcpip", *TCPIP)),
+    ("small", "too-many-channels", "session", "channels",
+     lambda c, ch: c.open(1) is not None and c.open(2) is not None),
+    ("dev", "tcpip-forward", "h" * 200 + " port 8022", None,
      lambda c, ch: c.ask_globally("tcpip-forward", "h" * 300, 8022)),
 ], ids=lambda v: v if isinstance(v, str) and len(v) < 20 else "")
-def test_what_the_worker_refuses_by_itself(broker, login, kind, detail, ask):
+def test_what_the_worker_refuses_by_itself(broker, login, kind, detail, setting, ask):
+    """The log names the key of the profile that does not allow it, where it is one."""
     with RawClient(broker.target, login=login) as client:
         assert not ask(client, client.open())
         source = "{},{}".format(*client.sock.getsockname())
@@ -150,8 +155,9 @@ def test_what_the_worker_refuses_by_itself(broker, login, kind, detail, ask):
     wait_for(lambda: broker.audit(event="disconnect", **{"from": source}), 15 * PATIENCE,
              "the connection has ended")
     line, = broker.audit(event="request.refused", **{"from": source})
-    [said] = re.findall(rf"connection={line['connection']} .*( refused by the worker: .*)", broker.log())
-    assert said == f" refused by the worker: {kind}" + (f" {detail}" if detail else "")
+    [said] = re.findall(rf"connection={line['connection']} .*( refused by the worker.*)", broker.log())
+    by = f" by session.{setting} of profile {login}" if setting else ""
+    assert said == f" refused by the worker{by}: {kind}" + (f" {detail}" if detail else "")
     assert (line["kind"], line.get("detail"), line["user"]) == (kind, detail, login)
 
 
