@@ -12,6 +12,7 @@
 #include "attr.h"
 #include "config.h"
 #include "diag.h"
+#include "read_file.h"
 
 #define GROUPS_MAX   256
 #define SPAWNER_USER "sallyport-spawner" /* of the packaged unit */
@@ -51,6 +52,14 @@ broker_user_is_other(const struct config *c)
 	return geteuid() != 0 && geteuid() != broker_user_of(c);
 }
 
+void
+broker_user_name_reader(void)
+{
+	const struct passwd *user = getpwuid(geteuid());
+
+	read_file_reader(user != NULL ? user->pw_name : NULL);
+}
+
 /* A user without a name has no group but one of the same number. more: another group, or 0. */
 static bool
 become(uid_t uid, gid_t more)
@@ -68,8 +77,10 @@ become(uid_t uid, gid_t more)
 	own.n = getgroups(GROUPS_MAX, own.groups);
 	if (own.n < 0 || setgroups((size_t)n, groups) < 0)
 		return false;
-	if (setegid(gid) == 0 && seteuid(uid) == 0)
+	if (setegid(gid) == 0 && seteuid(uid) == 0) {
+		broker_user_name_reader();
 		return true;
+	}
 	broker_user_leave();
 	return false;
 }
@@ -101,6 +112,7 @@ broker_user_leave(void)
 	/* With less than before it would tell lies: what it cannot have back it does not go on without. */
 	if (seteuid(0) < 0 || setegid(own.gid) < 0 || setgroups((size_t)own.n, own.groups) < 0)
 		abort();
+	broker_user_name_reader();
 }
 
 bool

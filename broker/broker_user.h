@@ -19,6 +19,9 @@ const char *broker_user_name(const struct config *c);
 /* Whether who asks is neither that user nor root: what this one may not read or do says nothing of the broker. */
 bool broker_user_is_other(const struct config *c);
 
+/* Have complaints about files name who this process is. Done again whenever that changes, below. */
+void broker_user_name_reader(void);
+
 /*
  * Look at files as that user, with its groups and the one that the engine's socket is open to, which its unit has to
  * give it. False: it is us, or we cannot become another; nothing has changed.

@@ -191,6 +191,7 @@ main(int argc, char **argv)
 	(void)umask(077);
 	(void)signal(SIGPIPE, SIG_IGN);
 	log_setup("sallyport-broker", LOG_LEVEL_INFO, getenv("JOURNAL_STREAM") != NULL);
+	broker_user_name_reader();
 	if (s.options.doctor)
 		return doctor_run(s.options.config);
 	s.config = load_config(s.options.config);

@@ -21,16 +21,29 @@ explain(char *why, size_t cap, int error, const char *path, const char *text)
 	return -error;
 }
 
+static char reader[64]; /* empty: no name is known */
+
+void
+read_file_reader(const char *name)
+{
+	(void)snprintf(reader, sizeof(reader), "%s", name != NULL ? name : "");
+}
+
 /* Who asks is not always who reads: the broker's user is another than the one who has put the file there. */
 static int
 explain_errno(char *why, size_t cap, int error, const char *path)
 {
-	char text[128];
+	unsigned uid = (unsigned)geteuid();
+	char text[192];
 
 	if (error != EACCES)
 		return explain(why, cap, error, path, strerror(error));
-	(void)snprintf(text, sizeof(text), "%s for uid %u, who has to read it", strerror(error),
-	    (unsigned)geteuid());
+	if (reader[0] != '\0')
+		(void)snprintf(text, sizeof(text), "%s for user %s (uid %u), who has to read it",
+		    strerror(error), reader, uid);
+	else
+		(void)snprintf(text, sizeof(text), "%s for uid %u, who has to read it",
+		    strerror(error), uid);
 	return explain(why, cap, error, path, text);
 }
 

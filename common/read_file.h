@@ -32,6 +32,12 @@ SP_MUST_CHECK int trusted_place(const char *path, char *why, size_t cap);
 SP_MUST_CHECK int read_trusted_file(const char *path, enum read_file_kind kind, size_t max,
     char **ret, size_t *ret_len, char *why, size_t why_cap);
 
+/*
+ * Whom those sentences name where a right is missing, beside the number: the user that this process is for now. It is
+ * copied. NULL, as in the beginning: none. The password file is not looked into here, as a filter may forbid that.
+ */
+void read_file_reader(const char *name);
+
 /* Wipe and free. NULL is fine. */
 void read_file_free(char *text, size_t len);
 

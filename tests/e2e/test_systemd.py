@@ -279,7 +279,7 @@ def test_files_that_root_can_read_and_the_units_cannot(service, path, owner, mod
     try:
         service.run("chown", owner, path)
         service.run("chmod", mode, path)
-        words = f"Permission denied for uid {service.out('id', '-u', reader)}, who has to read it"
+        words = f"Permission denied for user {reader} (uid {service.out('id', '-u', reader)}), who has to read it"
         r = service.run("sallyport-broker", "-t", check=False)
         assert r.returncode == 1 and f"{path}: error: {words}" in r.stderr, r.stderr
         r = service.run("sallyport", "doctor", check=False)
