@@ -3,16 +3,20 @@
 #include "start_check.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "audit.h"
+#include "broker_user.h"
 #include "config.h"
 #include "doctor.h"
 #include "log.h"
 #include "path.h"
+#include "read_file.h"
 
 #define WHY_MAX 1024
 
@@ -25,11 +29,12 @@ is_missing(void)
 
 /* Each key as at a start; one that a start would make is no error. */
 static bool
-check_host_keys(const struct config *c)
+check_host_keys(const struct config *c, bool *ret_all)
 {
 	char why[WHY_MAX] = "";
 	bool good = true;
 
+	*ret_all = true;
 	for (const char *const *path = c->host_keys; *path != NULL; path++) {
 		int r = doctor_try_host_key(c, *path, why, sizeof(why));
 
@@ -41,6 +46,7 @@ check_host_keys(const struct config *c)
 			log_error("%s%s%s", why, r == -EACCES ? "; " : "",
 			    r == -EACCES ? doctor_host_key_advice(r) : "");
 		good = good && r >= 0;
+		*ret_all = *ret_all && r != DOCTOR_KEY_UNKNOWN;
 	}
 	if (good && doctor_try_host_keys(c, why, sizeof(why)) < 0) {
 		log_error("%s", why);
@@ -71,16 +77,36 @@ check_parent(const char *what, const char *path, const char *made_at_start)
 	return false;
 }
 
+/* Whoever could put another directory in its place could have what is in it; and a start writes there. */
+static bool
+check_own_directory(const struct config *c, const char *what, const char *path)
+{
+	char inside[PATH_MAX];
+	char why[WHY_MAX] = "";
+
+	if (snprintf(inside, sizeof(inside), "%s/", path) >= (int)sizeof(inside))
+		return true;
+	/* Who is neither root nor the broker's user is not the one whom it has to belong to. */
+	if (!broker_user_is_other(c) && trusted_place(inside, why, sizeof(why)) < 0) {
+		log_error("%s %s", what, why);
+		return false;
+	}
+	if (faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0 || errno != EROFS)
+		return true;
+	log_error("%s %s: %s", what, path, strerror(errno));
+	return false;
+}
+
 /* It is made when it is not there. */
 static bool
-check_directory(const char *what, const char *path)
+check_directory(const struct config *c, const char *what, const char *path)
 {
 	struct stat st;
 
 	if (stat(path, &st) < 0)
 		return check_parent(what, path, NULL);
 	if (S_ISDIR(st.st_mode))
-		return true;
+		return check_own_directory(c, what, path);
 	log_error("%s %s is no directory", what, path);
 	return false;
 }
@@ -142,12 +168,12 @@ warn_of_guest(const char *directory)
 }
 
 bool
-start_check(const struct config *c, bool own_spawner)
+start_check(const struct config *c, bool own_spawner, bool *ret_all_keys)
 {
-	bool good = check_host_keys(c);
+	bool good = check_host_keys(c, ret_all_keys);
 
-	good &= check_directory("runtime_dir", c->runtime_dir);
-	good &= check_directory("state_dir", c->state_dir);
+	good &= check_directory(c, "runtime_dir", c->runtime_dir);
+	good &= check_directory(c, "state_dir", c->state_dir);
 	good &= check_parent("the control socket", c->control.socket, c->runtime_dir);
 	good &= check_audit(c);
 	if (own_spawner)

@@ -12,7 +12,10 @@
 
 struct config;
 
-/* Each fault is logged. own_spawner: workers are started from here. False: a start would fail. */
-SP_MUST_CHECK bool start_check(const struct config *c, bool own_spawner);
+/*
+ * Each fault is logged. own_spawner: workers are started from here. False: a start would fail. Else *ret_all_keys is
+ * whether every host key was looked at, or will be made: by hand there is no way to the service manager's.
+ */
+SP_MUST_CHECK bool start_check(const struct config *c, bool own_spawner, bool *ret_all_keys);
 
 #endif

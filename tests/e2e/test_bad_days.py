@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """DESIGN section 10: what people and operators get when something else is broken."""
+import contextlib
 import json
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
@@ -196,6 +198,7 @@ def test_check_accepts_what_runs(fresh_broker):
     r = subprocess.run([PROGRAM, "-t", "-c", f"{fresh_broker.dir}/broker.json"],
                        capture_output=True, text=True, timeout=20, check=False)
     assert r.returncode == 0, r.stderr
+    assert "configuration, host keys and policy are fine" in r.stderr
 
 
 def test_check_reads_the_host_keys(fresh_broker):
@@ -259,6 +262,11 @@ def run_in_no_directory(b):
     b.config["runtime_dir"] = "none/run"
 
 
+def run_of_another_user(b):
+    os.mkdir(f"{b.dir}/run", 0o700)
+    os.chown(f"{b.dir}/run", 64300, -1)
+
+
 def state_that_is_a_file(b):
     b.config["state_dir"] = "policy.json"
 
@@ -278,7 +286,7 @@ def engine_as_docker_writes_it(b):
     (audit_in_no_directory, "none: No such file"), (audit_that_is_a_directory, "not a regular file"),
     (audit_that_others_write, "written by group or others"),
     (no_worker, "none/sallyportd: No such file"), (worker_that_is_no_program, "is no program"),
-    (run_in_no_directory, "none: No such file"), (state_that_is_a_file, "is no directory"),
+    (run_in_no_directory, "none: No such file"), (run_of_another_user, "run belongs to another user"), (state_that_is_a_file, "is no directory"),
     (control_in_no_directory, "none: No such file"),
     (engine_as_docker_writes_it, "leave \"unix://\" out"),
 ], ids=lambda v: getattr(v, "__name__", ""))
@@ -318,6 +326,8 @@ def test_check_names_the_file_of_a_credential_that_is_lost(fresh_broker):
     fresh_broker.write()
     r = check(fresh_broker)
     assert r.returncode == 0 and "/etc/sallyport/no_such_key, which is not there" in r.stderr, r.stderr
+    said = "configuration and policy are fine, and what a start opens is there, but not all host keys were checked"
+    assert said in r.stderr.splitlines()[-1]
 
 
 def test_check_by_somebody_else(fresh_broker):
@@ -338,6 +348,25 @@ def test_check_by_somebody_else(fresh_broker):
                            timeout=60 * PATIENCE, check=False, **who)
         advice = [f["advice"] for f in json.loads(r.stdout)["findings"] if f["check"] == "configuration"]
         assert ("ask as root" in advice) == is_told, r.stdout
+
+
+# ----- disks and limits -----
+
+@contextlib.contextmanager
+def own_disk(path, options):
+    os.mkdir(path, 0o755)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"mode=0755,{options}", "none", path], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", path], check=True)
+
+
+def test_check_of_a_read_only_disk(fresh_broker):
+    with own_disk(f"{fresh_broker.dir}/state", "ro"):
+        fresh_broker.write()
+        r = check(fresh_broker)
+        assert r.returncode == 1 and f"state_dir {fresh_broker.dir}/state: Read-only file system" in r.stderr, r.stderr
 
 
 # config, policy, the place and the words that must be in the answer
@@ -430,13 +459,12 @@ def test_port_is_taken(fresh_broker):
 @pytest.mark.parametrize("listen", [[], ["127.0.0.1:1"], None])
 def test_inherited_socket(fresh_broker, listen):
     """LISTEN_FDS: the service manager's socket is used, and nothing else is opened: it is said to who names it."""
-    import socket as sockets
     b = fresh_broker
     del b.config["listen"]
     if listen is not None:
         b.config["listen"] = listen
     b.write()
-    with sockets.socket() as s:
+    with socket.socket() as s:
         s.bind(("127.0.0.1", b.port))
         s.listen(16)
         script = 'fd=$1; shift; eval "exec 3<&$fd"; export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"'

@@ -125,7 +125,7 @@ def test_files_of_the_package(machine):
         assert "Permission denied" in r.stderr, (user, path)
     # By hand, outside of the unit, the rest can be checked.
     r = machine.run("sallyport-broker", "-t")
-    assert "is not checked" in r.stderr and "are fine" in r.stderr
+    assert "is not checked" in r.stderr and "configuration and policy are fine" in r.stderr
 
 
 # ----- started -----
