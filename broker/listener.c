@@ -104,7 +104,8 @@ open_one(const char *text, char *why, size_t cap)
 }
 
 int
-listener_open(const char *const *addresses, struct listener **ret, char *why, size_t cap)
+listener_open(const char *const *addresses, bool by_default, struct listener **ret, char *why,
+    size_t cap)
 {
 	struct listener *l = calloc(1, sizeof(*l));
 
@@ -113,11 +114,20 @@ listener_open(const char *const *addresses, struct listener **ret, char *why, si
 	for (size_t i = 0; addresses[i] != NULL; i++) {
 		int fd = l->n < LISTENER_MAX ? open_one(addresses[i], why, cap) : -E2BIG;
 
+		if (fd == -EAFNOSUPPORT && by_default) {
+			log_info("not listening on %s: this kernel does not have such addresses",
+			    addresses[i]);
+			continue;
+		}
 		if (fd < 0) {
 			listener_free(l);
 			return fd;
 		}
 		l->fds[l->n++] = fd;
+	}
+	if (l->n == 0) {
+		listener_free(l);
+		return -EAFNOSUPPORT;
 	}
 	*ret = l;
 	return 0;

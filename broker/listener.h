@@ -17,10 +17,11 @@ struct notify_socket;
 
 /*
  * Open a socket for each "address:port" in addresses (NULL-ended), before privileges go. "[v6]:port"
- * for IPv6. 0, or -errno with a sentence in why[cap].
+ * for IPv6. by_default: nobody has named them, and those of a family that the kernel does not have are left out,
+ * as long as there is another. 0, or -errno with a sentence in why[cap].
  */
-SP_MUST_CHECK int listener_open(const char *const *addresses, struct listener **ret, char *why,
-    size_t cap);
+SP_MUST_CHECK int listener_open(const char *const *addresses, bool by_default,
+    struct listener **ret, char *why, size_t cap);
 
 /* Use these inherited sockets (takes them); each must be a listening stream socket. As above. */
 SP_MUST_CHECK int listener_inherit(const struct notify_socket *sockets, int n,

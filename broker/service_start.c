@@ -117,7 +117,8 @@ open_listeners(struct service *s)
 	if (n > 0)
 		r = listener_inherit(inherited, n, &s->listener, why, sizeof(why));
 	else
-		r = listener_open(s->config->listen, &s->listener, why, sizeof(why));
+		r = listener_open(s->config->listen, !config_names_listen(s->config), &s->listener,
+		    why, sizeof(why));
 	if (r < 0)
 		log_error("%s", why);
 	return r;

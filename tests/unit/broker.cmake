@@ -26,6 +26,8 @@ sp_add_test(NAME test_worker_clone LABEL sandbox SIDE broker
   SOURCES unit/test_worker_clone.c LIBS sp_broker)
 sp_add_test(NAME test_worker_space LABEL sandbox SIDE broker
   SOURCES unit/test_worker_space.c LIBS sp_broker)
+sp_add_test(NAME test_listener LABEL unit SIDE broker SOURCES unit/test_listener.c LIBS sp_broker)
+target_link_options(test_listener PRIVATE -Wl,--wrap=socket)
 sp_add_test(NAME test_notify LABEL unit SIDE broker SOURCES unit/test_notify.c LIBS sp_broker)
 sp_add_test(NAME test_uid_range LABEL unit SIDE broker SOURCES unit/test_uid_range.c LIBS sp_broker)
 sp_add_test(NAME test_spawner LABEL sandbox SIDE broker SOURCES unit/test_spawner.c LIBS sp_broker)
