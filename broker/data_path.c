@@ -40,6 +40,17 @@ data_path_directory(const struct broker *b, const char *name, char **ret)
 	return asprintf(ret, "%s/rendezvous/%s", b->config->runtime_dir, name) < 0 ? -ENOMEM : 0;
 }
 
+int
+data_path_make_directory(const char *path, mode_t mode)
+{
+	int r = mkdir(path, mode) < 0 ? -errno : 0;
+
+	/* The disk that is full, for instance, is this one, and not the engine's. */
+	if (r < 0)
+		log_error("cannot make %s: %s", path, strerror(-r));
+	return r;
+}
+
 bool
 data_path_may_be_found(const struct broker *b, const char *name)
 {

@@ -108,6 +108,8 @@ extern const struct data_path_ops data_path_engine;
  * that who dies in the middle of it leaves no container that the next run goes on with. 0 or -ENOMEM.
  */
 SP_MUST_CHECK int data_path_directory(const struct broker *b, const char *name, char **ret);
+/* For the paths themselves: make that one. 0, or -errno, which is logged with its place. */
+SP_MUST_CHECK int data_path_make_directory(const char *path, mode_t mode);
 /* Whether one that is kept has not been told to end. */
 bool data_path_may_be_found(const struct broker *b, const char *name);
 

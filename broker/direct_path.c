@@ -252,8 +252,10 @@ make_rendezvous(struct data_path *d, const char *name, bool found)
 	if (asprintf(&d->directory_view, "%s/rendezvous/%s", c->engine.view_runtime_dir, name) < 0)
 		return -ENOMEM;
 	/* One that is not there any more cannot be made anew: the container has the old one mounted. */
-	if (!found && mkdir(d->directory, 0711) < 0)
-		return -errno;
+	if (!found)
+		r = data_path_make_directory(d->directory, 0711);
+	if (r < 0)
+		return r;
 	d->directory_fd = open(d->directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	/* The container's user passes through it; mkdir() has our umask taken off. */
 	if (d->directory_fd < 0 || fchmod(d->directory_fd, 0711) < 0)

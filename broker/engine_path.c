@@ -80,8 +80,8 @@ keep_directory(struct data_path *d, const char *name, bool found)
 {
 	int r = data_path_directory(d->broker, name, &d->directory);
 
-	if (r == 0 && !found && mkdir(d->directory, 0700) < 0)
-		r = -errno;
+	if (r == 0 && !found)
+		r = data_path_make_directory(d->directory, 0700);
 	return r;
 }
 

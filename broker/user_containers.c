@@ -111,8 +111,8 @@ wait_for_user(struct kept *k, int64_t ms)
 			keep_mark_clear(state_dir(k), container_name(k->container), k->mark);
 	}
 	if (r < 0)
-		log_warn("container=%s a restart will not know since when it is kept: %s",
-		    container_name(k->container), strerror(-r));
+		log_warn("container=%s a restart will not know since when it is kept: %s: %s",
+		    container_name(k->container), state_dir(k), strerror(-r));
 	else
 		k->mark = until;
 	k->end_at = clock_now_ms() + ms;
@@ -217,8 +217,8 @@ mark_ended(struct kept *k)
 	int r = keep_mark_set(state_dir(k), container_name(k->container), KEEP_MARK_ENDED);
 
 	if (r < 0)
-		log_warn("container=%s a restart will not know that it is to end: %s",
-		    container_name(k->container), strerror(-r));
+		log_warn("container=%s a restart will not know that it is to end: %s: %s",
+		    container_name(k->container), state_dir(k), strerror(-r));
 	stop_waiting(k);
 	k->mark = r < 0 ? 0 : KEEP_MARK_ENDED;
 }

@@ -369,6 +369,49 @@ def test_check_of_a_read_only_disk(fresh_broker):
         assert r.returncode == 1 and f"state_dir {fresh_broker.dir}/state: Read-only file system" in r.stderr, r.stderr
 
 
+@contextlib.contextmanager
+def full(path):
+    """No file and no directory can be made there, nor a byte be written."""
+    fillers = []
+    with pytest.raises(OSError, match="No space left"):
+        while True:
+            fillers.append(f"{path}/filler-{len(fillers)}")
+            with open(fillers[-1], "wb") as f:
+                f.write(bytes(8192))
+    try:
+        yield
+    finally:
+        for filler in fillers:
+            if os.path.exists(filler):
+                os.unlink(filler)
+
+
+@pytest.mark.parametrize("name, said", [
+    ("state", r"warning: container=(\S+) a restart will not know since when it is kept: {path}: No space left on device\n"),
+    ("run", r"error: cannot make {path}/rendezvous/(sallyport-\S+): No space left on device\n")])
+def test_disk_is_full(fresh_broker, name, said):
+    """Its place is named. Who is in stays in, what needs nothing of it goes on, and all does when there is room."""
+    b, path = fresh_broker, f"{fresh_broker.dir}/{name}"
+    b.policy["profiles"]["dev-kept"]["container"]["keep"] = "1h"
+    with own_disk(path, "size=1m,nr_inodes=64"):
+        b.start()
+        p = b.target.popen("echo up; read x; echo $x", user="dev-kept")
+        assert p.stdout.readline() == b"up\n"
+        with full(path):
+            assert p.communicate(b"unharmed\n", timeout=20 * PATIENCE)[0] == b"unharmed\n"
+            if name == "run":
+                fails(b.target, b"container could not be started", user="solo")
+            assert b.target.ssh("echo again", user="dev-kept").stdout == b"again\n"
+            wait_for(lambda: re.search(said.format(path=re.escape(path)), b.log()), 10 * PATIENCE, "it is said")
+        assert b.target.ssh("echo in", user="solo").stdout == b"in\n"
+        assert b.target.ssh("echo in", user="dev-kept").stdout == b"in\n"
+        wait_for(lambda: os.listdir(f"{b.dir}/state/kept"), 20 * PATIENCE, "it is marked")
+        b.ask("kill", user="dev-kept")
+        wait_for(lambda: not os.listdir(f"{b.dir}/state/kept"), 20 * PATIENCE, "its mark is gone")
+        assert b.stop() == 0
+        assert os.listdir(f"{b.dir}/run/rendezvous") == []
+
+
 # config, policy, the place and the words that must be in the answer
 BROKEN = {
     "config-unknown-key": ('{\n  "policy": "policy.json",\n  "lissten": []\n}', GOOD_POLICY,
