@@ -646,7 +646,7 @@ peer_exited(struct peer *p, int status)
 	p->facts.status = status;
 	log_exit(p, status);
 	peer_input_finish(p);
-	if (!p->proven)
+	if (!p->proven && !p->facts.killed)
 		worker_pool_exited_unready(p->broker->workers, status);
 	free_peer(p);
 }
@@ -657,7 +657,8 @@ peer_not_started(struct peer *p, int error)
 	const char *why = error == EUSERS ? "every uid of worker.uids has a worker that lives"
 					  : strerror(error);
 
-	log_error("connection=%s cannot start a worker: %s", p->id, why);
+	if (worker_pool_may_log(p->broker->workers))
+		log_error("connection=%s cannot start a worker: %s", p->id, why);
 	worker_pool_not_ready(p->broker->workers, why);
 	p->exited = true;
 	if (p->state != PEER_ENDED)

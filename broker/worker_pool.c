@@ -23,7 +23,8 @@
 #include "peer.h"
 #include "spawner.h"
 
-#define RETRY_SECONDS 1 /* after a worker that could not be started: no spinning */
+#define RETRY_SECONDS 1     /* after a worker that could not be started: no spinning */
+#define DOWN_LOG_MS   60000 /* between two lines that say that no worker comes up */
 
 /* Lines that strangers cause: 200 at once, then ten a second, whatever they do. */
 #define LOG_LINES       200
@@ -48,8 +49,9 @@ struct worker_pool {
 	struct log_budget strangers;
 	struct log_budget stranger_events;
 	uint32_t next_token;
+	struct log_budget downs;
 	bool proven;   /* at least one worker has become ready */
-	char why[512]; /* until then: what the last of them has said; empty: nothing */
+	char why[512]; /* what the last one that did not has said, until one does; empty: nothing */
 	bool draining;
 };
 
@@ -90,6 +92,7 @@ start_worker(struct worker_pool *pool)
 	}
 	if (worker_pool_may_log(pool))
 		log_error("cannot start a worker: %s", strerror(-r));
+	worker_pool_not_ready(pool, strerror(-r));
 	return NULL;
 }
 
@@ -100,6 +103,18 @@ retry_later(struct worker_pool *pool)
 
 	if (!pool->draining && event_add(pool->retry, &tv) < 0)
 		log_error("no new workers are started: out of memory");
+}
+
+static void
+tell_broken(struct worker_pool *pool)
+{
+	char text[sizeof(pool->why) + 96];
+
+	(void)snprintf(text, sizeof(text),
+	    "no worker came up: %s; sallyport doctor says what is wrong with this host",
+	    pool->why[0] != '\0' ? pool->why : "it was ended");
+	pool->draining = true; /* the others that fail have no other end to tell */
+	pool->events.broken(pool->events.arg, text);
 }
 
 static void
@@ -117,12 +132,17 @@ refill(struct worker_pool *pool)
 	}
 }
 
+/* A start that has failed twice is over: nobody would hear of a service that never becomes ready. */
 static void
 on_retry(evutil_socket_t fd, short what, void *arg)
 {
+	struct worker_pool *pool = arg;
+
 	(void)fd;
 	(void)what;
-	refill(arg);
+	refill(pool);
+	if (!pool->proven && TAILQ_EMPTY(&pool->peers))
+		tell_broken(pool);
 }
 
 static struct peer *
@@ -251,6 +271,7 @@ worker_pool_new(struct broker *b, int spawner_fd, int opener_fd,
 	pool->spawner_fd = spawner_fd;
 	pool->opener_fd = opener_fd;
 	pool->strangers = (struct log_budget){ .burst = LOG_LINES, .interval_ms = LOG_INTERVAL_MS };
+	pool->downs = (struct log_budget){ .burst = 1, .interval_ms = DOWN_LOG_MS };
 	pool->stranger_events =
 	    (struct log_budget){ .burst = AUDIT_EVENTS, .interval_ms = AUDIT_INTERVAL_MS };
 	pool->spawner_event = event_new(b->base, spawner_fd, EV_READ | EV_PERSIST, on_spawner, pool);
@@ -475,6 +496,7 @@ void
 worker_pool_peer_ready(struct worker_pool *pool, struct peer *p)
 {
 	(void)p;
+	pool->why[0] = '\0';
 	if (!pool->proven) {
 		pool->proven = true;
 		pool->events.ready(pool->events.arg);
@@ -491,8 +513,7 @@ worker_pool_peer_logged_in(struct worker_pool *pool, struct peer *p)
 void
 worker_pool_not_ready(struct worker_pool *pool, const char *text)
 {
-	if (!pool->proven)
-		(void)snprintf(pool->why, sizeof(pool->why), "%s", text);
+	(void)snprintf(pool->why, sizeof(pool->why), "%s", text);
 }
 
 /* What it said tells more. */
@@ -513,16 +534,14 @@ worker_pool_exited_unready(struct worker_pool *pool, int status)
 	worker_pool_not_ready(pool, text);
 }
 
+/* It worked before. Programs may have been replaced, or rights taken away, under a service that runs. */
 static void
-tell_broken(struct worker_pool *pool)
+tell_down(struct worker_pool *pool)
 {
-	char text[sizeof(pool->why) + 96];
-
-	(void)snprintf(text, sizeof(text),
-	    "no worker came up: %s; sallyport doctor says what is wrong with this host",
-	    pool->why[0] != '\0' ? pool->why : "it was ended");
-	pool->draining = true; /* the others that fail have no other end to tell */
-	pool->events.broken(pool->events.arg, text);
+	if (pool->why[0] != '\0' && log_budget_take(&pool->downs, clock_now_ms()))
+		log_error("no worker comes up any more: %s: who connects is let down until that is mended; "
+			  "after an upgrade, restart the service",
+		    pool->why);
 }
 
 void
@@ -532,12 +551,14 @@ worker_pool_peer_gone(struct worker_pool *pool, struct peer *p, bool was_ready)
 	settle(pool, p);
 	if (pool->draining)
 		return;
-	if (!was_ready && !pool->proven)
+	if (!was_ready && !pool->proven) {
 		tell_broken(pool);
-	else if (!was_ready)
+	} else if (!was_ready) {
+		tell_down(pool);
 		retry_later(pool);
-	else
+	} else {
 		refill(pool);
+	}
 }
 
 void

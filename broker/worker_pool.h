@@ -82,7 +82,7 @@ struct admission_counts worker_pool_counts(const struct worker_pool *pool);
 void worker_pool_peer_ready(struct worker_pool *pool, struct peer *p);
 void worker_pool_peer_logged_in(struct worker_pool *pool, struct peer *p);
 void worker_pool_peer_gone(struct worker_pool *pool, struct peer *p, bool was_ready);
-/* A worker that is not ready has said this, or has ended so: for the last word when none ever becomes it. */
+/* A worker that is not ready has said this, or has ended so: what is said when it is gone, unless another is ready. */
 void worker_pool_not_ready(struct worker_pool *pool, const char *text);
 void worker_pool_exited_unready(struct worker_pool *pool, int status);
 

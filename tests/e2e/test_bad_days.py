@@ -412,6 +412,30 @@ def test_disk_is_full(fresh_broker, name, said):
         assert os.listdir(f"{b.dir}/run/rendezvous") == []
 
 
+def test_workers_that_come_up_no_more(fresh_broker):
+    """As between the new files of an upgrade and the restart: an error says so, and why. Who is in stays in."""
+    b = fresh_broker
+    program, aside = f"{b.dir}/sallyportd", f"{b.dir}/aside"
+    shutil.copy(b.config["worker"]["program"], program)
+    b.config["worker"]["program"] = program
+    b.start()
+    p = b.target.popen("echo up; read x; echo $x")
+    assert p.stdout.readline() == b"up\n"
+    os.rename(program, aside)
+    with open(program, "w", encoding="ascii") as f:
+        f.write("#!/bin/sh\necho 'sallyportd: error: the broker is of another release' >&2; exit 3\n")
+    os.chmod(program, 0o755)
+    wait_for(lambda: b.target.ssh("true").returncode == 255, 20 * PATIENCE, "those that were ready are used up")
+    said = "error: no worker comes up any more: sallyportd: error: the broker is of another release: "
+    wait_for(lambda: said in b.log(), 10 * PATIENCE, "it is said")
+    for _ in range(3):
+        assert b.target.ssh("true").returncode == 255
+    assert b.log().count(said) == 1, "once a minute"
+    os.rename(aside, program)
+    wait_for(lambda: b.target.ssh("echo in").stdout == b"in\n", 20 * PATIENCE, "it is mended")
+    assert p.communicate(b"unharmed\n", timeout=20 * PATIENCE)[0] == b"unharmed\n"
+
+
 # config, policy, the place and the words that must be in the answer
 BROKEN = {
     "config-unknown-key": ('{\n  "policy": "policy.json",\n  "lissten": []\n}', GOOD_POLICY,
