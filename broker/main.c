@@ -170,7 +170,9 @@ parse_options(int argc, char **argv, struct service_options *ret)
 	return usage(stderr);
 }
 
-/* Each connection takes ten, and those on their way to workers are counted as well: as many as we may. */
+#define CONNECTION_FDS 10 /* about; those on their way to workers are counted as well */
+
+/* As many as we may. A spawner has some for each worker, and workers get the limit from it. */
 static void
 raise_descriptor_limit(void)
 {
@@ -180,6 +182,19 @@ raise_descriptor_limit(void)
 		return;
 	limit.rlim_cur = limit.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static void
+warn_of_descriptors(const struct config *c)
+{
+	rlim_t wanted = (rlim_t)c->admission.connections * CONNECTION_FDS;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted)
+		log_warn("limits.connections of %u may take %llu descriptors, and RLIMIT_NOFILE is %llu: when "
+			 "there are no more, nobody else gets in",
+		    c->admission.connections, (unsigned long long)wanted,
+		    (unsigned long long)limit.rlim_cur);
 }
 
 int
@@ -205,12 +220,13 @@ main(int argc, char **argv)
 		service_free(&s);
 		return r;
 	}
+	raise_descriptor_limit();
 	if (s.options.be_spawner) {
 		r = service_be_spawner(&s);
 		service_free(&s);
 		return r;
 	}
-	raise_descriptor_limit();
+	warn_of_descriptors(s.config);
 	r = service_start(&s);
 	if (r == 0)
 		r = event_base_dispatch(s.broker.base);

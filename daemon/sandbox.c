@@ -36,10 +36,8 @@ tolerable(const struct sandbox_options *o, int r, const char *what)
 static int
 set_limits(void)
 {
-	int r = lockdown_rlimit(RLIMIT_NOFILE, DESCRIPTORS_MAX);
+	int r = lockdown_rlimit(RLIMIT_CORE, 0);
 
-	if (r == 0)
-		r = lockdown_rlimit(RLIMIT_CORE, 0);
 #ifndef SP_SANITIZE
 	if (r == 0)
 		r = lockdown_rlimit(RLIMIT_FSIZE, 0); /* the log is a pipe */
@@ -81,14 +79,22 @@ sandbox_worker(const struct sandbox_options *o, char *why, size_t cap)
 {
 	SP_CLEANUP_FD int status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
 	bool privileged = geteuid() == 0;
-	const char *what = "limits";
+	char descriptors[64];
+	const char *what = descriptors;
 	int r;
 
 	if (status < 0) {
 		(void)snprintf(why, cap, "cannot open /proc/self/status: %s", strerror(errno));
 		return -1;
 	}
-	r = set_limits();
+	/* The only one that an administrator may have set too low. */
+	(void)snprintf(descriptors, sizeof(descriptors), "RLIMIT_NOFILE has to be at least %d",
+	    DESCRIPTORS_MAX);
+	r = lockdown_rlimit(RLIMIT_NOFILE, DESCRIPTORS_MAX);
+	if (r == 0) {
+		what = "limits";
+		r = set_limits();
+	}
 	if (r == 0) {
 		what = "empty root";
 		r = enter_empty_root(o);

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -410,6 +411,53 @@ def test_disk_is_full(fresh_broker, name, said):
         wait_for(lambda: not os.listdir(f"{b.dir}/state/kept"), 20 * PATIENCE, "its mark is gone")
         assert b.stop() == 0
         assert os.listdir(f"{b.dir}/run/rendezvous") == []
+
+
+@pytest.mark.parametrize("limit, why", [
+    (16, "Too many open files"), (64, "RLIMIT_NOFILE has to be at least 920")])
+def test_too_few_descriptors_to_start(fresh_broker, limit, why):
+    """It ends, with the reason in its last word; a start that never comes to an end is nobody's."""
+    fresh_broker.write()
+    r = subprocess.run([PROGRAM, "-c", f"{fresh_broker.dir}/broker.json"], capture_output=True, text=True, check=False,
+                       timeout=60 * PATIENCE,
+                       preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
+    assert r.returncode == 1
+    assert f"limits.connections of 1000 may take 10000 descriptors, and RLIMIT_NOFILE is {limit}" in r.stderr
+    [line] = [line for line in r.stderr.splitlines() if "cannot go on: no worker came up" in line]
+    assert why in line, r.stderr
+
+
+def test_a_spawner_has_as_many_descriptors_as_it_may(fresh_broker):
+    """One that a service manager starts, with the small limit that those give: it has two for each worker."""
+    b = fresh_broker
+    path = f"{b.dir}/spawner.sock"
+    b.config["login"]["max_startups"] = 200
+    b.write()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener, open(f"{b.dir}/log", "ab") as log:
+        listener.bind(path)
+        listener.listen(1)
+        b.process = subprocess.Popen([PROGRAM, "-c", f"{b.dir}/broker.json", "-w", path], stdin=subprocess.DEVNULL,
+                                     stdout=log, stderr=log, start_new_session=True)
+        listener.settimeout(20 * PATIENCE)
+        pair, _ = listener.accept()
+        with pair:
+            script = 'fd=$1; shift; ulimit -Sn 24; eval "exec 3<&$fd"; export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"'
+            spawner = subprocess.Popen(["bash", "-c", script, "bash", str(pair.fileno()), PROGRAM, "-W",
+                                        "-c", f"{b.dir}/broker.json"], pass_fds=[pair.fileno()],
+                                       stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        wait_for(lambda: "ready: policy" in b.log(), 20 * PATIENCE, "the broker becomes ready")
+        held = [socket.create_connection(("127.0.0.1", b.port)) for _ in range(30)]
+        assert [s.makefile("rb").readline()[:8] for s in held] == [b"SSH-2.0-"] * 30
+        assert b.target.ssh("echo in").stdout == b"in\n"
+        for s in held:
+            s.close()
+        assert b.stop() == 0
+    finally:
+        # It ends with its broker.
+        if b.process.poll() is None:
+            b.kill()
+        assert spawner.wait(20 * PATIENCE) == 0
 
 
 def test_workers_that_come_up_no_more(fresh_broker):
