@@ -290,6 +290,27 @@ def test_every_key_of_the_policy():
         assert re.search(rf"\b{path[-1]}\b", spoken), path
 
 
+def keys_in(value, schema, above=()):
+    """The keys that a policy has, as schema_paths() writes them."""
+    for inner in (schema.get("items"), schema.get("additionalProperties")):
+        if isinstance(inner, dict):
+            for v in value.values() if isinstance(value, dict) else value:
+                yield from keys_in(v, inner, above)
+    for name in schema.get("properties", {}).keys() & (value if isinstance(value, dict) else {}):
+        yield (*above, name)
+        yield from keys_in(value[name], schema["properties"][name], (*above, name))
+
+
+def test_every_key_is_in_a_good_policy():
+    """These are what units, fuzzers and the schema are tried on. What is in "not" is what is beside it."""
+    schema = json.loads(run(PROGRAM, "policy", "schema").stdout)
+    seen = set()
+    for path in glob.glob(f"{TREE}/tests/data/policy/good/*.json"):
+        with open(path, encoding="utf-8") as f:
+            seen.update(keys_in(json.load(f), schema))
+    assert {p for p in dict(schema_paths(schema)) if p[2:3] != ("not",)} - seen == set()
+
+
 def test_every_default_of_a_profile(tmp_path):
     with open(tmp_path / "p.json", "w", encoding="utf-8") as f:
         json.dump({"sallyport_policy": 1, "users": {"a": {}}, "rules": [{"id": "a", "use": "p"}],

@@ -205,7 +205,11 @@ test_extends(void **state)
 	assert_true(c->subsystems[0].read_only);
 	assert_list(find_profile(p, "tenant")->env, "EDITOR=vi|EMPTY=|");
 	assert_int_equal(find_profile(p, "root")->uid, 0);
+	assert_int_equal(c->pool, 2);
+	assert_int_equal(find_profile(p, "tenant")->pool, 0);
 	assert_int_equal(find_profile(p, "root")->network, POLICY_NETWORK_BRIDGE);
+	assert_int_equal(find_profile(p, "root")->mode, POLICY_MODE_USER);
+	assert_int_equal(find_profile(p, "root")->keep_ms, 8 * 3600 * 1000);
 	policy_unref(p);
 }
 
