@@ -456,3 +456,57 @@ def test_what_the_broker_hears():
     page = section("broker/sallyport-broker.8", "SIGNALS")
     taken = re.search(r"numbers\[\] = \{ (.*?) \}", source("broker/service_run.c")).group(1)
     assert {n for i in page.items for n in i.names} == set(taken.split(", "))
+
+
+# ----- examples -----
+
+KEYS = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMcNXmfMghzQoN/u3Aq15PWg9acIe9mN8ibMaMXoUVqS",
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIK7Fp+S7zJ6PexE+JdYbu8NkXhqWKKYZVaIL9vhO7aL/"]
+
+
+def example(page):
+    return re.search(r"^\.Bd -literal -offset indent\n(\{\n.*?^\})\n\.Ed", source(page), re.S | re.M).group(1)
+
+
+def readme():
+    """Its configuration and its policy."""
+    return re.findall(r"```json\n(.*?)```", source("README.md"), re.S)
+
+
+def filled_in(policy):
+    """With something in the place of what the reader has to put in."""
+    for key in KEYS:
+        policy = re.sub(r"ssh-ed25519 AAAA(…|\.\.\.)", key, policy, count=1)
+    return policy.replace("sha256:…", f"sha256:{64 * '0'}")
+
+
+@pytest.mark.parametrize("policy", [readme()[1], example(POLICY_PAGE)], ids=["readme", "page"])
+def test_the_policies_that_are_shown(policy, tmp_path):
+    (tmp_path / "p.json").write_text(filled_in(policy), encoding="utf-8")
+    r = run(PROGRAM, "policy", "check", str(tmp_path / "p.json"))
+    assert r.returncode == 0 and "E-" not in r.stdout, r.stdout
+    assert run(PROGRAM, "policy", "explain", str(tmp_path / "p.json"), "--user", "alice").returncode == 0
+
+
+@pytest.mark.parametrize("config", [readme()[0], example(CONFIG_PAGE)], ids=["readme", "page"])
+def test_the_configurations_that_are_shown(config, tmp_path):
+    """As far as they are read: what they name is not there."""
+    config = config.replace("/etc/sallyport/policy.json", "policy.json")
+    (tmp_path / "broker.json").write_text(config, encoding="utf-8")
+    (tmp_path / "policy.json").write_text(filled_in(readme()[1]), encoding="utf-8")
+    r = run(BROKER, "-t", "-c", str(tmp_path / "broker.json"))
+    assert "[E-" not in r.stderr, r.stderr
+
+
+def test_the_cases_and_the_message_that_are_shown(tmp_path):
+    (tmp_path / "p.json").write_text(filled_in(example(POLICY_PAGE)), encoding="utf-8")
+    (tmp_path / "cases.json").write_text(example("admin/sallyport.1"), encoding="utf-8")
+    r = run(PROGRAM, "policy", "test", str(tmp_path / "p.json"), "--cases", str(tmp_path / "cases.json"))
+    assert r.returncode == 1 and "0 passed, 1 failed" in r.stdout and 'expected "readers"' in r.stdout
+    shown = re.search(r"\.Bd -literal\n(.*?)\.Ed", section_source(POLICY_PAGE, "DIAGNOSTICS"), re.S).group(1)
+    policy = '{\n"sallyport_policy": 1,\n"rules": [{"id": "a", "use": "p"}],\n"profiles": {"p": {"container": {\n'
+    policy = policy.ljust(len(policy) + 18 - policy.count("\n"), "\n")
+    (tmp_path / "policy.json").write_text(policy + '        "privledged": true,\n"image": "a"}}}}\n', encoding="utf-8")
+    r = subprocess.run([PROGRAM, "policy", "check", "policy.json"], capture_output=True, text=True, check=False,
+                       cwd=tmp_path, timeout=30 * PATIENCE)
+    assert shown in r.stdout
