@@ -358,6 +358,13 @@ def test_every_range_of_a_profile(tmp_path):
     assert asked > 20
 
 
+def test_where_no_root_lies():
+    """But for the state directories, which the page names by whose they are."""
+    listed = re.search(r"guarded\[\] = \{(.*?)NULL", source("policy/policy_bind.c"), re.S).group(1)
+    said = re.search(r"\.Pa (/proc.*)", section_source(POLICY_PAGE, "DIRECTORIES OF THE HOST")).group(1).split(" , ")
+    assert set(said) == {p for p in re.findall(r'"(.*?)"', listed) if not p.startswith("/var/lib/")}
+
+
 # ----- the audit log -----
 
 def audit_events():
