@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The manual pages against what the programs read, take, write and end with: name by name, in both directions."""
+"""Manual pages, README.md and PROTOCOL.md against what the programs read, take, write and end with, both ways."""
 import glob
 import json
 import os
@@ -463,6 +463,26 @@ def test_what_the_broker_hears():
     page = section("broker/sallyport-broker.8", "SIGNALS")
     taken = re.search(r"numbers\[\] = \{ (.*?) \}", source("broker/service_run.c")).group(1)
     assert {n for i in page.items for n in i.names} == set(taken.split(", "))
+
+
+# ----- the protocols -----
+
+def numbers(path, enum):
+    body = re.search(rf"^enum {enum} \{{\n(.*?)^\}};", source(path), re.S | re.M).group(1)
+    return {name: int(number) for name, number in re.findall(r"^\t(\w+) =\s+(\d+),", body, re.M)}
+
+
+@pytest.mark.parametrize("parts, path, enum, prefix", [
+    ("Worker to broker|Broker to worker", "common/ipc.h", "ipc_id", "IPC_"),
+    ("Broker to guest: order", "common/guest_msg.h", "guest_order_id", "GUEST_"),
+    ("Guest and worker: ctl", "common/guest_msg.h", "guest_ctl_id", "GUEST_CTL_"),
+    ("Guest and worker: stream", "common/stream_msg.h", "stream_kind", "STREAM_"),
+])
+def test_every_message_of_the_protocols(parts, path, enum, prefix):
+    text = "".join(re.findall(rf"^## (?:{parts})\n(.*?)(?=^## |\Z)", source("common/PROTOCOL.md"), re.S | re.M))
+    said = re.findall(r"^(?:\| |\*\*)([A-Z_]+)(?: \| |\*\* \()(\d+)(?: \||\))", text, re.M)
+    assert {prefix + name: int(number) for name, number in said} == {
+        name: number for name, number in numbers(path, enum).items() if not name.endswith("_ID_END")}
 
 
 # ----- examples -----
