@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Manual pages, README.md and PROTOCOL.md against what the programs read, take, write and end with, both ways."""
+import fnmatch
 import glob
 import json
 import os
@@ -483,6 +484,31 @@ def test_every_message_of_the_protocols(parts, path, enum, prefix):
     said = re.findall(r"^(?:\| |\*\*)([A-Z_]+)(?: \| |\*\* \()(\d+)(?: \||\))", text, re.M)
     assert {prefix + name: int(number) for name, number in said} == {
         name: number for name, number in numbers(path, enum).items() if not name.endswith("_ID_END")}
+
+
+# ----- names of files -----
+
+def our_files():
+    for at, directories, names in os.walk(TREE):
+        directories[:] = [d for d in directories if d not in (".git", ".dev", "build", "corpus", "__pycache__")]
+        yield from (os.path.relpath(f"{at}/{name}", TREE) for name in names)
+
+
+def test_the_files_that_texts_name():
+    """In the backquotes of a text and the comments of the sources, whatever folder is said to be before them."""
+    files = list(our_files())
+    ends = {path.split("/", n)[-1] for path in files for n in range(path.count("/") + 1)}
+    made = {"sandbox_filter.c"}  # when this is built
+    named = set()
+    for path in files:
+        if path.endswith(".md"):
+            named |= {(n, path) for n in re.findall(r"`((?:[\w.-]+/)*[\w*]+\.(?:c|h|py|sh|md))`", source(path))}
+        elif path.endswith((".c", ".h")):
+            for comment in re.findall(r"/\*.*?\*/", source(path), re.S):
+                named |= {(n, path) for n in re.findall(r"(?<![\w.])(?:\w+/)*\w+\.(?:c|py|sh|md)\b(?!\.\w)", comment)}
+    assert len(named) > 150
+    assert sorted((n, path) for n, path in named
+                  if n not in made and not any(fnmatch.fnmatch(e, n.removeprefix("../")) for e in ends)) == []
 
 
 # ----- examples -----
