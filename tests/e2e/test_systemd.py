@@ -599,6 +599,14 @@ def test_what_is_in_the_package(package, tmp_path):
                         "--cases", f"{examples}/{name}.cases.json"], check=True)
 
 
+def test_the_package_wants_the_libssh_that_the_worker_takes(package):
+    with open(f"{TREE}/daemon/main.c", encoding="utf-8") as f:
+        least, most = re.findall(r"LIBSSH_VERSION_INT (?:<|>=) SSH_VERSION_INT\((.*?)\)", f.read())
+    depends = subprocess.run(["dpkg-deb", "-f", package, "Depends"], capture_output=True, text=True, check=True).stdout
+    wanted = re.findall(r"libssh-\w+ \((.*?)\)", depends)
+    assert wanted == [f">= {least.replace(', ', '.')}", f"<< {most.replace(', ', '.').removesuffix('.0')}~"]
+
+
 def test_upgrade_keeps_the_configuration(service, package):
     pid = service.main_pid()
     service.install(package)
