@@ -54,7 +54,7 @@ struct config_login {
 	const char *banner;       /* shown before login; "": none */
 	uint32_t keepalive_ms;    /* whole seconds; 0 (default): none */
 	uint32_t keepalive_count; /* unanswered ones before disconnect; default 3 */
-	bool older_clients;       /* key exchanges for those that know no newer ones; default false */
+	bool older_clients;       /* offer what only they need, too; default false */
 };
 
 struct config_limits {
