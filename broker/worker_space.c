@@ -5,23 +5,46 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdbool.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fd.h"
 #include "lockdown.h"
 
+/* Whether the process's root is that directory, and not another mount of it. */
+static bool
+is_root(int directory)
+{
+	struct statx here;
+	struct statx there;
+
+	return statx(AT_FDCWD, "/", 0, STATX_INO | STATX_MNT_ID, &here) == 0 &&
+	    statx(directory, "", AT_EMPTY_PATH, STATX_INO | STATX_MNT_ID, &there) == 0 &&
+	    here.stx_mnt_id == there.stx_mnt_id && here.stx_ino == there.stx_ino;
+}
+
 /*
  * The process goes there and back. Who may not come back does not go: to enter a mount namespace takes a right
- * more than to make one, and a filter may forbid one call and not the other. -1: none is to be had.
+ * more than to make one, and a filter may forbid one call and not the other. Nor does who is in a chroot(2): the
+ * way back leads to the root of the namespace. -1: none is to be had.
  */
 static int
 make_root(void)
 {
+	SP_CLEANUP_FD int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	SP_CLEANUP_FD int own = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
 	SP_CLEANUP_FD int all_own = open("/proc/self/ns", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int root = -1;
 
-	if (own < 0 || all_own < 0 || setns(own, CLONE_NEWNS) < 0 || unshare(CLONE_NEWNS) < 0)
+	if (old < 0 || own < 0 || all_own < 0 || setns(own, CLONE_NEWNS) < 0)
+		return -1;
+	if (!is_root(old)) {
+		if (fchdir(old) < 0 || chroot(".") < 0)
+			_exit(1);
+		return -1;
+	}
+	if (unshare(CLONE_NEWNS) < 0)
 		return -1;
 	if (lockdown_empty_root() == 0)
 		root = openat(all_own, "mnt", O_RDONLY | O_CLOEXEC);

@@ -238,17 +238,35 @@ without_the_right(void)
 	CHILD_CHECK(network() == own && own != host && root() == own_root);
 }
 
+/* Who was put into a directory with chroot(2) stays there, where its programs are. */
+static void
+in_a_chroot(void)
+{
+	struct worker_space s;
+
+	CHILD_CHECK(unshare(CLONE_NEWNS) == 0);
+	CHILD_CHECK(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+	CHILD_CHECK(mount("of its own", "/tmp", "tmpfs", 0, NULL) == 0);
+	CHILD_CHECK(mkdir("/tmp/proc", 0700) == 0 &&
+	    mount("/proc", "/tmp/proc", NULL, MS_BIND | MS_REC, NULL) == 0);
+	CHILD_CHECK(chroot("/tmp") == 0 && chdir("/") == 0);
+	CHILD_CHECK(worker_space_enter(&spaces, &s) == 0 && s.network >= 0 && s.root == -1);
+	CHILD_CHECK(access("/proc/self", F_OK) == 0 && access("proc/self", F_OK) == 0);
+	CHILD_CHECK(access("/tmp", F_OK) < 0 && errno == ENOENT);
+}
+
 int
 main(void)
 {
 	static void (*cases[])(void) = { nobody_shares_one, root_is_empty, not_all_are_kept,
-		without_descriptors, without_the_right };
+		without_descriptors, without_the_right, in_a_chroot };
 	const struct CMUnitTest tests[] = {
 		{ "nobody shares one", in_child_as_root, NULL, NULL, &cases[0] },
 		{ "the root is empty", in_child_as_root, NULL, NULL, &cases[1] },
 		{ "not all are kept", in_child_as_root, NULL, NULL, &cases[2] },
 		{ "without descriptors", in_child_as_root, NULL, NULL, &cases[3] },
 		{ "without the right", in_child_as_root, NULL, NULL, &cases[4] },
+		{ "in a chroot", in_child_as_root, NULL, NULL, &cases[5] },
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
