@@ -39,8 +39,9 @@
 
 const struct lockdown_rule sandbox_rules[] = {
 	/* clang-format off */
-	/* bytes of descriptors that were handed over. No sendmsg: nothing can be handed on */
-	ALLOW(read), ALLOW(write), ALLOW(recvfrom), ALLOW(sendto), ALLOW(recvmsg), ALLOW(poll),
+	/* bytes of descriptors that were handed over. No sendmsg: nothing can be handed on; and no address to
+	 * send to, with which sendto would be a connect as well */
+	ALLOW(read), ALLOW(write), ALLOW(recvfrom), ALLOW_EQ2(sendto, 4, 0, 5, 0), ALLOW(recvmsg), ALLOW(poll),
 	ALLOW(ppoll), ALLOW(close), ALLOW(shutdown),
 	ALLOW_EQ(fcntl, 1, F_GETFL), ALLOW_EQ(fcntl, 1, F_SETFL), ALLOW_EQ(fcntl, 1, F_GETFD),
 	/* what kind of descriptor the guest has sent, by handle; never by path */

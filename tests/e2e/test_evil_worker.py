@@ -28,7 +28,8 @@ ANSWERED = {"open-shadow": "EACCES", "open-write": "EACCES", "open-root": "EACCE
             "open-memory": "EACCES", "open-root-of": "EACCES"}
 FATAL = """
     openat2 readlink unlink mkdir mknod chroot mount open-by-handle
-    socket-inet socket-unix socket-netlink socket-packet socketpair connect bind listen accept sendmmsg
+    socket-inet socket-unix socket-netlink socket-packet socketpair connect connect-with-data bind listen accept
+    sendmmsg
     setsockopt pass-descriptor
     fork vfork clone-thread clone3 execve execveat kill-all kill-init tgkill ptrace-me pidfd-open
     setpriority

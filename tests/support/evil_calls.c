@@ -51,6 +51,17 @@ connect_inet(long port)
 	return fd < 0 ? -1 : connect(fd, (const struct sockaddr *)&to, sizeof(to));
 }
 
+/* With data on its SYN: a connection that needs no connect(2), of a socket that one has. */
+static long
+connect_with_data(int fd)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET,
+		.sin_port = htons(22),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+
+	return sendto(fd, scratch, 1, MSG_FASTOPEN, (const struct sockaddr *)&to, sizeof(to));
+}
+
 /* path "@name": the abstract socket of that name. */
 static socklen_t
 unix_address(const char *path, struct sockaddr_un *ret)
@@ -368,7 +379,7 @@ call_with_argument(const char *name, const char *argument, int client, long *ret
 }
 
 static bool
-other_call(const char *name, long *ret)
+other_call(const char *name, int client, long *ret)
 {
 	if (strcmp(name, "i386") == 0)
 		*ret = foreign_abi(true);
@@ -380,6 +391,8 @@ other_call(const char *name, long *ret)
 		*ret = raise_limit(RLIMIT_CORE);
 	else if (strcmp(name, "raise-processes") == 0)
 		*ret = raise_limit(RLIMIT_NPROC);
+	else if (strcmp(name, "connect-with-data") == 0)
+		*ret = connect_with_data(client);
 	else if (strcmp(name, "capset") == 0)
 		*ret = gain_capabilities();
 	else
@@ -401,7 +414,7 @@ evil_call(const char *name, const char *argument, int client, char *out, size_t 
 		for (;;)
 			(void)getpid();
 	} else if (simple_call(name, client, &r) ||
-	    call_with_argument(name, argument, client, &r) || other_call(name, &r)) {
+	    call_with_argument(name, argument, client, &r) || other_call(name, client, &r)) {
 		if (r < 0)
 			(void)snprintf(out, cap, "%s", strerrorname_np(errno));
 		else

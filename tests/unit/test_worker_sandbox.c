@@ -376,6 +376,12 @@ getsockopt_allowed(long level, long name)
 }
 
 static bool
+sendto_allowed(long address, long len)
+{
+	return address == 0 && len == 0;
+}
+
+static bool
 setitimer_allowed(long which, long unused)
 {
 	(void)unused;
@@ -408,6 +414,7 @@ static const struct conditional {
 	{ CALL(ioctl, -1), 1, 2, 0x5400, 0x5470, 0, 0, ioctl_allowed },
 	{ CALL(setsockopt, -1), 1, 2, 0, 6, 0, 40, setsockopt_allowed },
 	{ CALL(getsockopt, -1), 1, 2, 0, 6, 0, 40, getsockopt_allowed },
+	{ CALL(sendto, -1, 0, 0, 0), 4, 5, 0, 8, 0, 16, sendto_allowed },
 	{ CALL(setitimer, -1, 0, 0), 0, 1, 0, 8, 0, 0, setitimer_allowed },
 	{ CALL(mmap, 0, 4096, 0, 0, -1, 0), 2, 3, 0, 7, 0, 0x3f, mmap_allowed },
 	{ CALL(mprotect, 0, 0), 2, 3, 0, 15, 0, 0, mprotect_allowed },
