@@ -28,6 +28,7 @@
 #include "stream_listener.h"
 
 #define TIMEOUT_MAX_MS 60000
+#define TERMINAL_HOLDS 65536 /* bytes, at most, before who writes to it has to wait */
 
 enum stream_state {
 	STREAM_SILENT,     /* until the worker has said HELLO */
@@ -225,15 +226,18 @@ hear_ctl(struct stream *s)
 	s->runs = !is_connect(s);
 }
 
-/* Bytes that were written to us and not read yet. */
+/* Bytes that were written to us and not read yet. Of a terminal's it is a part, which poll() moves up if need be. */
 static size_t
 waiting(const struct stream *s)
 {
 	size_t all = 0;
 
 	for (int i = 0; i < 2; i++) {
+		struct pollfd p = { .fd = s->from[i], .events = POLLIN };
 		int n = 0;
 
+		if (s->is_terminal)
+			(void)poll(&p, 1, 0);
 		if (s->from[i] >= 0 && ioctl(s->from[i], FIONREAD, &n) == 0)
 			all += (size_t)n;
 	}
@@ -255,7 +259,7 @@ ctl_ready(struct stream *s)
 {
 	if (s->runs && !s->ends) {
 		s->ends = true;
-		s->end_after = s->sent + waiting(s);
+		s->end_after = s->sent + (s->is_terminal ? TERMINAL_HOLDS : waiting(s));
 	}
 	if (!is_end_held(s))
 		hear_ctl(s);

@@ -637,6 +637,24 @@ test_exit_past_output(void **state)
 	finish();
 }
 
+/* A terminal holds more than it says, and the news of an exit comes after that as well. */
+static void
+test_exit_behind_a_terminals_output(void **state)
+{
+	(void)state;
+	start_sh("stty -opost; echo ready; sleep 0.2; head -c 10000 /dev/zero; exit 3", true);
+	greet(STREAM_CREDIT);
+	hear_output("ready");
+	/* Everything has happened before it looks. */
+	assert_int_equal(kill(w.guest, SIGSTOP), 0);
+	(void)usleep(700000);
+	assert_int_equal(kill(w.guest, SIGCONT), 0);
+	expect_exit(false, 3);
+	assert_int_equal(w.output_len, 10006);
+	HEAR_UNTIL(w.output_ended);
+	finish();
+}
+
 /* Nobody reads INPUT any more: it goes nowhere, and the worker is not made to wait. */
 static void
 test_input_for_nobody(void **state)
@@ -1478,6 +1496,7 @@ main(int argc, char **argv)
 		CASE(test_many_signals),
 		CASE(test_signal_past_input),
 		CASE(test_exit_past_output),
+		CASE(test_exit_behind_a_terminals_output),
 		CASE(test_input_for_nobody),
 		CASE(test_output_for_nobody),
 		CASE(test_large),
