@@ -275,8 +275,10 @@ send_stream(struct channel *ch, int *fd, struct held *h, bool is_stderr)
 		fd_close(fd);
 		return false;
 	}
-	if ((size_t)n == sizeof(chunk) && ch->bytes_out < ch->end_by)
-		ch->end_known = false; /* there is more */
+	/* There is more; a terminal gives a part at a time. */
+	if (((size_t)n == sizeof(chunk) || (ch->pty && ch->stream == NULL)) &&
+	    ch->bytes_out < ch->end_by)
+		ch->end_known = false;
 	channel_drain(ch);
 	sent = write_as_one(ch, chunk, (uint32_t)n, is_stderr);
 	if (sent < 0)

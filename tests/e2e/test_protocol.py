@@ -397,8 +397,13 @@ def test_signals_do_not_reach_a_subsystem(both):
             assert (b"exit-status", b"\0" + bytes(4)) in c.said[0], target.name
 
 
+PLAIN = "head -c 60000 /dev/zero; head -c 60000 /dev/zero >&2"
+TERMINAL = "stty -opost; head -c 120000 /dev/zero"
+
+
 @pytest.mark.quick
-def test_an_exit_comes_after_the_output(sallyport):
+@pytest.mark.parametrize("terminal", [False, True], ids=["plain", "terminal"])
+def test_an_exit_comes_after_the_output(sallyport, terminal):
     """
     OpenSSH's client that hears of an exit and then loses its connection ends with the program's code: nobody would
     see that something is missing. (sshd leaves it to chance.)
@@ -411,7 +416,9 @@ def test_an_exit_comes_after_the_output(sallyport):
     with Conversation(sallyport) as c:
         for _ in range(5):
             c.begin(*ten)
-            c.send(*(c.ask(n, "exec", True, "head -c 60000 /dev/zero; head -c 60000 /dev/zero >&2") for n in ten))
+            if terminal:
+                c.send(*(c.ask(n, "pty-req", True, "xterm", 80, 24, 0, 0, b"") for n in ten))
+            c.send(*(c.ask(n, "exec", True, TERMINAL if terminal else PLAIN) for n in ten))
             waiting = set(ten)
             while waiting:
                 c.hear(c.receive())
