@@ -11,8 +11,8 @@
 #include "guest_msg.h"
 
 #define CHANNEL_DRAIN_MS 100 /* silence after which a terminal that others hold open is closed */
-#define CHANNEL_DRAIN_ENGINE_MS \
-	1000 /* the same where the bytes come through an engine, maybe from afar */
+/* The same where the guest does that: silence after which it is not waited for any more, nor the engine. */
+#define CHANNEL_DRAIN_ENGINE_MS 10000
 
 /* ---- channel.c ---- */
 

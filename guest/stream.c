@@ -28,6 +28,8 @@
 #include "stream_listener.h"
 
 #define TIMEOUT_MAX_MS 60000
+#define DRAIN_MS \
+	100 /* silence after which a terminal that others hold open has ended, as on the direct path */
 #define TERMINAL_HOLDS 65536 /* bytes, at most, before who writes to it has to wait */
 
 enum stream_state {
@@ -70,6 +72,7 @@ struct stream {
 	bool runs;          /* the next record of the program's is its last */
 	bool ends;          /* and is there, */
 	uint64_t end_after; /* to be said when so much has been sent, ever */
+	int64_t drain_at;   /* ms; 0: it was not said yet */
 	/* The outer side. */
 	struct stream_io io;
 	struct stream_input input;
@@ -224,6 +227,8 @@ hear_ctl(struct stream *s)
 	}
 	stream_io_say(&s->io, &(struct stream_frame){ .kind = STREAM_CTL, .data = { record, len } });
 	s->runs = !is_connect(s);
+	if (s->ends)
+		s->drain_at = clock_now_ms() + DRAIN_MS;
 }
 
 /* Bytes that were written to us and not read yet. Of a terminal's it is a part, which poll() moves up if need be. */
@@ -274,6 +279,25 @@ sendable(const struct stream *s)
 }
 
 static void
+end_output(struct stream *s, int which)
+{
+	stream_io_say(&s->io,
+	    &(struct stream_frame){ .kind = which == 0 ? STREAM_OUTPUT_END : STREAM_ERRORS_END });
+	fd_close(&s->from[which]);
+	if (s->is_terminal) {
+		fd_close(&s->feed); /* the same terminal: nobody holds it, so that the kernel hangs up */
+		s->is_deaf = true;
+	}
+}
+
+/* Only here it is known whether a terminal is silent, or what it said is on its way. Without credit it may not be. */
+static bool
+is_draining(const struct stream *s)
+{
+	return s->is_terminal && s->drain_at != 0 && s->from[0] >= 0 && sendable(s) > 0;
+}
+
+static void
 collect(struct stream *s, int which)
 {
 	static uint8_t data[STREAM_DATA_MAX];
@@ -290,16 +314,12 @@ collect(struct stream *s, int which)
 		    &(struct stream_frame){ .kind = which == 0 ? STREAM_OUTPUT : STREAM_ERRORS,
 			.data = { data, (size_t)n } });
 		s->sent += (uint64_t)n;
+		if (s->drain_at != 0)
+			s->drain_at = clock_now_ms() + DRAIN_MS;
 		return;
 	}
 	/* The end, or an error, which is no less of one: a terminal without processes says EIO. */
-	stream_io_say(&s->io,
-	    &(struct stream_frame){ .kind = which == 0 ? STREAM_OUTPUT_END : STREAM_ERRORS_END });
-	fd_close(&s->from[which]);
-	if (s->is_terminal) {
-		fd_close(&s->feed); /* the same terminal: nobody holds it, so that the kernel hangs up */
-		s->is_deaf = true;
-	}
+	end_output(s, which);
 }
 
 /* ---- data from the worker ---- */
@@ -584,23 +604,30 @@ on_deadline(struct stream *s)
 		program_kill(p, now);
 	program_tidy(p);
 	attempt_tick(&s->attempt, now);
+	if (is_draining(s) && now >= s->drain_at && waiting(s) == 0) {
+		end_output(s, 0);
+		flush_out(s);
+	}
 	if (s->state == STREAM_FLUSHING && now >= s->left_until) {
 		stream_io_cut(&s->feed);
 		let_go(s);
 	}
 }
 
-/* Milliseconds until the one deadline that there is, the program's, the lookup's or the connection's, -1: none. */
+/* Milliseconds until the next deadline, of the program's, the lookup's or the connection's, and the terminal's; -1: none. */
 static int
 next_timeout(const struct stream *s)
 {
 	int64_t at = s->program.used ? s->program.kill_at
 	    : s->attempt.used        ? s->attempt.give_up_at
 				     : s->left_until;
-	int64_t left = at - clock_now_ms();
+	int64_t left;
 
+	if (is_draining(s) && (at == 0 || s->drain_at < at))
+		at = s->drain_at;
 	if (at == 0)
 		return -1;
+	left = at - clock_now_ms();
 	return left <= 0 ? 0 : left > TIMEOUT_MAX_MS ? TIMEOUT_MAX_MS : (int)left;
 }
 

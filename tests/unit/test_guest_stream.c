@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -22,9 +23,10 @@
 #include "stream_msg.h"
 #include "test.h"
 
-#define GRACE_MS   300
-#define PIECES_MAX 4
-#define LARGE      (64 << 20)
+#define GRACE_MS    300
+#define PIECES_MAX  4
+#define LARGE       (64 << 20)
+#define LEAVES_OPEN "--leaves-terminal-open" /* this program in a guest's terminal */
 
 static const char *guest_path = GUEST_FILE;
 static struct guest_spawn order; /* too large for a stack */
@@ -652,6 +654,47 @@ test_exit_behind_a_terminals_output(void **state)
 	expect_exit(false, 3);
 	assert_int_equal(w.output_len, 10006);
 	HEAR_UNTIL(w.output_ended);
+	finish();
+}
+
+/* A program that leaves its terminal to somebody who keeps it, and says one word more. */
+static _Noreturn void
+leave_terminal_open(void)
+{
+	(void)signal(SIGHUP, SIG_IGN);
+	if (ioctl(0, TIOCNOTTY) < 0)
+		_exit(99);
+	if (fork() != 0)
+		_exit(5);
+	(void)usleep(50000);
+	(void)!write(1, "late", 4);
+	(void)pause();
+	_exit(0);
+}
+
+/* Such a terminal has ended when it is silent for a moment, and not when nobody has taken what it said. */
+static void
+test_terminal_that_is_left_open(void **state)
+{
+	char path[4096] = "";
+
+	(void)state;
+	assert_true(readlink("/proc/self/exe", path, sizeof(path) - 1) > 0);
+	memset(&order, 0, sizeof(order));
+	order.want_pty = true;
+	order.hangup_grace_ms = GRACE_MS;
+	harness_set_argv(&order, (const char *const[]){ path, LEAVES_OPEN, NULL });
+	start_order();
+	w.generous = false;
+	greet(2);
+	expect_exit(false, 5);
+	while (is_readable(w.from, 500))
+		hear();
+	assert_int_equal(w.output_len, 2);
+	assert_false(w.output_ended);
+	send_more(1000);
+	HEAR_UNTIL(w.output_ended);
+	assert_string_equal(w.output, "late");
 	finish();
 }
 
@@ -1497,6 +1540,7 @@ main(int argc, char **argv)
 		CASE(test_signal_past_input),
 		CASE(test_exit_past_output),
 		CASE(test_exit_behind_a_terminals_output),
+		CASE(test_terminal_that_is_left_open),
 		CASE(test_input_for_nobody),
 		CASE(test_output_for_nobody),
 		CASE(test_large),
@@ -1524,6 +1568,8 @@ main(int argc, char **argv)
 		CASE(test_hold_reaps),
 	};
 
+	if (argc > 1 && strcmp(argv[1], LEAVES_OPEN) == 0)
+		leave_terminal_open();
 	if (argc > 1)
 		guest_path = argv[1];
 	(void)signal(SIGPIPE, SIG_IGN);
