@@ -10,7 +10,9 @@ foreach(name test_guest test_guest_end test_guest_names test_guest_stream test_g
   add_dependencies(${name} sallyport-guest_program sp_guest_checked)
   add_test(NAME ${name}_checked COMMAND ${name} $<TARGET_FILE:sp_guest_checked>)
   set_tests_properties(${name}_checked PROPERTIES LABELS unit TIMEOUT 600 SKIP_RETURN_CODE 77)
-  # They listen at the same ports, an X display's among them.
+endforeach()
+# They listen at the same ports, an X display's; the others let the kernel choose, or have a network of their own.
+foreach(name test_guest test_guest_stream_listener)
   set_tests_properties(${name} ${name}_checked PROPERTIES RESOURCE_LOCK ports)
 endforeach()
 sp_add_test(NAME test_guest_hostile LABEL unit SIDE none
