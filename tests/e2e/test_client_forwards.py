@@ -28,10 +28,15 @@ BLOCKS = [bytes([i]) * 5000 + os.urandom(200_000) for i in range(5)]
 PAGE = r"HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\nhello\n"
 
 
+def until_listening(port):
+    """A script that waits until somebody listens at a port of the other side's."""
+    return f"until busybox netstat -ltn | busybox grep -q ':{port} '; do busybox sleep 0.1; done"
+
+
 class Backend:
     """
-    A port of the other side's loopback where each connection gets a command, while the script runs there.
-    The oracle's loopback is this machine's.
+    A port of the other side's loopback where each connection gets a command, while the script runs there: from the
+    moment on when it says that it is up. The oracle's loopback is this machine's.
     """
 
     def __init__(self, target, command="cat"):
@@ -44,7 +49,8 @@ class Backend:
         self.port = self.service.port if self.service else free_port()
         self.script = "echo up; read x"
         if not self.service:
-            self.script = f"busybox nc -ll -p {self.port} -e {command} & {self.script}; kill $!"
+            self.script = (f"busybox nc -ll -p {self.port} -e {command} & {until_listening(self.port)}; "
+                           f"{self.script}; kill $!")
 
     def __enter__(self):
         return self
@@ -124,15 +130,6 @@ def test_local_asyncssh(same):
         p.stdin.write("\n")
         return got
     assert same(lambda t: with_backend(t, work)) == BLOCKS
-
-
-def until_listening(port):
-    """A script that waits until somebody listens at a port of the other side's."""
-    return f"until busybox netstat -ltn | busybox grep -q ':{port} '; do busybox sleep 0.1; done"
-
-
-def listens(held, port):
-    held.sh(until_listening(port))
 
 
 def reach(port):
@@ -254,7 +251,6 @@ def test_stdio(same, client, request):
         with Backend(target) as b, Held(target) as held:
             channel = held.start(b.script)
             assert channel.recv(3) == b"up\n"
-            listens(held, b.port)
             argv = client(held.target, options=[w.format(b.port) for w in words])
             with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                   stderr=subprocess.DEVNULL, env=environment(target)) as p:
@@ -275,7 +271,6 @@ def test_stdio_paramiko(same):
         with Backend(target) as b, Held(target) as held:
             session = held.start(b.script)
             assert session.recv(3) == b"up\n"
-            listens(held, b.port)
             channel = held.transport.open_channel("direct-tcpip", ("127.0.0.1", b.port),
                                                   ("127.0.0.1", 1))
             channel.settimeout(30 * PATIENCE)
@@ -294,12 +289,7 @@ def test_stdio_asyncssh(same):
     async def work(connection, b):
         p = await connection.create_process(b.script)
         assert await p.stdout.readline() == "up\n"
-        while True:
-            try:
-                reader, writer = await connection.open_connection("127.0.0.1", b.port, encoding=None)
-                break
-            except asyncssh.ChannelOpenError:
-                await asyncio.sleep(0.1)
+        reader, writer = await connection.open_connection("127.0.0.1", b.port, encoding=None)
         writer.write(BLOCKS[0])
         writer.write_eof()
         got = await reader.read()
