@@ -63,7 +63,7 @@ class Same:
 
     def __call__(self, work):
         theirs, ours = [work(t) for t in self.targets]
-        assert ours == theirs, difference(theirs, ours)
+        assert ours == theirs, f"{difference(theirs, ours)}\nof\n{repr(theirs)[:2000]}\n{repr(ours)[:2000]}"
         return ours
 
 
