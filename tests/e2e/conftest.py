@@ -24,6 +24,8 @@ os.environ.setdefault("ASAN_OPTIONS", "detect_leaks=0")
 ALARMS = re.compile(r"AddressSanitizer|LeakSanitizer|runtime error:|Assertion .* failed|"
                     r"stack smashing|buffer overflow detected")
 
+BROKER_LOG = "the broker's log"
+
 
 @pytest.fixture(scope="session")
 def build():
@@ -234,7 +236,7 @@ def pytest_runtest_makereport(item, call):
         for value in {id(v): v for v in found if isinstance(v, Broker)}.values():
             if os.path.exists(f"{value.dir}/log"):
                 lines = value.log().splitlines()[-40:]
-                report.sections.append(("the broker's log", "\n".join(lines)))
+                report.sections.append((BROKER_LOG, "\n".join(lines)))
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -242,11 +244,16 @@ def pytest_terminal_summary(terminalreporter):
     for report in terminalreporter.stats.get("rerun", []):
         terminalreporter.section(f"first try of {report.nodeid}", sep="_")
         terminalreporter.write_line(report.longreprtext)
+        for title, text in report.sections:
+            if title == BROKER_LOG:
+                terminalreporter.section(title, sep="-")
+                terminalreporter.write_line(text)
 
 
 def pytest_collection_modifyitems(items):
     """With pytest-xdist whole files are handed out in this order: what takes minutes must not come last."""
-    longest = ["test_user_mode.py", "test_client_files.py", "test_systemd.py", "test_pool.py"]
+    longest = ["test_systemd.py", "test_user_mode.py", "test_client_files.py", "test_waiting_listener.py",
+               "test_memory.py", "test_pool.py"]
     if PODMAN:
         # The oracle is made with Docker's command line, in ways that are Docker's.
         items[:] = [i for i in items if "oracle" not in i.fixturenames and "[sshd" not in i.name]
