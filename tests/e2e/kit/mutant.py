@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The tree with one protection taken out. A copy of it is mounted over the tree, in a mount namespace that
+The tree with one protection taken out. What was changed lies over the tree, in a mount namespace that
 ends with the command: all paths stay as they are, so that building it means compiling what was changed,
-and nobody else ever sees it.
+and nobody else ever sees it. What is written there is written to memory.
 """
 import glob
 import os
@@ -12,13 +12,14 @@ import tempfile
 
 from kit.broker import BUILD, TREE
 
-NOT_COPIED = {".git", ".dev", "build"}
 SOURCES = ["broker", "common", "daemon", "policy"]
 TARGETS = ["sallyport-broker", "sallyportd", "sallyportd-evil"]
 
-# In the namespace: mount, build, run. 99: the mutant does not even build.
+# In the namespace: mount, change, build, run. 99: the mutant does not even build.
 SCRIPT = """
-mount --bind "$1" "$2" && cd "$2" || exit 98
+mkdir "$1/layer" && mount -t tmpfs tmpfs "$1/layer" && mkdir "$1/layer/upper" "$1/layer/work" &&
+	mount -t overlay -o "lowerdir=$2,upperdir=$1/layer/upper,workdir=$1/layer/work" overlay "$2" &&
+	cp -r "$1/changed/." "$2" && cd "$2" || exit 98
 cmake --build "$3" --target $4 >build.log 2>&1 || { cat build.log; exit 99; }
 shift 4
 exec "$@"
@@ -30,25 +31,25 @@ class Mutant:
 
     def __init__(self, changes):
         self.directory = tempfile.mkdtemp(prefix="sp-mutant-", dir="/tmp")
-        relative = os.path.relpath(BUILD, TREE)
-        parts = [part for part in os.listdir(TREE) if part not in NOT_COPIED]
-        subprocess.run(["cp", "-a", "--parents", *parts, relative, self.directory], cwd=TREE, check=True)
+        os.mkdir(f"{self.directory}/changed")
+        self.changed = {}  # path in the tree: its text
         for old, new in changes.items():
             self.change(old, new)
+        for path, text in self.changed.items():
+            os.makedirs(os.path.dirname(f"{self.directory}/changed/{path}"), exist_ok=True)
+            with open(f"{self.directory}/changed/{path}", "w", encoding="utf-8") as f:
+                f.write(text)
 
     def change(self, old, new):
         """Exactly one place must have this text: else the sources have moved on, and so must we."""
-        files = [f for part in SOURCES for f in glob.glob(f"{self.directory}/{part}/**/*.c",
-                                                          recursive=True)]
         found = []
-        for path in files:
-            with open(path, encoding="utf-8") as f:
-                text = f.read()
+        for path in (p for part in SOURCES for p in glob.glob(f"{part}/**/*.c", root_dir=TREE, recursive=True)):
+            with open(f"{TREE}/{path}", encoding="utf-8") as f:
+                text = self.changed.get(path) or f.read()
             found += [(path, text)] * text.count(old)
         assert len(found) == 1, f"{len(found)} places in the sources have this text: {old!r}"
         path, text = found[0]
-        with open(path, "w", encoding="utf-8") as f:
-            f.write(text.replace(old, new))
+        self.changed[path] = text.replace(old, new)
 
     def run(self, *command, seconds, env):
         """Build it and run the command in it; exit code and all that was printed."""
