@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The broker under test, with a configuration, policy and host keys of its own."""
+import contextlib
 import copy
 import json
 import os
@@ -205,7 +206,7 @@ class Broker:
         before = set(self.workers())
         result = action()
         # A client takes one of the waiting workers and a new one is started for the next.
-        served = [pid for pid in before if alive(pid) and self.has_client(pid)]
+        served = self.with_client(pid for pid in before if alive(pid))
         assert len(served) == 1, f"{len(served)} workers have a client"
         return served[0], result
 
@@ -248,26 +249,29 @@ class Broker:
         return False
 
     @staticmethod
-    def has_client(pid):
-        """Whether a worker holds a TCP connection: its network namespace has none, its fds do."""
-        try:
-            links = fds(pid).values()
-        except FileNotFoundError:
-            return False
-        inodes = {link[8:-1] for link in links if link.startswith("socket:[")}
-        # The connection belongs to the namespace in which it was accepted: the host's.
+    def with_client(pids):
+        """Those workers that hold a TCP connection: their network namespaces have none, their fds do."""
+        sockets = {}
+        for pid in pids:
+            with contextlib.suppress(FileNotFoundError):
+                sockets[pid] = {link[8:-1] for link in fds(pid).values() if link.startswith("socket:[")}
+        # The connection belongs to the namespace in which it was accepted: the host's. The kernel takes long for these.
         with open("/proc/self/net/tcp", encoding="ascii") as f:
-            return any(line.split()[9] in inodes for line in f)
+            inodes = {line.split()[9] for line in f}
+        return [pid for pid, held in sockets.items() if held & inodes]
+
+    def has_client(self, pid):
+        return bool(self.with_client([pid]))
 
     def settled(self):
         """No connection is being served, and the pool is full again."""
         workers = self.workers()
-        return len(workers) == PRESPAWN and not any(self.has_client(pid) for pid in workers)
+        return len(workers) == PRESPAWN and not self.with_client(workers)
 
     def calm(self):
         """One connection is being served, and the pool is full again."""
         workers = self.workers()
-        return len(workers) == PRESPAWN + 1 and sum(map(self.has_client, workers)) == 1
+        return len(workers) == PRESPAWN + 1 and len(self.with_client(workers)) == 1
 
     def stop(self, seconds=40):
         """SIGTERM and wait; returns the exit code."""
