@@ -96,6 +96,7 @@ setting_of(const struct policy_profile *profile, const struct ipc_refused *m)
 static void
 write_log(const struct peer *p, const struct ipc_refused *m)
 {
+	const char *kind = kind_name(m->kind);
 	const char *setting = setting_of(p->decision.profile, m);
 	char detail[IPC_DETAIL_MAX + 1];
 	char by[192] = "";
@@ -106,8 +107,8 @@ write_log(const struct peer *p, const struct ipc_refused *m)
 	(void)snprintf(detail, sizeof(detail), "%.*s", (int)m->detail.len,
 	    (const char *)m->detail.data);
 	log_words(detail);
-	log_info("connection=%s user=%s refused by the worker%s: %s%s%s", p->id, p->user, by,
-	    kind_name(m->kind), detail[0] != '\0' ? " " : "", detail);
+	log_info("connection=%s user=%s refused by the worker%s: %s%s%s", p->id, p->user, by, kind,
+	    detail[0] != '\0' ? " " : "", detail);
 }
 
 int
