@@ -85,6 +85,7 @@
 	X(DIAG_W_SHARED_BIND, "W-shared-bind")             \
 	X(DIAG_W_JOINED_NAMES, "W-joined-names")           \
 	X(DIAG_W_DATA_PATH, "W-data-path")                 \
+	X(DIAG_W_FORWARD, "W-forward")                     \
 	X(DIAG_W_DEFAULT_LIMITS, "W-default-limits")       \
 	X(DIAG_W_UNLIMITED_KEEP, "W-unlimited-keep")       \
 	X(DIAG_W_ROOT_USER, "W-root-user")                 \

@@ -341,6 +341,22 @@ lint_data_path(struct json_reader *r, const struct policy_draft_profile *profile
 		    p->name, p->runtime);
 }
 
+/* policy_forward.c says why none of it is ever allowed. */
+static void
+lint_forward(struct json_reader *r, const struct policy_draft_profile *profile)
+{
+	const struct policy_profile *p = &profile->profile;
+
+	if (p->mode == POLICY_MODE_SESSION &&
+	    (p->n_targets > 0 || p->n_listens > 0 || p->forward_agent || p->forward_x11))
+		json_read_diag(r, DIAG_W_FORWARD,
+		    policy_find_setting(profile, POLICY_WAYS("container.mode", "session.forward")),
+		    JSON_AT_KEY, "\"mode\": \"connection\"",
+		    "profile \"%s\": nothing is forwarded in mode \"session\", where each channel has a "
+		    "container of its own",
+		    p->name);
+}
+
 /* Whether every program gets the variable from the profile, whatever the client says. */
 static bool
 sets_env(const struct policy_profile *p, const char *name)
@@ -379,6 +395,7 @@ static void
 lint_whole(struct json_reader *r, const struct policy_draft_profile *profile)
 {
 	lint_data_path(r, profile);
+	lint_forward(r, profile);
 	lint_client_env(r, profile);
 }
 
