@@ -13,7 +13,7 @@ from paramiko import SFTPClient
 from kit.clients import COMMANDS, clients, environment, putty_options, run
 from kit.held import DIRECTORY, Held
 from kit.libssh import KEEPS_WINDOWS
-from kit.matrix import cell
+from kit.matrix import CLIENTS, cell
 from kit.proc import wait_for
 from kit.target import PATIENCE
 
@@ -94,6 +94,21 @@ def lftp(place, lines):
               "set net:max-retries 1", "set cmd:fail-exit yes",
               f"open -u {target.user}, sftp://127.0.0.1:{target.port}", f"cd {DIRECTORY}"]
     return place.run(["lftp", "-c", "; ".join(script + [words[w].format(*f) for w, *f in lines])])
+
+
+def rclone(place, lines):
+    """Go's SSH. It asks for the kind of host key that it likes best, whichever is known."""
+    target = place.target
+    known = f"{target.home}/all_known"
+    with open(known, "w", encoding="ascii") as f:
+        subprocess.run(["ssh-keyscan", "-p", str(target.port), "127.0.0.1"], check=True, timeout=30 * PATIENCE, stdout=f,
+                       stderr=subprocess.DEVNULL)
+    remote = (f":sftp,host=127.0.0.1,port={target.port},user={target.user},key_file={target.keys.user},"
+              f"known_hosts_file={known}:{DIRECTORY}/")
+    words = {"put": ["copyto", "{0}", remote + "{1}"], "get": ["copyto", remote + "{0}", "{1}"],
+             "rename": ["moveto", remote + "{0}", remote + "{1}"]}
+    return [place.run(["rclone", "--config", "/dev/null", "--retries", "1", *(part.format(*files) for part in words[w])])
+            for w, *files in lines]
 
 
 def curl_options(target):
@@ -192,14 +207,14 @@ def no_fuse():
 
 
 PROGRAMS = {"OpenSSH": openssh, "PuTTY": psftp, "paramiko": paramiko, "asyncssh": asynchronous,
-            "curl": curl, "lftp": lftp, "sshfs": sshfs}
+            "curl": curl, "lftp": lftp, "sshfs": sshfs, "rclone": rclone}
 
 
 def programs(*works):
     marks = lambda n: [cell(n, *works)] + [pytest.mark.skipif(no_fuse() is not None,
                                                               reason=str(no_fuse()))] * (n == "sshfs")
     return pytest.mark.parametrize("program", [
-        pytest.param(p, id=n, marks=marks(n)) for n, p in PROGRAMS.items()])
+        pytest.param(p, id=n, marks=marks(n)) for n, p in PROGRAMS.items() if set(works) <= set(CLIENTS[n])])
 
 
 @programs("sftp put", "sftp get", "sftp rename")

@@ -27,6 +27,7 @@ CLIENTS = {
     "curl": [*FILES, "scp old"],
     "lftp": FILES,
     "sshfs": FILES,
+    "rclone": ["sftp put", "sftp get", "sftp rename"],
 }
 
 
