@@ -472,7 +472,11 @@ print_status(const json_t *s)
 	printf(" %s refused since the start,", text_of(admission, "refused", a, sizeof(a)));
 	printf(" %s sources are now\n", text_of(admission, "sources_refused", a, sizeof(a)));
 	printf("workers      %s,", text_of(workers, "all", a, sizeof(a)));
-	printf(" %s of them without a client\n", text_of(workers, "spare", a, sizeof(a)));
+	printf(" %s of them without a client", text_of(workers, "spare", a, sizeof(a)));
+	if (json_is_string(json_object_get(workers, "reason")))
+		printf("; the last one did not come up: %s",
+		    text_of(workers, "reason", a, sizeof(a)));
+	(void)putchar('\n');
 	printf("containers   %s", text_of(s, "containers", a, sizeof(a)));
 	printf("; %s of %s ready in the pool", text_of(pool, "ready", a, sizeof(a)),
 	    text_of(pool, "wanted", b, sizeof(b)));

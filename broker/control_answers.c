@@ -41,7 +41,9 @@ text_of(const json_t *request, const char *key)
 static json_t *
 text_or_null(const char *text)
 {
-	return text != NULL && text[0] != '\0' ? json_string(text) : json_null();
+	json_t *said = text != NULL && text[0] != '\0' ? json_string(text) : NULL;
+
+	return said != NULL ? said : json_null(); /* also of what is no UTF-8 */
 }
 
 static json_t *
@@ -326,15 +328,16 @@ answer_status(const struct control_context *x, uid_t uid, const json_t *request)
 
 	(void)uid;
 	(void)request;
-	return json_pack("{s:s, s:i, s:o, s:I, s:b, s:o, s:o, s:o, s:o, s:i, s:o, s:i, s:o, s:o, s:{s:i, s:i}, s:o, s:o, s:o}",
+	return json_pack("{s:s, s:i, s:o, s:I, s:b, s:o, s:o, s:o, s:o, s:i, s:o, s:i, s:o, s:o, s:{s:i, s:i, s:o}, s:o, s:o, s:o}",
 	    "version", SP_VERSION, "pid", (int)getpid(), "since", utc(age), "seconds",
 	    (json_int_t)(age / 1000), "stopping", (int)b->draining, "policy", policy_json(b),
 	    "shadow", shadow_json(b), "audit", audit_json(b), "engine", engine_json(b->engine),
 	    "connections", (int)counts.connections, "admission", admission_json(&counts),
 	    "containers", (int)container_set_count(b->containers), "pool", containers_json_pool(b),
 	    "kept", containers_json_kept(b), "workers", "all", (int)workers.all, "spare",
-	    (int)workers.spare, "counters", counters_json(&b->counters), "ceilings",
-	    ceilings_json(b->ceilings), "listen", listen_json(b));
+	    (int)workers.spare, "reason", text_or_null(workers.reason), "counters",
+	    counters_json(&b->counters), "ceilings", ceilings_json(b->ceilings), "listen",
+	    listen_json(b));
 }
 
 /* What the policy's reader has to say, as it would print it. */

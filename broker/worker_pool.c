@@ -344,7 +344,8 @@ worker_pool_is_well(const struct worker_pool *pool)
 struct worker_pool_workers
 worker_pool_workers(const struct worker_pool *pool)
 {
-	struct worker_pool_workers n = { .spare = count_spare(pool) };
+	struct worker_pool_workers n = { .spare = count_spare(pool),
+		.reason = pool->why[0] != '\0' ? pool->why : NULL };
 	const struct peer *p;
 
 	TAILQ_FOREACH(p, &pool->peers, link)

@@ -70,6 +70,7 @@ bool worker_pool_is_well(const struct worker_pool *pool);
 struct worker_pool_workers {
 	unsigned all;
 	unsigned spare;
+	const char *reason; /* why the last one did not come up, until one does; NULL: it did. The pool's */
 };
 struct worker_pool_workers worker_pool_workers(const struct worker_pool *pool);
 /* Connections that have a client, and what became of others, for the status line. */

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from kit.broker import MISSING_IMAGE, PROGRAM, direct_only
+from kit.broker import BUILD, MISSING_IMAGE, PROGRAM, direct_only
 from kit.fake_engine import FakeEngine
 from kit.proc import wait_for
 from kit.target import PATIENCE
@@ -480,8 +480,13 @@ def test_workers_that_come_up_no_more(fresh_broker):
     for _ in range(3):
         assert b.target.ssh("true").returncode == 255
     assert b.log().count(said) == 1, "once a minute"
+    assert b.ask("status")["workers"]["reason"] == "sallyportd: error: the broker is of another release"
+    status = subprocess.run([f"{BUILD}/admin/sallyport", "status", "--socket", f"{b.dir}/run/control.sock"],
+                            capture_output=True, text=True, timeout=30 * PATIENCE, check=True).stdout
+    assert "; the last one did not come up: sallyportd: error: the broker is of another release\n" in status
     os.rename(aside, program)
     wait_for(lambda: b.target.ssh("echo in").stdout == b"in\n", 20 * PATIENCE, "it is mended")
+    assert b.ask("status")["workers"]["reason"] is None
     assert p.communicate(b"unharmed\n", timeout=20 * PATIENCE)[0] == b"unharmed\n"
 
 
