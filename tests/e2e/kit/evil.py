@@ -130,7 +130,7 @@ class Worker:
         r = Reader(body)
         assert (r.u8(), r.u32()) == (1, 1)
         self.nonce = r.take(16)
-        r.take(16)
+        r.take(4 * 4 + 1)
         r.string()
         self.host_keys = [r.string() for _ in range(r.u32())]
         self.session_id = None
